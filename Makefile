@@ -1,0 +1,81 @@
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The first Python found that runs and is supported (pyenv leaves names on the PATH that do not run);
+# `make setup PYTHON=/path/to/python3.12` takes another.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	$$name -c '$(SUPPORTED)' >/dev/null 2>&1 && command -v $$name && break; done)
+BIN := .venv/bin
+STAMP := .venv/.camq-setup
+
+.PHONY: help
+help: ## what a developer needs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: setup ## embedded servers, a worker, sample photographs: overlays in demo-output/
+	@$(BIN)/camq demo
+
+.PHONY: test
+test: setup ## the whole suite on real servers (at most ten minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow" --ignore tests/faults
+	@$(BIN)/pytest -q -m "not slow" tests/faults  # alone: what they wait for has deadlines
+
+.PHONY: test-all
+test-all: setup ## the suite and what takes longer than ten minutes
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --ignore tests/faults
+	@$(BIN)/pytest -q tests/faults
+
+.PHONY: check
+check: setup ## lint, types and the quick tests (under a minute)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 tests/unit -m "not slow and not servers"
+
+.PHONY: format
+format: setup ## put the code into its format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: docs
+docs: setup ## the documentation as a site in build/docs
+	@$(BIN)/sphinx-build -W -q -b html docs build/docs
+
+.PHONY: bench
+bench: setup ## speed against the bare network and the peers (under ten minutes)
+	@$(BIN)/python -m bench
+
+.PHONY: bench-million
+bench-million: setup ## how cost grows up to a million images
+	@$(BIN)/python -m bench --rows growth
+
+.PHONY: chaos
+chaos: setup ## kill workers, Redis and storage under load, and account for every image (at most 20 minutes)
+	@$(BIN)/python -m tests.chaos
+
+.PHONY: compose-env
+compose-env: setup ## write .env with fresh secrets for docker compose (never overwrites)
+	@$(BIN)/python deploy/compose_env.py
+
+.PHONY: lock
+lock: ## resolve requirements.lock anew from pyproject.toml (needs uv on the PATH)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --all-extras \
+		pyproject.toml -o requirements.lock
+
+.PHONY: setup
+setup: $(STAMP) ## the virtual environment in .venv; quick when nothing changed
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(or $(PYTHON),false) -c '$(SUPPORTED)' || \
+		{ echo "camq needs Python 3.11, 3.12 or 3.13, and none is on the PATH: set PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Setting up .venv with $$($(PYTHON) -V) (about 5 GB with torch's CUDA libraries, once; a few minutes)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+.PHONY: clean
+clean: ## remove what was made here (not .venv)
+	rm -rf demo-output camq-output .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

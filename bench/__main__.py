@@ -1,0 +1,61 @@
+"""`python -m bench`: measure, and say which targets are met.
+
+Exit status 0 whatever the outcome: a ratio is a fact, not an error.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from bench import machine, table
+from bench.context import Bench
+from bench.results import Report, Row, plain
+from bench.rows import ROWS, USUAL, USUAL_CUDA
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the rows in their order; progress on stderr, the report on stdout."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, metavar="NAME", help=", ".join(ROWS))
+    parser.add_argument("--quick", action="store_true", help="few and small samples: a check that the rows run")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--json", action="store_true", help="print the whole report as one JSON object")
+    parser.add_argument("--out", type=Path, help="also write the JSON here")
+    asked = parser.parse_args(arguments)
+    for name in [name for name in os.environ if name.startswith("CAMQ_")]:
+        del os.environ[name]  # a developer's own settings are not what is being measured
+    names = asked.rows or (USUAL if asked.device == "cpu" else USUAL_CUDA)
+    report = measure([name for name in ROWS if name in names], quick=asked.quick, device=asked.device)
+    text = json.dumps(plain(report), indent=1, ensure_ascii=False)
+    if asked.out:
+        asked.out.write_text(text + "\n", "utf-8")
+    print(text if asked.json else table.render(report))
+
+
+def measure(names: list[str], *, quick: bool, device: str) -> Report:
+    """The report of these rows."""
+    began = datetime.now(UTC).isoformat(timespec="seconds")
+    facts = machine.describe(device)
+    rows: list[Row] = []
+    with Bench(quick=quick, device=device, say=_say) as bench:
+        for name in names:
+            _say(f"{ROWS[name].NUMBER}. {ROWS[name].TITLE} …")
+            started = time.monotonic()
+            row: Row = ROWS[name].run(bench)
+            rows.append(msgspec.structs.replace(row, seconds=time.monotonic() - started))
+    settings = {"rows": names, "quick": quick, "device": device, "pictures": "500x375 JPEG, quality 90"}
+    return Report(started_at=began, settings=settings, machine=facts, rows=tuple(rows))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,124 @@
+"""What the rows share: how thorough to be, and the servers, worker and network that several of them use."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from typing import Self
+
+import msgspec
+import psutil
+import torch
+from torch import nn
+
+from bench import fleet, network, timing
+from producer import Client
+from shared.config import Settings
+from shared.contract import JobStatus
+from shared.embedded import Stack
+
+
+@dataclass
+class Bench:
+    """A context manager; what the rows ask for is started once and ends with the block."""
+
+    quick: bool = False
+    device: str = "cpu"
+    say: Callable[[str], None] = print
+    _resources: ExitStack = field(default_factory=ExitStack)
+    _numbers: Iterator[int] = field(default_factory=count)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._resources.close()
+
+    def pick(self, full: int, quick: int) -> int:
+        """How many: the number of a full run, or that of a quick one."""
+        return quick if self.quick else full
+
+    @cached_property
+    def folder(self) -> Path:
+        """A place for pictures, weights and the servers' data."""
+        return Path(self._resources.enter_context(tempfile.TemporaryDirectory(prefix="camq-bench-")))
+
+    def new_folder(self) -> Path:
+        """The name of a folder that nobody has used yet."""
+        return self.folder / f"{next(self._numbers)}"
+
+    @cached_property
+    def weights(self) -> Path:
+        """The state dict that worker, peers and bare forward all load."""
+        return network.write_weights(self.folder / "resnet18.pth")
+
+    @cached_property
+    def published(self) -> nn.Module:
+        """The bare network."""
+        return network.published(self.weights, self.device)
+
+    @cached_property
+    def best_batch(self) -> int:
+        """The batch at which the bare network is fastest here."""
+        rates = timing.interleave(
+            {str(batch): lambda batch=batch: self.forward(batch, 0.7) for batch in network.batches(self.device)}, 2
+        )
+        return int(max(rates, key=lambda batch: max(rates[batch])))
+
+    def forward(self, batch: int | None = None, at_least_s: float = 2.0) -> float:
+        """Images per second of the bare network: one sample."""
+        inputs, bare = network.noise(batch or self.best_batch, self.device), self.published
+        with torch.inference_mode():
+            once = network.runner(bare, inputs)
+
+            def work() -> int:
+                once()
+                return len(inputs)
+
+            work()
+            return timing.rate(work, at_least_s)
+
+    @cached_property
+    def stack(self) -> Stack:
+        """The embedded servers."""
+        return self._resources.enter_context(Stack(self.folder / "data"))
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Those of a camq without any configuration, apart from the network to serve."""
+        return msgspec.structs.replace(
+            self.stack.settings,
+            model="resnet18",
+            weights=str(self.weights),
+            device=self.device,
+            log_level="warning",
+        )
+
+    @cached_property
+    def client(self) -> Client:
+        """A producer in this process, warm."""
+        return self._resources.enter_context(Client(self.settings))
+
+    @cached_property
+    def worker(self) -> list[psutil.Process]:
+        """One real worker, warm: ready, and past its first job."""
+        running = self._resources.enter_context(fleet.worker(self.settings, self.folder / "worker.log"))
+        for options in ({"top_k": 1}, {"top_k": 5, "overlay": "input"}):
+            self.finish(self.client.submit(list(self.pictures(48)), **options).wait())
+        return running
+
+    def pictures(self, number: int) -> list[bytes]:
+        """Pictures that storage does not hold yet."""
+        from bench.pictures import fresh
+
+        return [picture for _, picture in zip(range(number), fresh(), strict=False)]
+
+    @staticmethod
+    def finish(status: JobStatus) -> JobStatus:
+        """The status of a job that must have gone well; a fast failure is not a result."""
+        if status.succeeded != status.total:
+            raise RuntimeError(f"job {status.job}: only {status.succeeded} of {status.total} images succeeded")
+        return status

@@ -1,0 +1,64 @@
+"""Row 2: the engine against the bare forward and against the two libraries, in one process on the same threads."""
+
+import numpy as np
+import torch
+
+from bench import peers, timing
+from bench.context import Bench
+from bench.pictures import cuts
+from bench.results import Row, Series, Target, ratio
+from shared.contract import Options
+from worker.core.engine import Engine
+from worker.core.network import load_network
+from worker.core.preprocess import prepare
+from worker.core.types import Explanation, Limits
+
+NUMBER, NAME, TITLE = 2, "core", "engine: uint8 pictures in, top-k and normalised maps out"
+
+
+def run(bench: Bench) -> Row:
+    """Images per second for k = 1 and 5."""
+    network = load_network("resnet18", weights=bench.weights, device=torch.device(bench.device))
+    batch = bench.best_batch
+    engine = Engine(network, batch)
+    pixels = [prepare(cuts()[n % len(cuts())], Options(), network.spec, Limits()).pixels for n in range(batch)]
+
+    def engine_rate(k: int) -> float:
+        wishes = [Options(top_k=k)] * batch
+
+        def work() -> int:
+            return sum(bool(normalised(outcome)) for outcome in engine.run(pixels, wishes))
+
+        work()
+        return timing.rate(work, 2.0)
+
+    sides = {"forward": bench.forward}
+    for k in (1, 5):
+        sides[f"engine k={k}"] = lambda k=k: engine_rate(k)
+        sides[f"torchcam k={k}"] = peers.torchcam(bench.published, pixels, k)
+        sides[f"grad-cam k={k}"] = peers.grad_cam(bench.published, pixels, k)
+    samples = timing.interleave(sides, bench.pick(5, 2))
+    series = {name: Series("images/s", tuple(values)) for name, values in samples.items()}
+    for k in (1, 5):
+        for other in ("forward", f"torchcam k={k}", f"grad-cam k={k}"):
+            series[f"engine k={k} / {other}"] = ratio(samples[f"engine k={k}"], samples[other])
+    return Row(
+        number=NUMBER,
+        name=NAME,
+        title=TITLE,
+        settings={"batch": batch},
+        series=series,
+        targets=(Target("core k=5 / bare forward", series["engine k=5 / forward"].median, "≥", 0.95),),
+        notes=("the engine's time includes normalising the pictures; the libraries are given normalised tensors",),
+    )
+
+
+def normalised(outcome: object) -> list[np.ndarray]:
+    """The maps of one image from 0 to 1, as the drawing takes them."""
+    if not isinstance(outcome, Explanation):
+        raise TypeError(f"the engine failed: {outcome}")
+    maps = []
+    for found in outcome.classes:
+        low, high = found.values.min(), found.values.max()
+        maps.append((found.values - low) / (high - low))
+    return maps

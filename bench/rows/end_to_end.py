@@ -1,0 +1,43 @@
+"""Row 3: submit → everything committed, on embedded servers and one worker that share the cores with the producer."""
+
+from bench import timing
+from bench.context import Bench
+from bench.jobs import EndToEnd
+from bench.results import Row, Series, Target, ratio
+
+NUMBER, NAME, TITLE = 3, "end-to-end", "end to end: submit → everything committed"
+#: Which promise each kind of job is held against: (name, options, target, stretch).
+_KINDS = (
+    ("k=1, 224", {"top_k": 1, "overlay": "input"}, 0.80, 0.85),
+    ("k=5, 224", {"top_k": 5, "overlay": "input"}, 0.50, 0.60),
+    ("k=1, original", {"top_k": 1}, None, None),
+    ("k=5, original", {"top_k": 5}, None, None),
+)
+
+
+def run(bench: Bench) -> Row:
+    """Images per second, and the processor time that each process spends on an image."""
+    jobs = {}
+    for name, options, target, _ in _KINDS:
+        images = bench.pick(1000, 160) if target else bench.pick(400, 96)
+        jobs[name] = EndToEnd(bench, images, options)
+    bench.worker  # noqa: B018 - started and warm before the first sample
+    samples = timing.interleave({"forward": bench.forward, **jobs}, bench.pick(3, 1))
+    series = {name: Series("images/s", tuple(values)) for name, values in samples.items()}
+    targets = []
+    for name, _, bound, stretch in _KINDS:
+        shares = series[f"{name} / forward"] = ratio(samples[name], samples["forward"])
+        if bound:
+            targets.append(Target(f"end to end {name} / bare forward", shares.median, "≥", bound))
+            targets.append(Target(f"end to end {name} / bare forward (stretch)", shares.median, "≥", stretch))
+        for part, values in jobs[name].cpu_ms.items():
+            series[f"{name}: {part}"] = Series("cpu ms", tuple(values))
+    return Row(
+        number=NUMBER,
+        name=NAME,
+        title=TITLE,
+        settings={name: f"{job.images} images" for name, job in jobs.items()} | {"forward batch": bench.best_batch},
+        series=series,
+        targets=tuple(targets),
+        notes=("every job has new pictures, so every one is uploaded; cpu ms are per image",),
+    )

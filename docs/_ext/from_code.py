@@ -1,0 +1,142 @@
+"""Reference pages out of the code: `{{ commands }}` and its like become what the code says at this moment."""
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import click
+import msgspec
+from sphinx.application import Sphinx
+
+from producer.cli import cli
+from producer.images import ImageResult, Prediction
+from producer.table import COLUMNS, URL
+from shared.config import PREFIX, SECRET, Settings
+from shared.contract import JobStatus, Options, WorkerInfo
+from shared.errors import CODES
+
+_PLACE = re.compile(r"^\{\{ (\w+) \}\}$", re.MULTILINE)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx."""
+    app.connect("source-read", _fill)
+    # The code may have changed although the page did not.
+    app.connect("env-get-outdated", lambda _app, env, *_: [name for name in env.found_docs if "reference/" in name])
+    return {"parallel_read_safe": True}
+
+
+def _fill(_app: Sphinx, _page: str, source: list[str]) -> None:
+    source[0] = _PLACE.sub(lambda found: "\n".join(_GENERATED[found[1]]()), source[0])
+
+
+def commands() -> Iterator[str]:
+    """A section for each command: its help, its examples, its options."""
+    for name, command in sorted(cli.commands.items()):
+        context = click.Context(command, info_name=f"camq {name}")
+        yield f"## camq {name}\n"
+        yield f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```\n"
+        yield from _help(f"{command.help or ''}\n{command.epilog or ''}")
+        yield from _table(("option", "meaning"), _options(command, context))
+
+
+def _help(text: str) -> Iterator[str]:
+    """Paragraphs, and the examples (which click keeps as they are after a form feed) as shell."""
+    for part in re.split(r"\n\s*\n", text.replace("\b\n", "").strip()):
+        if part.lstrip().startswith("Example"):
+            lines = [line.strip() for line in part.strip().splitlines()[1:]]
+            yield "\n".join(["```sh", *lines, "```\n"])
+        else:
+            yield _escaped(" ".join(part.split())) + "\n"
+
+
+def _options(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record and record[1]:
+            yield f"`{record[0]}`".replace("|", "\\|"), _escaped(" ".join(record[1].split()))
+
+
+def settings() -> Iterator[str]:
+    """Every variable with its default and meaning."""
+    return _table(("variable", "default", "meaning"), _fields(Settings, lambda name: PREFIX + name.upper(), SECRET))
+
+
+def options() -> Iterator[str]:
+    """What `Client.submit` takes by name, and what the ledger keeps of a job."""
+    return _table(("option", "default", "values"), _fields(Options, str, frozenset()))
+
+
+def _fields(
+    struct: type[msgspec.Struct], spelled: Callable[[str], str], hidden: frozenset[str]
+) -> Iterator[tuple[str, str, str]]:
+    hints = get_type_hints(struct, include_extras=True)
+    for field in msgspec.structs.fields(struct):
+        default = "" if field.default in (None, "") else f"`{field.default}`".lower()
+        meaning = [_said(hints[field.name]), "secret" if field.name in hidden else ""]
+        yield f"`{spelled(field.name)}`", default, "; ".join(filter(None, meaning))
+
+
+def _said(hint: Any) -> str:
+    """The description in a field's type, then its allowed values or limits."""
+    metas = [part for part in get_args(hint) if isinstance(part, msgspec.Meta)] if get_origin(hint) is Annotated else []
+    schema = msgspec.json.schema(hint)
+    found = [schema, *schema.get("anyOf", ()), *msgspec.json.schema(list[hint]).get("$defs", {}).values()]
+    words = [_escaped(meta.description) for meta in metas if meta.description]
+    for part in found:
+        if "enum" in part:
+            words.append(", ".join(f"`{value}`" for value in part["enum"]))
+        limits = [f"{sign} {part[key]:g}" for key, sign in _LIMITS.items() if key in part]
+        if limits:
+            words.append(" and ".join(limits))
+    kind = next((part["type"] for part in found if part.get("type", "null") != "null"), "")
+    return "; ".join(words) or {"boolean": "yes or no", "integer": "a number", "array": "a list"}.get(kind, "text")
+
+
+_LIMITS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+
+
+def errors() -> Iterator[str]:
+    """The codes of images that failed."""
+    return _table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in CODES.items()))
+
+
+def columns() -> Iterator[str]:
+    """The columns of the flat table."""
+    return _table(("column", "type"), ((f"`{name}`", kind) for name, kind in (COLUMNS | URL).items()))
+
+
+def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    for row in (head, ("---",) * len(head)):
+        yield f"| {' | '.join(row)} |"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+    yield ""
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is, apart from code in backquotes."""
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(part if part.startswith("`") else re.sub(r"([\\*_<>|\[\]{}])", r"\\\1", part) for part in parts)
+
+
+def _attributes(owner: type) -> Callable[[], Iterator[str]]:
+    """The public fields of a result's class."""
+    kinds = {name: kind for name, kind in owner.__annotations__.items() if not name.startswith("_")}
+    return lambda: _table(("attribute", "type"), ((f"`{name}`", _kind(kind)) for name, kind in kinds.items()))
+
+
+def _kind(annotation: object) -> str:
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return f"`{text}`".replace("|", "\\|")
+
+
+_GENERATED: dict[str, Callable[[], Iterator[str]]] = {
+    "commands": commands,
+    "settings": settings,
+    "options": options,
+    "errors": errors,
+    "columns": columns,
+    **{owner.__name__: _attributes(owner) for owner in (ImageResult, Prediction, JobStatus, WorkerInfo)},
+}

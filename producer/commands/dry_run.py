@@ -1,0 +1,87 @@
+"""`--dry-run` of `submit` and `run`: says what would happen, and does none of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from producer.commands.common import cell, emit, say, show, table
+from producer.commands.paths import named
+from producer.wording import count, size
+from shared.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from producer.preview import Preview
+    from producer.services import Services
+    from producer.submit import Request
+    from shared.storage import ObjectStore
+
+#: The network of `run` and `up` when nothing names another.
+DEFAULT_MODEL = "resnet18"
+#: So many paths are listed for people.
+_ROWS = 30
+
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would happen; upload and start nothing.")
+
+
+def would_submit(reach: Services, paths: Iterable[str], request: Request, *, as_json: bool) -> None:
+    """For `submit`: the model and its options are those that the servers know."""
+    from msgspec.structs import asdict
+
+    from producer.preview import preview
+    from producer.submit import judge
+
+    limit = reach.settings.max_image_bytes
+    found = preview(paths, request, names=named, store=lambda: reach.store, limit=limit, notice=say)
+    card, served, options = judge(reach, request)
+    found.model, found.options = card.model, asdict(options)
+    _tell(found, as_json=as_json)
+    if not served:
+        say(f"no worker serves {card.model} now: the job would wait until one does")
+
+
+def would_run(paths: Iterable[str], request: Request, *, as_json: bool) -> None:
+    """For `run`: no server is there to ask, so labels are not looked up."""
+    from msgspec.structs import asdict
+
+    from producer.preview import preview
+    from shared.config import Settings
+    from shared.contract import Options
+
+    settings = Settings.load()
+    found = preview(paths, request, names=named, store=no_store, limit=settings.max_image_bytes, notice=say)
+    found.model = request.model or settings.model or DEFAULT_MODEL
+    found.options = asdict(Options()) | dict(request.options)
+    _tell(found, as_json=as_json)
+
+
+def no_store() -> ObjectStore:
+    """The storage of `run` before it has started: it holds nothing that an address could name."""
+    raise UsageError("`run` has a storage of its own, which holds nothing yet; `camq submit` reads s3:// addresses")
+
+
+def _tell(found: Preview, *, as_json: bool) -> None:
+    if as_json:
+        emit(found)
+        return
+    rows = table("from", "images", "size", numbers=["images", "size"])
+    for given in found.paths[:_ROWS]:
+        rows.add_row(cell(given.path), f"{given.images:,}", size(given.bytes))
+    if len(found.paths) > _ROWS:
+        rows.add_row(f"… and {count(len(found.paths) - _ROWS, 'path')} more", "", "")
+    show(rows)
+    options = ", ".join(f"{name} {value}" for name, value in found.options.items() if value not in (None, False))
+    facts = {"model": found.model, "priority": found.priority, "name": found.name, "job": found.job_id}
+    rows = table("would submit", f"{count(found.images, 'image')}, {size(found.bytes)}")
+    for name, value in (*facts.items(), ("options", options)):
+        if value:
+            rows.add_row(name, cell(value))
+    for failure in found.failures:
+        rows.add_row("would fail", cell(failure.message))
+    if found.failing > len(found.failures):
+        rows.add_row("would fail", f"… {found.failing:,} in all")
+    show(rows)
+    say("a dry run: nothing was uploaded, no job was made")

@@ -1,0 +1,125 @@
+"""`camq worker`, `workers` and `doctor`: those who do the work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from producer.commands.common import cell, emit, json_option, services, show, table
+from producer.wording import rate
+from shared.config import Settings
+from shared.storage.port import SCHEME
+
+
+class _Weights(click.Path):
+    """A file that is there, or an address that the worker will look at."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if str(value).startswith(SCHEME) else super().convert(value, param, ctx)
+
+
+WEIGHTS = _Weights(exists=True, dir_okay=False)
+
+#: How a worker is told what to serve; `up` and `run` start workers as well.
+_SERVING: tuple[Callable[[Any], Any], ...] = (
+    click.option("--weights", metavar="FILE", type=WEIGHTS, help=".pth or .safetensors; also at s3://bucket/key."),
+    click.option("--labels", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="One class per line."),
+    click.option(
+        "--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the network runs.  [default: auto]"
+    ),
+)
+
+
+def serving_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `--weights`, `--labels` and `--device`."""
+    for option in reversed(_SERVING):
+        function = option(function)
+    return function
+
+
+def serving(model: str | None, given: dict[str, Any]) -> dict[str, str | None]:
+    """The settings behind those options. Files as absolute paths: a worker may run in another folder."""
+    files = {
+        name: given[name] if given[name].startswith(SCHEME) else os.path.abspath(given[name])  # noqa: PTH100
+        for name in ("weights", "labels")
+        if given[name]
+    }
+    return {"model": model, "device": given["device"], **files}
+
+
+@click.command()
+@click.option("--model", metavar="M", help="Network to serve.  [default: resnet18]")
+@serving_options
+@click.option(
+    "--all-devices", is_flag=True, help="One worker for each GPU of this machine; those that die are replaced."
+)
+@json_option
+def worker(model: str | None, all_devices: bool, as_json: bool, **given: Any) -> None:
+    """Run one worker in the foreground: one process, one device.
+
+    SIGTERM lets it finish or hand back what it holds. With --json, its log lines (on stderr) are JSON.
+
+    \b
+    Examples:
+      camq worker --model resnet50 --device cuda
+      camq worker --weights mine.pth --labels classes.txt
+    """
+    from producer.local import worker_command, worker_environment
+
+    overrides: dict[str, Any] = {**serving(model, given), "log_format": "json" if as_json else None}
+    settings = Settings.load(**overrides)
+    command = worker_command(*(["fleet"] if all_devices else []))
+    # The same process becomes the worker, so that signals and `pid` in `camq workers` mean what they say.
+    os.execve(command[0], command, worker_environment(settings))  # noqa: S606 - no shell is the point
+
+
+@click.command()
+@json_option
+def workers(as_json: bool) -> None:
+    """List the live workers.
+
+    \b
+    Examples:
+      camq workers
+      camq workers --json | jq -r '.[].state'
+    """
+    with services() as reach:
+        found = reach.ledger.workers()
+    if as_json:
+        emit(found)
+        return
+    if not found:
+        click.echo("no workers; start one with `camq worker`, or everything with `camq up`")
+        return
+    rows = table("worker", "host", "pid", "device", "models", "state", "rate", "done", numbers=["pid", "rate", "done"])
+    for info in found:
+        done = f"{info.images_done:,}"
+        values = (info.worker, info.host, info.pid, info.device, ", ".join(info.models), info.state)
+        rows.add_row(*(cell(value) for value in (*values, rate(info.images_per_second), done)))
+    show(rows)
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> int:
+    """Check Redis, storage, weights, device and versions; each fault comes with its remedy.
+
+    \b
+    Example:
+      camq doctor
+    """
+    from producer.doctor import examine, exit_status
+
+    checks = examine(Settings.load())
+    if as_json:
+        emit({"ok": not exit_status(checks), "checks": checks})
+        return exit_status(checks)
+    rows = table("", "check", "what was found")
+    for check in checks:
+        found = check.detail if check.ok or not check.remedy else f"{check.detail}\n→ {check.remedy}"
+        rows.add_row("ok" if check.ok else "FAIL", check.name, "\n".join(str(cell(line)) for line in found.split("\n")))
+    show(rows)
+    return exit_status(checks)

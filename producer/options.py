@@ -1,0 +1,105 @@
+"""The options of a job, checked against what the model offers before anything is uploaded."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from shared.colormaps import NAMES
+from shared.contract import ModelCard, Options
+from shared.errors import UsageError
+
+_FIELDS = {field.name: field for field in msgspec.structs.fields(Options)}
+
+
+def check_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options in `given` that are not None, as far as they can be judged without knowing the model.
+
+    Raises UsageError that names the option and its allowed values.
+    """
+    values = {name: value for name, value in given.items() if value is not None}
+    for name in values.keys() - _FIELDS.keys():
+        raise UsageError(f"no option {name!r}{_nearest(name, _FIELDS)}; there are {', '.join(_FIELDS)}")
+    check_choice("colormap", values.get("colormap"), NAMES)
+    for name, field in _FIELDS.items():
+        if get_origin(field.type) is Literal:
+            check_choice(name, values.get(name), get_args(field.type))
+    _convert({name: value for name, value in values.items() if name != "classes"})
+    return values
+
+
+def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:
+    """The options in `given` (None means not given), complete and valid for this model.
+
+    `classes` may be indices, labels, or one text of both separated by commas. Raises UsageError that names
+    the option and its allowed values.
+    """
+    values = check_values(given)
+    # Also when none was given: on a network without a closed form the default would fail every image.
+    check_choice("method", values.get("method", _FIELDS["method"].default), card.methods)
+    count = len(card.labels)
+    # A model of two classes has no third best; only who asks for three is told.
+    top_k = values.setdefault("top_k", min(_FIELDS["top_k"].default, count))
+    if top_k > count:
+        raise UsageError(f"top_k must be from 1 to {count}, the number of classes of {card.model}, not {top_k}")
+    if "classes" in values:
+        values["classes"] = _class_indices(card, values["classes"])
+    return _convert(values)
+
+
+def _convert(values: Mapping[str, Any]) -> Options:
+    try:
+        return msgspec.convert(values, Options)
+    except msgspec.ValidationError as error:
+        reason, _, where = str(error).partition(" - at `$.")
+        name = where.rstrip("`")
+        raise UsageError(f"{name} {values.get(name)!r} is not allowed: {_lower(reason)}") from None
+
+
+def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
+    """UsageError that names the allowed values, unless `value` is None or one of them."""
+    allowed = tuple(allowed)
+    if value is not None and value not in allowed:
+        raise UsageError(f"no {name} {value!r}{_nearest(str(value), allowed)}; allowed are {', '.join(allowed)}")
+
+
+def _class_indices(card: ModelCard, classes: str | int | Iterable[str | int]) -> tuple[int, ...]:
+    if isinstance(classes, str):
+        # A label with a comma in it goes into double quotes.
+        classes = next(csv.reader([classes], skipinitialspace=True), [])
+    elif isinstance(classes, int):
+        classes = [classes]
+    indices = [_class_index(card, wanted) for wanted in classes]
+    if not indices:
+        raise UsageError("classes is empty: give class indices or labels, separated by commas")
+    return tuple(dict.fromkeys(indices))
+
+
+def _class_index(card: ModelCard, wanted: str | int) -> int:
+    text = str(wanted).strip()
+    if text.isdecimal() or isinstance(wanted, int):
+        if 0 <= int(text) < len(card.labels):
+            return int(text)
+        raise UsageError(f"no class {text}: {card.model} has the classes 0 to {len(card.labels) - 1}")
+    same = [index for index, label in enumerate(card.labels) if label == text]
+    same = same or [index for index, label in enumerate(card.labels) if label.casefold() == text.casefold()]
+    if len(same) == 1:
+        return same[0]
+    if same:
+        raise UsageError(f"class {text!r} is ambiguous: give one of the indices {', '.join(map(str, same))}")
+    raise UsageError(f"{card.model} has no class {text!r}{_nearest(text, card.labels)}; an index works as well")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """A hint such as `(did you mean tabby or tiger?)`, or nothing."""
+    by_fold = {name.casefold(): name for name in known}
+    inside = [name for fold, name in by_fold.items() if word.casefold() in fold]
+    close = [by_fold[fold] for fold in get_close_matches(word.casefold(), by_fold, n=3)]
+    found = list(dict.fromkeys(close + inside))[:3] if word else []
+    return f" (did you mean {' or '.join(found)}?)" if found else ""
+
+
+def _lower(reason: str) -> str:
+    return reason[:1].lower() + reason[1:].replace("`", "")

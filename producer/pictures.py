@@ -1,0 +1,149 @@
+"""One image as the user gave it: what it is called, and how to get its bytes."""
+
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from shared.errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+#: What counts as a picture inside a folder. A file that is named is submitted whatever it is called.
+SUFFIXES = ".jpg .jpeg .jpe .jfif .png .apng .gif .webp .bmp .dib .tif .tiff .avif .avifs .jp2 .j2k .jpx .ico .icns"
+SUFFIXES += " .ppm .pgm .pbm .pnm .pfm .tga .pcx .sgi .dds .qoi .psd"
+_SUFFIXES = frozenset(SUFFIXES.split())
+#: Modes that a PNG, or else a TIFF, keeps as they are; what neither does becomes RGB.
+_PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
+_TIFF_MODES = frozenset({"CMYK", "F", "I", "LAB", "YCbCr"})
+#: Pillow loads a picture when it is first looked at, and two threads must not do so at once.
+_ONE_AT_A_TIME = Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An image of a job; `name` is what the user calls it."""
+
+    name: str
+
+    def read(self, limit: int) -> bytes:
+        """The file's bytes. ImageError when there are none, or more than `limit`."""
+        raise NotImplementedError
+
+    @property
+    def holds_data(self) -> bool:
+        """Whether the source itself keeps bytes or a picture in memory, so that few may wait at once."""
+        return isinstance(self, BytesSource | LazySource)
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource(Source):
+    """A file; its path is its name."""
+
+    def read(self, limit: int) -> bytes:
+        """At most one byte more than the limit is read."""
+        try:
+            path = Path(self.name)
+            if path.exists() and not path.is_file():
+                raise ImageError("not_found", f"{self.name} is not a regular file")  # a pipe would block for ever
+            with path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size > limit:
+                    raise _too_large(self.name, limit)
+                return checked(self.name, file.read(limit + 1), limit)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ImageError("not_found", f"cannot read {self.name}: {reason}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class BytesSource(Source):
+    """Bytes in memory."""
+
+    data: bytes
+
+    def read(self, limit: int) -> bytes:
+        """The same bytes."""
+        return checked(self.name, self.data, limit)
+
+
+@dataclass(frozen=True, slots=True)
+class LazySource(Source):
+    """Bytes that are made when they are needed."""
+
+    make: Callable[[], bytes]
+
+    def read(self, limit: int) -> bytes:
+        """Made anew."""
+        try:
+            data = self.make()
+        except (OSError, ValueError, SyntaxError) as error:
+            raise ImageError("truncated", f"{self.name} cannot be read to its end: {error}") from error
+        return checked(self.name, data, limit)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedSource(Source):
+    """What is known to be unreadable, such as a named file that is not there: it fails alone."""
+
+    reason: str
+    code: str = "not_found"
+
+    def read(self, limit: int) -> bytes:  # noqa: ARG002 - there is nothing to limit
+        """Always an ImageError."""
+        raise ImageError(self.code, self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSource(Source):
+    """An object that is read in place; its address is its name."""
+
+    size: int
+
+    def check(self, limit: int) -> None:
+        """ImageError for a size that no picture can have, or that is above the limit."""
+        check_size(self.name, self.size, limit)
+
+
+def looks_like_a_picture(name: str) -> bool:
+    """Whether the name ends like a picture's."""
+    return Path(name).suffix.lower() in _SUFFIXES
+
+
+def encode_picture(image: "Image") -> bytes:
+    """A PIL picture as a file, without loss and with its orientation."""
+    buffer = io.BytesIO()
+    with _ONE_AT_A_TIME:
+        exif = image.getexif()
+        if image.mode in _TIFF_MODES:
+            image.save(buffer, "TIFF", exif=exif)
+        else:
+            kept = image if image.mode in _PNG_MODES else image.convert("RGB")
+            kept.save(buffer, "PNG", exif=exif, compress_level=1)
+    return buffer.getvalue()
+
+
+def printable(name: str) -> str:
+    """A file name as text that can be stored: bytes that are no UTF-8 are written as escapes."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def checked(name: str, data: bytes, limit: int) -> bytes:
+    """`data`, unless it is empty or larger than the limit."""
+    check_size(name, len(data), limit)
+    return data
+
+
+def check_size(name: str, size: int, limit: int) -> None:
+    """ImageError for a size that no picture can have, or that is above the limit."""
+    if not size:
+        raise ImageError("empty", f"{name} has no bytes")
+    if size > limit:
+        raise _too_large(name, limit)
+
+
+def _too_large(name: str, limit: int) -> ImageError:
+    return ImageError("too_large", f"{name} is larger than {limit} bytes (CAMQ_MAX_IMAGE_BYTES)")

@@ -1,0 +1,67 @@
+import { byId } from "./dom.js";
+import { Picture, bars, mark } from "./picture.js";
+
+/** One picture, large, with all its predictions. `dialog` brings the focus trap, Esc and the way back. */
+export class Viewer {
+  constructor(fit) {
+    this.fit = fit;
+    this.dialog = byId("viewer");
+    byId("viewer-before").addEventListener("click", () => this.step(-1));
+    byId("viewer-after").addEventListener("click", () => this.step(1));
+    this.dialog.addEventListener("close", () => this.left(this.place));
+    /** Set by the gallery: gets the place of the last picture when the viewer closes. */
+    this.left = () => {};
+  }
+
+  get isOpen() { return this.dialog.open; }
+
+  /** Open on the image at this place among those found. */
+  open(images, place) {
+    this.images = images;
+    this.#show(place, 0);
+    if (!this.isOpen) this.dialog.showModal();
+  }
+
+  /** To the next (1) or previous (-1) picture, the same rank shown. */
+  step(by) {
+    const place = this.place + by;
+    if (place >= 0 && place < this.images.length) this.#show(place, this.picture.shown);
+  }
+
+  /** Show this overlay; the one that is shown already is taken away. */
+  pick(place) {
+    this.picture.show(place === this.picture.shown ? null : place);
+    mark(this.list, this.picture.shown);
+    this.#facts();
+  }
+
+  #show(place, rank) {
+    this.place = place;
+    const image = this.images[place];
+    this.picture = new Picture(image, this.fit);
+    byId("viewer-picture").replaceChildren(this.picture.element);
+    byId("viewer-title").textContent = image.source;
+    const look = (at) => { if (at !== undefined && at !== this.picture.shown) this.pick(at); };
+    this.list = bars(image, Infinity, { tabindex: "0", pick: (at) => this.pick(at), look: () => {} });
+    byId("viewer-predictions").replaceChildren(image.error ? this.#error(image.error) : this.list);
+    look(image.predictions[rank] ? rank : undefined);
+    this.#facts();
+    byId("viewer-place").textContent = `${(place + 1).toLocaleString("en")} of ${this.images.length.toLocaleString("en")}`;
+    byId("viewer-before").disabled = place === 0;
+    byId("viewer-after").disabled = place === this.images.length - 1;
+  }
+
+  #error({ code, message }) {
+    const text = document.createElement("p");
+    text.className = "reason";
+    text.textContent = `${code}: ${message}`;
+    return text;
+  }
+
+  #facts() {
+    const { index, width, height, state, predictions } = this.images[this.place];
+    const box = predictions[this.picture.shown]?.box;
+    const facts = [`#${index}`, width ? `${width} × ${height} px` : state, box && `box ${box[0]}, ${box[1]} to ${box[2]}, ${box[3]}`];
+    byId("viewer-facts").textContent = facts.filter(Boolean).join(" · ");
+  }
+}

@@ -1,0 +1,79 @@
+"""A job in words and numbers, as both pages show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from producer.report.legend import colours
+from producer.wording import duration, rate
+from shared.contract import JobStatus, Options
+
+_DEFAULTS = Options()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What stands at the head of a job's page."""
+
+    status: JobStatus
+    title: str
+    #: Terms and what they are for this job: time, model, method.
+    facts: list[tuple[str, str]]
+    #: Options and their values; True for one that is not the default.
+    options: list[tuple[str, str, bool]]
+    colormap: str
+    legend: list[str]
+
+
+def summarise(status: JobStatus, options: Options) -> Summary:
+    """The summary of a job with this status and these options."""
+    return Summary(
+        status=status,
+        title=status.name or f"Job {status.job}",
+        facts=[(term, value) for term, value in _facts(status, options) if value],
+        options=[
+            (name.replace("_", " "), _said(name, value), value != default) for name, value, default in _all(options)
+        ],
+        colormap=options.colormap,
+        legend=colours(options.colormap),
+    )
+
+
+def moment(iso: str | None) -> str:
+    """Such as `23 Nov 2026, 08:15 UTC`."""
+    return f"{datetime.fromisoformat(iso):%-d %b %Y, %H:%M} UTC" if iso else ""
+
+
+def elapsed_s(status: JobStatus) -> float:
+    """Seconds from the submission to the end, or until now."""
+    end = datetime.fromisoformat(status.finished_at) if status.finished_at else datetime.now(UTC)
+    return max(0.0, (end - datetime.fromisoformat(status.created_at)).total_seconds())
+
+
+def _facts(status: JobStatus, options: Options) -> list[tuple[str, str]]:
+    shown = f"{len(options.classes)} chosen" if options.classes else f"best {options.top_k}"
+    return [
+        ("Submitted", moment(status.created_at)),
+        ("Took" if status.finished_at else "Running for", duration(elapsed_s(status))),
+        ("Rate", rate(status.images_per_second) if status.images_per_second else ""),
+        ("Time left", duration(status.eta_s) if status.eta_s is not None else ""),
+        ("Model", status.model),
+        ("Method", options.method),
+        ("Classes", shown),
+    ]
+
+
+def _all(options: Options) -> list[tuple[str, object, object]]:
+    names = options.__struct_fields__
+    return [(name, getattr(options, name), getattr(_DEFAULTS, name)) for name in names]
+
+
+def _said(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    if value is None:
+        return "the best" if name == "classes" else "the model's own"
+    return str(value)

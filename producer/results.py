@@ -1,0 +1,91 @@
+"""A job's results: one record per image, in index order, chunk by chunk."""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator
+
+from producer.parallel import ordered
+from shared import keys
+from shared.contract import ErrorInfo, ImageRecord, ImageRef, decode_lines
+from shared.errors import UsageError
+from shared.ledger.ports import Done, Jobs
+from shared.states import ImageState
+from shared.storage.port import ObjectStore
+
+#: States that an image leaves by itself.
+MOVING = frozenset({ImageState.QUEUED, ImageState.RUNNING})
+_CAPPED = ErrorInfo("inference", "the image failed; the ledger does not keep the details of so many failures")
+
+
+def records(ledger: Jobs, store: ObjectStore, job: str, *, threads: int = 8) -> Iterator[ImageRecord]:
+    """The record of every registered image of the job; a few chunks are in memory at once.
+
+    Raises UnknownJobError at once for a job that is not there.
+    """
+    snapshot = _Snapshot(ledger, store, job)
+    return (line for chunk in ordered(snapshot.load, ledger.chunks(job), threads=threads) for line in chunk)
+
+
+def record_at(ledger: Jobs, store: ObjectStore, job: str, index: int) -> ImageRecord:
+    """One image's record, whatever the size of the job. UsageError when the job has no image of this index."""
+    snapshot = _Snapshot(ledger, store, job)
+    chunks = ledger.chunks(job)
+    # Chunks stand in the order of their images; a few looks find the last one that does not begin after it.
+    position = bisect_right(chunks, index, key=lambda chunk: snapshot.references(chunk)[0].index) - 1
+    for record in snapshot.load(chunks[position]) if position >= 0 else []:
+        if record.index == index:
+            return record
+    raise UsageError(f"job {job} has no image {index}: its images are 0 to {ledger.status(job).total - 1}")
+
+
+class _Snapshot:
+    """What the ledger says of a job at one moment."""
+
+    def __init__(self, ledger: Jobs, store: ObjectStore, job: str) -> None:
+        ledger.status(job)
+        # The states first: an image whose commit they show has its results object in `done`, which is read after.
+        self._states = ledger.image_states(job)
+        self._failures = ledger.failures(job)
+        self._done = _by_origin(ledger.done(job))
+        self._store = store
+        self._job = job
+
+    def references(self, chunk: str) -> list[ImageRef]:
+        return decode_lines(self._store.get(keys.chunk_object(self._job, chunk)), ImageRef)
+
+    def load(self, chunk: str) -> list[ImageRecord]:
+        lines = _lines(self._store, self._job, self._done.get(chunk, []))
+        return [self._record(reference, lines.get(reference.index)) for reference in self.references(chunk)]
+
+    def _record(self, reference: ImageRef, line: ImageRecord | None) -> ImageRecord:
+        index = reference.index
+        state = self._states[index] if index < len(self._states) else ImageState.QUEUED
+        # The ledger knows of a retry, or of a cancel after it, before a newer line does.
+        outdated = line is not None and line.state is ImageState.FAILED and state is not ImageState.FAILED
+        if line is not None and not outdated:
+            return line
+        error = None
+        if state is ImageState.FAILED:
+            error = self._failures.get(index) or reference.error or _CAPPED
+        return ImageRecord(index=index, source=reference.source, state=state, error=error)
+
+
+def _by_origin(done: list[Done]) -> dict[str, list[Done]]:
+    """The committed chunks by the submitted chunk their images came from, retries after what they repeat."""
+    result: dict[str, list[Done]] = defaultdict(list)
+    for entry in sorted(done, key=lambda entry: (len(entry.chunk), entry.chunk)):
+        result[entry.parent or entry.chunk].append(entry)
+    return result
+
+
+def _lines(store: ObjectStore, job: str, done: list[Done]) -> dict[int, ImageRecord]:
+    """The results by index; what a later chunk says of an image replaces what an earlier one said."""
+    lines: dict[int, ImageRecord] = {}
+    for entry in done:
+        lines |= {line.index: line for line in committed(store, job, entry)}
+    return lines
+
+
+def committed(store: ObjectStore, job: str, entry: Done) -> list[ImageRecord]:
+    """The lines that a chunk's worker wrote."""
+    return decode_lines(store.get(keys.results_object(job, entry.chunk, entry.attempt)), ImageRecord)

@@ -1,0 +1,90 @@
+"""The three ways out of a producer: ledger, object store, broker. Each connects when it is first used."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from shared.config import Settings, redis_address
+from shared.errors import UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shared.broker import Sender
+    from shared.ledger import RedisLedger
+    from shared.storage import ObjectStore
+
+#: A command whose service is away ends within ten seconds, also when it needs two of them.
+FIRST_ANSWER_S = 4.5
+
+
+class Services:
+    """Built from settings once per command or `Client`; a context manager."""
+
+    def __init__(self, settings: Settings, *, store: ObjectStore | None = None) -> None:
+        self.settings = settings
+        if store is not None:
+            self.__dict__["store"] = store  # what `cached_property` would have put there
+
+    @cached_property
+    def ledger(self) -> RedisLedger:
+        """The job ledger. UnreachableError when Redis does not answer soon."""
+        from shared.ledger import RedisLedger
+
+        ledger = RedisLedger(self.settings)
+        _answer(ledger.check, f"Redis at {redis_address(self.settings)} does not answer")
+        return ledger
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """The object store, with its bucket. UnreachableError when it does not answer soon."""
+        from shared.storage import S3Store
+
+        store = S3Store.from_settings(self.settings)
+        _answer(store.ensure_bucket, f"S3 storage at {self.settings.s3_endpoint} does not answer")
+        return store
+
+    @cached_property
+    def sender(self) -> Sender:
+        """The broker, for hints."""
+        from shared.broker import Sender
+
+        return Sender(self.settings)
+
+    def close(self) -> None:
+        """Give back every connection that was made."""
+        for name in ("sender", "store", "ledger"):
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()
+
+    def __enter__(self) -> Services:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _answer(check: Callable[[], None], silence: str) -> None:
+    """Run `check`, but wait for it no longer than `FIRST_ANSWER_S`.
+
+    Clients have timeouts, but a name server that is silent has none of ours, and retries add up.
+    """
+    outcome: list[BaseException | None] = []
+
+    def work() -> None:
+        try:
+            check()
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the caller's thread
+            outcome.append(error)
+        else:
+            outcome.append(None)
+
+    thread = Thread(target=work, name="camq-first-answer", daemon=True)
+    thread.start()
+    thread.join(FIRST_ANSWER_S)
+    if not outcome:
+        raise UnreachableError(f"{silence} within {FIRST_ANSWER_S:g} s")
+    if outcome[0] is not None:
+        raise outcome[0]

@@ -1,0 +1,189 @@
+"""Submit: check the request, upload, register chunk by chunk, send hints. Interrupted, it can be resumed."""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import chain, islice
+from typing import Any
+
+import msgspec
+
+from producer.models import resolve
+from producer.options import check_choice, check_options, check_values
+from producer.parallel import ordered
+from producer.patience import Patience
+from producer.pictures import Source
+from producer.services import Services
+from producer.sources import Expansion
+from producer.upload import Uploader
+from shared import keys
+from shared.contract import MAX_IMAGES_PER_JOB, PRIORITIES, ImageRef, JobId, ModelCard, Options, Priority, encode_lines
+from shared.errors import UnreachableError, UsageError
+from shared.ledger.ports import NewChunk
+
+#: A job of at most this many images is somebody waiting; a larger one can wait its turn.
+HIGH_AT_MOST = 16
+#: So many images are listed before the first upload, so that usual jobs know their total; more are streamed.
+LOOK_AHEAD = 10_000
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who hears of a submission while it runs."""
+
+    #: The job's id, before the first upload.
+    job: Callable[[str], None] = _ignore
+    #: Images uploaded so far, and how many there are, once that is known.
+    progress: Callable[[int, int | None], None] = _ignore
+    #: A sentence about something that is no error.
+    notice: Callable[[str], None] = _ignore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is asked for. `options` has the fields of `shared.contract.Options`; None means its default."""
+
+    model: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    priority: str | None = None
+    job_id: str | None = None
+    name: str | None = None
+
+
+def new_job_id() -> str:
+    """Short, readable, and later ids sort later."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def check_early(request: Request) -> str:
+    """The request's job id, or a new one. UsageError for what is wrong whatever the model is."""
+    check_choice("priority", request.priority, PRIORITIES)
+    check_values(request.options)
+    return _checked_id(request.job_id)
+
+
+def judge(services: Services, request: Request) -> tuple[ModelCard, bool, Options]:
+    """The card of the model that is asked for, whether it is served now, and the options it makes of the request."""
+    card, served = resolve(services.ledger, request.model or services.settings.model)
+    return card, served, check_options(card, request.options)
+
+
+def submit(services: Services, images: object, request: Request, listener: Listener | None = None) -> str:
+    """The id of the job that `images` became. Everything is checked before the first upload.
+
+    The same request again with the same `job_id` goes on where it was interrupted, or does nothing.
+    """
+    listener = listener or Listener()
+    job = check_early(request)
+    stream = iter(Expansion(images, store=lambda: services.store, notice=listener.notice))
+    head = _look_ahead(stream)
+    following = list(islice(stream, 1))  # one more tells whether these are all
+    card, served, options = judge(services, request)
+    priority: Priority = "high" if len(head) <= HIGH_AT_MOST else "bulk"
+    if request.priority is not None:
+        priority = msgspec.convert(request.priority, Priority)
+    if not served:
+        listener.notice(f"no worker serves {card.model} now; the job waits until one does")
+    services.store  # noqa: B018 - away or not, it shows before the job is opened
+    submission = _Submission(services, job, card.model, listener)
+    submission.open(options, priority, request.name)
+    submission.run(chain(head, following, stream), None if following else len(head))
+    return job
+
+
+class _Submission:
+    """One job on its way into the ledger."""
+
+    def __init__(self, services: Services, job: str, model: str, listener: Listener) -> None:
+        self._services = services
+        self._ledger = services.ledger
+        self._job = job
+        self._model = model
+        self._listener = listener
+        self._patient = Patience(listener.notice)
+        #: Chunks that an earlier run of the same submission registered.
+        self._known: frozenset[str] = frozenset()
+
+    def open(self, options: Options, priority: Priority, name: str | None) -> None:
+        is_new = self._ledger.open_job(self._job, model=self._model, options=options, priority=priority, name=name)
+        if not is_new:
+            self._known = frozenset(self._ledger.chunks(self._job))
+        self._listener.job(self._job)
+
+    def run(self, sources: Iterable[Source], total: int | None) -> None:
+        settings = self._services.settings
+        upload = Uploader(self._services.store, limit=settings.max_image_bytes, patient=self._patient)
+        count = 0
+        try:
+            with closing(ordered(upload, enumerate(sources), threads=settings.io_threads)) as references:
+                for number, chunk in enumerate(_chunks(self._counted(references, total), settings.chunk_size)):
+                    count += len(chunk)
+                    self._register(f"{number:06d}", chunk)
+            self._seal(count)
+        finally:
+            self._patient.give_up()  # else an upload that waits for storage would outlive us
+
+    def _counted(self, references: Iterable[ImageRef], total: int | None) -> Iterator[ImageRef]:
+        for count, reference in enumerate(references, 1):
+            if count > MAX_IMAGES_PER_JOB:
+                raise UsageError(f"a job has at most {MAX_IMAGES_PER_JOB} images; submit the others as another job")
+            yield reference
+            self._listener.progress(count, total)
+
+    def _register(self, chunk: str, references: list[ImageRef]) -> None:
+        raw = encode_lines(references)
+        key = keys.chunk_object(self._job, chunk)
+        store = self._services.store
+        if chunk not in self._known:
+            self._patient(lambda: store.put(key, raw, "application/x-ndjson"))
+        elif self._patient(lambda: store.get(key)) != raw:
+            raise self._other_pictures()
+        digest = hashlib.sha256(raw).hexdigest()
+        new = NewChunk(chunk, references[0].index, len(references), digest)
+        self._patient(lambda: self._ledger.register(self._job, [new]))
+        self._refill()
+
+    def _seal(self, count: int) -> None:
+        if self._known and self._patient(lambda: self._ledger.status(self._job)).total != count:
+            raise self._other_pictures()
+        self._patient(lambda: self._ledger.seal(self._job))
+        self._refill()
+
+    def _refill(self) -> None:
+        """Send what has a place in the queue now, so that an idle worker starts at once."""
+        hints = self._patient(lambda: self._ledger.refill(self._model))
+        with suppress(UnreachableError):  # a hint that was not sent is found overdue by a worker's reaper
+            self._services.sender.send(hints)
+
+    def _other_pictures(self) -> UsageError:
+        return UsageError(f"job {self._job} exists with other pictures; take another --job-id")
+
+
+def _look_ahead(stream: Iterator[Source]) -> list[Source]:
+    head: list[Source] = []
+    for source in islice(stream, LOOK_AHEAD):
+        head.append(source)
+        if source.holds_data and len(head) > HIGH_AT_MOST:
+            break
+    return head
+
+
+def _chunks(references: Iterator[ImageRef], size: int) -> Iterator[list[ImageRef]]:
+    while chunk := list(islice(references, size)):
+        yield chunk
+
+
+def _checked_id(job_id: str | None) -> str:
+    try:
+        return msgspec.convert(new_job_id() if job_id is None else job_id, JobId)
+    except msgspec.ValidationError:
+        raise UsageError(
+            f"{job_id!r} cannot be a job id: up to 64 letters, digits, '-' and '_', the first a letter or digit"
+        ) from None

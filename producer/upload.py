@@ -1,0 +1,49 @@
+"""Pictures into the object store, each distinct one once."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from producer.pictures import ObjectSource, Source, printable
+from shared import keys
+from shared.contract import ErrorInfo, ImageRef
+from shared.errors import ImageError
+from shared.storage.port import ObjectStore
+
+#: Half the retention of a job: far below the age at which `gc` deletes an input that no job refers to.
+WRITE_AGAIN_AFTER = timedelta(seconds=keys.FINISHED_TTL_S / 2)
+
+
+class Uploader:
+    """Turns a source into its reference. Safe to call from many threads."""
+
+    def __init__(self, store: ObjectStore, *, limit: int, patient: Callable[[Callable[[], object]], object]) -> None:
+        self._store = store
+        self._limit = limit
+        #: Calls again what found storage unreachable.
+        self._patient = patient
+
+    def __call__(self, item: tuple[int, Source]) -> ImageRef:
+        """The image's reference, after its bytes are in the store; what cannot be read says why."""
+        index, source = item
+        name = printable(source.name)
+        try:
+            return ImageRef(index=index, key=self._place(source), source=name)
+        except ImageError as error:
+            return ImageRef(index=index, source=name, error=ErrorInfo(error.code, printable(error.message)))
+
+    def _place(self, source: Source) -> str:
+        if isinstance(source, ObjectSource):
+            source.check(self._limit)
+            return source.name
+        data = source.read(self._limit)
+        key = keys.input_object(hashlib.sha256(data).hexdigest())
+        self._patient(lambda: self._put_once(key, data))
+        return key
+
+    def _put_once(self, key: str, data: bytes) -> None:
+        # A HEAD costs little beside the picture it may save; two threads with one picture write the same bytes.
+        # What is old is written again, so that `gc`, which deletes by age, can never take it from this job.
+        known = self._store.stat(key)
+        if known is None or known.size != len(data) or datetime.now(UTC) - known.modified > WRITE_AGAIN_AFTER:
+            self._store.put(key, data)

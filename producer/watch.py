@@ -1,0 +1,41 @@
+"""A job's progress until it has finished."""
+
+import time
+from collections.abc import Callable, Generator
+
+from shared.contract import JobStatus
+from shared.errors import UnreachableError
+from shared.ledger.ports import Jobs
+
+#: Between two tries to reach a Redis that is away.
+_PAUSE_S = 1.0
+
+
+def follow(ledger: Jobs, job: str, notice: Callable[[str], None]) -> Generator[JobStatus, None, None]:
+    """The job's status now, whenever it moved, and at least every second; the last one is final.
+
+    UnknownJobError and UnreachableError are raised at the start only: later a lost Redis is a notice, the
+    last known status repeats, and following goes on when Redis is back.
+    """
+    status = ledger.status(job)
+    yield status
+    interrupted = lost = False
+    while not status.state.finished:
+        try:
+            for _ in ledger.wait_for_news(job):
+                status = ledger.status(job)
+                if lost:
+                    notice("Redis answers again")
+                lost = False
+                if status.submission_interrupted and not interrupted:
+                    interrupted = True
+                    notice(f"the submission of {job} was interrupted: repeat its command with --job-id {job}")
+                yield status
+                if status.state.finished:
+                    return
+        except UnreachableError as error:
+            if not lost:
+                notice(f"{error}; waiting for it, the job is not lost")
+            lost = True
+            yield status
+            time.sleep(_PAUSE_S)

@@ -1,0 +1,48 @@
+"""Numbers and names for people."""
+
+import os
+
+from shared.contract import JobStatus
+
+
+def duration(seconds: float) -> str:
+    """Such as `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def rate(images_per_second: float) -> str:
+    """Such as `0.25 images/s`, `41 images/s`."""
+    digits = 0 if images_per_second >= 10 or not images_per_second else 1 if images_per_second >= 1 else 2
+    return f"{images_per_second:,.{digits}f} images/s"
+
+
+def count(number: int, noun: str) -> str:
+    """Such as `1 image`, `12,000 images`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def size(number: float) -> str:
+    """Bytes, such as `812 B`, `1.5 kB`, `40 MB`; a kilobyte has 1,000."""
+    units = iter(("B", "kB", "MB", "GB"))
+    unit = next(units)
+    while number >= 999.5:
+        number, unit = number / 1000, next(units, "TB")
+    return f"{number:.0f} {unit}" if number >= 9.95 or unit == "B" else f"{number:.1f} {unit}"
+
+
+def outcome(status: JobStatus) -> str:
+    """A job's images by what became of them, such as `497 succeeded, 3 failed`."""
+    parts = [f"{getattr(status, name):,} {name}" for name in ("succeeded", "failed", "cancelled", "running", "queued")]
+    return ", ".join(part for part in parts if not part.startswith("0 ")) or "no images yet"
+
+
+def visible(text: str) -> str:
+    """The text on one line, with anything that would move a terminal's cursor written as an escape."""
+    text = os.fsencode(text).decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

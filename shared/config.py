@@ -1,0 +1,180 @@
+"""Settings: every `CAMQ_*` variable, declared once with its type, default and help."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from shared.addresses import shown
+from shared.errors import UsageError
+
+PREFIX = "CAMQ_"
+#: Settings whose value must never be printed.
+SECRET = frozenset({"redis_url", "broker_url", "s3_access_key", "s3_secret_key"})
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings. `Settings.load()` reads them from the environment; tests construct them directly."""
+
+    redis_url: Annotated[str, Meta(description="Redis for ledger, broker and task states")] = "redis://127.0.0.1:6379/0"
+    broker_url: Annotated[
+        str | None, Meta(description="another broker for the messages, such as amqp://; Redis keeps the ledger")
+    ] = None
+    s3_endpoint: Annotated[str, Meta(description="host:port of the S3 server")] = "127.0.0.1:9000"
+    s3_access_key: Annotated[str, Meta(description="S3 access key")] = ""
+    s3_secret_key: Annotated[str, Meta(description="S3 secret key")] = ""
+    s3_secure: Annotated[bool, Meta(description="use TLS to the S3 server")] = False
+    s3_region: Annotated[str, Meta(description="region of the bucket")] = "us-east-1"
+    bucket: Annotated[str, Meta(description="bucket that holds inputs and results")] = "camq"
+
+    model: Annotated[
+        str | None, Meta(description="worker: network to serve (resnet18); producer: model to ask for")
+    ] = None
+    weights: Annotated[str | None, Meta(description="state dict, .pth or .safetensors")] = None
+    labels: Annotated[str | None, Meta(description="text file with one class name per line")] = None
+    device: Annotated[Literal["auto", "cpu", "cuda"], Meta(description="where the network runs")] = "auto"
+
+    chunk_size: Annotated[int, Meta(ge=1, le=256, description="images that one message carries")] = 32
+    chunks_in_flight: Annotated[int, Meta(ge=1, le=64, description="chunks that one worker works on at once")] = 3
+    max_batch_size: Annotated[int, Meta(ge=1, le=1024, description="images that go through the network at once")] = 16
+    max_batch_delay_ms: Annotated[
+        float,
+        Meta(ge=0, le=10_000, description="how long a micro-batch waits for images already on their way"),
+    ] = 20.0
+    io_threads: Annotated[int, Meta(ge=1, le=256, description="parallel downloads, and parallel uploads")] = 8
+    compute_threads: Annotated[
+        int, Meta(ge=0, le=256, description="threads that decode and render; 0 is one per core")
+    ] = 0
+    torch_threads: Annotated[
+        int, Meta(ge=0, le=256, description="threads of the network on a CPU; 0 is torch's own choice")
+    ] = 0
+
+    max_image_bytes: Annotated[int, Meta(ge=1, description="largest file of one picture, in bytes")] = 100_000_000
+    max_image_pixels: Annotated[int, Meta(ge=1, description="largest picture, in pixels")] = 178_000_000
+
+    input_prefixes: Annotated[
+        str, Meta(description="s3:// prefixes, separated by spaces, that may be read in place; empty: any")
+    ] = ""
+
+    decode_s: Annotated[
+        float, Meta(gt=0, le=3600, description="seconds that one picture may take to decode or draw")
+    ] = 20.0
+
+    heartbeat_s: Annotated[float, Meta(gt=0, le=60, description="between two signs of life of a worker")] = 1.0
+    heartbeat_ttl_s: Annotated[
+        float, Meta(gt=0, le=600, description="a worker silent for this long is not listed any more")
+    ] = 4.5
+    lease_s: Annotated[
+        float, Meta(gt=0, le=3600, description="a chunk not renewed for this long is given to another worker")
+    ] = 12.0
+    hint_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=3600,
+            description="a message not claimed for this long counts as lost, if its queue is empty",
+        ),
+    ] = 10.0
+    reap_s: Annotated[float, Meta(gt=0, le=600, description="between two looks for lost work")] = 2.0
+    drain_s: Annotated[
+        float, Meta(ge=0, le=3600, description="how long a stopping worker goes on with the chunks in hand")
+    ] = 8.0
+    outage_limit: Annotated[
+        float,
+        Meta(ge=0, description="how long a worker waits for Redis or storage before it hands a chunk back"),
+    ] = 600.0
+
+    slots_dir: Annotated[
+        str | None, Meta(description="folder of the device slots, shared by all workers of a machine")
+    ] = None
+    slots_per_gpu: Annotated[int, Meta(ge=1, le=64, description="worker processes that may share one GPU")] = 1
+    device_memory: Annotated[
+        float, Meta(gt=0, le=1, description="share of a GPU's memory that one worker may take")
+    ] = 1.0
+    slot_wait_s: Annotated[
+        float, Meta(ge=0, description="how long a worker waits for a free device slot before it ends")
+    ] = 60.0
+
+    http_port: Annotated[
+        int, Meta(ge=0, le=65535, description="port of /live, /ready and /metrics of a worker; 0 is none")
+    ] = 0
+    http_host: Annotated[str, Meta(description="address that this port listens on")] = "127.0.0.1"
+    live_s: Annotated[float, Meta(gt=0, description="a main loop or engine silent for this long makes /live fail")] = (
+        300.0
+    )
+    worker_rate: Annotated[
+        float, Meta(gt=0, description="exporter: images per second of one worker, until one was measured")
+    ] = 20.0
+
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="least severe line logged")] = (
+        "info"
+    )
+    log_format: Annotated[Literal["console", "json"], Meta(description="how log lines look")] = "console"
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> "Settings":
+        """Settings from `CAMQ_*` variables (an empty one counts as unset), then `overrides` that are not None.
+
+        A secret may also lie in a file, as orchestrators mount them: `CAMQ_S3_SECRET_KEY_FILE` names it.
+        Raises UsageError that names the variable, the value's fault and the allowed values.
+        """
+        environ = os.environ if environ is None else environ
+        known = {field.name for field in msgspec.structs.fields(cls)}
+        values: dict[str, Any] = {}
+        for name in known:
+            raw = environ.get(PREFIX + name.upper(), "")
+            if raw == "" and name in SECRET and (file := environ.get(f"{PREFIX}{name.upper()}_FILE")):
+                raw = _from_file(f"{PREFIX}{name.upper()}_FILE", file)
+            if raw != "":
+                values[name] = raw
+        values |= {name: value for name, value in overrides.items() if value is not None}
+        unknown = values.keys() - known
+        if unknown:
+            raise TypeError(f"no such setting: {sorted(unknown)}")
+        try:
+            return msgspec.convert(values, cls, strict=False)
+        except msgspec.ValidationError as error:
+            reason, _, where = str(error).partition(" - at `$.")
+            raise UsageError(f"{PREFIX}{where.rstrip('`').upper()}: {reason}") from None
+
+    def readable_in_place(self) -> tuple[str, ...]:
+        """The prefixes of `input_prefixes`; a bare bucket ends at its slash, so that `s3://in` is not `s3://inner`."""
+        return tuple(p if p.count("/") > 2 else f"{p}/" for p in self.input_prefixes.split())
+
+    def __repr__(self) -> str:
+        """The settings that differ from their defaults, secrets hidden."""
+        shown = self.environment() | {PREFIX + name.upper(): "***" for name in SECRET}
+        return f"Settings({', '.join(f'{name}={value}' for name, value in shown.items())})"
+
+    def environment(self) -> dict[str, str]:
+        """The settings that differ from their defaults, as variables for a child process or a `camq.env`."""
+        result = {}
+        for field in msgspec.structs.fields(type(self)):
+            value = getattr(self, field.name)
+            if value != field.default:
+                result[PREFIX + field.name.upper()] = str(value).lower() if isinstance(value, bool) else str(value)
+        return result
+
+
+def _from_file(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{variable}: cannot read {path}: {error}") from None
+
+
+def secrets(settings: Settings) -> list[str]:
+    """Values that must never be printed."""
+    urls = (settings.redis_url, settings.broker_url or "")
+    passwords = [urlsplit(url).password or "" for url in urls]
+    found = [settings.s3_secret_key, settings.s3_access_key, *passwords, *map(unquote, passwords)]
+    return [value for value in dict.fromkeys(found) if value]
+
+
+def redis_address(settings: Settings) -> str:
+    """Where Redis is, without its password, for messages to people."""
+    return shown(settings.redis_url)

@@ -1,0 +1,217 @@
+"""What travels between producer and worker: messages, options, references, results.
+
+Frozen types, JSON both ways, `schema_version` first. Every field is validated when it is decoded, so a
+malformed message is refused before anything is done with it.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Literal, TypeVar, get_args
+
+import msgspec
+from msgspec import Meta
+
+from shared.errors import MessageError, NewerSchemaError
+from shared.states import ImageState, JobState
+
+#: Raised when a field changes meaning. Readers leave newer versions alone (`NewerSchemaError`).
+SCHEMA_VERSION = 1
+#: The worker registers this name, the producer sends to it; neither imports the other.
+CHUNK_TASK = "camq.chunk"
+#: One byte per image and one string of at most 512 MB per key bound a job; this leaves a wide margin.
+MAX_IMAGES_PER_JOB = 100_000_000
+
+T = TypeVar("T")
+
+JobId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
+ChunkId = Annotated[str, Meta(pattern=r"\A[0-9a-z-]{1,32}\Z")]
+Method = Literal[
+    "cam", "gradcam", "hirescam", "xgradcam", "layercam", "gradcam++", "eigencam", "ablationcam", "scorecam"
+]
+Format = Literal["jpeg", "webp", "png"]
+Priority = Literal["high", "bulk"]
+METHODS: tuple[str, ...] = get_args(Method)
+FORMATS: tuple[str, ...] = get_args(Format)
+PRIORITIES: tuple[str, ...] = get_args(Priority)
+EXTENSIONS = {"jpeg": "jpg", "webp": "webp", "png": "png"}
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the images of a job are mapped and drawn. One set per job; the ledger holds it."""
+
+    top_k: Annotated[int, Meta(ge=1)] = 3
+    #: Class indices asked for by the user instead of the top k; `rank` is then the class's true rank.
+    classes: tuple[Annotated[int, Meta(ge=0)], ...] | None = None
+    method: Method = "cam"
+    target: Literal["logit", "softmax"] = "logit"
+    target_layer: str | None = None
+    scale: Literal["each", "shared"] = "each"
+    colormap: str = "jet"
+    #: Opacity of the heatmap over the picture.
+    alpha: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    resize: Literal["squash", "center-crop"] = "squash"
+    #: Side of the network's input in pixels; None is the model's own.
+    input_size: Annotated[int, Meta(ge=32, le=4096)] | None = None
+    overlay: Literal["original", "input"] = "original"
+    #: Longest side of the overlay in pixels; a smaller picture keeps its size.
+    overlay_size: Annotated[int, Meta(ge=16, le=16384)] = 512
+    format: Format = "jpeg"
+    #: A box surrounds what lies above this share of the map's maximum.
+    box_threshold: Annotated[float, Meta(gt=0, lt=1)] = 0.2
+    heatmaps: bool = False
+    keep_maps: bool = False
+
+
+class ChunkMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """The hint that travels through the broker. It carries ids, never pixels."""
+
+    schema_version: int = SCHEMA_VERSION
+    job: JobId
+    chunk: ChunkId
+    attempt: Annotated[int, Meta(ge=1)]
+
+    @property
+    def task_id(self) -> str:
+        """Celery's task id: the same attempt always has the same one."""
+        return f"{self.job}.{self.chunk}.{self.attempt}"
+
+
+class ErrorInfo(msgspec.Struct, frozen=True):
+    """Why an image failed: a stable code (see `shared.errors.CODES`) and a sentence."""
+
+    code: str
+    message: str
+
+
+class ImageRef(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a chunk's reference file: where an image's bytes are and what the user calls it.
+
+    `key` is an object key in camq's bucket, or an `s3://bucket/key` address read in place. `source` is
+    the path as the user gave it. `error` is set when the producer already knows that the image cannot
+    be read (missing, empty, above the limit), so that it fails alone and still has its line.
+    """
+
+    index: Annotated[int, Meta(ge=0, lt=MAX_IMAGES_PER_JOB)]
+    key: str = ""
+    source: str = ""
+    error: ErrorInfo | None = None
+
+
+class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One class of one image. `box` is (x0, y0, x1, y1) in pixels of the upright original, x1 and y1 exclusive."""
+
+    rank: int
+    class_index: int
+    label: str
+    probability: float
+    overlay: str
+    box: tuple[int, int, int, int] | None
+    map_min: float
+    map_max: float
+    flat: bool
+
+
+class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One image's result: a line of a results object and of `results --json`."""
+
+    index: int
+    source: str
+    state: ImageState
+    width: int | None = None
+    height: int | None = None
+    model: str | None = None
+    method: str | None = None
+    predictions: tuple[PredictionRecord, ...] = ()
+    error: ErrorInfo | None = None
+
+
+class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker tells of a model it serves, so that a producer can check a request before any upload."""
+
+    model: str
+    labels: tuple[str, ...]
+    input_size: int
+    methods: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The model's name without the digest of its weights and labels."""
+        return self.model.partition("@")[0]
+
+
+class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of `camq workers`."""
+
+    worker: str
+    host: str
+    pid: int
+    device: str
+    models: tuple[str, ...]
+    state: Literal["starting", "ready", "busy", "draining"]
+    images_per_second: float = 0.0
+    images_done: int = 0
+    #: Chunks it works on at once; the queue's high-water mark is a multiple of it.
+    slots: int = 1
+
+
+class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `camq status`. Times are ISO 8601 in UTC."""
+
+    job: str
+    name: str | None
+    state: JobState
+    sealed: bool
+    total: int
+    queued: int
+    running: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    created_at: str
+    finished_at: str | None
+    images_per_second: float
+    eta_s: float | None
+    model: str
+    submission_interrupted: bool
+
+    @property
+    def done(self) -> int:
+        """Images that have their final state."""
+        return self.succeeded + self.failed + self.cancelled
+
+
+def encode(value: object) -> bytes:
+    """One JSON document, without a line end."""
+    return msgspec.json.encode(value)
+
+
+def decode(raw: bytes | str, kind: type[T]) -> T:
+    """The value in `raw`, checked against `kind`.
+
+    Raises NewerSchemaError for a newer `schema_version` and MessageError for anything else unreadable.
+    """
+    try:
+        probe = msgspec.json.decode(raw, type=_Versioned)
+        if probe.schema_version > SCHEMA_VERSION:
+            raise NewerSchemaError(
+                f"schema version {probe.schema_version} is newer than {SCHEMA_VERSION}, which this release knows"
+            )
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise MessageError(f"not a valid {kind.__name__}: {error}") from error
+
+
+def encode_lines(values: Iterable[object]) -> bytes:
+    """JSON lines, one value each, every line ended."""
+    return msgspec.json.Encoder().encode_lines(values)
+
+
+def decode_lines(raw: bytes, kind: type[T]) -> list[T]:
+    """The values of a JSON-lines document. Raises MessageError when a line is not a `kind`."""
+    try:
+        return msgspec.json.Decoder(kind).decode_lines(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise MessageError(f"not valid {kind.__name__} lines: {error}") from error
+
+
+class _Versioned(msgspec.Struct):
+    schema_version: int = SCHEMA_VERSION

@@ -1,0 +1,94 @@
+"""Every error camq raises on purpose, by who must act.
+
+CamqError
+├── UsageError          the caller changes the command, the option or the input        exit 2
+├── UnknownJobError     the caller gives the id of a job that exists                   exit 3
+├── UnreachableError    the operator brings a service back; trying again helps         exit 4
+├── NotFoundError       an object is not there; trying again does not help
+├── ObjectTooLargeError an object is above the limit its reader set
+├── EmbeddedError       the operator frees the folder or installs the server           exit 5
+├── ModelError          the operator gives weights that fit, or another model          exit 5
+├── MessageError        nobody: the message is refused and recorded
+├── NewerSchemaError    nobody: a worker that knows the newer version takes it
+├── LostLeaseError      nobody: another attempt owns the chunk now
+└── ImageError          one image fails, with a code and a sentence; its neighbours go on
+"""
+
+
+class CamqError(Exception):
+    """Root of the tree. `exit_code` is what a command ends with when it reaches the user."""
+
+    exit_code = 5
+
+
+class UsageError(CamqError):
+    """The request cannot be carried out as written; the message names the allowed values."""
+
+    exit_code = 2
+
+
+class UnknownJobError(CamqError):
+    """No job has this id: it never existed, was removed, or its retention ran out."""
+
+    exit_code = 3
+
+
+class UnreachableError(CamqError):
+    """A service does not answer. The message names its address, never its password."""
+
+    exit_code = 4
+
+
+class NotFoundError(CamqError):
+    """The object store has no object under this key."""
+
+
+class ObjectTooLargeError(CamqError):
+    """The object is larger than its reader allows; its body was not downloaded."""
+
+
+class EmbeddedError(CamqError):
+    """An embedded server cannot be started; the message says why and what to do."""
+
+
+class ModelError(CamqError):
+    """A network or its weights cannot be loaded or do not qualify; the message says why and what to do."""
+
+
+class MessageError(CamqError):
+    """A message or stored entry is malformed. It is refused, never guessed at."""
+
+
+class NewerSchemaError(CamqError):
+    """A message or stored entry was written by a newer release; it is left for a worker that knows it."""
+
+
+class LostLeaseError(CamqError):
+    """This attempt no longer owns its chunk, so nothing it did may count."""
+
+
+class ImageError(CamqError):
+    """One image's failure.
+
+    `code` is one of CODES and stays stable for programs; `message` is a sentence for people.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        if code not in CODES:
+            raise ValueError(f"unknown image error code {code!r}")
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+#: Why an image can fail. Programs rely on the codes; a new one is added, none is renamed.
+CODES = {
+    "not_an_image": "the bytes are not a picture in a format camq reads",
+    "truncated": "the picture ends before its data is complete, or its data is damaged",
+    "empty": "the file has no bytes",
+    "not_found": "the input is not there",
+    "too_large": "the file or the picture is above a limit",
+    "timeout": "decoding took longer than allowed",
+    "poison": "the picture killed the worker process that decoded or classified it",
+    "inference": "the network or the map failed on this picture",
+}

@@ -1,0 +1,122 @@
+"""Every Redis key, object key and lifetime, in one place.
+
+Redis keys are templates: the ledger's Lua scripts get the same ones (`lua_constants`), so that a key is
+spelled once. Object keys are pure functions of job, image, rank and attempt, so that writing twice is the
+same as writing once.
+"""
+
+DAY = 24 * 3600
+
+#: A finished job stays readable for a week: long enough to come back after a holiday weekend.
+FINISHED_TTL_S = 7 * DAY
+#: An unfinished job may wait a season for a worker; renewed on each write.
+UNFINISHED_TTL_S = 90 * DAY
+
+PREFIX = "camq:"
+#: Options, totals, counters and times of a job (hash).
+JOB = PREFIX + "job:%s"
+#: One byte per image, its state's initial (string).
+IMAGES = PREFIX + "job:%s:images"
+#: Chunk id → record: images, state, attempt, charges, owner (hash of JSON).
+CHUNKS = PREFIX + "job:%s:chunks"
+#: Chunks that wait in the ledger for a place in the broker's queue (sorted set by first image).
+PENDING = PREFIX + "job:%s:pending"
+#: Image index → error, capped (hash of JSON).
+FAILURES = PREFIX + "job:%s:failures"
+#: Jobs with pending chunks, served in turn: one list per model and priority.
+TURNS = PREFIX + "turns:%s:%s"
+#: `job/chunk` to be sent once more, because a worker lost or gave them back: one list per model, emptied first.
+AGAIN = PREFIX + "again:%s"
+#: Counts the places given out per model, so that every fourth one is `bulk` (string).
+PLACES = PREFIX + "places:%s"
+#: `job/chunk` of messages sent and not yet claimed, by the time they count as lost (sorted set).
+HINTS = PREFIX + "hints:%s:%s"
+#: Deadline of the newest claimed hint (string): queues are first in, first out, so an older one was lost.
+CLAIMED = PREFIX + "claimed:%s:%s"
+#: `job/chunk` being worked on, by the end of the lease (sorted set).
+LEASES = PREFIX + "leases"
+#: When a reaper last looked (string): a long gap means that nobody could renew.
+REAPED = PREFIX + "reaped"
+#: All jobs by creation time (sorted set).
+JOBS = PREFIX + "jobs"
+#: What a model offers: its labels and methods (string, JSON).
+MODEL = PREFIX + "model:%s"
+#: Models by the time they were last served (sorted set).
+MODELS = PREFIX + "models"
+#: `worker|slots` of the live workers of a model, by the end of their heartbeat (sorted set).
+SERVING = PREFIX + "serving:%s"
+#: A worker's line in `camq workers` (string, JSON), gone when its heartbeat stops.
+WORKER = PREFIX + "worker:%s"
+#: A worker that was told to stop (string): what it leaves in hand is no death.
+STOPPING = PREFIX + "stopping:%s"
+#: Worker ids by the end of their heartbeat (sorted set).
+WORKERS = PREFIX + "workers"
+#: Publishes a word whenever a job moves (channel, not a key).
+EVENTS = PREFIX + "events:%s"
+
+_LUA: tuple[str, ...] = (
+    "JOB",
+    "IMAGES",
+    "CHUNKS",
+    "PENDING",
+    "FAILURES",
+    "TURNS",
+    "AGAIN",
+    "PLACES",
+    "HINTS",
+    "CLAIMED",
+    "LEASES",
+    "REAPED",
+    "JOBS",
+)
+_LUA += ("SERVING", "WORKERS", "WORKER", "STOPPING", "EVENTS", "FINISHED_TTL_S", "UNFINISHED_TTL_S")
+
+
+def lua_constants() -> str:
+    """The key templates and lifetimes as Lua locals, to stand before every script."""
+    values = globals()
+    return "".join(f"local {name} = {_lua_literal(values[name])}\n" for name in _LUA)
+
+
+def _lua_literal(value: str | int) -> str:
+    return str(value) if isinstance(value, int) else f"'{value}'"
+
+
+def queue(model: str, priority: str) -> str:
+    """The broker's queue for one model and priority."""
+    return f"camq.{model}.{priority}"
+
+
+def input_object(sha256: str) -> str:
+    """An input picture, stored once however often it is submitted."""
+    return f"inputs/{sha256[:2]}/{sha256}"
+
+
+def job_prefix(job: str) -> str:
+    """Everything that belongs to one job alone."""
+    return f"jobs/{job}/"
+
+
+def chunk_object(job: str, chunk: str) -> str:
+    """The references of a chunk's images, one JSON line each."""
+    return f"jobs/{job}/chunks/{chunk}.jsonl"
+
+
+def results_object(job: str, chunk: str, attempt: int) -> str:
+    """A chunk's results. The attempt is in the key, so a zombie cannot overwrite a newer answer."""
+    return f"jobs/{job}/results/{chunk}-{attempt}.jsonl"
+
+
+def overlay_object(job: str, index: int, rank: int, extension: str) -> str:
+    """The overlay of one class of one image."""
+    return f"jobs/{job}/overlays/{index}-{rank}.{extension}"
+
+
+def heatmap_object(job: str, index: int, rank: int) -> str:
+    """The coloured map of one class at map size."""
+    return f"jobs/{job}/heatmaps/{index}-{rank}.png"
+
+
+def maps_object(job: str, index: int) -> str:
+    """The raw maps of one image (NumPy archive)."""
+    return f"jobs/{job}/maps/{index}.npz"

@@ -1,0 +1,93 @@
+"""The worker's side of the ledger: claim, renew, commit, hand back, refill, reap."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, cast
+
+import msgspec
+
+from shared.config import Settings
+from shared.contract import ChunkMessage, ErrorInfo, Options, Priority, decode, encode
+from shared.errors import LostLeaseError
+from shared.ledger.ports import Claim, Hint, Reaped, Refusal
+from shared.ledger.scripts import Scripts
+from shared.states import ImageState
+
+#: The broker holds this many chunks per live worker slot: enough that no slot runs dry, few enough that a
+#: new job's turn comes soon.
+CHUNKS_PER_SLOT = 2
+#: Hints sent when no worker is alive, so that the first one finds work before its first heartbeat.
+LEAST_MARK = 2
+#: Failures kept with their message per job; more are counted exactly and can be read in the results objects.
+FAILURES_KEPT = 10_000
+#: Chunks taken back in one call: bounds how long a script may block Redis.
+REAP_LIMIT = 200
+#: Deaths with the same chunk in hand before its pictures are looked at one by one. One may be chance.
+CHARGES_TO_QUARANTINE = 2
+#: No reaper for this share of a lease means an outage: renewals may have failed as well ...
+OUTAGE_SHARE = 0.4
+#: ... and after it every holder gets this share of a lease to renew, twice the time between two renewals.
+GRACE_SHARE = 0.5
+
+
+class RedisFlow:
+    """Implements `Flow`; see there."""
+
+    settings: Settings
+    scripts: Scripts
+
+    def claim(self, message: ChunkMessage, token: str, worker: str) -> Claim | Refusal:
+        """See `Flow.claim`."""
+        answer = self.scripts(
+            "claim", message.job, message.chunk, message.attempt, token, worker, self.settings.lease_s
+        )
+        if answer[0] != "claimed":
+            return cast(Refusal, answer[0])
+        _, options, model, priority, references, indices, quarantine = answer
+        return Claim(
+            message,
+            decode(options, Options),
+            model,
+            cast(Priority, priority),
+            references,
+            msgspec.json.decode(indices, type=tuple[int, ...]),
+            bool(quarantine),
+        )
+
+    def renew(self, messages: Sequence[ChunkMessage]) -> list[Literal["held", "lost", "cancelled"]]:
+        """See `Flow.renew`."""
+        if not messages:
+            return []
+        triples = [part for m in messages for part in (m.job, m.chunk, m.attempt)]
+        return list(self.scripts("renew", self.settings.lease_s, *triples))
+
+    def commit(self, message: ChunkMessage, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
+        """See `Flow.commit`."""
+        pairs = [part for index, error in failures.items() for part in (index, encode(error).decode())]
+        colours = "".join(state.byte for state in states)
+        answer = self.scripts("commit", message.job, message.chunk, message.attempt, colours, FAILURES_KEPT, *pairs)
+        if answer == "miscounted":
+            raise ValueError(f"attempt {message.task_id} has {len(colours)} states, not one for each image")
+        if answer != "ok":
+            raise LostLeaseError(f"attempt {message.task_id} no longer owns its chunk")
+
+    def release(self, message: ChunkMessage) -> None:
+        """See `Flow.release`."""
+        if self.scripts("release", message.job, message.chunk, message.attempt) != "ok":
+            raise LostLeaseError(f"attempt {message.task_id} no longer owns its chunk")
+
+    def refill(self, model: str) -> list[Hint]:
+        """See `Flow.refill`."""
+        flat = self.scripts("refill", model, self.settings.hint_s, CHUNKS_PER_SLOT, LEAST_MARK)
+        return [
+            Hint(ChunkMessage(job=job, chunk=chunk, attempt=int(attempt)), model, priority)
+            for job, chunk, attempt, priority in zip(*[iter(flat)] * 4, strict=True)
+        ]
+
+    def reap(self, model: str, *, high_empty: bool, bulk_empty: bool) -> Reaped:
+        """See `Flow.reap`."""
+        settings = self.settings
+        outage_s, grace_s = settings.lease_s * OUTAGE_SHARE, settings.lease_s * GRACE_SHARE
+        answer = self.scripts(
+            "reap", model, int(high_empty), int(bulk_empty), REAP_LIMIT, outage_s, grace_s, CHARGES_TO_QUARANTINE
+        )
+        return Reaped(*answer)

@@ -1,0 +1,247 @@
+"""The producer's side of the ledger: submit, read, cancel."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import count
+
+import redis
+
+from shared import keys
+from shared.config import Settings
+from shared.contract import ChunkMessage, ErrorInfo, JobStatus, Options, Priority, decode, encode
+from shared.errors import UnknownJobError, UsageError
+from shared.ledger.chunks import ChunkRecord, decode_chunk
+from shared.ledger.ports import Done, NewChunk
+from shared.ledger.scripts import Scripts
+from shared.states import ImageState, job_state
+
+#: A job unsealed for this long without a sign of its producer counts as interrupted.
+INTERRUPTED_AFTER_S = 600
+#: Chunks registered by one call: bounds how long the script blocks Redis.
+REGISTER_BATCH = 200
+#: `wait_for_news` looks this often although no event came: events are a convenience, not a promise.
+NEWS_EVERY_S = 0.5
+
+_STATE_OF_BYTE = {state.byte: state for state in ImageState}
+
+
+class RedisJobs:
+    """Implements `Jobs`; see there."""
+
+    settings: Settings
+    scripts: Scripts
+
+    def open_job(self, job: str, *, model: str, options: Options, priority: Priority, name: str | None) -> bool:
+        """See `Jobs.open_job`."""
+        raw = encode(options).decode()
+        fingerprint = hashlib.sha256(f"{model} {raw}".encode()).hexdigest()[:16]
+        fields = {"model": model, "options": raw, "priority": priority, "name": name or ""}
+        flat = [part for pair in fields.items() for part in pair]
+        answer = self.scripts("open_job", job, fingerprint, *flat)
+        if answer == "differs":
+            raise UsageError(
+                f"job {job} exists with another model or other options; repeat them, or take another --job-id"
+            )
+        return bool(answer == "created")
+
+    def register(self, job: str, chunks: Sequence[NewChunk]) -> None:
+        """See `Jobs.register`."""
+        for start in range(0, len(chunks), REGISTER_BATCH):
+            batch = chunks[start : start + REGISTER_BATCH]
+            flat = [part for c in batch for part in (c.chunk, c.first, c.count, c.digest)]
+            answer = self.scripts("register", job, *flat)
+            if answer == "gone":
+                raise _removed(job)
+            if answer == "cancelled":
+                raise UsageError(f"job {job} was cancelled; nothing more can be added to it")
+            if answer != "ok":
+                raise UsageError(f"job {job} exists with other pictures; take another --job-id ({answer})")
+
+    def seal(self, job: str) -> None:
+        """See `Jobs.seal`."""
+        if self.scripts("seal", job) == "gone":
+            raise _removed(job)
+
+    def status(self, job: str) -> JobStatus:
+        """See `Jobs.status`."""
+        found = self._statuses([job])
+        if not found:
+            raise UnknownJobError(f"no job {job!r}: it never existed, was removed, or expired; see `camq jobs`")
+        return found[0]
+
+    def jobs(self, limit: int) -> list[JobStatus]:
+        """See `Jobs.jobs`. The index also names jobs whose record is gone, so it is read until enough are found."""
+        found: list[JobStatus] = []
+        for start in count(0, limit):
+            with self.scripts.translated():
+                names = self.scripts.client.zrevrange(keys.JOBS, start, start + limit - 1)
+            found += self._statuses(names)
+            if len(found) >= limit or not names:
+                break
+        return found[:limit]
+
+    def _statuses(self, names: Sequence[str]) -> list[JobStatus]:
+        with self.scripts.translated(), self.scripts.client.pipeline(transaction=False) as pipe:
+            pipe.time()
+            for name in names:
+                pipe.hgetall(keys.JOB % name)
+            (seconds, micros), *rows = pipe.execute()
+        now = seconds + micros / 1e6
+        return [_status(name, row, now) for name, row in zip(names, rows, strict=True) if row]
+
+    def options(self, job: str) -> Options:
+        """See `Jobs.options`."""
+        with self.scripts.translated():
+            raw = self.scripts.client.hget(keys.JOB % job, "options")
+        if raw is None:
+            raise UnknownJobError(f"no job {job!r}; see `camq jobs`")
+        return decode(raw, Options)
+
+    def chunks(self, job: str) -> list[str]:
+        """See `Jobs.chunks`; chunks split or retried from them are left out, for they share their references."""
+        return [chunk for chunk, record in self._records(job) if record.parent is None]
+
+    def attempts(self, job: str) -> list[ChunkMessage]:
+        """See `Jobs.attempts`."""
+        return [
+            ChunkMessage(job=job, chunk=chunk, attempt=record.attempt)
+            for chunk, record in self._records(job)
+            if record.attempt
+        ]
+
+    def done(self, job: str) -> list[Done]:
+        """See `Jobs.done`."""
+        return [
+            Done(chunk, record.attempt, record.first, record.parent)
+            for chunk, record in self._records(job)
+            if record.state == "d"
+        ]
+
+    def _records(self, job: str) -> list[tuple[str, ChunkRecord]]:
+        with self.scripts.translated():
+            raw = self.scripts.client.hgetall(keys.CHUNKS % job)
+        records = [(chunk, decode_chunk(line)) for chunk, line in raw.items()]
+        return sorted(records, key=lambda pair: (pair[1].first, pair[0]))
+
+    def failures(self, job: str) -> dict[int, ErrorInfo]:
+        """See `Jobs.failures`."""
+        with self.scripts.translated():
+            raw = self.scripts.client.hgetall(keys.FAILURES % job)
+        return {int(index): decode(line, ErrorInfo) for index, line in raw.items()}
+
+    def image_states(self, job: str) -> list[ImageState]:
+        """See `Jobs.image_states`. Gaps of an interrupted submission count as queued."""
+        with self.scripts.translated():
+            raw = self.scripts.client.get(keys.IMAGES % job) or ""
+        return [_STATE_OF_BYTE.get(byte, ImageState.QUEUED) for byte in raw]
+
+    def cancel(self, job: str) -> bool:
+        """See `Jobs.cancel`."""
+        self.status(job)
+        return bool(self.scripts("cancel", job) == "ok")
+
+    def retry(self, job: str, indices: Sequence[int]) -> int:
+        """See `Jobs.retry`. Each image goes into a new chunk beside the one whose references hold it."""
+        records = self._records(job)
+        names = {chunk for chunk, _ in records}
+        wanted, flat = set(indices), []
+        for chunk, record in records:
+            if record.parent is not None:
+                continue
+            mine = sorted(wanted & set(range(record.first, record.first + record.count)))
+            if mine:
+                again = next(f"{chunk}r{n}" for n in count(1) if f"{chunk}r{n}" not in names)
+                flat += [again, chunk, encode(mine).decode()]
+        taken = 0
+        for start in range(0, len(flat), 3 * REGISTER_BATCH):
+            answer = self.scripts("retry", job, *flat[start : start + 3 * REGISTER_BATCH])
+            if answer == "cancelled":
+                raise UsageError(f"job {job} was cancelled; its images cannot be run again, submit them anew")
+            taken += answer
+        return taken
+
+    def remove(self, job: str) -> None:
+        """See `Jobs.remove`."""
+        if not self.scripts("remove", job):
+            raise UnknownJobError(f"no job {job!r}; see `camq jobs`")
+
+    def known_jobs(self, *, expired: bool = False) -> list[str]:
+        """See `Jobs.known_jobs`."""
+        client = self.scripts.client
+        with self.scripts.translated():
+            names = list(client.zrange(keys.JOBS, 0, -1))
+            if expired or not names:
+                return names
+            with client.pipeline(transaction=False) as pipe:
+                for name in names:
+                    pipe.exists(keys.JOB % name)
+                alive = pipe.execute()
+        return [name for name, there in zip(names, alive, strict=True) if there]
+
+    def forget(self, jobs: Iterable[str]) -> None:
+        """See `Jobs.forget`."""
+        gone = list(jobs)
+        if gone:
+            with self.scripts.translated():
+                self.scripts.client.zrem(keys.JOBS, *gone)
+
+    def wait_for_news(self, job: str) -> Iterator[None]:
+        """See `Jobs.wait_for_news`. A lost connection raises UnreachableError; the caller may ask again."""
+        with self.scripts.translated(), self.scripts.client.pubsub(ignore_subscribe_messages=True) as news:
+            news.subscribe(keys.EVENTS % job)
+            yield
+            while True:
+                _drain(news)
+                yield
+
+
+def _drain(news: "redis.client.PubSub") -> None:
+    """Waits for one event, then swallows those that came with it: one look at the status answers them all."""
+    if news.get_message(timeout=NEWS_EVERY_S) is not None:
+        while news.get_message(timeout=0) is not None:
+            pass
+
+
+def _removed(job: str) -> UnknownJobError:
+    return UnknownJobError(f"job {job} was removed while it was being submitted; submit it again")
+
+
+def _iso(seconds: str | None) -> str | None:
+    if not seconds:
+        return None
+    return datetime.fromtimestamp(float(seconds), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _status(job: str, row: Mapping[str, str], now: float) -> JobStatus:
+    total, running = int(row["total"]), int(row["running"])
+    succeeded, failed, cancelled = int(row["succeeded"]), int(row["failed"]), int(row["cancelled"])
+    done = succeeded + failed + cancelled
+    finished, started = row.get("finished_at"), row.get("started_at")
+    elapsed = float(finished or now) - float(started or now)
+    rate = (done - int(row.get("done_before", 0))) / elapsed if elapsed > 0 else 0.0
+    sealed = row["sealed"] == "1"
+    return JobStatus(
+        job=job,
+        name=row["name"] or None,
+        state=job_state(
+            finished=finished is not None,
+            started=started is not None,
+            succeeded=succeeded,
+            failed=failed,
+            cancelled=cancelled,
+        ),
+        sealed=sealed,
+        total=total,
+        queued=total - running - done,
+        running=running,
+        succeeded=succeeded,
+        failed=failed,
+        cancelled=cancelled,
+        created_at=_iso(row["created_at"]) or "",
+        finished_at=_iso(finished),
+        images_per_second=round(rate, 3),
+        eta_s=round((total - done) / rate, 1) if rate and finished is None else None,
+        model=row["model"],
+        submission_interrupted=not sealed and now - float(row["producer_seen_at"]) > INTERRUPTED_AFTER_S,
+    )

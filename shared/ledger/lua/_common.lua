@@ -1,0 +1,115 @@
+-- Stands before every script, after the key templates of shared/keys.py and the clock.
+--
+-- A chunk's record (JSON in the job's chunks hash):
+--   f, n   first image and number of images         x   image indices, when they are not f .. f+n-1
+--   s      p pending, h hinted, l leased, d done, c cancelled, x split into others
+--   a      attempt (counts hints sent)              k   attempts charged: their worker died with the chunk in hand
+--   o, w   owner: the claim's token, its worker     q   1 if in quarantine
+--   v      queue of the newest hint, when it is not that of the job's priority
+--   d      digest of the chunk's references         p   parent: the chunk whose references hold these images
+-- Images move only through `paint`, which counts what it changes; so no sequence of calls can count one twice.
+
+local function key(template, ...)
+  return string.format(template, ...)
+end
+
+local function stamp(seconds)
+  return string.format('%.6f', seconds)
+end
+
+local function load_chunk(job, chunk)
+  local raw = redis.call('HGET', key(CHUNKS, job), chunk)
+  return raw and cjson.decode(raw) or nil
+end
+
+local function save_chunk(job, chunk, record)
+  redis.call('HSET', key(CHUNKS, job), chunk, cjson.encode(record))
+end
+
+local function field(job, name)
+  return redis.call('HGET', key(JOB, job), name) or nil
+end
+
+-- Keys of a job expire together, and are renewed on each write while the job is unfinished.
+local function renew_ttl(job)
+  local ttl = field(job, 'finished_at') and FINISHED_TTL_S or UNFINISHED_TTL_S
+  for _, template in ipairs({ JOB, IMAGES, CHUNKS, PENDING, FAILURES }) do
+    redis.call('EXPIRE', key(template, job), ttl)
+  end
+end
+
+local NAMES = { r = 'running', s = 'succeeded', f = 'failed', c = 'cancelled' }
+
+local function count(job, before, after, by)
+  if NAMES[before] then redis.call('HINCRBY', key(JOB, job), NAMES[before], -by) end
+  if NAMES[after] then redis.call('HINCRBY', key(JOB, job), NAMES[after], by) end
+end
+
+-- Gives each image of the chunk the state `choose(old, position)` and keeps the job's counters true.
+local function paint(job, record, choose)
+  local images, moved = key(IMAGES, job), {}
+  local function step(old, position)
+    local new = choose(old, position)
+    if new ~= old then
+      local move = old .. new
+      moved[move] = (moved[move] or 0) + 1
+    end
+    return new
+  end
+  if record.x then
+    for position, index in ipairs(record.x) do
+      local old = redis.call('GETRANGE', images, index, index)
+      local new = step(old, position)
+      if new ~= old then redis.call('SETRANGE', images, index, new) end
+    end
+  else
+    local old, new = redis.call('GETRANGE', images, record.f, record.f + record.n - 1), {}
+    for position = 1, record.n do
+      new[position] = step(string.sub(old, position, position), position)
+    end
+    redis.call('SETRANGE', images, record.f, table.concat(new))
+  end
+  for move, by in pairs(moved) do
+    count(job, string.sub(move, 1, 1), string.sub(move, 2, 2), by)
+  end
+end
+
+-- Ends the job when every image of a sealed job is final, and tells those who watch.
+local function settle(job)
+  local j = redis.call('HMGET', key(JOB, job), 'sealed', 'total', 'succeeded', 'failed', 'cancelled', 'finished_at')
+  local final = tonumber(j[3]) + tonumber(j[4]) + tonumber(j[5])
+  if j[1] == '1' and not j[6] and final == tonumber(j[2]) then
+    redis.call('HSET', key(JOB, job), 'finished_at', stamp(NOW))
+  end
+  renew_ttl(job)
+  redis.call('PUBLISH', key(EVENTS, job), 'moved')
+end
+
+-- The indices of the chunk's images.
+local function indices_of(record)
+  if record.x then return record.x end
+  local indices = {}
+  for index = record.f, record.f + record.n - 1 do indices[#indices + 1] = index end
+  return indices
+end
+
+-- The chunk waits in the ledger for a place in the broker's queue, and its job for its turn. What was sent before has
+-- waited already and goes first. A chunk of a cancelled job goes nowhere any more.
+local function make_pending(job, chunk, record)
+  record.s, record.o, record.w = field(job, 'cancel') and 'c' or 'p', nil, nil
+  save_chunk(job, chunk, record)
+  if record.s == 'c' then return end
+  local model = field(job, 'model')
+  if record.a > 0 then
+    redis.call('RPUSH', key(AGAIN, model), job .. '/' .. chunk)
+    redis.call('EXPIRE', key(AGAIN, model), UNFINISHED_TTL_S)
+    return
+  end
+  redis.call('ZADD', key(PENDING, job), record.x and record.x[1] or record.f, chunk)
+  if field(job, 'in_turn') ~= '1' then
+    local turns = key(TURNS, model, field(job, 'priority'))
+    redis.call('HSET', key(JOB, job), 'in_turn', '1')
+    redis.call('RPUSH', turns, job)
+    redis.call('EXPIRE', turns, UNFINISHED_TTL_S)
+  end
+end

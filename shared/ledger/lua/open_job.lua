@@ -1,0 +1,17 @@
+-- ARGV: job, fingerprint, then field/value pairs. Answers created, same, differs.
+local job, fingerprint = ARGV[1], ARGV[2]
+local known = field(job, 'fingerprint')
+if known then
+  if known ~= fingerprint then return 'differs' end
+  redis.call('HSET', key(JOB, job), 'producer_seen_at', stamp(NOW))
+  return 'same'
+end
+redis.call('HSET', key(JOB, job), 'fingerprint', fingerprint, 'created_at', stamp(NOW), 'producer_seen_at', stamp(NOW),
+  'sealed', '0', 'total', 0, 'running', 0, 'succeeded', 0, 'failed', 0, 'cancelled', 0)
+for position = 3, #ARGV, 2 do
+  redis.call('HSET', key(JOB, job), ARGV[position], ARGV[position + 1])
+end
+redis.call('ZADD', JOBS, stamp(NOW), job)
+redis.call('EXPIRE', JOBS, UNFINISHED_TTL_S)
+renew_ttl(job)
+return 'created'

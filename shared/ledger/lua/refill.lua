@@ -1,0 +1,74 @@
+-- ARGV: model, hint seconds, chunks per slot, least mark. Answers job, chunk, attempt, priority for each hint to send.
+--
+-- The broker holds few messages: `mark` of them per model. Jobs take turns; `high` goes before `bulk` and may
+-- stand above the mark, but every fourth place belongs to `bulk` when it has work, so that neither waits for ever.
+local model, hint_s, per_slot, least = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+
+redis.call('ZREMRANGEBYSCORE', key(SERVING, model), '-inf', stamp(NOW))
+local slots = 0
+for _, member in ipairs(redis.call('ZRANGE', key(SERVING, model), 0, -1)) do
+  slots = slots + tonumber(string.match(member, '|(%d+)$'))
+end
+local mark = math.max(least, per_slot * slots)
+local places = tonumber(redis.call('GET', key(PLACES, model)) or '0')
+local out = { high = redis.call('ZCARD', key(HINTS, model, 'high')), bulk = redis.call('ZCARD', key(HINTS, model, 'bulk')) }
+local answer = {}
+
+local function waits(priority)
+  return redis.call('LLEN', key(TURNS, model, priority)) > 0
+end
+
+local function send(job, chunk, record, queue)
+  record.s, record.a = 'h', record.a + 1
+  record.v = queue ~= field(job, 'priority') and queue or nil
+  save_chunk(job, chunk, record)
+  redis.call('ZADD', key(HINTS, model, queue), stamp(NOW + hint_s), job .. '/' .. chunk)
+  redis.call('EXPIRE', key(HINTS, model, queue), UNFINISHED_TTL_S)
+  out[queue], places = out[queue] + 1, places + 1
+  for _, value in ipairs({ job, chunk, tostring(record.a), queue }) do
+    answer[#answer + 1] = value
+  end
+end
+
+-- Takes one chunk of the job whose turn it is, if it turns out to have one.
+local function give(priority)
+  local turns = key(TURNS, model, priority)
+  local job = redis.call('LPOP', turns)
+  local popped = redis.call('ZPOPMIN', key(PENDING, job))
+  if redis.call('ZCARD', key(PENDING, job)) > 0 then
+    redis.call('RPUSH', turns, job)
+    redis.call('EXPIRE', turns, UNFINISHED_TTL_S)
+  elseif redis.call('EXISTS', key(JOB, job)) == 1 then
+    redis.call('HDEL', key(JOB, job), 'in_turn')
+  end
+  local chunk = popped[1]
+  local record = chunk and load_chunk(job, chunk)
+  if record and record.s == 'p' then send(job, chunk, record, priority) end
+end
+
+-- What was lost with a worker does not queue up behind what nobody began yet, and needs no place: there are never
+-- more of these than chunks were in hand or on their way.
+local function give_again(member)
+  local job, chunk = string.match(member, '^(.-)/(.+)$')
+  local record = load_chunk(job, chunk)
+  if record and record.s == 'p' and not field(job, 'cancel') then send(job, chunk, record, 'high') end
+end
+
+local again = redis.call('LPOP', key(AGAIN, model))
+while again do
+  give_again(again)
+  again = redis.call('LPOP', key(AGAIN, model))
+end
+while true do
+  local room = out.high + out.bulk < mark
+  local bulk_is_due = places % 4 == 3 and waits('bulk')
+  if not bulk_is_due and waits('high') and out.high < mark then
+    give('high')
+  elseif waits('bulk') and room then
+    give('bulk')
+  else
+    break
+  end
+end
+redis.call('SET', key(PLACES, model), places, 'EX', UNFINISHED_TTL_S)
+return answer

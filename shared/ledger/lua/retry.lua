@@ -1,0 +1,26 @@
+-- ARGV: job, then new chunk, parent chunk, JSON of image indices for each. Failed images are queued again; others are
+-- left alone. Answers the number of images taken back, or cancelled.
+local job, taken = ARGV[1], 0
+if field(job, 'cancel') then return 'cancelled' end
+for position = 2, #ARGV, 3 do
+  local chunk, parent, wanted = ARGV[position], ARGV[position + 1], cjson.decode(ARGV[position + 2])
+  local indices = {}
+  for _, index in ipairs(wanted) do
+    if redis.call('GETRANGE', key(IMAGES, job), index, index) == 'f' then indices[#indices + 1] = index end
+  end
+  if #indices > 0 and not load_chunk(job, chunk) then
+    redis.call('HDEL', key(JOB, job), 'finished_at')
+    local record = { f = indices[1], n = #indices, x = indices, a = 0, p = parent }
+    paint(job, record, function() return 'q' end)
+    redis.call('HDEL', key(FAILURES, job), unpack(indices))
+    make_pending(job, chunk, record)
+    taken = taken + #indices
+  end
+end
+if taken > 0 then
+  -- The rate is that of the work that goes on, not of the days in between.
+  local j = redis.call('HMGET', key(JOB, job), 'succeeded', 'failed', 'cancelled')
+  redis.call('HSET', key(JOB, job), 'started_at', stamp(NOW), 'done_before', tonumber(j[1]) + tonumber(j[2]) + tonumber(j[3]))
+end
+settle(job)
+return taken

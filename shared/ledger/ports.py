@@ -1,0 +1,172 @@
+"""What producers and workers may ask of the ledger, and the values that pass."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from shared.contract import ChunkMessage, ErrorInfo, JobStatus, ModelCard, Options, Priority, WorkerInfo
+from shared.states import ImageState
+
+
+@dataclass(frozen=True, slots=True)
+class NewChunk:
+    """Images `first` .. `first + count - 1` of a job; `digest` fingerprints their references."""
+
+    chunk: str
+    first: int
+    count: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A message to send: this attempt of this chunk may be claimed. `priority` names the queue, which is `high`
+    for what is sent again."""
+
+    message: ChunkMessage
+    model: str
+    priority: Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on a chunk until the lease runs out. `attempt` in `message` is the fence.
+
+    `references` names the chunk whose reference file holds the images; `indices` are those of them to work on.
+    A chunk in `quarantine` holds one picture, to be run in a process that holds nothing else.
+    """
+
+    message: ChunkMessage
+    options: Options
+    model: str
+    priority: Priority
+    references: str
+    indices: tuple[int, ...] = ()
+    quarantine: bool = False
+
+
+#: Why a hint was not claimed: another attempt is newer or done, the job is cancelled, or is gone.
+Refusal = Literal["stale", "cancelled", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A committed chunk: where its results object is. `parent` is the chunk it was split or retried from."""
+
+    chunk: str
+    attempt: int
+    first: int
+    parent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reaped:
+    """What one look for lost work brought back."""
+
+    leases: int
+    hints: int
+    quarantined: int = 0
+
+
+class Jobs(Protocol):
+    """A producer's side. Unknown job ids raise UnknownJobError, a silent Redis UnreachableError."""
+
+    def open_job(self, job: str, *, model: str, options: Options, priority: Priority, name: str | None) -> bool:
+        """Begin or resume a submission; True if it is new. UsageError if the id holds another request."""
+
+    def register(self, job: str, chunks: Sequence[NewChunk]) -> None:
+        """Chunks become part of the job, once. UsageError if one is known with other content, or it is too late."""
+
+    def seal(self, job: str) -> None:
+        """No more chunks will come."""
+
+    def status(self, job: str) -> JobStatus:
+        """The counters and times of a job."""
+
+    def jobs(self, limit: int) -> list[JobStatus]:
+        """The newest jobs first."""
+
+    def options(self, job: str) -> Options:
+        """The options the job was submitted with."""
+
+    def attempts(self, job: str) -> list[ChunkMessage]:
+        """The newest attempt of every chunk that was ever sent, in chunk order: their task ids."""
+
+    def chunks(self, job: str) -> list[str]:
+        """The chunks as they were submitted, in the order of their images."""
+
+    def done(self, job: str) -> list[Done]:
+        """The committed chunks, in the order of their images."""
+
+    def failures(self, job: str) -> dict[int, ErrorInfo]:
+        """Why images failed, by index (capped; the counters are exact)."""
+
+    def image_states(self, job: str) -> list[ImageState]:
+        """The state of every image, by index."""
+
+    def cancel(self, job: str) -> bool:
+        """Stop the job; False if it had finished already."""
+
+    def retry(self, job: str, indices: Sequence[int]) -> int:
+        """Queue these failed images again; how many it were. Images in another state are left alone."""
+
+    def remove(self, job: str) -> None:
+        """Drop the job's record; the index of jobs keeps its id until `forget`."""
+
+    def known_jobs(self, *, expired: bool = False) -> list[str]:
+        """The ids of all jobs, oldest first; with `expired` also of those whose record is gone."""
+
+    def forget(self, jobs: Iterable[str]) -> None:
+        """Take jobs whose record is gone out of the index: nothing of them is left anywhere."""
+
+    def refill(self, model: str) -> list[Hint]:
+        """Hints to send now: the caller sends every one of them."""
+
+    def wait_for_news(self, job: str) -> Iterator[None]:
+        """Yields at once, then whenever the job moved, and at least every half second."""
+
+
+class Flow(Protocol):
+    """A worker's side."""
+
+    def claim(self, message: ChunkMessage, token: str, worker: str) -> Claim | Refusal:
+        """Own the chunk, or learn why not. `token` is unique to this call, so that it can be repeated; `worker`
+        is the incarnation that is charged if it dies with the chunk in hand."""
+
+    def renew(self, messages: Sequence[ChunkMessage]) -> list[Literal["held", "lost", "cancelled"]]:
+        """Keep the leases of the chunks in hand."""
+
+    def commit(self, message: ChunkMessage, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
+        """Count the chunk's images, one state each as in `Claim.indices`. LostLeaseError if it is not ours."""
+
+    def release(self, message: ChunkMessage) -> None:
+        """Hand the chunk back, uncharged. LostLeaseError if it is not ours."""
+
+    def refill(self, model: str) -> list[Hint]:
+        """Hints to send now: the caller sends every one of them."""
+
+    def reap(self, model: str, *, high_empty: bool, bulk_empty: bool) -> Reaped:
+        """Make pending again what was lost: leases that ran out, and overdue messages whose queue is empty or
+        from which one sent later was claimed."""
+
+
+class Registry(Protocol):
+    """Who serves what."""
+
+    def beat(self, info: WorkerInfo) -> None:
+        """The worker is alive."""
+
+    def leave(self, info: WorkerInfo) -> None:
+        """The worker is gone now."""
+
+    def workers(self) -> list[WorkerInfo]:
+        """The live workers."""
+
+    def publish(self, card: ModelCard) -> None:
+        """What the model offers; kept after its last worker left."""
+
+    def card(self, model: str) -> ModelCard | None:
+        """A model's card by its full `name@digest`."""
+
+    def models(self) -> dict[str, bool]:
+        """Every known model, newest first, and whether a live worker serves it."""

@@ -1,0 +1,26 @@
+"""The ledger on Redis: one class, made of its three sides."""
+
+from contextlib import closing
+
+from shared.config import Settings
+from shared.ledger.flow import RedisFlow
+from shared.ledger.jobs import RedisJobs
+from shared.ledger.registry import RedisRegistry
+from shared.ledger.scripts import Scripts, connect
+
+
+class RedisLedger(RedisJobs, RedisFlow, RedisRegistry):
+    """All three sides over one connection pool. Safe to use from many threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.scripts = Scripts.from_settings(settings)
+
+    def check(self) -> None:
+        """Raises UnreachableError unless Redis answers."""
+        with self.scripts.translated(), closing(connect(self.settings, tries=1, timeout_s=4)) as probe:
+            probe.ping()
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.scripts.client.close()

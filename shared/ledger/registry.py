@@ -1,0 +1,54 @@
+"""Who serves what: workers' heartbeats and models' cards."""
+
+import time
+
+from shared import keys
+from shared.config import Settings
+from shared.contract import ModelCard, WorkerInfo, decode, encode
+from shared.ledger.scripts import Scripts
+
+
+class RedisRegistry:
+    """Implements `Registry`; see there."""
+
+    settings: Settings
+    scripts: Scripts
+
+    def beat(self, info: WorkerInfo) -> None:
+        """See `Registry.beat`."""
+        line = encode(info).decode()
+        self.scripts("beat", info.worker, line, info.slots, self.settings.heartbeat_ttl_s, *info.models)
+
+    def leave(self, info: WorkerInfo) -> None:
+        """See `Registry.leave`."""
+        self.scripts("leave", info.worker, info.slots, *info.models)
+
+    def workers(self) -> list[WorkerInfo]:
+        """See `Registry.workers`. A worker whose line expired is not listed."""
+        client = self.scripts.client
+        with self.scripts.translated():
+            names = client.zrange(keys.WORKERS, 0, -1)
+            lines = client.mget([keys.WORKER % name for name in names]) if names else []
+        found = [decode(line, WorkerInfo) for line in lines if line is not None]
+        return sorted(found, key=lambda info: info.worker)
+
+    def publish(self, card: ModelCard) -> None:
+        """See `Registry.publish`."""
+        with self.scripts.translated(), self.scripts.client.pipeline() as pipe:
+            pipe.set(keys.MODEL % card.model, encode(card), ex=keys.UNFINISHED_TTL_S)
+            pipe.zadd(keys.MODELS, {card.model: time.time()})
+            pipe.expire(keys.MODELS, keys.UNFINISHED_TTL_S)
+            pipe.execute()
+
+    def card(self, model: str) -> ModelCard | None:
+        """See `Registry.card`."""
+        with self.scripts.translated():
+            raw = self.scripts.client.get(keys.MODEL % model)
+        return None if raw is None else decode(raw, ModelCard)
+
+    def models(self) -> dict[str, bool]:
+        """See `Registry.models`."""
+        live = {model for info in self.workers() if info.state != "starting" for model in info.models}
+        with self.scripts.translated():
+            known = self.scripts.client.zrevrange(keys.MODELS, 0, -1)
+        return {model: model in live for model in known}

@@ -1,0 +1,66 @@
+"""Structured log lines on stderr, for people or for machines."""
+
+import logging
+import sys
+
+import structlog
+
+from shared.config import Settings, secrets
+
+#: On every line of this process, whichever thread writes it.
+_always: dict[str, str] = {}
+
+
+def always(**names: str) -> None:
+    """From now on these names stand on every line, unless the line has its own."""
+    _always.update(names)
+
+
+def configure(settings: Settings) -> None:
+    """Logs through structlog, Celery's and other libraries' lines included; no line shows a secret."""
+    hidden = secrets(settings)
+
+    def redact(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        for name, value in event.items():
+            if isinstance(value, str):
+                for secret in hidden:
+                    value = value.replace(secret, "***")  # noqa: PLW2901
+                event[name] = value
+        return event
+
+    shared_steps: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        lambda _, __, event: {**_always, **event},
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    render: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared_steps,
+            # A trace is text before secrets are taken out of it: the last line of one may quote an address.
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                redact,
+                render,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    # Celery's own start-up and per-task lines repeat ours; what goes wrong in it still shows.
+    for noisy in ("celery", "kombu", "amqp"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*shared_steps, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,192 @@
+"""The S3 adapter: plain S3 calls only, so that any S3 server will do."""
+
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+import urllib3
+from minio import Minio
+from minio.datatypes import Object
+from minio.deleteobjects import DeleteObject
+from minio.error import InvalidResponseError, S3Error, ServerError
+
+from shared.config import Settings
+from shared.errors import CamqError, NotFoundError, ObjectTooLargeError, UnreachableError, UsageError
+from shared.storage.pool import http_pool, probe_pool
+from shared.storage.port import SCHEME, Stat, locate, locate_object, own_key
+
+_MISSING = {"NoSuchKey", "NoSuchBucket"}
+_REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+_BUSY = {"SlowDown", "RequestTimeout"}
+_BUSY_STATUS = {429, 500, 502, 503, 504}
+_OURS_ALREADY = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
+#: The client splits larger bodies into parts, three requests at least; below 5 GB S3 takes one PUT.
+_MIN_PART = 5 * 1024 * 1024
+#: What S3 allows in one multi-delete.
+_DELETE_BATCH = 1000
+
+
+class S3Store:
+    """Objects on an S3 server. One store per process; its threads share the connections."""
+
+    def __init__(self, client: Minio, probe: Minio, *, bucket: str, endpoint: str) -> None:
+        self.bucket = bucket
+        self._client = client
+        self._probe = probe
+        self._endpoint = endpoint
+
+    @classmethod
+    def from_settings(cls, settings: Settings, pool_size: int = 32) -> Self:
+        """The store that the settings name. Connects to nothing yet.
+
+        `pool_size` is the number of threads that use the store at once. Raises UsageError for an endpoint
+        that is not `host:port` and for a bucket name that S3 does not allow.
+        """
+        locate(f"{SCHEME}{settings.bucket}/", "")
+
+        def client(pool: urllib3.PoolManager) -> Minio:
+            return Minio(
+                settings.s3_endpoint,
+                access_key=settings.s3_access_key or None,
+                secret_key=settings.s3_secret_key,
+                secure=settings.s3_secure,
+                region=settings.s3_region,  # given, so that the client never asks the server for it
+                http_client=pool,
+            )
+
+        try:
+            return cls(
+                client(http_pool(pool_size)),
+                client(probe_pool()),
+                bucket=settings.bucket,
+                endpoint=settings.s3_endpoint,
+            )
+        except ValueError as error:
+            raise UsageError(
+                f"CAMQ_S3_ENDPOINT is host:port without http:// or a path (TLS: CAMQ_S3_SECURE=true): {error}"
+            ) from error
+
+    def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+        """One PUT, whatever the size."""
+        bucket, name = locate_object(own_key(key), self.bucket)
+        with self._translated(key):
+            self._client.put_object(
+                bucket, name, io.BytesIO(data), len(data), content_type, part_size=max(len(data), _MIN_PART)
+            )
+
+    def get(self, key: str, max_bytes: int | None = None) -> bytes:
+        """One GET; its length is looked at before the body is read."""
+        bucket, name = locate_object(key, self.bucket)
+        with self._translated(key):
+            response = self._client.get_object(bucket, name)
+            try:
+                length = int(response.headers.get("Content-Length", 0))
+                if max_bytes is not None and length > max_bytes:
+                    raise ObjectTooLargeError(f"{key} has {length} bytes; the limit is {max_bytes}")
+                data: bytes = response.read()
+            except BaseException:
+                response.close()  # an unread body would poison the connection for the next request
+                raise
+            response.release_conn()
+            return data
+
+    def stat(self, key: str) -> Stat | None:
+        """One HEAD."""
+        bucket, name = locate_object(key, self.bucket)
+        try:
+            with self._translated(key):
+                return _stat(self._client.stat_object(bucket, name))
+        except NotFoundError:
+            return None
+
+    def list(self, prefix: str) -> Iterator[tuple[str, Stat]]:
+        """One request per thousand objects, as the iterator is consumed."""
+        bucket, name = locate(prefix, self.bucket)
+        front = f"{SCHEME}{bucket}/" if prefix.startswith(SCHEME) else ""
+        with self._translated(prefix):
+            for entry in self._client.list_objects(bucket, name, recursive=True):
+                if not entry.is_dir:
+                    yield front + str(entry.object_name), _stat(entry)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """One request per thousand keys."""
+        names = (DeleteObject(own_key(key)) for key in keys)
+        with self._translated(self.bucket):
+            for failure in self._client.remove_objects(self.bucket, names):
+                if failure.code not in _MISSING:
+                    raise _refusal(failure.code, failure.name or "", self._endpoint) or CamqError(
+                        f"S3 at {self._endpoint} does not delete {failure.name}: {failure.message}"
+                    )
+
+    def presigned_get(self, key: str, expires_s: int) -> str:
+        """Signed here, without a request."""
+        bucket, name = locate_object(key, self.bucket)
+        return str(self._client.presigned_get_object(bucket, name, timedelta(seconds=expires_s)))
+
+    def check(self) -> None:
+        """One HEAD on the bucket, over a connection that gives up soon."""
+        with self._translated(self.bucket):
+            if not self._probe.bucket_exists(self.bucket):
+                raise NotFoundError(
+                    f"there is no bucket {self.bucket!r} at {self._endpoint}: create it or set CAMQ_BUCKET"
+                )
+
+    def ensure_bucket(self) -> None:
+        """Two producers may do this at once."""
+        with self._translated(self.bucket):
+            if self._probe.bucket_exists(self.bucket):
+                return
+            try:
+                self._client.make_bucket(self.bucket)
+            except S3Error as error:
+                if error.code not in _OURS_ALREADY:
+                    raise
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        for client in (self._client, self._probe):
+            client._http.clear()
+
+    @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        """Foreign errors that callers act upon become ours, here and nowhere else; others pass through."""
+        try:
+            yield
+        except S3Error as error:
+            if error.code in _BUSY or error.response.status in _BUSY_STATUS:
+                raise self._unreachable(f"is busy ({error.code})") from error
+            known = _refusal(error.code, what, self._endpoint)
+            if known is None:
+                raise
+            raise known from error
+        except ServerError as error:
+            if error.status_code not in _BUSY_STATUS:
+                raise
+            raise self._unreachable(f"answers HTTP {error.status_code}") from error
+        except InvalidResponseError as error:
+            raise self._unreachable("answers, but not as an S3 server does") from error
+        except urllib3.exceptions.HTTPError as error:
+            reason = getattr(error, "reason", None) or error  # what was behind the last of several attempts
+            cause = str(reason.args[-1]) if reason.args else str(reason)
+            raise self._unreachable(f"does not answer: {cause.rpartition(': ')[2]}") from error
+
+    def _unreachable(self, fault: str) -> UnreachableError:
+        return UnreachableError(f"S3 storage at {self._endpoint} {fault}")
+
+
+def _stat(entry: Object) -> Stat:
+    return Stat(entry.size or 0, entry.last_modified or datetime.fromtimestamp(0, UTC))
+
+
+def _refusal(code: str | None, what: str, endpoint: str) -> CamqError | None:
+    """Our error for an S3 code that means the request is in vain, or None."""
+    if code in _MISSING:
+        return NotFoundError(f"nothing under {what!r} at {endpoint} ({code})")
+    if code in _REFUSED:
+        return UsageError(
+            f"S3 storage at {endpoint} refuses access to {what!r} ({code}): "
+            "check CAMQ_S3_ACCESS_KEY, CAMQ_S3_SECRET_KEY and what they may do"
+        )
+    return None

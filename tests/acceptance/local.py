@@ -1,0 +1,72 @@
+"""camq on this machine alone: `camq up` in one terminal, its user in another."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.acceptance.conftest import CAMQ, Command
+
+
+def camq(*arguments: object, cwd: Path, env: dict[str, str] | None = None) -> Command:
+    return subprocess.run(
+        [CAMQ, *map(str, arguments)],
+        env=os.environ | (env or {}),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+@dataclass
+class Up:
+    """A running `camq up`, and what a second terminal knows of it."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    environment: dict[str, str]
+
+    def camq(self, *arguments: object) -> Command:
+        return camq(*arguments, cwd=self.folder, env=self.environment)
+
+    def workers(self) -> list[dict[str, object]]:
+        found: list[dict[str, object]] = json.loads(self.camq("workers", "--json").stdout)
+        return found
+
+
+def load(env_file: Path) -> dict[str, str]:
+    """The variables as a shell that sources the file exports them."""
+    done = subprocess.run(
+        ["sh", "-c", f"set -a; . '{env_file}'; env -0"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": "/bin"},
+    )
+    pairs = (entry.partition("=") for entry in done.stdout.split("\0"))
+    return {name: value for name, _, value in pairs if name.startswith("CAMQ_")}
+
+
+@contextmanager
+def serving(*options: object, folder: Path) -> Iterator[Up]:
+    """`camq up` with these options, ready; SIGTERM ends it."""
+    with (folder / "err").open("w") as err:
+        process = subprocess.Popen(
+            [CAMQ, "up", *map(str, options), "--json"], cwd=folder, stdout=subprocess.PIPE, stderr=err, text=True
+        )
+    try:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        assert said, (folder / "err").read_text()
+        yield Up(process, folder, load(Path(json.loads(said)["env"])))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+        assert process.stdout is not None
+        process.stdout.close()

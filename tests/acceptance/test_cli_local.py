@@ -1,0 +1,187 @@
+"""`camq up`, `run` and `demo`: real servers, a real worker, a real network (EfficientNet-Lite0, from PyPI)."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from tests.acceptance.conftest import CAMQ
+from tests.acceptance.local import Up, camq, serving
+from tests.handworker import picture
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
+
+MODEL = "efficientnet_lite0"
+READY_S = 120
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """One `camq up` for the tests of this module."""
+    with serving("--model", MODEL, folder=tmp_path_factory.mktemp("up")) as running:
+        yield running
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Two pictures and a file that is none."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(2):
+        (folder / f"{number}.png").write_bytes(picture((64, 48), (90 * number, 60, 30)))
+    (folder / "2.jpg").write_text("not a picture")
+    return folder
+
+
+def children(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def test_a_second_terminal_can_submit_watch_and_fetch(up: Up, photos: Path, tmp_path: Path) -> None:
+    """With nothing but the variables of `camq.env`."""
+    done = up.camq("submit", photos, "--wait", "--json", "--top-k", 2)
+    job, final = (json.loads(line) for line in done.stdout.splitlines())
+
+    assert done.returncode == 1
+    assert (final["job"], final["state"], final["succeeded"], final["failed"]) == (job["job"], "partial", 2, 1)
+    assert up.camq("results", job["job"], "--out", tmp_path / "got").returncode == 0
+    lines = [json.loads(line) for line in (tmp_path / "got" / "results.jsonl").read_text().splitlines()]
+    assert [line["state"] for line in lines] == ["succeeded", "succeeded", "failed"]
+    assert lines[2]["error"]["code"] == "not_an_image"
+    for prediction in lines[0]["predictions"]:
+        with Image.open(tmp_path / "got" / prediction["overlay"]) as overlay:
+            assert (overlay.format, overlay.size) == ("JPEG", (64, 48))
+
+
+def test_celerys_own_view_of_the_tasks_is_true(up: Up, photos: Path) -> None:
+    """The chunk's task succeeded, although one of its images did not."""
+    job = json.loads(up.camq("submit", photos, "--wait", "--json").stdout.splitlines()[0])["job"]
+
+    def states() -> list[str]:
+        status = json.loads(up.camq("status", job, "--tasks", "--json").stdout)
+        return [task["state"] for task in status["tasks"]]
+
+    wait_until(lambda: states() == ["SUCCESS"], "the task's success is stored")
+
+
+def test_the_way_in_is_private_and_no_secret_is_said(up: Up) -> None:
+    """`camq.env` is for its owner; terminals are looked at by others."""
+    env_file = up.folder / "camq-data" / "camq.env"
+    secrets = [value for name, value in up.environment.items() if "KEY" in name or "URL" in name]
+
+    assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
+    assert len(secrets) == 3
+    commands = " ".join(" ".join(child.cmdline()) for child in children(up.process.pid))
+    said = (up.folder / "err").read_text() + commands
+    assert not [secret for secret in secrets if secret in said]
+
+
+def test_a_killed_worker_leaves_the_list_and_another_takes_its_place(up: Up) -> None:
+    """Within five seconds each; `pid` is the process that does the work."""
+    (before,) = up.workers()
+    assert before["pid"] in [child.pid for child in children(up.process.pid)]
+
+    os.kill(int(str(before["pid"])), signal.SIGKILL)
+
+    began = time.monotonic()
+    wait_until(lambda: before["pid"] not in [w["pid"] for w in up.workers()], "it has left", timeout_s=10)
+    # The command that asks takes its own time, a second or two where the machine is busy.
+    assert time.monotonic() - began < 5 + 3
+    wait_until(lambda: [w["state"] for w in up.workers()] == ["ready"], "another is ready", timeout_s=READY_S)
+
+
+def test_the_worker_command_becomes_the_worker(up: Up) -> None:
+    """The same process, so that a signal to `camq worker` reaches what does the work, which then leaves."""
+    with subprocess.Popen(
+        [CAMQ, "worker", "--model", MODEL],
+        cwd=up.folder,
+        env=os.environ | up.environment,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        wait_until(lambda: process.pid in [w["pid"] for w in up.workers()], "it is listed", timeout_s=READY_S)
+        wait_until(
+            lambda: {w["pid"]: w["state"] for w in up.workers()}[process.pid] == "ready", "ready", timeout_s=READY_S
+        )
+        process.terminate()
+        process.wait(timeout=60)
+
+    assert process.pid not in [w["pid"] for w in up.workers()]
+
+
+def test_ctrl_c_ends_everything_that_up_started(tmp_path: Path) -> None:
+    """Its normal end: exit status 0; the data stays, and the folder can be used again."""
+    process = subprocess.Popen(
+        [CAMQ, "up", "--model", MODEL], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    said = [process.stdout.readline() for _ in range(2)]
+    started = children(process.pid)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+
+    assert said[0].startswith("ready: 1 worker on cpu, serving efficientnet_lite0@")
+    assert f"set -a; . {tmp_path}/camq-data/camq.env; set +a" in said[1]
+    assert process.returncode == 0
+    assert len(started) >= 3
+    wait_until(lambda: not [child for child in started if child.is_running()], "all children have ended")
+    assert "the data is in camq-data" in err
+    assert (tmp_path / "camq-data" / "redis").is_dir()
+
+
+def test_up_ends_with_the_reason_when_the_model_cannot_be_loaded(tmp_path: Path) -> None:
+    """It is not started over and over; exit status 5."""
+    (tmp_path / "weights.pth").write_text("no weights")
+
+    done = camq("up", "--model", "resnet18", "--weights", "weights.pth", cwd=tmp_path)
+
+    assert done.returncode == 5
+    assert "weights.pth" in done.stderr.splitlines()[-1]
+    assert done.stdout == ""
+
+
+def test_run_explains_everything_and_leaves_nothing_running(photos: Path, tmp_path: Path) -> None:
+    """The result lines on stdout and in the folder; exit status 1 because one file is no picture."""
+    before = {process.pid for process in psutil.process_iter()}
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+
+    done = camq(
+        "run", "photos", "--model", MODEL, "--classes", '283,"tabby"', "--json", "--out", "seen",
+        cwd=tmp_path, env={"TMPDIR": str(scratch)},
+    )  # fmt: skip
+
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1, done.stderr
+    assert [line["state"] for line in lines] == ["succeeded", "succeeded", "failed"]
+    assert [p["label"] for p in lines[0]["predictions"]] == ["Persian cat", "tabby"]
+    assert all((tmp_path / "seen" / p["overlay"]).is_file() for line in lines for p in line["predictions"])
+    assert list(scratch.glob("camq-*")) == []  # torch keeps an empty cache folder of its own beside
+    left = [p for p in psutil.process_iter(["cmdline"]) if p.pid not in before and str(scratch) in str(p.info)]
+    assert left == []
+
+
+def test_the_demo_calls_the_cat_a_cat(tmp_path: Path) -> None:
+    """With its picture, table, lines and contact sheet, and nothing but the folder left behind."""
+    done = camq("demo", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "chelsea" in done.stdout
+    folder = tmp_path / "demo-output"
+    lines = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    assert len(lines) >= 5
+    assert lines[0]["source"] == "chelsea"
+    assert "cat" in lines[0]["predictions"][0]["label"]
+    assert all(len(line["predictions"]) == 3 for line in lines)
+    with Image.open(folder / "contact-sheet.jpg") as sheet:
+        assert sheet.format == "JPEG"
+        assert sheet.width > 1000
+    assert "contact-sheet.jpg" in done.stderr

@@ -1,0 +1,190 @@
+"""How the command behaves: interrupted, piped, cut off, mistaken."""
+
+import os
+import pty
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from shared.errors import UnreachableError
+from shared.ledger import RedisLedger
+from shared.storage import S3Store
+from tests.acceptance.conftest import CAMQ, Camq, Start, finished, lines, submitted
+from tests.handworker import MODEL, HandWorker, picture
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.mark.usefixtures("worker", "photos")
+def test_ctrl_c_while_waiting_leaves_the_job_running_and_says_how_to_come_back(
+    start: Start, ledger: RedisLedger
+) -> None:
+    """Exit status 130."""
+    command = start("submit", "photos", "--wait")
+    assert command.stdout is not None
+    job = command.stdout.readline().strip()
+    wait_until(lambda: watchers(ledger, job), "the command watches")
+    command.send_signal(signal.SIGINT)
+    _, err = command.communicate(timeout=30)
+
+    assert command.returncode == 130
+    assert f"camq watch {job}" in err
+    assert ledger.status(job).queued == 3
+
+
+@pytest.mark.usefixtures("photos")
+def test_watch_goes_on_over_a_redis_that_was_killed(
+    camq: Camq, start: Start, worker: HandWorker, ledger: RedisLedger, request: pytest.FixtureRequest
+) -> None:
+    """The embedded server is started again with its data; the watcher only says that it waited."""
+    job = submitted(camq, "photos/a.png")
+    command = start("watch", job)
+    stack = request.getfixturevalue("stack")
+    before = stack.pids()["redis"]
+    wait_until(lambda: watchers(ledger, job), "the command watches")
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: stack.pids().get("redis", before) != before, "Redis is started again")
+    wait_until(lambda: alive(ledger), "Redis answers", timeout_s=20)
+    worker.beat()
+    worker.work_off(job)
+    _, err = command.communicate(timeout=30)
+
+    assert command.returncode == 0, err
+    assert f"job {job} succeeded" in err
+
+
+def watchers(ledger: RedisLedger, job: str) -> bool:
+    return bool(ledger.scripts.client.pubsub_numsub(f"camq:events:{job}")[0][1])
+
+
+def alive(ledger: RedisLedger) -> bool:
+    try:
+        ledger.check()
+    except UnreachableError:
+        return False
+    return True
+
+
+@pytest.mark.usefixtures("photos")
+def test_names_that_would_move_the_cursor_are_shown_as_escapes(camq: Camq, worker: HandWorker, tmp_path: Path) -> None:
+    """JSON has the name itself; a terminal must not obey it."""
+    name = "a\n\x1b[31mred.png"
+    (tmp_path / name).write_bytes(picture())
+    job = finished(camq, worker, name)
+
+    assert "\x1b" not in camq("results", job).stdout
+    assert r"a\n\x1b[31mred.png" in camq("results", job).stdout
+    assert lines(camq("results", job, "--json"))[0]["source"] == name
+
+
+@pytest.mark.usefixtures("photos")
+@pytest.mark.parametrize("command", ["status", "results", "jobs", "workers"])
+def test_a_pipe_gets_plain_text(command: str, camq: Camq, worker: HandWorker) -> None:
+    """No colours, no padding, and no column cut off."""
+    job = finished(camq, worker, "photos")
+
+    done = camq(command, *([job] if command in {"status", "results"} else []))
+
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout
+    assert all(line == line.rstrip() for line in done.stdout.splitlines())
+
+
+@pytest.mark.usefixtures("worker", "photos")
+def test_the_id_goes_to_stdout_also_while_a_bar_is_drawn_on_the_terminal(
+    environment: dict[str, str], tmp_path: Path, ledger: RedisLedger
+) -> None:
+    """As in `JOB=$(camq submit photos)`, where stderr is the terminal and stdout is not."""
+    ours, terminal = pty.openpty()
+    try:
+        done = subprocess.run(
+            [CAMQ, "submit", "photos"],
+            env=environment | {"TERM": "xterm"},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=terminal,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        drawn = os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(terminal)
+
+    assert [status.job for status in ledger.jobs(10)] == [done.stdout.strip()]
+    assert "uploading" in drawn
+    assert "3/3" in drawn
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_reader_that_leaves_early_makes_no_noise(start: Start, camq: Camq, worker: HandWorker) -> None:
+    """As in `camq results JOB --json | head -1`."""
+    job = finished(camq, worker, *["photos"] * 400)
+    command = start("results", job, "--json")
+    assert command.stdout is not None
+    command.stdout.readline()
+    command.stdout.close()
+
+    assert command.wait(timeout=30) != 0
+    assert command.stderr is not None
+    assert "Traceback" not in command.stderr.read()
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["photos", "--top-k", "0"], "x>=1"),
+        (["photos", "--top-k", "8"], "from 1 to 7"),
+        (["photos", "--colormap", "jett"], "did you mean jet"),
+        (["photos", "--method", "scorecam"], "allowed are cam, gradcam"),
+        (["photos", "--model", "tinny"], f"known are {MODEL}"),
+        (["photos", "--job-id", "a/b"], "cannot be a job id"),
+        (["*.gif", "nothere/"], "no path matches anything"),
+    ],
+)
+def test_a_wrong_request_is_a_usage_error_before_anything_is_uploaded(
+    arguments: list[str], says: str, camq: Camq, ledger: RedisLedger, s3_store: S3Store, photos: Path
+) -> None:
+    """Exit status 2, the allowed values named, nothing on stdout, nothing stored."""
+    before = len(list(s3_store.list("")))
+
+    done = camq("submit", *arguments)
+
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stdout == ""
+    assert ledger.jobs(10) == []
+    assert len(list(s3_store.list(""))) == before
+
+
+@pytest.mark.parametrize("command", ["status", "watch", "results", "cancel"])
+@pytest.mark.usefixtures("worker", "photos")
+def test_an_unknown_job_is_exit_status_3_and_the_nearest_is_named(command: str, camq: Camq) -> None:
+    """A mistyped id is most often one digit off."""
+    submitted(camq, "photos", "--job-id", "20261123-081502-3f9ac2")
+
+    done = camq(command, "20261123-081502-3f9ac3")
+
+    assert done.returncode == 3
+    assert "did you mean 20261123-081502-3f9ac2" in done.stderr
+    assert done.stdout == ""
+
+
+def test_doctor_names_each_part_and_the_remedy_for_what_is_away(camq: Camq, worker: HandWorker) -> None:
+    """Exit status 4 when a service is; named by address, without its password."""
+    away = {"CAMQ_REDIS_URL": "redis://:hush@127.0.0.1:9/0", "CAMQ_MODEL": "efficientnet_lite0"}
+
+    done = camq("doctor", "--json", timeout=120, **away)
+
+    (report,) = lines(done)
+    checks = {check["name"]: check for check in report["checks"]}  # type: ignore[attr-defined]
+    assert (done.returncode, report["ok"]) == (4, False)
+    assert [checks[name]["ok"] for name in ("versions", "redis", "storage", "workers")] == [True, False, True, False]
+    assert "127.0.0.1:9" in checks["redis"]["detail"]
+    assert "CAMQ_REDIS_URL" in checks["redis"]["remedy"]
+    assert "hush" not in done.stdout + done.stderr

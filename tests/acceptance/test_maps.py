@@ -1,0 +1,90 @@
+"""Every method and several families of networks through the real command, with state dicts made here."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+
+from tests.acceptance.local import camq, serving
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
+
+METHODS = ("cam", "gradcam", "hirescam", "xgradcam", "layercam", "gradcam++", "eigencam", "ablationcam", "scorecam")
+#: Above the networks' own minimum, and small: what is tested here is the way, not the speed.
+SIZE = 64
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "cat.jpg"
+    Image.effect_noise((90, 60), 80).convert("RGB").save(path)
+    return path
+
+
+def weights(name: str, folder: Path) -> Path:
+    """A random state dict, whose normalisation has statistics of its own as a trained one has."""
+    torch.manual_seed(7)
+    network = getattr(torchvision.models, name)(weights=None, num_classes=12)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    path = folder / f"{name}.pth"
+    torch.save(network.state_dict(), path)
+    return path
+
+
+@pytest.mark.parametrize("network", ["resnet18", "resnet50", "densenet121", "mobilenet_v2", "efficientnet_b0", "vgg16"])
+def test_run_explains_with_a_users_own_weights(network: str, picture: Path, tmp_path: Path) -> None:
+    """Twelve classes taken from the state dict; the kept maps add up to the logits where they must."""
+    method = "gradcam" if network == "vgg16" else "cam"
+    done = camq(
+        *("run", picture, "--model", network, "--weights", weights(network, tmp_path), "--method", method),
+        *("--input-size", SIZE, "--keep-maps", "--out", "out", "--json"),
+        cwd=tmp_path,
+    )
+
+    assert done.returncode == 0, done.stderr
+    (line,) = [json.loads(text) for text in done.stdout.splitlines()]
+    assert (line["state"], line["method"], len(line["predictions"])) == ("succeeded", method, 3)
+    with np.load(tmp_path / "out" / "maps" / "0.npz") as kept:
+        maps, logits = kept["maps"], kept["logit"]
+        assert maps.dtype == np.float32
+        assert [int(index) for index in kept["class_index"]] == [p["class_index"] for p in line["predictions"]]
+    if method == "cam":
+        bias = np.array([bias_of(network, tmp_path)[p["class_index"]] for p in line["predictions"]])
+        assert np.allclose(maps.mean((1, 2)) + bias, logits, rtol=1e-4, atol=1e-4)
+
+
+def bias_of(network: str, folder: Path) -> np.ndarray:
+    state = torch.load(folder / f"{network}.pth", weights_only=True)
+    return [tensor.numpy() for tensor in state.values() if tensor.shape == (12,)][-1]
+
+
+def test_every_method_is_at_hand_in_one_worker(picture: Path, tmp_path: Path) -> None:
+    """One job per method on one resnet18; each names itself in its result, and its overlay is a picture."""
+    with serving("--model", "resnet18", "--weights", weights("resnet18", tmp_path), folder=tmp_path) as up:
+        for method in METHODS:
+            options = ("--method", method, "--top-k", 2, "--input-size", SIZE)
+            done = up.camq("submit", picture, *options, "--wait", "--json")
+            assert done.returncode == 0, done.stderr
+            job = json.loads(done.stdout.splitlines()[0])["job"]
+            (line,) = [
+                json.loads(text) for text in up.camq("results", job, "--out", method, "--json").stdout.splitlines()
+            ]
+            assert (line["method"], [p["rank"] for p in line["predictions"]]) == (method, [1, 2])
+            overlay = (tmp_path / method / line["predictions"][0]["overlay"]).read_bytes()
+            assert Image.open(io.BytesIO(overlay)).size == (90, 60)
+
+
+def test_a_method_that_a_network_cannot_do_is_refused_with_the_alternatives(picture: Path, tmp_path: Path) -> None:
+    """VGG ends in three linear layers, so only gradcam has a meaning there."""
+    done = camq("run", picture, "--model", "vgg16", "--weights", weights("vgg16", tmp_path), cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert "gradcam" in done.stderr

@@ -1,0 +1,194 @@
+"""The live page's answers, byte by byte: strangers, hostile uploads, unknown addresses, and the commands."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import urllib3
+
+from producer.pictures import BytesSource
+from producer.services import Services
+from producer.submit import Request, submit
+from producer.ui import actions
+from producer.ui.serve import Server
+from shared.config import Settings
+from tests.handworker import HandWorker, picture
+
+pytestmark = pytest.mark.servers
+
+Ask = Callable[..., urllib3.BaseHTTPResponse]
+CAMQ = str(Path(sys.executable).with_name("camq"))
+
+
+@pytest.fixture
+def ask(services: Services) -> Iterator[Ask]:
+    """`ask("/jobs/x", method="POST")` as the page itself would; headers may be replaced, None removes one."""
+    with Server(services, "127.0.0.1", 0) as server, urllib3.PoolManager() as pool:
+        thread = Thread(target=server.run)
+        thread.start()
+        home, _, token = server.link.partition("/?token=")
+        port = home.rpartition(":")[2]
+        own = {"Origin": home, "Cookie": f"camq-{port}={token}"}
+
+        def answer(path: str, method: str = "GET", **headers: str | None) -> urllib3.BaseHTTPResponse:
+            fields = headers.pop("fields", None)
+            sent = {name: value for name, value in (own | headers).items() if value is not None}
+            more = {"fields": fields} if fields else {}
+            return pool.request(method, home + path, headers=sent, retries=False, redirect=False, **more)
+
+        yield answer
+        server.stop()
+        thread.join()
+
+
+def test_strangers_get_nothing(ask: Ask, services: Services, worker: HandWorker) -> None:
+    """Neither without the cookie, nor under another name, nor from another page."""
+    job = submit(services, [BytesSource("a.png", picture())], Request())
+
+    for path in ("/", f"/jobs/{job}", f"/jobs/{job}/images", f"/jobs/{job}/images/0/original"):
+        assert ask(path).status == 200
+        assert ask(path, Cookie=None).status == 401
+        assert ask(path, Host="evil.example").status == 421
+    assert ask(f"/jobs/{job}/cancel", "POST", Origin="http://evil.example").status == 403
+    assert ask(f"/jobs/{job}/cancel", "POST", Origin=None).status == 403
+    assert ask(f"/jobs/{job}/cancel").status == 405
+    assert services.ledger.status(job).cancelled == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/jobs/none", "/nowhere", "/jobs/none/images/0/original", "/jobs/none/images"])
+def test_every_answer_has_the_headers(ask: Ask, path: str) -> None:
+    """Pages and errors alike; an unknown job is not found, and its page says what to do."""
+    answer = ask(path)
+
+    assert answer.status == (200 if path == "/" else 404)
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert "script-src 'nonce-" in answer.headers["content-security-policy"]
+    assert "server" not in answer.headers
+
+
+def test_an_upload_that_poses_as_a_picture_never_comes_back(ask: Ask, services: Services, worker: HandWorker) -> None:
+    """A page has no thumbnail; of a picture with a page behind it only the picture is left."""
+    page = b"<html><script>alert(1)</script>"
+    files = {"page.png": page, "both.png": picture() + page}
+    answer = ask(
+        "/jobs",
+        "POST",
+        fields=[("pictures", (name, data, "text/html")) for name, data in files.items()],
+    )
+    assert answer.status == 201
+    images = json.loads(answer.data)["url"] + "/images"
+
+    assert (ask(f"{images}/0/original").status, ask(f"{images}/0/original").data) == (204, b"")
+    shown = ask(f"{images}/1/original")
+    assert (shown.status, shown.headers["content-type"]) == (200, "image/webp")
+    assert shown.headers["x-content-type-options"] == "nosniff"
+    assert b"script" not in shown.data
+    assert ask(f"{images}/7/original").status == 404
+    assert ask(f"{images}/1/overlays/1").status == 404
+
+
+def test_an_upload_above_the_limit_is_refused(ask: Ask, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the length it announces, before it is read."""
+    monkeypatch.setattr(actions, "MAX_UPLOAD_BYTES", 100)
+    answer = ask("/jobs", "POST", fields={"pictures": ("a.png", picture() + bytes(200))})
+
+    assert answer.status == 413
+    assert "camq submit" in json.loads(answer.data)["error"]
+
+
+def test_an_upload_without_pictures_says_so(ask: Ask, worker: HandWorker) -> None:
+    """As JSON, which the page's script shows."""
+    answer = ask("/jobs", "POST", fields={"name": "nothing"})
+
+    assert (answer.status, json.loads(answer.data)) == (400, {"error": "no picture was chosen"})
+
+
+@pytest.fixture
+def finished(services: Services, worker: HandWorker) -> str:
+    """Two pictures that succeeded and a broken one."""
+    sources = [BytesSource(name, picture((80, 60))) for name in ("a.png", "b-broken.png", "c #1.png")]
+    job = submit(services, sources, Request(name="report me"))
+    worker.work_off(job)
+    return job
+
+
+def camq(settings: Settings, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | settings.environment()
+    return subprocess.run(
+        [CAMQ, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def test_the_report_has_its_thumbnails_beside_it(settings: Settings, tmp_path: Path, finished: str) -> None:
+    """Originals and overlays under names that the page quotes."""
+    done = camq(settings, tmp_path, "report", finished, "-o", "out/my report.html", "--json")
+    page = (tmp_path / "out/my report.html").read_text()
+    files = {path.name for path in (tmp_path / "out/my report_files").iterdir()}
+
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"report": "out/my report.html", "images": 3})
+    assert files == {f"{name}.webp" for name in ("0", "0-1", "0-2", "0-3", "1", "2", "2-1", "2-2", "2-3")}
+    assert '"original":"my%20report_files/0.webp"' in page
+    assert "report me" in page
+    assert "the bytes are not a picture" in page
+
+
+def test_a_report_can_be_one_file(settings: Settings, tmp_path: Path, finished: str) -> None:
+    """Nothing lies beside it; what was left out by the limit is said."""
+    done = camq(settings, tmp_path, "report", finished, "--embed", "--limit", "2")
+
+    assert (done.returncode, done.stdout) == (0, "report.html\n")
+    assert "the first 2 of 3 images" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    assert '"original":"data:image/webp;base64,' in (tmp_path / "report.html").read_text()
+
+
+def test_a_report_of_no_job_is_none(settings: Settings, tmp_path: Path, finished: str) -> None:
+    """Exit status 3, and the nearest id."""
+    done = camq(settings, tmp_path, "report", finished[:-1])
+
+    assert done.returncode == 3
+    assert f"did you mean {finished}" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_ui_command_prints_one_link_and_ends_by_ctrl_c(settings: Settings, services: Services) -> None:
+    """The link works; Ctrl-C is no error of the server's."""
+    environment = os.environ | settings.environment()
+    process = subprocess.Popen([CAMQ, "ui"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        link = process.stdout.readline().strip()
+        with urllib3.PoolManager() as pool:
+            assert pool.request("GET", link, redirect=False, retries=3).status == 303
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=20)
+    finally:
+        process.kill()
+
+    assert (rest, errors.strip()) == ("", "")
+    assert process.returncode in (0, 130)
+
+
+def test_without_its_packages_the_ui_says_how_to_install_them(settings: Settings, services: Services) -> None:
+    """In one line, and with a status of its own."""
+    code = "import sys; sys.modules |= {'starlette': None, 'uvicorn': None};"
+    code += "from producer.cli import main; main(['ui'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | settings.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 5
+    assert "pip install 'camq[ui]'" in done.stderr

@@ -1,0 +1,129 @@
+"""`python -m tests.chaos`: real producers, workers and servers, faults at random, and an account at the end.
+
+Exit status 0 when no image is lost or wrong, else 1.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.account import faults_of
+from tests.chaos.conductor import Conductor
+from tests.chaos.fleet import NETWORK, make_network, picture
+from tests.chaos.plan import Wishes, draw
+from tests.chaos.recovery import percentile
+from tests.chaos.scene import Scene
+
+#: Every so many pictures one is no picture, whose failure must come out the same.
+BROKEN_EVERY = 100
+OPTIONS = ["--top-k", "2", "--overlay-size", "160", "--json"]
+SHOWN = 20
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    print(f"{time.strftime('%H:%M:%S')}  {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="faults under load, and an account")
+    wishes = Wishes()
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--jobs", type=int, default=3, help="producers that share the images")
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--worker-kills", type=int, default=wishes.worker_kills)
+    parser.add_argument("--worker-stops", type=int, default=wishes.worker_stops, help="SIGSTOP past the lease")
+    parser.add_argument("--redis-kills", type=int, default=wishes.redis_kills)
+    parser.add_argument("--storage-outages", type=int, default=wishes.storage_outages, help="30 s each")
+    parser.add_argument("--cuts", type=int, default=wishes.cuts, help="every connection reset once")
+    parser.add_argument("--producer-kills", type=int, default=wishes.producer_kills)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--model", default=NETWORK, help="a network of torchvision, with random weights")
+    parser.add_argument("--json", type=Path, help="write the table there as well")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs it; the exit status."""
+    asked = parse(arguments)
+    with tempfile.TemporaryDirectory(prefix="camq-chaos-") as folder:
+        table, wrong = run(Path(folder), asked)
+    for name, value in table.items():
+        print(f"{name:48} {value}")  # noqa: T201
+    for line in wrong[:SHOWN]:
+        print(f"WRONG  {line}")  # noqa: T201
+    if asked.json:
+        asked.json.write_text(json.dumps({**table, "wrong": wrong}, indent=2) + "\n")
+    return 1 if wrong else 0
+
+
+def run(folder: Path, asked: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    """The table, and what is wrong."""
+    parts = [folder / f"pictures-{n}" for n in range(asked.jobs)]
+    for number in range(asked.images):
+        part = parts[number % asked.jobs]
+        part.mkdir(exist_ok=True)
+        data = b"no picture" if number % BROKEN_EVERY == BROKEN_EVERY - 1 else picture(number)
+        (part / f"{number:06}.jpg").write_bytes(data)
+    faults = draw(
+        Wishes(
+            worker_kills=asked.worker_kills,
+            worker_stops=asked.worker_stops,
+            redis_kills=asked.redis_kills,
+            storage_outages=asked.storage_outages,
+            cuts=asked.cuts,
+            producer_kills=asked.producer_kills,
+        ),
+        asked.seed,
+    )
+    with Scene(folder, asked.workers, make_network(folder, asked.model)) as scene:
+        say(f"{asked.images} images in {asked.jobs} jobs, {len(faults)} faults, seed {asked.seed}")
+        jobs = {f"chaos-{n}": part for n, part in enumerate(parts)}
+        chaos = Conductor(scene, jobs, OPTIONS, faults, asked.seed, say)
+        chaos.run()
+        say(f"the jobs ended after {chaos.seconds:.0f} s; the same again without faults")
+        reference = {f"calm-{n}": part for n, part in enumerate(parts)}
+        calm = Conductor(scene, reference, OPTIONS, [], asked.seed, say)
+        calm.run()
+        say("the account")
+        wrong = list(faults_of(scene.ledger, scene.store, dict(zip(jobs, reference, strict=True))))
+        statuses = [scene.ledger.status(job) for job in jobs]
+        again = chaos.recovery.sent_again(list(jobs))
+    wanted = {fault.kind for fault in faults}
+    missing = {kind: sum(f.kind == kind for f in faults) - chaos.happened[kind] for kind in wanted}
+    wrong += [f"{count} times there was no work left for '{kind}'" for kind, count in missing.items() if count > 0]
+    if chaos.recovery.unfinished:
+        wrong.append(f"{chaos.recovery.unfinished} chunks of killed workers were never taken up")
+    table = {
+        "images submitted": asked.images,
+        "succeeded": sum(status.succeeded for status in statuses),
+        "failed (no pictures, as expected)": sum(status.failed for status in statuses),
+        "cancelled": sum(status.cancelled for status in statuses),
+        **{f"{kind}, times": count for kind, count in chaos.happened.items()},
+        "submissions resumed": chaos.resumed,
+        "images sent again (at most)": again,
+        "chunks of killed workers": len(chaos.recovery.seconds) + len(chaos.recovery.disturbed),
+        "of these with all else in order": len(chaos.recovery.seconds),
+        "taken up again after, p50 (s)": _rounded(percentile(chaos.recovery.seconds, 0.5)),
+        "taken up again after, p99 (s)": _rounded(percentile(chaos.recovery.seconds, 0.99)),
+        "with a service or all workers away, slowest (s)": _rounded(max(chaos.recovery.disturbed, default=None)),
+        "most messages in the broker": chaos.most_messages,
+        "seconds with faults": round(chaos.seconds),
+        "seconds without": round(calm.seconds),
+        "seed": asked.seed,
+        "lost or wrong": len(wrong),
+    }
+    return table, wrong
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

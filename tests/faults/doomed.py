@@ -1,0 +1,43 @@
+"""`python -m tests.faults.doomed WINDOW SIGNAL`: a worker that sends itself a signal at one exact place, once."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from kombu.transport import redis as kombu_redis
+
+from shared.ledger import RedisLedger
+from worker.__main__ import main
+
+
+def strike(owner: type, method: str, number: signal.Signals, *, after: bool) -> None:
+    """Lets the first call of the method end in the signal, before or after its work."""
+    original: Callable[..., Any] = getattr(owner, method)
+    done = False
+
+    def doomed(*args: Any, **kwargs: Any) -> Any:
+        nonlocal done
+        result = original(*args, **kwargs) if after else None
+        if not done:
+            done = True
+            os.kill(os.getpid(), number)
+        return result if after else original(*args, **kwargs)
+
+    setattr(owner, method, doomed)
+
+
+#: Where it strikes: the method, and whether its work is done before.
+WINDOWS: dict[str, tuple[type, str, bool]] = {
+    "after the pop, before the bookkeeping": (kombu_redis.QoS, "append", False),
+    "after the claim": (RedisLedger, "claim", True),
+    "after the upload, before the commit": (RedisLedger, "commit", False),
+    "after the commit, before the ack": (RedisLedger, "commit", True),
+}
+
+if __name__ == "__main__":
+    window, number = sys.argv[1:]
+    owner, method, after = WINDOWS[window]
+    strike(owner, method, signal.Signals[number], after=after)
+    sys.exit(main(["serve"]))

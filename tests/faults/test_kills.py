@@ -1,0 +1,107 @@
+"""Workers that are killed or stopped at the exact places where a queue on Redis loses and repeats."""
+
+import signal
+import time
+
+import pytest
+
+from producer import Client
+from shared import keys
+from shared.config import Settings
+from shared.ledger import RedisLedger
+from shared.storage import S3Store
+from tests.chaos.fleet import WorkerProcess, picture
+from tests.faults.conftest import READY_S, Start
+from tests.faults.doomed import WINDOWS
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+
+IMAGES = 24
+
+
+def overlays(store: S3Store, job: str) -> dict[str, bytes]:
+    prefix = keys.job_prefix(job) + "overlays/"
+    return {key.removeprefix(prefix): store.get(key) for key, _ in store.list(prefix)}
+
+
+def ended(worker: WorkerProcess) -> int | None:
+    return worker.process.poll()
+
+
+#: The chaos test kills after the claim as well.
+SELDOM = [pytest.mark.slow]
+
+
+@pytest.mark.parametrize(
+    "window", [pytest.param(name, marks=SELDOM if name == "after the claim" else []) for name in WINDOWS]
+)
+def test_a_worker_killed_at_any_place_loses_and_repeats_nothing(
+    window: str, fast: Settings, ledger: RedisLedger, client: Client, start: Start, s3_store: S3Store
+) -> None:
+    """Another worker finishes its chunks: every image counted once, with one result and one overlay."""
+    doomed = start(fast, window, "SIGKILL", module="tests.faults.doomed")
+    job = client.submit([picture(n) for n in range(IMAGES)], top_k=1, priority="bulk")
+    wait_until(lambda: ended(doomed) == -signal.SIGKILL, "the worker met its end", READY_S)
+    start(fast, wait=False)
+
+    status = job.wait(timeout=READY_S)
+    assert (status.succeeded, status.failed, status.total) == (IMAGES, 0, IMAGES)
+    assert [found.index for found in job.results()] == list(range(IMAGES))
+    assert sorted(overlays(s3_store, job.id)) == sorted(f"{n}-1.jpg" for n in range(IMAGES))
+
+
+def test_a_worker_stopped_past_its_lease_neither_counts_nor_overwrites(
+    fast: Settings, ledger: RedisLedger, client: Client, start: Start, s3_store: S3Store
+) -> None:
+    """It wakes with its results ready to be committed, after another attempt was."""
+    zombie = start(fast, "after the upload, before the commit", "SIGSTOP", module="tests.faults.doomed")
+    job = client.submit([picture(n) for n in range(8)], top_k=1, priority="bulk")
+    start(fast, wait=False)
+    status = job.wait(timeout=READY_S)
+    before, (counted,) = overlays(s3_store, job.id), ledger.done(job.id)
+    answer = s3_store.get(keys.results_object(job.id, counted.chunk, counted.attempt))
+    zombie.signal(signal.SIGCONT)
+    wait_until(lambda: "lease lost" in zombie.text(), "the zombie learned that it is one", READY_S)
+
+    assert status.succeeded == 8
+    assert job.status() == status
+    assert ledger.done(job.id) == [counted]
+    assert counted.attempt == 2
+    assert s3_store.get(keys.results_object(job.id, counted.chunk, counted.attempt)) == answer
+    assert overlays(s3_store, job.id) == before
+    wait_until(lambda: zombie.ready(ledger), "it takes chunks again")
+
+
+@pytest.mark.slow
+def test_pictures_that_two_killed_workers_held_are_not_condemned(
+    fast: Settings, ledger: RedisLedger, client: Client, start: Start
+) -> None:
+    """Their chunk was charged twice, so they go through quarantine, one by one, and come out of it."""
+    doomed = start(fast, "after the claim", "SIGKILL", module="tests.faults.doomed")
+    job = client.submit([picture(n) for n in range(4)], top_k=1, priority="bulk")
+    wait_until(lambda: ended(doomed) == -signal.SIGKILL, "the first is dead", READY_S)
+    another = start(fast, "after the claim", "SIGKILL", module="tests.faults.doomed", wait=False)
+    wait_until(lambda: ended(another) == -signal.SIGKILL, "the second is dead", READY_S)
+    start(fast, wait=False)
+
+    status = job.wait(timeout=2 * READY_S)
+    assert (status.succeeded, status.failed) == (4, 0)
+    assert sorted(done.chunk for done in ledger.done(job.id)) == [f"000000q{n}" for n in range(1, 5)]
+
+
+@pytest.mark.slow
+def test_with_the_defaults_the_work_of_a_killed_worker_runs_elsewhere_within_20_seconds(
+    stack: object, fast: Settings, ledger: RedisLedger, client: Client, start: Start
+) -> None:
+    """Lease 12 s, reaper every 2 s."""
+    defaults = {"lease_s": 12.0, "hint_s": 10.0, "reap_s": 2.0, "heartbeat_s": 1.0, "heartbeat_ttl_s": 4.5}
+    settings = Settings(**{**{n: getattr(fast, n) for n in fast.__struct_fields__}, **defaults})
+    start(settings)
+    doomed = start(settings, "after the claim", "SIGKILL", module="tests.faults.doomed")
+    job = client.submit([picture(n) for n in range(64)], top_k=1, priority="bulk")
+    wait_until(lambda: ended(doomed) == -signal.SIGKILL, "the worker met its end", READY_S)
+    died = time.monotonic()
+
+    assert job.wait(timeout=READY_S).succeeded == 64
+    assert time.monotonic() - died < 20

@@ -1,0 +1,83 @@
+"""Networks with seeded random weights, whose batch normalisation is not the identity that it starts as."""
+
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from shared.contract import Options
+from worker.core import zoo
+from worker.core.cam import Evidence, Target
+from worker.core.network import Network, load_network
+from worker.core.types import ClassMap, Explanation, UInt8Array
+
+CPU = torch.device("cpu")
+# Tests run beside each other (pytest-xdist) and beside other work: with more threads than free cores, OpenMP's
+# barriers spin, and small networks load thirty times slower.
+torch.set_num_threads(1)
+
+
+def random_module(name: str, classes: int = 1000, seed: int = 0) -> nn.Module:
+    """The architecture in training mode, as a user would have it."""
+    torch.manual_seed(seed)
+    options = dict(zoo._WITHOUT_AUXILIARY) if name in zoo._INCEPTIONS else {}
+    module = zoo._construct(name, {**options, "num_classes": classes})
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.running_mean, -0.2, 0.2)
+            nn.init.uniform_(layer.running_var, 0.4, 1.6)
+            nn.init.uniform_(layer.weight, 0.6, 1.4)
+            nn.init.uniform_(layer.bias, -0.2, 0.2)
+        if isinstance(layer, nn.Linear) and layer.bias is not None:
+            nn.init.uniform_(layer.bias, -0.5, 0.5)  # a bias of zero would hide a forgotten one
+    return module
+
+
+def load(module: nn.Module, name: str, **options: object) -> Network:
+    """`module`'s weights through a file, as users bring them."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.pth"
+        torch.save(module.state_dict(), path)
+        return load_network(name, weights=path, **{"device": CPU, **options})  # type: ignore[arg-type]
+
+
+@cache
+def network(name: str = "resnet18", classes: int = 1000, seed: int = 0, dtype: torch.dtype = torch.float32) -> Network:
+    """A loaded random network, shared by the tests of a process: nothing may change it."""
+    return load(random_module(name, classes, seed), name, dtype=dtype)
+
+
+def pictures(count: int, size: int = 64, seed: int = 0) -> list[UInt8Array]:
+    """Noise with some structure, so that activations differ from place to place."""
+    generator = np.random.default_rng(seed)
+    noise = generator.integers(0, 256, (count, size, size, 3))
+    waves = np.sin(np.linspace(0, 6, size))[None, :, None, None] * generator.integers(20, 90, (count, 1, 1, 3))
+    return list(np.clip(noise * 0.6 + waves + 50, 0, 255).astype(np.uint8))
+
+
+def inputs(count: int, size: int = 64, seed: int = 0) -> Tensor:
+    """Normalised noise (N, 3, S, S)."""
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def evidence(net: Network, x: Tensor, classes: list[int], target: Target = "logit") -> Evidence:
+    """What a method sees of `x`, for the same classes on every image."""
+    logits, activations = net.forward(x)
+    assert net.head is not None
+    chosen = torch.tensor(classes).expand(len(x), -1)
+    return Evidence(net.head, activations.double(), logits.double(), chosen, target, x, net.classify, 32)
+
+
+def explained(outcome: object) -> tuple[ClassMap, ...]:
+    """The classes of an outcome that must be an explanation."""
+    assert isinstance(outcome, Explanation), outcome
+    return outcome.classes
+
+
+def every_method(net: Network, **options: object) -> list[Options]:
+    """Options for each method that the network has, Score-CAM left out where it would take hundreds of forwards."""
+    names = [name for name in net.methods if name != "scorecam"]
+    return [Options(method=name, **options) for name in names]  # type: ignore[arg-type]

@@ -1,0 +1,158 @@
+"""The head: found by structure, proven by the identity, right on paper."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from tests.numeric.networks import inputs, network, random_module
+from worker.core.fold import folded
+from worker.core.head import LinearHead, PooledConvHead, identity_error
+from worker.core.structure import POOL_INPUT, UnqualifiedError, find_structure
+
+
+class Tiny(nn.Module):
+    """A convolution, ReLU, then whatever pool and head the test gives it."""
+
+    def __init__(self, pool: object, *head: nn.Module) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+        self.pool = pool
+        self.head = nn.Sequential(*head)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.pool(self.features(x)))
+
+
+def structure_of(module: nn.Module) -> tuple[str, float]:
+    """Where the pool's input was found, and the error of the identity there."""
+    found = find_structure(module.eval())
+    caught = []
+    found.module.get_submodule(found.layer).register_forward_hook(lambda _m, _i, output: caught.append(output))
+    with torch.inference_mode():
+        logits = found.module(inputs(2, 16))
+        assert torch.allclose(logits, module(inputs(2, 16)), atol=1e-6)
+    return found.layer, identity_error(found.head, caught[0].double(), logits)
+
+
+def test_a_one_channel_network_has_the_map_known_on_paper():
+    """One pixel doubled by a 1x1 convolution; weights 3 and -1, biases 10 and 0: maps and logits by hand."""
+    head = LinearHead(torch.tensor([[3.0], [-1.0]]), torch.tensor([10.0, 0.0]))
+    activations = 2 * torch.tensor([[[[0.0, 1.0], [2.0, 5.0]]]])
+    maps = head.maps(activations, torch.tensor([[0, 1]]))
+    assert maps.tolist() == [[[[0.0, 6.0], [12.0, 30.0]], [[0.0, -2.0], [-4.0, -10.0]]]]
+    assert head.logits(activations).tolist() == [[22.0, -4.0]]  # 48 / 4 + 10, -16 / 4 + 0
+
+
+def test_a_one_channel_squeezenet_head_has_the_map_known_on_paper():
+    """relu(W·A + b), the bias inside the map and cut with it."""
+    head = PooledConvHead(torch.tensor([[3.0], [-1.0]]), torch.tensor([-4.0, 2.0]))
+    activations = torch.tensor([[[[0.0, 1.0], [2.0, 5.0]]]])
+    maps = head.maps(activations, torch.tensor([[0, 1]]))
+    assert maps.tolist() == [[[[0.0, 0.0], [2.0, 11.0]], [[2.0, 1.0], [0.0, 0.0]]]]
+    assert head.logits(activations).tolist() == [[3.25, 0.75]]
+
+
+def test_maps_are_the_formula_transcribed_to_numpy():
+    """The reference notebook: classifier weights · activations, reshaped to h x w, for each class and image."""
+    net = network()
+    logits, activations = net.forward(inputs(2, 96))
+    weight = net.module.get_submodule("fc").weight.numpy()
+    classes = torch.tensor([[283, 332, 5], [0, 999, 7]])
+    maps = net.head.maps(activations.double(), classes).float().numpy()
+    for image in range(2):
+        flat = activations[image].numpy().reshape(512, 9)
+        for place, index in enumerate(classes[image].tolist()):
+            expected = np.dot(weight[index], flat).reshape(3, 3)
+            np.testing.assert_allclose(maps[image, place], expected, atol=1e-5 * np.abs(expected).max())
+    bias = net.module.get_submodule("fc").bias
+    for image in range(2):
+        means = torch.from_numpy(maps[image].mean((1, 2))) + bias[classes[image]]
+        assert torch.allclose(means, logits[image, classes[image]], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("pool", "layer"),
+    [
+        (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), "features"),
+        (nn.Sequential(nn.AdaptiveAvgPool2d((1, 1)), nn.Flatten(), nn.Dropout()), "features"),
+        (nn.Sequential(nn.AvgPool2d(14), nn.Flatten()), "features"),
+        (lambda x: x.mean((2, 3)), "features"),
+        (lambda x: x.mean([-1, -2]), "features"),
+        (lambda x: torch.mean(x, dim=(3, 2)), "features"),
+        (lambda x: torch.flatten(F.adaptive_avg_pool2d(x, (1, 1)), 1), "features"),
+        (lambda x: F.avg_pool2d(x, 14).view(x.size(0), -1), "features"),
+        (lambda x: F.relu(x - 0.1).mean((2, 3)), POOL_INPUT),
+    ],
+)
+def test_every_way_to_write_a_global_pool_is_found(pool: object, layer: str):
+    """As module, function or method; where a function feeds the pool, an identity layer catches it."""
+    torch.manual_seed(0)
+    found, error = structure_of(Tiny(pool, nn.Linear(4, 5)))
+    assert found == layer
+    assert error < 1e-6
+
+
+def test_a_wrong_layer_does_not_pass_the_identity():
+    """EfficientNet-Lite's batch normalisation before its last activation is not the input of the pool."""
+    net = network("efficientnet_lite0", 10)
+    before = []
+    net.module.get_submodule("_bn1").register_forward_hook(lambda _m, _i, output: before.append(output))
+    logits = net.module(inputs(1))
+    net.module.get_submodule("_bn1")._forward_hooks.clear()
+    assert net.target_layer == POOL_INPUT
+    assert net.identity_error < 1e-6
+    assert identity_error(net.head, before[0].double(), logits) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        (Tiny(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 8), nn.Linear(8, 5)), "head.1 (Linear)"),
+        (Tiny(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LayerNorm(4), nn.Linear(4, 5)), "head.1 (LayerNorm)"),
+        (Tiny(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 5)), "pool (AdaptiveAvgPool2d)"),
+        (Tiny(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(4, 5)), "pool (AdaptiveMaxPool2d)"),
+        (Tiny(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5), nn.Softmax(1)), "head.2 (Softmax)"),
+        (Tiny(lambda x: x if x.sum() > 0 else -x, nn.Flatten(), nn.Linear(784, 5)), "cannot be traced"),
+    ],
+)
+def test_a_network_that_does_not_qualify_is_refused_with_what_stands_in_the_way(module: nn.Module, reason: str):
+    """Exactly a global average pool and one linear layer, nothing that computes between or behind."""
+    with pytest.raises(UnqualifiedError) as refused:
+        find_structure(module.eval())
+    assert reason in str(refused.value)
+
+
+def test_folding_changes_nothing_but_the_speed():
+    """Logits with and without batch normalisation folded agree to rounding; the original keeps its layers."""
+    for name in ("resnet18", "mobilenet_v2"):
+        net = network(name, 10)
+        x = inputs(2)
+        with torch.inference_mode():
+            plain = net.module(x)
+        assert torch.allclose(net.classify(x), plain, rtol=0, atol=1e-5 * float(plain.abs().max())), name
+        norms = [sum(isinstance(m, nn.BatchNorm2d) for m in each.modules()) for each in (net.module, net.fast)]
+        assert norms[0] == sum(isinstance(m, nn.BatchNorm2d) for m in random_module(name, 10).modules())
+        assert norms[1] < norms[0] / 1.5
+
+
+def test_only_what_belongs_together_is_folded():
+    """Not a convolution whose raw output is read as well, nor a normalisation that serves two convolutions."""
+
+    class Tangled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.third = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(3))
+            self.alone, self.shared = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+            for norm in (self.alone, self.shared):
+                nn.init.uniform_(norm.running_mean, -1, 1)
+                nn.init.uniform_(norm.running_var, 0.2, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raw = self.first(x)
+            return raw + self.alone(raw) + self.shared(self.second(x)) + self.shared(self.third(x))
+
+    torch.manual_seed(0)
+    module = Tangled().eval().requires_grad_(requires_grad=False)
+    assert torch.equal(folded(module)(inputs(1, 8)), module(inputs(1, 8)))

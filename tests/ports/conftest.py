@@ -1,0 +1,29 @@
+"""Ledgers for the tests of the ports."""
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+import redis
+
+from shared import keys
+from shared.config import Settings
+from shared.ledger import RedisLedger
+
+
+@pytest.fixture
+def ledger(settings: Settings, empty_redis: redis.Redis) -> Iterator[RedisLedger]:
+    """A ledger on an empty Redis; at the end no key of ours may be without a TTL."""
+    made = RedisLedger(settings)
+    yield made
+    forever = [key for key in made.scripts.client.keys(keys.PREFIX + "*") if made.scripts.client.ttl(key) < 0]
+    made.close()
+    assert not forever, "a key of ours without TTL"
+
+
+@pytest.fixture
+def hasty(settings: Settings) -> Iterator[RedisLedger]:
+    """A ledger whose leases and hints run out at once, so that no test waits for a clock."""
+    made = RedisLedger(msgspec.structs.replace(settings, lease_s=1e-6, hint_s=1e-6))
+    yield made
+    made.close()

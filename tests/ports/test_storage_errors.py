@@ -1,0 +1,128 @@
+"""What the S3 adapter does when the server refuses, is away, or is slow."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import msgspec
+import pytest
+from minio.error import S3Error
+
+from shared.config import Settings
+from shared.errors import NotFoundError, UnreachableError, UsageError
+from shared.storage import S3Store
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("wrong", [{"s3_access_key": "nobody"}, {"s3_secret_key": "wrong-secret"}])
+def test_refused_credentials_are_a_usage_error(settings: Settings, wrong: dict[str, str]) -> None:
+    """The message names the variables to set and the address, never the secret."""
+    with closing(S3Store.from_settings(msgspec.structs.replace(settings, **wrong))) as store:
+        for ask in (store.check, lambda: store.get("a"), lambda: store.put("a", b"")):
+            with pytest.raises(UsageError, match="CAMQ_S3_SECRET_KEY") as caught:
+                ask()
+            assert settings.s3_endpoint in str(caught.value)
+            assert settings.s3_secret_key not in str(caught.value)
+            assert "wrong-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9000", "127.0.0.1:9000/path", "127.0.0.1:port"])
+def test_an_endpoint_that_is_not_host_and_port_is_a_usage_error(endpoint: str) -> None:
+    """The commonest mistake is a URL where a host and port belong."""
+    with pytest.raises(UsageError, match="CAMQ_S3_ENDPOINT"):
+        S3Store.from_settings(Settings(s3_endpoint=endpoint))
+
+
+def test_a_refused_connection_is_unreachable_at_once() -> None:
+    """Nobody listens: the address is named, and nothing is tried again."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        with pytest.raises(UnreachableError, match=f"127.0.0.1:{unused.getsockname()[1]}.*refused"):
+            _store_at(unused.getsockname()[1]).check()
+
+
+def test_a_port_that_swallows_everything_is_unreachable_within_five_seconds() -> None:
+    """The connection is accepted by the kernel and never answered: a frozen server, a firewall."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        began = time.monotonic()
+        with pytest.raises(UnreachableError, match=r"timed out|timeout"):
+            _store_at(listener.getsockname()[1]).check()
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (503, "<Error><Code>SlowDown</Code></Error>", UnreachableError),
+        (500, "<Error><Code>InternalError</Code></Error>", UnreachableError),
+        (502, "<html>bad gateway</html>", UnreachableError),
+        (403, "<Error><Code>AccessDenied</Code></Error>", UsageError),
+        (404, "<Error><Code>NoSuchBucket</Code></Error>", NotFoundError),
+        (200, "not even XML", None),
+        (400, "<Error><Code>EntityTooLarge</Code></Error>", S3Error),
+        (403, "<Error><Code>RequestTimeTooSkewed</Code></Error>", S3Error),
+    ],
+)
+def test_only_errors_that_callers_act_upon_are_translated(
+    status: int, body: str, expected: type[Exception] | None
+) -> None:
+    """The others pass through as they are, so that nothing is explained wrongly."""
+    with _server_that_answers(status, body) as port:
+        store = _store_at(port)
+        if expected is None:
+            assert store.get("key") == body.encode()
+        else:
+            with pytest.raises(expected):
+                store.get("key")
+
+
+def test_a_slow_reader_gets_a_body_that_takes_longer_than_the_connect_timeout() -> None:
+    """A timeout bounds one slice of a body; urllib3 alone would cut the upload off at three seconds."""
+    with _server_that_answers(200, "", read_delay_s=0.4) as port:
+        _store_at(port).put("slow", bytes(100_000_000))
+
+
+def _store_at(port: int) -> S3Store:
+    return S3Store.from_settings(Settings(s3_endpoint=f"127.0.0.1:{port}", s3_access_key="key", s3_secret_key="secret"))
+
+
+@contextmanager
+def _server_that_answers(status: int, body: str, read_delay_s: float = 0.0) -> Iterator[int]:
+    """An HTTP server with one answer, which reads a request's body in ten parts with a pause before each."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            self.request.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            super().setup()
+
+        def do_GET(self) -> None:
+            length = int(self.headers.get("Content-Length", 0))
+            for part in range(10):
+                threading.Event().wait(read_delay_s)  # the slowness under test, not a wait for anything
+                self.rfile.read((part + 1) * length // 10 - part * length // 10)
+            self.send_response(status)
+            self.send_header("Content-Type", "application/xml" if body.startswith("<Error") else "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("ETag", '"etag"')
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        do_PUT = do_GET  # noqa: N815
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()

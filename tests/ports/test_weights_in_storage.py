@@ -1,0 +1,40 @@
+"""Weights that lie in object storage."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from shared.config import Settings
+from shared.errors import ModelError
+from shared.storage import S3Store
+from worker.weights import local_weights
+
+pytestmark = pytest.mark.servers
+
+
+def test_weights_at_an_address_are_brought_here_once_for_each_state(
+    settings: Settings, s3_store: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same object is not downloaded twice; another under its address is another file."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    asked = msgspec.structs.replace(settings, weights=f"s3://{s3_store.bucket}/weights/net.pth")
+    with pytest.raises(ModelError, match="no weights at"):
+        local_weights(asked)
+    s3_store.put("weights/net.pth", b"first")
+    first, again = local_weights(asked), local_weights(asked)
+    s3_store.put("weights/net.pth", b"the second")
+    second = local_weights(asked)
+
+    assert first is not None
+    assert second is not None
+    assert first == again != second
+    assert (first.read_bytes(), second.read_bytes()) == (b"first", b"the second")
+    assert first.name.endswith("net.pth")
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_file_is_taken_where_it_lies_and_none_stays_none(settings: Settings) -> None:
+    """Only addresses are downloaded."""
+    assert local_weights(msgspec.structs.replace(settings, weights="/models/net.pth")) == Path("/models/net.pth")
+    assert local_weights(settings) is None

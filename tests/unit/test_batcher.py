@@ -1,0 +1,104 @@
+"""Micro-batches across callers."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from shared.contract import Options
+from shared.errors import ImageError
+from tests.waiting import wait_until
+from worker.batcher import Batcher
+from worker.core.types import Explanation, UInt8Array
+
+PICTURE = np.zeros((1, 1, 3), np.uint8)
+
+
+class GatedEngine:
+    """A declared test adapter: waits at a gate, notes its batches, fails the pictures that are white."""
+
+    max_batch_size = 4
+
+    def __init__(self) -> None:
+        self.gate = threading.Semaphore(0)
+        self.entered = threading.Semaphore(0)
+        self.batches: list[list[int]] = []
+
+    def run(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> list[Explanation | ImageError]:
+        self.batches.append([int(p[0, 0, 0]) for p in pixels])
+        self.entered.release()
+        assert self.gate.acquire(timeout=10)
+        return [
+            ImageError("inference", "white") if p[0, 0, 0] == 255 else Explanation((), str(int(p[0, 0, 0])))
+            for p in pixels
+        ]
+
+
+@contextmanager
+def untimed(stage: str) -> Iterator[None]:
+    yield
+
+
+def picture(shade: int) -> UInt8Array:
+    return np.full((1, 1, 3), shade, np.uint8)
+
+
+def fatal(error: BaseException) -> None:
+    raise AssertionError("the engine's thread died") from error
+
+
+def test_images_that_wait_run_together_and_each_gets_its_own_answer() -> None:
+    """While the device is busy a batch gathers; a failing picture fails alone."""
+    engine = GatedEngine()
+    batcher = Batcher(engine, 0.0, untimed, fatal)
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(batcher.explain, picture(1), Options(), urgent=False)
+        assert engine.entered.acquire(timeout=10)
+        rest = [pool.submit(batcher.explain, picture(s), Options(), urgent=False) for s in (2, 255, 4)]
+        wait_until(lambda: len(batcher._normal) == 3, "three images wait")
+        engine.gate.release(2)
+
+        assert first.result(10).method == "1"
+        assert rest[0].result(10).method == "2"
+        assert rest[2].result(10).method == "4"
+        with pytest.raises(ImageError, match="white"):
+            rest[1].result(10)
+    batcher.close()
+
+    assert [len(batch) for batch in engine.batches] == [1, 3]
+
+
+def test_an_urgent_image_goes_before_those_that_wait() -> None:
+    """A one-picture job must not wait behind a bulk job's queue."""
+    engine = GatedEngine()
+    engine.max_batch_size = 1
+    batcher = Batcher(engine, 0.0, untimed, fatal)
+    with ThreadPoolExecutor(8) as pool:
+        pool.submit(batcher.explain, picture(1), Options(), urgent=False)
+        assert engine.entered.acquire(timeout=10)
+        pool.submit(batcher.explain, picture(2), Options(), urgent=False)
+        wait_until(lambda: len(batcher._normal) == 1, "a bulk image waits")
+        pool.submit(batcher.explain, picture(3), Options(), urgent=True)
+        wait_until(lambda: len(batcher._urgent) == 1, "an urgent image waits")
+        engine.gate.release(3)
+    batcher.close()
+
+    assert engine.batches == [[1], [3], [2]]
+
+
+def test_a_batch_waits_for_images_on_their_way_but_a_lone_one_does_not() -> None:
+    """With company announced the batch is held back until it came; without, it starts at once."""
+    engine = GatedEngine()
+    batcher = Batcher(engine, 3600.0, untimed, fatal)
+    with ThreadPoolExecutor(8) as pool, batcher.coming() as arrived:
+        first = pool.submit(batcher.explain, picture(1), Options(), urgent=False)
+        wait_until(lambda: len(batcher._normal) == 1, "one image waits for the announced one")
+        assert engine.batches == []
+        arrived()
+        assert engine.entered.acquire(timeout=10)
+        engine.gate.release()
+        assert first.result(10).method == "1"
+    batcher.close()

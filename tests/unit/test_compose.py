@@ -1,0 +1,247 @@
+"""The compose files: valid, and saying what the documentation says.
+
+No Docker engine runs here, so the containers are not started; what can be tried without one is, here and in
+tests/acceptance/test_compose_parity.py.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.resources import files
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import jsonschema
+import pytest
+import redis
+import yaml
+
+from deploy import compose_env
+from shared.config import Settings
+from shared.embedded import Spec, Supervisor
+from shared.embedded.ports import free_ports
+from shared.embedded.redis import find_server
+from tests.composefile import BASE, GPU, ROOT, fresh_env, interpolated, load
+from tests.waiting import wait_until
+
+#: Services that run our image.
+OURS = {"worker", "ui", "exporter", "flower"}
+
+
+@pytest.fixture
+def env() -> dict[str, str]:
+    """The variables of a fresh `.env`."""
+    return fresh_env()
+
+
+@pytest.fixture
+def services(env: dict[str, str]) -> dict[str, Any]:
+    """The services of the base file as compose would see them."""
+    found: dict[str, Any] = load(BASE, env)["services"]
+    return found
+
+
+@pytest.mark.parametrize("path", [BASE, GPU], ids=lambda path: path.name)
+def test_a_compose_file_is_valid(path: Path) -> None:
+    """Against the published schema of the Compose specification, as a package ships it."""
+    schema = json.loads(files("check_jsonschema").joinpath("builtin_schemas/vendor/compose-spec.json").read_text())
+    jsonschema.validate(load(path), schema)
+    misspelt = load(path)
+    misspelt["services"]["worker"]["restrat"] = "always"
+    with pytest.raises(jsonschema.ValidationError, match="restrat"):
+        jsonschema.validate(misspelt, schema)
+    assert "!reset" not in path.read_text()
+    assert "!override" not in path.read_text()
+
+
+def test_the_overlay_changes_only_services_that_exist() -> None:
+    """A misspelt service in the overlay would be a new one without an image."""
+    assert load(GPU)["services"].keys() <= load(BASE)["services"].keys()
+
+
+def test_every_volume_that_is_mounted_is_declared(services: dict[str, Any]) -> None:
+    """And every one declared is mounted; host paths exist in the repository, except the user's own weights."""
+    mounts = [volume.split(":")[0] for service in services.values() for volume in service.get("volumes", [])]
+    named = {mount for mount in mounts if not mount.startswith(".")}
+    assert named == load(BASE)["volumes"].keys()
+    assert all((ROOT / mount).is_dir() for mount in mounts if mount.startswith("./deploy"))
+
+
+def test_without_its_env_file_compose_refuses_to_start(env: dict[str, str]) -> None:
+    """No service ever runs with an empty or a well-known password; every secret of `.env` is used."""
+    text = BASE.read_text()
+    for name in (name for name in env if name not in ("CAMQ_REDIS_URL", "CAMQ_S3_ENDPOINT")):
+        uses = re.findall(rf"\$\{{{name}[^}}]*\}}", text)
+        assert uses, name
+        assert all(":?" in use for use in uses)
+    with pytest.raises(KeyError, match="run make compose-env"):
+        interpolated(text, {})
+
+
+def test_every_published_port_is_on_loopback(services: dict[str, Any]) -> None:
+    """Unless the user asks for more with CAMQ_PUBLISH."""
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert len(ports) == len(set(ports)) == 7
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_only_what_everybody_needs_starts_without_a_profile(services: dict[str, Any]) -> None:
+    """Monitoring, Flower and MinIO are asked for; nothing depends on what may not be there."""
+    plain = {name for name, service in services.items() if "profiles" not in service}
+    assert plain == {"redis", "s3", "worker", "ui"}
+    for service in services.values():
+        for need in service.get("depends_on", {}):
+            assert set(services[need].get("profiles", [])) <= set(service.get("profiles", []))
+
+
+def test_every_service_restarts_is_checked_and_is_limited(services: dict[str, Any]) -> None:
+    """A service without a limit on its memory takes that of its neighbours."""
+    for name, service in services.items():
+        assert service["restart"] == "unless-stopped", name
+        assert service["healthcheck"]["test"], name
+        assert service["deploy"]["resources"]["limits"]["memory"], name
+        conditions = {need["condition"] for need in service.get("depends_on", {}).values()}
+        assert conditions <= {"service_healthy"}, name
+
+
+def test_our_services_may_do_nothing_they_need_not(services: dict[str, Any]) -> None:
+    """A read-only root, no capabilities, no way to gain any; the image's user is not root."""
+    for name in OURS:
+        service = services[name]
+        assert service["image"] == "camq:dev"
+        assert service["read_only"] is True
+        assert service["tmpfs"] == ["/tmp"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert "user" not in service
+
+
+def test_the_worker_can_be_scaled_and_stopped_gently(services: dict[str, Any]) -> None:
+    """Nothing in it can exist only once; the grace period is longer than its own, and its health is readiness."""
+    worker = services["worker"]
+    settings = Settings.load(worker["environment"])
+    assert not {"container_name", "ports", "hostname"} & worker.keys()
+    assert worker["init"] is True
+    assert _seconds(worker["stop_grace_period"]) > settings.drain_s + 10
+    assert worker["healthcheck"]["test"][-1] == f"http://127.0.0.1:{settings.http_port}/ready"
+
+
+def test_the_services_and_their_user_find_the_same_servers(services: dict[str, Any], env: dict[str, str]) -> None:
+    """Their variables are settings that exist; `.env` leads to the same servers by their loopback ports."""
+    user = Settings.load(env)
+    fields = set(Settings.__struct_fields__)
+    for name in OURS:
+        inside = services[name]["environment"]
+        ours = {variable for variable in inside if variable.startswith("CAMQ_")}
+        assert {variable.removeprefix("CAMQ_").lower() for variable in ours} <= fields
+        found = Settings.load(inside)
+        assert found.redis_url == f"redis://:{env['REDIS_PASSWORD']}@redis:6379/0"
+        assert found.s3_endpoint == "s3:8333"
+        assert (found.s3_access_key, found.s3_secret_key) == (user.s3_access_key, user.s3_secret_key)
+        assert (found.bucket, found.s3_region, found.s3_secure) == (user.bucket, user.s3_region, user.s3_secure)
+    assert user.redis_url == f"redis://:{env['REDIS_PASSWORD']}@127.0.0.1:6379/0"
+    storage = services["s3"]["environment"]
+    assert storage["AWS_ACCESS_KEY_ID"] == services["minio"]["environment"]["MINIO_ROOT_USER"] == user.s3_access_key
+    assert storage["AWS_SECRET_ACCESS_KEY"] == services["minio"]["environment"]["MINIO_ROOT_PASSWORD"]
+
+
+def test_another_storage_is_one_variable(env: dict[str, str]) -> None:
+    """MinIO's service, or a server elsewhere."""
+    services = load(BASE, env | {"S3_SERVER": "minio:9000"})["services"]
+    assert {services[name]["environment"]["CAMQ_S3_ENDPOINT"] for name in OURS} == {"minio:9000"}
+
+
+def test_the_gpu_overlay_gives_each_replica_a_gpu_of_its_own() -> None:
+    """All GPUs are visible, because compose cannot choose; slots on a shared volume decide."""
+    overlay = load(GPU, {})
+    worker = overlay["services"]["worker"]
+    [device] = worker["deploy"]["resources"]["reservations"]["devices"]
+    assert device == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
+    settings = Settings.load(worker["environment"])
+    assert (settings.device, settings.slots_dir, settings.slots_per_gpu) == ("cuda", "/slots", 1)
+    assert worker["volumes"] == ["slots:/slots"]
+    assert overlay["volumes"].keys() == {"slots"}
+
+
+def test_prometheus_scrapes_the_services_there_are(services: dict[str, Any]) -> None:
+    """By service name and port; the dashboard's data source is that Prometheus."""
+    config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    [discovery] = jobs["camq-worker"]["dns_sd_configs"]
+    assert discovery["names"] == ["worker"]
+    assert str(discovery["port"]) == services["worker"]["environment"]["CAMQ_HTTP_PORT"]
+    port = services["exporter"]["environment"]["CAMQ_HTTP_PORT"]
+    assert jobs["camq-exporter"]["static_configs"] == [{"targets": [f"exporter:{port}"]}]
+    source = yaml.safe_load((ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml").read_text())
+    assert source["datasources"][0]["url"] == "http://prometheus:9090"
+
+
+def test_the_env_file_is_private_and_never_overwritten(tmp_path: Path) -> None:
+    """A second run changes nothing: the volumes hold data under the first secrets."""
+    path = tmp_path / ".env"
+    command = [sys.executable, "-I", "-S", str(ROOT / "deploy" / "compose_env.py"), str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    first = path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    again = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "stays as it is" in again.stderr
+    assert path.read_text() == first
+    assert first != compose_env.text()
+
+
+@pytest.mark.servers
+def test_a_real_server_takes_the_redis_config(tmp_path: Path, env: dict[str, str]) -> None:
+    """The very lines of the compose file: password, append-only file, a limit, nothing evicted."""
+    content = load(BASE, env)["configs"]["redis"]["content"]
+    config = tmp_path / "redis.conf"
+    config.write_text(content.replace("dir /data", "dir ./"))
+    port = next(free_ports())
+    argv = [str(find_server()), str(config), "--port", str(port), "--bind", "127.0.0.1"]
+    client = redis.Redis(port=port, password=env["REDIS_PASSWORD"])
+    with Supervisor() as supervisor, client:
+        supervisor.start(Spec(name="redis", argv=argv, env={}, cwd=tmp_path, log=tmp_path / "log"))
+        wait_until(lambda: _pings(client), "the server answers")
+        wanted = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction", "save": ""}
+        wanted["maxmemory"] = str(2**30)
+        assert client.config_get(*wanted) == wanted
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted", "code"), [(200, [], 0), (503, [], 1), (401, ["401"], 0), (200, ["401"], 1)]
+)
+def test_the_health_check_compares_one_answer(answer: int, wanted: list[str], code: int) -> None:
+    """It runs without anything installed."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(answer)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        assert _health(f"http://127.0.0.1:{server.server_port}/", *wanted) == code
+        thread.join()
+    assert _health("http://127.0.0.1:1/") == 1
+
+
+def _seconds(text: str) -> int:
+    return int(text.removesuffix("s"))
+
+
+def _pings(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def _health(*arguments: str) -> int:
+    command = [sys.executable, "-I", "-S", str(ROOT / "deploy" / "healthcheck.py"), *arguments]
+    return subprocess.run(command, check=False).returncode

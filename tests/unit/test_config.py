@@ -1,0 +1,58 @@
+"""Settings from the environment."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.config import Settings, redis_address, secrets
+from shared.errors import UsageError
+
+
+def test_variables_become_typed_settings() -> None:
+    """Numbers, switches and words; an empty variable counts as unset."""
+    settings = Settings.load({"CAMQ_CHUNK_SIZE": "7", "CAMQ_S3_SECURE": "true", "CAMQ_BUCKET": "", "HOME": "/"})
+
+    assert (settings.chunk_size, settings.s3_secure, settings.bucket) == (7, True, "camq")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("CAMQ_CHUNK_SIZE", "0"), ("CAMQ_DEVICE", "tpu"), ("CAMQ_LEASE_S", "soon")]
+)
+def test_a_wrong_value_names_its_variable(name: str, value: str) -> None:
+    """The message must lead to the line to change."""
+    with pytest.raises(UsageError, match=name):
+        Settings.load({name: value})
+
+
+def test_settings_survive_the_way_through_an_environment() -> None:
+    """A child process gets the same settings."""
+    settings = Settings(redis_url="redis://:pw@h:1/2", s3_secure=True, lease_s=3.5, model="resnet18")
+
+    assert Settings.load(settings.environment()) == settings
+
+
+def test_a_bucket_that_may_be_read_is_not_one_that_begins_like_it() -> None:
+    """`s3://in` admits `s3://in/a`, and never `s3://inner/a`; a prefix is taken as it is written."""
+    settings = Settings(input_prefixes="s3://in s3://photos/2026")
+
+    assert settings.readable_in_place() == ("s3://in/", "s3://photos/2026")
+
+
+def test_secrets_are_known_and_stay_out_of_addresses_and_reprs() -> None:
+    """What is printed about Redis is its address alone, and printed settings hide their secrets."""
+    settings = Settings(redis_url="redis://:hunter2@cache:6380/0", s3_access_key="ak-1", s3_secret_key="sk-1")
+
+    assert redis_address(settings) == "cache:6380"
+    assert set(secrets(settings)) == {"hunter2", "ak-1", "sk-1"}
+    assert not any(secret in repr(settings) for secret in secrets(settings))
+
+
+def test_a_secret_may_lie_in_a_file(tmp_path: Path) -> None:
+    """As orchestrators mount them; the variable itself goes first, and a missing file is named."""
+    (tmp_path / "key").write_text("sk-1\n")
+    variables = {"CAMQ_S3_SECRET_KEY_FILE": str(tmp_path / "key")}
+
+    assert Settings.load(variables).s3_secret_key == "sk-1"
+    assert Settings.load(variables | {"CAMQ_S3_SECRET_KEY": "sk-2"}).s3_secret_key == "sk-2"
+    with pytest.raises(UsageError, match="CAMQ_S3_SECRET_KEY_FILE"):
+        Settings.load({"CAMQ_S3_SECRET_KEY_FILE": str(tmp_path / "none")})

@@ -1,0 +1,46 @@
+"""What an image may read."""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from shared.contract import ChunkMessage, ImageRef, Options
+from shared.ledger import Claim
+from shared.states import ImageState
+from shared.storage import MemoryStore
+from worker.core.types import Limits
+from worker.explainer import Explainer
+
+
+def go_on() -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [("s3://other/a.jpg", "CAMQ_INPUT_PREFIXES"), ("s3://mine/a.jpg", "object store"), ("inputs/a", "object store")],
+)
+def test_input_in_place_is_limited_to_the_named_prefixes(key: str, said: str) -> None:
+    """An address outside them is not even asked for; camq's own inputs are never limited."""
+    store = MemoryStore(buckets={"camq": {}, "mine": {}, "other": {"a.jpg": cast(Any, None)}})
+    explainer = Explainer(
+        network=cast(Any, SimpleNamespace(model="net@1")),
+        batcher=cast(Any, SimpleNamespace(coming=lambda: nullcontext(go_on))),
+        store=store,
+        patience=cast(Any, lambda check, call, *args, **kwargs: call(*args, **kwargs)),
+        limits=Limits(),
+        in_place=("s3://mine/",),
+        compute=cast(Any, None),
+        decoding=cast(Any, None),
+        stage=lambda _: nullcontext(),
+    )
+    message = ChunkMessage(job="j", chunk="000000", attempt=1)
+    claim = Claim(message, Options(), "net@1", "bulk", "000000", (0,))
+    record = explainer.record(ImageRef(index=0, key=key), claim, go_on)
+
+    assert record.state is ImageState.FAILED
+    assert record.error is not None
+    assert record.error.code == "not_found"
+    assert said in record.error.message

@@ -1,0 +1,119 @@
+"""The Kubernetes manifests: valid, and in step with the code. Nothing is run on a cluster."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from shared.config import Settings
+from tests.metric_names import named
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "k8s"
+KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
+#: Versions whose schemas the manifests are held against: the oldest still used, and a recent one.
+VERSIONS = ("1.28", "1.34")
+
+
+def objects() -> dict[tuple[str, str], dict[str, Any]]:
+    """All objects of the resource files by kind and name."""
+    found = [
+        document for name in KUSTOMIZATION["resources"] for document in yaml.safe_load_all((FOLDER / name).read_text())
+    ]
+    return {(document["kind"], document["metadata"]["name"]): document for document in found}
+
+
+OBJECTS = objects()
+PODS = {name: OBJECTS["Deployment", name]["spec"]["template"]["spec"] for name in ("camq-worker", "camq-exporter")}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("key", [key for key in OBJECTS if key[0] != "ScaledObject"], ids="/".join)
+def test_a_manifest_is_valid(key: tuple[str, str], version: str) -> None:
+    """Against Kubernetes' own schema, unknown fields refused."""
+    validator = pytest.importorskip("kubernetes_validate", reason="needs PyPI's kubernetes-validate")
+    validator.validate(OBJECTS[key], version, strict=True)
+    misspelt = OBJECTS[key] | {"sepc": {}}
+    with pytest.raises(validator.ValidationError):
+        validator.validate(misspelt, version, strict=True)
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl here")
+def test_kustomize_renders_them(tmp_path: Path) -> None:
+    """With the secrets file that the example becomes; every reference to a generated name is followed."""
+    shutil.copytree(FOLDER, tmp_path / "k8s")
+    shutil.copy(FOLDER / "secrets.env.example", tmp_path / "k8s" / "secrets.env")
+    done = subprocess.run(["kubectl", "kustomize", str(tmp_path / "k8s")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rendered = list(yaml.safe_load_all(done.stdout))
+    names = {(document["kind"], document["metadata"]["name"]) for document in rendered}
+    worker = next(d for d in rendered if (d["kind"], d["metadata"]["name"]) == ("Deployment", "camq-worker"))
+    container = worker["spec"]["template"]["spec"]["containers"][0]
+    [config, secret] = container["envFrom"]
+    assert ("ConfigMap", config["configMapRef"]["name"]) in names
+    assert ("Secret", secret["secretRef"]["name"]) in names
+    assert container["image"] == "camq:0.1.0"
+    assert {document["metadata"].get("namespace", "camq") for document in rendered} == {"camq"}
+
+
+def test_variables_are_settings_and_secrets_stay_out() -> None:
+    """Secrets come from a file that git does not know."""
+    literals = dict(line.split("=", 1) for line in KUSTOMIZATION["configMapGenerator"][0]["literals"])
+    example = dict(line.split("=", 1) for line in (FOLDER / "secrets.env.example").read_text().splitlines())
+    worker = {entry["name"]: entry["value"] for entry in PODS["camq-worker"]["containers"][0]["env"]}
+    fields = set(Settings.__struct_fields__)
+    assert {name.removeprefix("CAMQ_").lower() for name in literals | example | worker} <= fields
+    assert not {name for name in literals if "KEY" in name or "URL" in name}
+    Settings.load(literals | example | worker)
+    assert "deploy/k8s/secrets.env" in (FOLDER.parents[1] / ".gitignore").read_text().splitlines()
+
+
+def test_a_worker_has_time_to_hand_back_what_it_holds() -> None:
+    """The pod's grace period is longer than the worker's."""
+    pod = PODS["camq-worker"]
+    drain = next(entry for entry in pod["containers"][0]["env"] if entry["name"] == "CAMQ_DRAIN_S")
+    assert pod["terminationGracePeriodSeconds"] > float(drain["value"]) + 10
+
+
+def test_a_worker_has_one_gpu_and_its_probes_ask_the_right_things() -> None:
+    """Liveness never asks for services: restarting workers does not bring Redis back."""
+    [container] = PODS["camq-worker"]["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    paths = {name: container[name]["httpGet"]["path"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
+    assert paths == {"startupProbe": "/ready", "livenessProbe": "/live", "readinessProbe": "/ready"}
+    assert "replicas" not in OBJECTS["Deployment", "camq-worker"]["spec"]
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_a_pod_may_do_nothing_it_need_not(name: str) -> None:
+    """The restricted Pod Security Standard, and a read-only root."""
+    pod = PODS[name]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in pod["containers"]:
+        rights = container["securityContext"]
+        assert rights["allowPrivilegeEscalation"] is False
+        assert rights["readOnlyRootFilesystem"] is True
+        assert rights["capabilities"] == {"drop": ["ALL"]}
+        assert container["resources"]["limits"]["memory"]
+
+
+def test_what_selects_pods_finds_them() -> None:
+    """Deployment, disruption budget and autoscaler mean the same pods."""
+    worker = OBJECTS["Deployment", "camq-worker"]
+    labels = worker["spec"]["template"]["metadata"]["labels"]
+    assert worker["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    budget = OBJECTS["PodDisruptionBudget", "camq-worker"]
+    assert budget["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    scaled = OBJECTS["ScaledObject", "camq-worker"]["spec"]
+    assert scaled["scaleTargetRef"]["name"] == "camq-worker"
+
+
+def test_the_autoscaler_asks_for_the_exporter_s_gauge() -> None:
+    """By its name, and in seconds of one worker."""
+    [trigger] = OBJECTS["ScaledObject", "camq-worker"]["spec"]["triggers"]
+    assert named(trigger["metadata"]["query"]) == {"camq_backlog_worker_seconds"}
+    assert trigger["type"] == "prometheus"

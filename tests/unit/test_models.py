@@ -1,0 +1,70 @@
+"""Which model a request means."""
+
+import pytest
+
+from producer.models import resolve
+from shared.contract import ModelCard
+from shared.errors import UsageError
+
+ONE, TWO, OTHER = "net@aaaaaaaaaaaa", "net@bbbbbbbbbbbb", "other@cccccccccccc"
+
+
+class Shelf:
+    """A catalogue in memory: models, and whether each is served."""
+
+    def __init__(self, **_: object) -> None:
+        self.served: dict[str, bool] = {}
+
+    def models(self) -> dict[str, bool]:
+        return self.served
+
+    def card(self, model: str) -> ModelCard | None:
+        card = ModelCard(model=model, labels=("a",), input_size=32, methods=("cam",))
+        return card if model in self.served else None
+
+
+def meant(wanted: str | None, **served: bool) -> tuple[str, bool]:
+    shelf = Shelf()
+    shelf.served = {{"one": ONE, "two": TWO, "other": OTHER}[name]: live for name, live in served.items()}
+    card, live = resolve(shelf, wanted)
+    return card.model, live
+
+
+def test_without_a_name_the_one_model_that_is_served_is_meant() -> None:
+    """Models that were served once do not count beside it."""
+    assert meant(None, one=True, two=False, other=False) == (ONE, True)
+
+
+def test_a_name_means_the_one_model_served_under_it() -> None:
+    """Another model does not get in the way."""
+    assert meant("net", one=True, two=False, other=True) == (ONE, True)
+
+
+def test_a_full_name_is_never_ambiguous() -> None:
+    """It names weights and labels."""
+    assert meant(TWO, one=True, two=True) == (TWO, True)
+
+
+@pytest.mark.parametrize("wanted", ["net", OTHER, None])
+def test_a_known_model_that_nobody_serves_is_taken_and_said_to_be_idle(wanted: str | None) -> None:
+    """The job waits for a worker."""
+    served = {"other": False} if wanted == OTHER else {"one": False}
+
+    assert meant(wanted, **served)[1] is False
+
+
+@pytest.mark.parametrize(("wanted", "says"), [("net", "'net' is ambiguous"), (None, "--model is needed")])
+def test_two_candidates_are_refused_by_name(wanted: str | None, says: str) -> None:
+    """Guessing would answer with the wrong network."""
+    with pytest.raises(UsageError, match=says) as caught:
+        meant(wanted, one=True, two=True)
+
+    assert f"{ONE}, {TWO}" in str(caught.value)
+
+
+def test_an_unknown_model_is_refused_with_those_known_and_how_to_serve_one() -> None:
+    """The message says what to do."""
+    with pytest.raises(UsageError, match=r"no model 'resnet'.*known are .*camq worker"):
+        meant("resnet", one=True)
+    with pytest.raises(UsageError, match=r"no worker has offered a model yet.*camq worker"):
+        meant(None)

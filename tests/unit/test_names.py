@@ -1,0 +1,50 @@
+"""Names on stdin, and lengths of time."""
+
+import io
+import os
+
+import click
+import pytest
+
+from producer.commands.arguments import DURATION
+from producer.commands.paths import read_names
+
+
+class Slow(io.BytesIO):
+    """Gives a few bytes at a time, as a pipe may."""
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        return super().read1(3)
+
+
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        (b"a.png\nb b.png\n", ["a.png", "b b.png"]),
+        (b"a.png\n\nb.png", ["a.png", "b.png"]),
+        (b"a\nb.png\0c.png\0", ["a\nb.png", "c.png"]),
+        (b"", []),
+        (b"caf\xe9.png\n", [os.fsdecode(b"caf\xe9.png")]),
+    ],
+)
+def test_names_end_with_a_line_or_with_nul(written: bytes, names: list[str]) -> None:
+    """As `ls` and `find -print0` write them."""
+    assert list(read_names(io.BytesIO(written))) == names
+
+
+def test_a_name_may_come_in_pieces() -> None:
+    """A pipe cuts where it likes."""
+    assert list(read_names(Slow(b"\0first.png\0second.png\0"))) == ["first.png", "second.png"]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("12h", 43_200), ("7d", 604_800)])
+def test_lengths_of_time_have_a_unit(text: str, seconds: int) -> None:
+    """Seconds, minutes, hours, days."""
+    assert DURATION.convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["1", "h", "1 h", "-1h", "1w"])
+def test_a_length_of_time_without_one_is_refused(text: str) -> None:
+    """With examples."""
+    with pytest.raises(click.BadParameter, match="30m, 12h or 7d"):
+        DURATION.convert(text, None, None)

@@ -1,0 +1,68 @@
+"""Options are judged before anything is uploaded, and the message names what is allowed."""
+
+from typing import Any
+
+import pytest
+
+from producer.options import check_options
+from shared.contract import Options
+from shared.errors import UsageError
+from tests.handworker import CARD
+
+
+def test_what_is_not_given_has_the_default_of_the_contract() -> None:
+    """None means not given, so that a command can pass all its options on."""
+    assert check_options(CARD, {"top_k": None, "alpha": 0.25}) == Options(alpha=0.25)
+
+
+def test_a_model_of_two_classes_has_no_third_best() -> None:
+    """Who did not ask for three is not told about it."""
+    from msgspec.structs import replace
+
+    assert check_options(replace(CARD, labels=("cat", "dog")), {}).top_k == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "indices"),
+    [
+        ("2", (2,)),
+        ("2,tabby", (2,)),
+        ('0, "tiger cat"', (0, 3)),
+        ("TABBY,goldfish", (2, 1)),
+        ('"salt, sea",0', (6, 0)),
+        (["tabby", 0], (2, 0)),
+        (3, (3,)),
+    ],
+)
+def test_classes_are_indices_or_labels(given: Any, indices: tuple[int, ...]) -> None:
+    """In the order asked for, each once; a label with a comma goes into quotes."""
+    assert check_options(CARD, {"classes": given}).classes == indices
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"top_k": 0}, "top_k 0 is not allowed"),
+        ({"top_k": 8}, "from 1 to 7"),
+        ({"top_k": "three"}, "top_k 'three'"),
+        ({"classes": "7"}, "classes 0 to 6"),
+        ({"classes": "-1"}, "no class '-1'"),
+        ({"classes": "taby"}, "did you mean tabby"),
+        ({"classes": "cat"}, "did you mean tiger cat"),
+        ({"classes": "crane"}, "indices 4, 5"),
+        ({"classes": ""}, "classes is empty"),
+        ({"colormap": "jett"}, "did you mean jet"),
+        ({"method": "scorecam"}, "allowed are cam, gradcam"),
+        ({"format": "jpg"}, "allowed are jpeg, webp, png"),
+        ({"scale": "both"}, "allowed are each, shared"),
+        ({"alpha": 1.5}, "alpha 1.5 is not allowed"),
+        ({"box_threshold": 1.0}, "box_threshold 1.0"),
+        ({"topk": 3}, "did you mean top_k"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_is_allowed(given: dict[str, Any], says: str) -> None:
+    """Every mistake is the caller's to mend, in one look."""
+    with pytest.raises(UsageError) as caught:
+        check_options(CARD, given)
+
+    assert says in str(caught.value)

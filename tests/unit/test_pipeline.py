@@ -1,0 +1,224 @@
+"""One chunk through the pipeline, with a ledger, a store and an explainer that misbehave as declared."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+
+from shared import keys
+from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, Options, decode_lines, encode_lines
+from shared.errors import LostLeaseError, UnreachableError
+from shared.ledger import Claim
+from shared.states import ImageState
+from shared.storage import MemoryStore
+from worker.leases import Lease, LeaseKeeper
+from worker.meter import Meter
+from worker.patience import Patience
+from worker.pipeline import Outcome, Pipeline
+
+MESSAGE = ChunkMessage(job="job", chunk="000000", attempt=1)
+IMAGES = 3
+
+
+class Ledger:
+    """A declared test adapter: gives one claim and remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.claimed: Claim | str = Claim(
+            MESSAGE, Options(), "net@0123456789ab", "bulk", "000000", tuple(range(IMAGES))
+        )
+        self.committed: list[ImageState] | None = None
+        self.failures: Mapping[int, ErrorInfo] = {}
+        self.released = False
+        self.away = 0
+
+    def claim(self, message: ChunkMessage, token: str, worker: str) -> Claim | str:
+        if self.away:
+            self.away -= 1
+            raise UnreachableError("Redis is away")
+        return self.claimed
+
+    def renew(self, messages: Sequence[ChunkMessage]) -> list[str]:
+        return ["held"] * len(messages)
+
+    def commit(self, message: ChunkMessage, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
+        self.committed, self.failures = list(states), failures
+
+    def release(self, message: ChunkMessage) -> None:
+        self.released = True
+
+
+class Explainer:
+    """A declared test adapter: every image succeeds, after what `on` says about its index."""
+
+    def __init__(self) -> None:
+        self.on: dict[int, Any] = {}
+
+    def record(self, ref: ImageRef, claim: Claim, check: Any) -> ImageRecord:
+        act = self.on.get(ref.index)
+        if act is not None:
+            act(check)
+        return ImageRecord(index=ref.index, source=ref.source, state=ImageState.SUCCEEDED)
+
+
+class Desk:
+    """A pipeline and everything around it."""
+
+    def __init__(self, limit_s: float = 60) -> None:
+        self.ledger, self.explainer, self.store = Ledger(), Explainer(), MemoryStore()
+        self.keeper = LeaseKeeper(self.ledger)  # type: ignore[arg-type]
+        self.refills = 0
+        self.store.ensure_bucket()
+        self.store.put(keys.chunk_object("job", "000000"), encode_lines([ImageRef(index=n) for n in range(IMAGES)]))
+        self.pipeline = Pipeline(
+            ledger=self.ledger,  # type: ignore[arg-type]
+            store=self.store,
+            explainer=self.explainer,  # type: ignore[arg-type]
+            quarantine=None,  # type: ignore[arg-type]
+            keeper=self.keeper,
+            patience=Patience(limit_s, max_wait_s=0.01),
+            meter=Meter(),
+            stage=lambda stage: nullcontext(),
+            refill=self.refill,
+            worker="w",
+            images=IMAGES,
+        )
+
+    def refill(self) -> None:
+        self.refills += 1
+
+    def results(self) -> list[ImageRecord]:
+        return decode_lines(self.store.get(keys.results_object("job", "000000", 1)), ImageRecord)
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    made = Desk()
+    yield made
+    made.pipeline.close()
+
+
+def test_a_chunk_is_committed_after_its_results_are_there(desk: Desk) -> None:
+    """And the queue is filled again."""
+    assert desk.pipeline.run(MESSAGE) is Outcome.DONE
+    assert desk.ledger.committed == [ImageState.SUCCEEDED] * IMAGES
+    assert [record.index for record in desk.results()] == [0, 1, 2]
+    assert desk.refills == 1
+
+
+@pytest.mark.parametrize("refusal", ["stale", "cancelled", "gone"])
+def test_a_hint_that_may_not_be_claimed_is_skipped(refusal: str, desk: Desk) -> None:
+    """One message too many costs nothing."""
+    desk.ledger.claimed = refusal
+
+    assert desk.pipeline.run(MESSAGE) is Outcome.SKIPPED
+    assert desk.ledger.committed is None
+
+
+def test_a_broker_that_is_away_after_the_commit_does_not_undo_it(desk: Desk) -> None:
+    """The reaper refills later; the chunk is done."""
+
+    def away() -> None:
+        raise UnreachableError("the broker is away")
+
+    desk.pipeline._refill = away
+
+    assert desk.pipeline.run(MESSAGE) is Outcome.DONE
+
+
+def test_redis_away_at_the_claim_is_waited_out(desk: Desk) -> None:
+    """The same token makes the repeated claim safe."""
+    desk.ledger.away = 3
+
+    assert desk.pipeline.run(MESSAGE) is Outcome.DONE
+
+
+def test_a_stopping_worker_takes_no_chunk_and_gives_the_message_back(desk: Desk) -> None:
+    """Also when it is waiting for Redis at that moment."""
+    desk.ledger.away = 10**6
+    threading.Timer(0.1, desk.keeper.drain, (60,)).start()
+
+    assert desk.pipeline.run(MESSAGE) is Outcome.NOT_TAKEN
+    assert not desk.ledger.released
+
+
+def test_a_stop_does_not_wait_for_an_image_that_hangs(desk: Desk) -> None:
+    """A silent service may hold a thread far longer than the grace period."""
+    gate = threading.Event()
+    desk.explainer.on = {1: lambda check: gate.wait(60)}
+    threading.Timer(0.1, desk.keeper.drain, (-1,)).start()
+
+    assert desk.pipeline.run(MESSAGE) is Outcome.HANDED_BACK
+    assert desk.ledger.released
+    assert desk.ledger.committed is None
+    gate.set()
+
+
+def test_an_image_left_behind_stops_at_its_next_look(desk: Desk) -> None:
+    """So that nothing of an abandoned chunk goes on in secret."""
+    gate, stopped = threading.Event(), threading.Event()
+
+    def hangs(check: Any) -> None:
+        gate.wait(60)
+        try:
+            check()
+        except LostLeaseError:
+            stopped.set()
+
+    def fails(check: Any) -> None:
+        raise UnreachableError("storage stayed away")
+
+    desk.explainer.on = {0: fails, 1: hangs}
+    assert desk.pipeline.run(MESSAGE) is Outcome.HANDED_BACK
+    gate.set()
+
+    assert stopped.wait(10)
+
+
+def test_a_lost_lease_commits_nothing(desk: Desk) -> None:
+    """Another attempt owns the chunk."""
+
+    def lose(check: Any) -> None:
+        (lease,) = desk.keeper._held
+        assert isinstance(lease, Lease)
+        lease.lost = True
+        check()
+
+    desk.explainer.on = {2: lose}
+
+    assert desk.pipeline.run(MESSAGE) is Outcome.SKIPPED
+    assert desk.ledger.committed is None
+    assert not desk.ledger.released
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{broken", encode_lines([ImageRef(index=0)])])
+def test_a_chunk_without_its_references_fails_image_by_image_and_not_for_ever(
+    content: bytes | None, desk: Desk
+) -> None:
+    """Trying it again would never help."""
+    key = keys.chunk_object("job", "000000")
+    desk.store.delete([key])
+    if content is not None:
+        desk.store.put(key, content)
+
+    assert desk.pipeline.run(MESSAGE) is Outcome.DONE
+    assert desk.ledger.committed == [ImageState.FAILED] * IMAGES
+    assert {error.code for error in desk.ledger.failures.values()} == {"not_found"}
+    assert len(desk.results()) == IMAGES
+
+
+def test_a_fault_of_ours_fails_no_image(desk: Desk) -> None:
+    """The chunk is neither committed nor handed back in a hurry: its lease runs out, and it is tried again."""
+
+    def broken(check: Any) -> None:
+        raise ZeroDivisionError
+
+    desk.explainer.on = {1: broken}
+    with pytest.raises(ZeroDivisionError):
+        desk.pipeline.run(MESSAGE)
+
+    assert desk.ledger.committed is None
+    assert not desk.ledger.released
+    assert desk.keeper.held == 0

@@ -1,0 +1,127 @@
+"""Pages: what is escaped, what may run, and what they say of a job."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from producer.report import legend
+from producer.report.cards import fit
+from producer.report.page import SCRIPTS, render, script, script_json
+from producer.report.summary import elapsed_s, moment, summarise
+from shared.contract import JobStatus, Options
+from shared.states import JobState
+from tests.browser.galleries import STATUS, gallery, write
+
+HOSTILE = "</script><script>alert(1)</script> <!-- \" ' & \u2028 \n 🐈"
+
+
+def test_json_in_a_page_cannot_end_its_element() -> None:
+    """No `<` is left, and a parser reads back the very same text."""
+    text = script_json({"name": HOSTILE})
+
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == {"name": HOSTILE}
+
+
+def test_a_hostile_name_is_text_everywhere(tmp_path: Path) -> None:
+    """As the job's name, as a source that succeeded and one that failed, as a label."""
+    status = msgspec.structs.replace(STATUS, name=HOSTILE)
+    page = write(tmp_path / "report.html", gallery(4, source=HOSTILE, label=HOSTILE), status).read_text()
+
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page  # it is there, as text
+    assert page.count("<script") == len(re.findall(r'<script (?:type="\S+" )?(?:nonce="\S+"|id="\S+")>', page))
+
+
+def test_only_what_carries_the_nonce_may_run(tmp_path: Path) -> None:
+    """The policy stands before anything it governs; no handler and no style attribute is in the page."""
+    page = write(tmp_path / "report.html", gallery(4)).read_text()
+    nonce = re.search(r"script-src &#39;nonce-([\w-]+)&#39;", page)
+
+    assert nonce is not None
+    assert page.index("Content-Security-Policy") < page.index("<style")
+    assert "default-src &#39;none&#39;" in page
+    assert f'<script type="module" nonce="{nonce[1]}">' in page
+    assert not re.search(r"<[a-z]+[^>]*\s(?:on[a-z]+|style)=", page)
+    assert not re.search(r"(?:src|href)=\"(?:https?:)?//", page)
+
+
+def test_a_nonce_is_used_once() -> None:
+    """Two pages never share it."""
+    values = {"title": "", "message": ""}
+
+    assert render("error.html", **values) != render("error.html", **values)
+
+
+def test_modules_are_joined_without_their_imports() -> None:
+    """What they import is in the same script; a name is declared once."""
+    text = script(*SCRIPTS)
+    names = re.findall(r"^(?:const|let|class|function|async function) (\w+)", text, re.MULTILINE)
+
+    assert not re.search(r"^(?:import|export)\b", text, re.MULTILINE)
+    assert len(names) == len(set(names))
+
+
+def test_the_summary_says_when_how_long_and_with_what() -> None:
+    """Times for people; options that differ from their defaults are marked."""
+    summary = summarise(STATUS, Options(method="gradcam", colormap="viridis"))
+    chosen = {name: value for name, value, differs in summary.options if differs}
+
+    assert dict(summary.facts)["Took"] == "2 min 29 s"
+    assert dict(summary.facts)["Submitted"] == "23 Nov 2026, 08:15 UTC"
+    assert chosen == {"method": "gradcam", "colormap": "viridis"}
+    assert moment(None) == ""
+
+
+def test_an_unfinished_job_counts_its_time_on() -> None:
+    """Until now, and never below zero when clocks differ."""
+    later: JobStatus = msgspec.structs.replace(
+        STATUS, finished_at=None, state=JobState.RUNNING, created_at="2999-01-01T00:00:00.000Z"
+    )
+
+    assert elapsed_s(later) == 0
+
+
+def test_a_legend_without_cmap_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A producer without a worker's packages still says which end is high."""
+    monkeypatch.setitem(sys.modules, "cmap", None)
+    page = render("report.html", summary=summarise(STATUS, Options()), images=[], failures=[], fit="over")
+
+    assert legend.colours("jet") == []
+    assert "linearGradient" not in page
+    assert re.search(r"<span>low</span>.*<span>high</span>", page, re.DOTALL)
+
+
+def test_a_legend_runs_through_the_colormap() -> None:
+    """From its first colour to its last, as six-digit colours."""
+    stops = legend.colours("viridis")
+
+    assert (stops[0], stops[-1]) == ("#440154", "#FDE725")
+    assert len(stops) == legend.STOPS
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (Options(), "over"),
+        (Options(overlay="input"), "over"),
+        (Options(resize="center-crop"), "over"),
+        (Options(overlay="input", resize="center-crop"), "apart"),
+    ],
+)
+def test_an_overlay_of_the_cropped_input_stands_for_itself(options: Options, expected: str) -> None:
+    """It shows only part of the picture, and only the worker knows which."""
+    assert fit(options) == expected
+
+
+def test_the_commands_are_there_before_their_libraries_are_loaded() -> None:
+    """`camq --help` waits for neither templates, server nor pictures."""
+    code = "import sys, producer.cli; print(*{'jinja2', 'starlette', 'uvicorn', 'PIL', 'cmap'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert found.stdout.split() == []

@@ -1,0 +1,98 @@
+"""The repository checks its own rules: who may import whom, how long a file may be, what is documented."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(
+    path
+    for room in ("shared", "producer", "worker", "tests", "bench", "deploy")
+    for path in (ROOT / room).rglob("*.py")
+)
+MAX_LINES = 300
+
+ALLOWED = {
+    "shared": {"shared"},
+    "producer": {"producer", "shared"},
+    "worker": {"worker", "shared"},
+    "worker/core": {"worker.core", "shared.contract", "shared.errors", "shared.colormaps"},
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text("utf-8"))
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def ours(name: str) -> bool:
+    return name.split(".", maxsplit=1)[0] in {"shared", "producer", "worker", "tests", "bench"}
+
+
+def within(name: str, allowed: set[str]) -> bool:
+    # `from shared import keys` names the package first; the module behind it is judged by its own entry.
+    return any(name == module or name.startswith(f"{module}.") or module.startswith(f"{name}.") for module in allowed)
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_a_room_imports_only_what_the_design_allows(room: str) -> None:
+    """Arrows: producer → shared, worker → shared, worker.core → the contract and the errors."""
+    files = [p for p in (ROOT / room).rglob("*.py") if room == "worker/core" or "core" not in p.relative_to(ROOT).parts]
+    strays = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in files
+        for name in imports_of(path)
+        if ours(name) and not within(name, ALLOWED[room])
+    }
+
+    assert not strays
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("producer", ("torch", "torchvision", "numpy", "celery")),
+        ("producer.cli", ("torch", "torchvision", "numpy", "celery")),
+        ("worker.core.engine", ("celery", "redis", "minio")),
+        ("shared.contract", ("torch", "numpy", "celery", "redis", "minio")),
+    ],
+)
+def test_an_import_in_a_fresh_interpreter_loads_nothing_heavy(module: str, forbidden: tuple[str, ...]) -> None:
+    """The producer starts instantly because torch is never behind it; the core stays pure."""
+    code = f"import sys, {module}; print(*[m for m in {forbidden!r} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert found.stdout.split() == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_file_outgrows_one_reader(path: Path) -> None:
+    """A file over the limit has more than one reason to change."""
+    assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES
+
+
+def test_no_module_shadows_a_library() -> None:
+    """A module named like a library of ours would be imported in its place."""
+    assert not {path.stem for path in SOURCES} & {"celery", "queue", "redis", "minio"} - {"redis"}
+
+
+def test_every_test_states_a_behaviour() -> None:
+    """The docstring of a test is its specification."""
+    silent = [
+        f"{path.relative_to(ROOT)}::{node.name}"
+        for path in SOURCES
+        if path.is_relative_to(ROOT / "tests")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node)
+    ]
+
+    assert not silent

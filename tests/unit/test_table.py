@@ -1,0 +1,100 @@
+"""Results as rows: CSV, Parquet and pandas say the same."""
+
+import csv
+import io
+import sys
+
+import pandas
+import pytest
+from pyarrow import parquet
+
+from producer.table import COLUMNS, rows, to_pandas, write_csv, write_parquet
+from shared.contract import ErrorInfo, ImageRecord, PredictionRecord
+from shared.errors import CamqError
+from shared.states import ImageState
+
+
+def prediction(rank: int, box: tuple[int, int, int, int] | None = (1, 2, 3, 4)) -> PredictionRecord:
+    return PredictionRecord(
+        rank=rank,
+        class_index=rank * 10,
+        label='salt, "sea"',
+        probability=0.5,
+        overlay=f"jobs/j/overlays/0-{rank}.jpg",
+        box=box,
+        map_min=-0.25,
+        map_max=1.5,
+        flat=box is None,
+    )
+
+
+RECORDS = [
+    ImageRecord(
+        index=0,
+        source="a\nb.png",
+        state=ImageState.SUCCEEDED,
+        width=8,
+        height=6,
+        model="tiny@0",
+        method="cam",
+        predictions=(prediction(1), prediction(2, box=None)),
+    ),
+    ImageRecord(index=1, source="b.png", state=ImageState.FAILED, error=ErrorInfo("empty", "b.png has no bytes")),
+    ImageRecord(index=2, source="c.png", state=ImageState.QUEUED),
+]
+
+
+def test_there_is_a_row_for_each_prediction_and_one_for_an_image_without() -> None:
+    """Every row has every column."""
+    found = list(rows(RECORDS))
+
+    assert [(row["index"], row["rank"], row["box_x0"], row["error_code"]) for row in found] == [
+        (0, 1, 1, None),
+        (0, 2, None, None),
+        (1, None, None, "empty"),
+        (2, None, None, None),
+    ]
+    assert all(list(row) == list(COLUMNS) for row in found)
+
+
+def test_csv_is_read_back_as_it_was_written() -> None:
+    """Commas, quotes and line ends in names and labels included; the file stays open."""
+    file = io.BytesIO()
+    write_csv(rows(RECORDS), file)
+
+    found = list(csv.DictReader(io.StringIO(file.getvalue().decode(), newline="")))
+
+    assert (found[0]["source"], found[0]["label"], found[0]["flat"]) == ("a\nb.png", 'salt, "sea"', "False")
+    assert (found[2]["error_message"], found[2]["rank"]) == ("b.png has no bytes", "")
+
+
+def test_parquet_has_the_types_of_the_columns() -> None:
+    """Numbers stay numbers, what is missing is null."""
+    file = io.BytesIO()
+    write_parquet(rows(RECORDS), file)
+
+    table = parquet.read_table(io.BytesIO(file.getvalue()))
+
+    assert {field.name: str(field.type) for field in table.schema} == {
+        name: {"float64": "double"}.get(kind, kind) for name, kind in COLUMNS.items()
+    }
+    assert table.to_pylist() == list(rows(RECORDS))
+
+
+def test_a_data_frame_has_missing_values_and_whole_numbers() -> None:
+    """An index is no float only because a width is unknown."""
+    frame = to_pandas(rows(RECORDS))
+
+    assert frame["width"].dtype == "Int32"
+    assert frame.loc[0, "class_index"] == 10
+    assert pandas.isna(frame.loc[2, "label"])
+    assert len(to_pandas(rows([]))) == 0
+
+
+@pytest.mark.parametrize(("module", "function"), [("pyarrow", write_parquet), ("pandas", to_pandas)])
+def test_a_library_that_is_missing_is_named(module: str, function: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the line that installs it."""
+    monkeypatch.setitem(sys.modules, module, None)
+
+    with pytest.raises(CamqError, match="pip install"):
+        function(rows(RECORDS), *([io.BytesIO()] if module == "pyarrow" else []))  # type: ignore[operator]

@@ -1,0 +1,1 @@
+"""One process, one device: takes chunks from the queue, explains their images, commits the results."""

@@ -1,0 +1,75 @@
+"""`python -m worker …`: the worker process, and what can be asked of it beforehand."""
+
+import sys
+
+from shared import logs
+from shared.config import Settings
+from shared.errors import CamqError
+
+USAGE = "usage: python -m worker [serve | fleet | exporter | check | fetch MODEL | quarantine]"
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status: 0, or the error's own (2 usage, 4 a service is unreachable, 5 the model cannot be loaded)."""
+    name, *rest = arguments or ["serve"]
+    commands = {"serve": _serve, "fleet": _fleet, "exporter": _exporter, "check": _check, "quarantine": _quarantine}
+    try:
+        if name == "fetch" and len(rest) == 1:
+            return _fetch(rest[0])
+        if name in commands and not rest:
+            return commands[name](Settings.load())
+    except CamqError as error:
+        print(f"camq worker: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    print(USAGE, file=sys.stderr)  # noqa: T201
+    return 2
+
+
+def _serve(settings: Settings) -> int:
+    logs.configure(settings)
+    from worker.slots import claimed
+
+    with claimed(settings) as slot:  # before torch is imported, which looks for devices only once
+        from worker.app import serve  # torch takes seconds to import; a wrong setting is told before
+
+        return serve(settings, slot.gpu.uuid if slot else None)
+
+
+def _fleet(settings: Settings) -> int:
+    logs.configure(settings)
+    from worker.fleet import serve
+
+    return serve(settings)
+
+
+def _exporter(settings: Settings) -> int:
+    logs.configure(settings)
+    from worker.exporter import serve
+
+    return serve(settings)
+
+
+def _quarantine(settings: Settings) -> int:
+    logs.configure(settings)
+    from worker.isolated import serve
+
+    return serve(settings)
+
+
+def _check(settings: Settings) -> int:
+    from worker.doctor import check
+
+    report = check(settings)
+    print(report.json())  # noqa: T201
+    return 0 if report.ok else 5
+
+
+def _fetch(name: str) -> int:
+    from worker.core.zoo import fetch
+
+    print(fetch(name))  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

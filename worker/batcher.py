@@ -1,0 +1,134 @@
+"""Forms micro-batches across chunks and jobs, and owns the one thread that uses the device."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from shared.contract import Options
+from shared.errors import ImageError
+from worker.core.types import Explanation, UInt8Array
+from worker.stages import Stage
+
+
+class Runs(Protocol):
+    """What the batcher needs of an engine."""
+
+    max_batch_size: int
+
+    def run(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> list[Explanation | ImageError]:
+        """One result or error per image, in order."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    pixels: UInt8Array
+    options: Options
+    future: Future[Explanation]
+    since: float = field(default_factory=time.monotonic)
+
+
+class Batcher:
+    """Callers block in `explain`; the batcher's thread runs them together.
+
+    A micro-batch starts as soon as the device is free and either it is full, or no image is on its way, or
+    the oldest one has waited `max_delay_s`. So a lone picture never waits for company that is not coming.
+    """
+
+    def __init__(
+        self, engine: Runs, max_delay_s: float, stage: Stage, on_fatal: Callable[[BaseException], None]
+    ) -> None:
+        self._engine = engine
+        self._max_delay_s = max_delay_s
+        self._stage = stage
+        self._on_fatal = on_fatal
+        self._wake = threading.Condition()
+        self._urgent: deque[_Waiting] = deque()
+        self._normal: deque[_Waiting] = deque()
+        self._coming = 0
+        self._closed = False
+        #: When the engine's thread last showed a sign of life (monotonic seconds).
+        self.last_beat = time.monotonic()
+        self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
+        self._thread.start()
+
+    @contextmanager
+    def coming(self) -> Iterator[Callable[[], None]]:
+        """An image is on its way; the yielded function says that it came. Leaving says so too."""
+        came = False
+
+        def arrived() -> None:
+            nonlocal came
+            if not came:
+                came = True
+                with self._wake:
+                    self._coming -= 1
+                    self._wake.notify()
+
+        with self._wake:
+            self._coming += 1
+        try:
+            yield arrived
+        finally:
+            arrived()
+
+    def explain(self, pixels: UInt8Array, options: Options, *, urgent: bool) -> Explanation:
+        """What the network says of one picture. Blocks; raises ImageError when this picture fails."""
+        waiting = _Waiting(pixels, options, Future())
+        with self._wake:
+            if self._closed:
+                raise RuntimeError("the batcher is closed")
+            (self._urgent if urgent else self._normal).append(waiting)
+            self._wake.notify()
+        with self._stage("wait"):
+            return waiting.future.result()
+
+    def close(self) -> None:
+        """Runs what waits, then ends the thread."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        try:
+            while batch := self._next_batch():
+                with self._stage("forward"):
+                    results = self._engine.run([w.pixels for w in batch], [w.options for w in batch])
+                for waiting, result in zip(batch, results, strict=True):
+                    if isinstance(result, ImageError):
+                        waiting.future.set_exception(result)
+                    else:
+                        waiting.future.set_result(result)
+        except BaseException as error:
+            # The engine answers for every image; what still gets here (a device that is gone) would repeat
+            # for each batch, so the process must end and its chunks run elsewhere.
+            self._on_fatal(error)
+            raise
+
+    def _next_batch(self) -> list[_Waiting]:
+        with self._wake:
+            while True:
+                self.last_beat = time.monotonic()
+                wait_s = self._wait_s()
+                if wait_s == 0:
+                    size = self._engine.max_batch_size
+                    return [self._take() for _ in range(min(size, len(self._urgent) + len(self._normal)))]
+                self._wake.wait(wait_s)
+
+    def _wait_s(self) -> float:
+        """Seconds until the next look; 0 when a micro-batch (or the end) is due."""
+        count = len(self._urgent) + len(self._normal)
+        if count == 0:
+            return 0 if self._closed else 1.0
+        if count >= self._engine.max_batch_size or self._coming == 0 or self._closed:
+            return 0
+        oldest = min(queue[0].since for queue in (self._urgent, self._normal) if queue)
+        return max(0.0, oldest + self._max_delay_s - time.monotonic())
+
+    def _take(self) -> _Waiting:
+        return (self._urgent or self._normal).popleft()

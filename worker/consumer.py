@@ -1,0 +1,61 @@
+"""Celery's consumer, made to survive any message: what is not ours is refused, recorded, and not seen again."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from celery.utils.log import get_logger
+from celery.worker.consumer import Consumer as CeleryConsumer
+
+from shared.errors import MessageError
+
+log = structlog.get_logger()
+_celery_log = get_logger(__name__)
+#: A message may claim any id; only one that could be ours becomes a key in Redis.
+_TASK_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+class Consumer(CeleryConsumer):  # type: ignore[misc]
+    """Celery's own answers log the whole body, and an odd enough message ends its loop and so the worker."""
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
+        """The function that takes each message."""
+        handle = super().create_task_handler(*args, **kwargs)
+
+        def guarded(message: Any) -> None:
+            try:
+                handle(message)
+            except (*self.connection_errors, *self.connection.channel_errors):
+                raise
+            # Whatever Celery trips over while it reads headers and body of a foreign message is that message's fault.
+            except Exception as error:  # noqa: BLE001
+                self._refuse(message, error)
+
+        return guarded
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """The body is no JSON."""
+        self._refuse(message, exc)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
+        """The content type is not JSON (a pickle, which is never opened), or the task's fields are not right."""
+        self._refuse(message, exc)
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:  # noqa: ARG002
+        """No task message at all."""
+        self._refuse(message, MessageError("not a task message"))
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002
+        """A task that camq does not have."""
+        self._refuse(message, MessageError("no such task"))
+
+    def _refuse(self, message: Any, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        headers = message.headers if isinstance(message.headers, dict) else {}
+        task_id = headers.get("id")
+        known = isinstance(task_id, str) and _TASK_ID.fullmatch(task_id) is not None
+        log.error("message refused", task=task_id if known else None, reason=reason)
+        message.reject_log_error(_celery_log, self.connection_errors)
+        if known:
+            self.app.backend.mark_as_failure(task_id, MessageError(f"refused: {reason}"))

@@ -1,0 +1,119 @@
+"""Micro-batches: pictures and options in, one explanation or error each out, in order."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shared.contract import Options
+from shared.errors import ImageError, ModelError, UsageError
+from worker.core.explain import Outcome, explain
+from worker.core.network import Network
+from worker.core.types import InputSpec, UInt8Array
+
+
+class Engine:
+    """Runs one network on its device, at most `max_batch_size` pictures at once.
+
+    One image is one fate: an exception is traced to the guilty picture by halving the micro-batch, and that
+    picture alone gets an `ImageError("inference", …)`. Running out of memory halves `max_batch_size` for
+    good. For one thread at a time; the device would serialise several anyway.
+    """
+
+    def __init__(self, network: Network, max_batch_size: int) -> None:
+        self.network = network
+        self.max_batch_size = max_batch_size
+
+    def run(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> list[Outcome]:
+        """Explain pictures, uint8 RGB (S, S, 3) each, by their options: same length, same order.
+
+        Raises ValueError when the two lengths differ, and what `is_fatal` names. Results agree to 1e-5
+        whatever is in the batch.
+        """
+        outcomes: dict[int, Outcome] = {}
+        refusals = {each: self._refusal(each) for each in set(options)}
+        # Only pictures of one size stack, and only what shares its layer shares its forward.
+        together: dict[Hashable, list[int]] = defaultdict(list)
+        for index, (picture, wish) in enumerate(zip(pixels, options, strict=True)):
+            if refusal := refusals[wish]:
+                outcomes[index] = refusal
+            else:
+                together[picture.shape, self.network.autograd_layer(wish)].append(index)
+        for indices in together.values():
+            outcomes |= self._run_alike(indices, pixels, options)
+        return [outcomes[index] for index in range(len(pixels))]
+
+    def warm_up(self) -> None:
+        """One picture, then a full micro-batch, so that no image waits for the device to set itself up.
+
+        Raises ModelError when the network cannot explain a plain picture.
+        """
+        size = self.network.spec.size
+        grey = np.full((size, size, 3), 127, np.uint8)
+        wish = Options(top_k=1, method="cam" if self.network.head else "gradcam")
+        for count in (1, self.max_batch_size):
+            for outcome in self.run([grey] * count, [wish] * count):
+                if isinstance(outcome, ImageError):
+                    raise ModelError(f"{self.network.name} does not run on {self.network.device}: {outcome}")
+
+    def _refusal(self, options: Options) -> ImageError | None:
+        try:
+            self.network.check(options)
+        except UsageError as error:
+            return ImageError("inference", str(error))
+        return None
+
+    def _run_alike(
+        self, indices: list[int], pixels: Sequence[UInt8Array], options: Sequence[Options]
+    ) -> dict[int, Outcome]:
+        """Pictures of one size and layer, in micro-batches that are halved until they run."""
+        outcomes: dict[int, Outcome] = {}
+        waiting = [indices]
+        while waiting:
+            batch = waiting.pop()
+            size = min(len(batch), self.max_batch_size)
+            batch, rest = batch[:size], batch[size:]
+            if rest:
+                waiting.append(rest)
+            try:
+                inputs = to_input([pixels[i] for i in batch], self.network)
+                explained = explain(self.network, inputs, [options[i] for i in batch], self.max_batch_size)
+                outcomes |= zip(batch, explained, strict=True)
+            except Exception as error:
+                if is_fatal(error):
+                    raise
+                # Whatever else it is belongs to one picture, found by halving.
+                half = size // 2
+                if half == 0:
+                    outcomes[batch[0]] = ImageError("inference", f"{type(error).__name__}: {error}")
+                    continue
+                if _is_out_of_memory(error):
+                    self.max_batch_size = half
+                waiting += [batch[half:], batch[:half]]
+        return outcomes
+
+
+def to_input(pixels: Sequence[UInt8Array], network: Network) -> Tensor:
+    """uint8 RGB (S, S, 3) each → the network's input (N, 3, S, S), normalised, on its device, channels_last.
+
+    The bytes travel to the device, and the permutation costs nothing: a channels_last tensor lies in memory
+    as pictures do.
+    """
+    spec: InputSpec = network.spec
+    stacked = torch.from_numpy(np.stack(pixels)).to(network.device).permute(0, 3, 1, 2)
+    mean, std = (torch.tensor(each, device=network.device).view(3, 1, 1) * 255 for each in (spec.mean, spec.std))
+    return ((stacked - mean) / std).to(network.dtype)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # On a CPU torch raises a plain RuntimeError of its allocator.
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Whether the device is lost to this process: a CUDA error other than a lack of memory repeats for ever."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return False
+    return isinstance(error, torch.AcceleratorError) or (isinstance(error, RuntimeError) and "CUDA error" in str(error))

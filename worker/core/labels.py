@@ -1,0 +1,32 @@
+"""Class names: from a file, or ImageNet's, or numbers."""
+
+from pathlib import Path
+
+from torchvision.models import ResNet18_Weights
+
+from shared.errors import ModelError
+
+IMAGENET_CLASSES = 1000
+
+
+def read_labels(path: Path | None, classes: int) -> tuple[str, ...]:
+    """The names of `classes` classes, in index order.
+
+    `path` holds one name per line, UTF-8. Without it a network of 1000 classes gets ImageNet's names, which
+    ship inside torchvision, and any other "class 0", "class 1", …. Raises ModelError when the file cannot be
+    read or its count is another.
+    """
+    if path is None:
+        if classes == IMAGENET_CLASSES:
+            return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+        return tuple(f"class {index}" for index in range(classes))
+    try:
+        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"the labels file {path} cannot be read: {error}") from error
+    if len(lines) != classes:
+        raise ModelError(
+            f"the labels file {path} has {len(lines)} lines, but the weights are for {classes} classes; "
+            "it needs one name per line, in index order"
+        )
+    return tuple(line.strip() for line in lines)

@@ -1,0 +1,92 @@
+"""The values that pass between the stages of the core."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+UInt8Array = NDArray[np.uint8]
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a picture may cost before it is refused: bytes of the file, pixels of the picture."""
+
+    max_bytes: int = 100_000_000
+    max_pixels: int = 178_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What a network was trained to see.
+
+    `size` is the side of its square input; `resize_size` the shorter side before a centre crop of `size`;
+    `interpolation` is that of the weights' own transforms (used for the centre crop only);
+    `mean` and `std` normalise RGB in 0..1.
+    """
+
+    size: int = 224
+    resize_size: int = 256
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Where the network looked: `seen` is the part (x0, y0, x1, y1) of the upright original, of `width` x
+    `height` pixels, that its input covered; a map stretched over `seen` lies on the right pixels."""
+
+    width: int
+    height: int
+    seen: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A decoded picture, ready for the network and for drawing.
+
+    `pixels` is the network's input before normalisation: uint8 RGB, (size, size, 3), C-contiguous, so that
+    a stacked batch permuted to NCHW is channels_last without a copy. `canvas` is the RGB picture under the
+    overlay, already at the overlay's size.
+    """
+
+    pixels: UInt8Array
+    canvas: Image
+    geometry: Geometry
+    #: The part of `canvas` that the network saw, in canvas pixels (x0, y0, x1, y1).
+    canvas_seen: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMap:
+    """One class of one image: its true rank from 1, and its raw, signed map (h, w) in float32."""
+
+    rank: int
+    class_index: int
+    logit: float
+    probability: float
+    values: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What the network says of one image: the asked-for classes in the order asked for (or by rank)."""
+
+    classes: tuple[ClassMap, ...]
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """One class drawn: encoded overlay, encoded heatmap at map size (when asked for), box in original pixels."""
+
+    overlay: bytes
+    heatmap: bytes | None
+    box: tuple[int, int, int, int] | None
+    map_min: float
+    map_max: float
+    flat: bool

@@ -1,0 +1,150 @@
+"""State dicts: found, downloaded, read from files that others wrote, fingerprinted."""
+
+import hashlib
+import pickle
+import socket
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.hub import HASH_REGEX, download_url_to_file, get_dir
+
+from shared.errors import ModelError
+
+#: Under these keys training scripts put the state dict beside their optimiser's.
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+#: What DataParallel, Lightning-like wrappers and torch.compile put before every name.
+_PREFIXES = ("module.", "model.", "_orig_mod.")
+#: A few names show what kind of mismatch it is; a thousand hide it.
+_NAMES_SHOWN = 4
+
+
+def cache_path(url: str) -> Path:
+    """Where torch.hub keeps the file of this address: `checkpoints/` in its folder."""
+    return Path(get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
+
+
+def download(url: str, timeout_s: float = 10) -> Path:
+    """Fetch a weights file into torch.hub's cache, with progress on stderr, and check the hash in its name.
+
+    Raises ModelError when the host does not answer within `timeout_s` seconds, the transfer breaks off, or
+    the content is not what the name promises.
+    """
+    path = cache_path(url)
+    _reach(url, timeout_s)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        match = HASH_REGEX.search(path.name)
+        download_url_to_file(url, str(path), match.group(1) if match else None)
+    except (OSError, RuntimeError) as error:
+        raise ModelError(f"{url} could not be downloaded: {error}") from error
+    return path
+
+
+def _reach(url: str, timeout_s: float) -> None:
+    """Ask for the headers only. In a thread, since a name lookup obeys no timeout of ours."""
+    failures: list[Exception] = [TimeoutError(f"no answer within {timeout_s:g} s")]
+
+    def ask() -> None:
+        try:
+            with urlopen(Request(url, method="HEAD"), timeout=timeout_s):  # noqa: S310 -- torchvision's own https addresses
+                failures.clear()
+        except (OSError, ValueError) as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    if failures:
+        reason = getattr(failures[-1], "reason", failures[-1])
+        plain = "its name is not known here" if isinstance(reason, socket.gaierror) else reason
+        raise ModelError(f"the host {urlsplit(url).hostname} gives no file: {plain}")
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The state dict in a `.pth`, `.pt` or `.safetensors` file, unwrapped, its names without wrappers' prefixes.
+
+    Pickles are read with `weights_only`, so that a file cannot run code. Raises ModelError otherwise.
+    """
+    if not path.is_file():
+        raise ModelError(f"there is no weights file {path}")
+    try:
+        loaded = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{path} is not a file of tensors alone, and camq does not run code from weights files "
+            "(weights_only); save the state dict: torch.save(model.state_dict(), path)"
+        ) from error
+    except Exception as error:  # foreign bytes trip torch's readers in any way: KeyError, RuntimeError, OSError, …
+        reason = f"{type(error).__name__} {error}".splitlines()[0]
+        raise ModelError(f"{path} cannot be read as weights: {reason}") from error
+    return _unwrap(loaded, path)
+
+
+def _unpickle(path: Path) -> Any:
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _unwrap(loaded: Any, path: Path) -> dict[str, Tensor]:
+    for key in _WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    if not isinstance(loaded, Mapping) or not loaded or not all(isinstance(x, Tensor) for x in loaded.values()):
+        raise ModelError(
+            f"{path} holds no state dict: expected a mapping from names to tensors, bare or under "
+            + ", ".join(f"{key!r}" for key in _WRAPPERS)
+        )
+    state = {str(name): tensor for name, tensor in loaded.items()}
+    while prefix := next((p for p in _PREFIXES if all(name.startswith(p) for name in state)), None):
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state
+
+
+def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """Copy `state` into `module`. Raises ModelError, naming what differs, unless names and shapes all match."""
+    own = module.state_dict()
+    # Batch counters mean nothing in eval mode, and checkpoints of old releases have none.
+    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in state if key not in own]
+    reshaped = [
+        f"{key} is {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    problems = [
+        f"{kind} {_some(names)}"
+        for kind, names in (("missing:", missing), ("unexpected:", unexpected), ("other shape:", reshaped))
+        if names
+    ]
+    if problems:
+        raise ModelError(
+            f"the weights do not fit {name}: {'; '.join(problems)}. Give the architecture that they were trained "
+            "with as the model, and its unchanged state dict as the weights"
+        )
+    filled = {**own, **state}
+    # Layers read their format's version here (MNASNet refuses to load without); names match, so ours are right.
+    filled = type(own)(filled)
+    filled._metadata = own._metadata  # type: ignore[attr-defined]
+    module.load_state_dict(filled)
+
+
+def _some(names: list[str]) -> str:
+    rest = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def fingerprint(module: torch.nn.Module, labels: tuple[str, ...]) -> str:
+    """12 hex digits that name weights and labels: SHA-256 over sorted names, dtypes, shapes and bytes, then labels."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    for label in labels:
+        digest.update(f"{label}\n".encode())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,30 @@
+"""Which device this process owns."""
+
+import torch
+
+from shared.errors import ModelError
+
+
+def choose(wanted: str) -> torch.device:
+    """`auto` takes CUDA when it is there. Raises ModelError when CUDA is asked for and absent."""
+    if wanted == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    if wanted == "cuda":
+        raise ModelError("CAMQ_DEVICE=cuda, but no CUDA device is visible; use CAMQ_DEVICE=auto or cpu")
+    return torch.device("cpu")
+
+
+def limit(device: torch.device, share: float) -> torch.device:
+    """The device, of whose memory this process takes no more than `share`: beyond it torch is out of memory."""
+    if device.type == "cuda" and share < 1:
+        torch.cuda.set_per_process_memory_fraction(share, device)
+    return device
+
+
+def describe(device: torch.device) -> str:
+    """The device's name for people: `cpu`, or `cuda:0 NVIDIA …`."""
+    if device.type == "cpu":
+        return "cpu"
+    return f"{device} {torch.cuda.get_device_name(device)}"

@@ -1,0 +1,45 @@
+"""What can be said of this machine's device, libraries and weights before a worker starts."""
+
+import msgspec
+import torch
+import torchvision
+
+from shared.config import Settings
+from shared.errors import CamqError
+from worker import device as devices
+from worker.app import DEFAULT_MODEL, load
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """One look. `error` says what is wrong and what to do, or is None."""
+
+    ok: bool
+    torch: str
+    torchvision: str
+    device: str | None
+    name: str
+    model: str | None
+    error: str | None
+
+    def json(self) -> str:
+        """The report as one JSON object."""
+        return msgspec.json.encode(self).decode()
+
+
+def check(settings: Settings) -> Report:
+    """Loads the model as a worker would, without touching Redis or storage."""
+    model = device = error = None
+    try:
+        device = devices.describe(devices.choose(settings.device))
+        model = load(settings).model
+    except CamqError as problem:
+        error = str(problem)
+    return Report(
+        ok=error is None,
+        torch=str(torch.__version__),
+        torchvision=torchvision.__version__,
+        device=device,
+        name=settings.model or DEFAULT_MODEL,
+        model=model,
+        error=error,
+    )

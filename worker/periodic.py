@@ -1,0 +1,44 @@
+"""Small loops beside the work: renew leases, show a sign of life, look for lost work."""
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from shared.errors import UnreachableError
+
+log = structlog.get_logger()
+
+
+class Periodic:
+    """Calls `work` every `every_s` seconds until stopped. An outage is logged once, and its end."""
+
+    def __init__(self, name: str, every_s: float, work: Callable[[], None]) -> None:
+        self._name = name
+        self._every_s = every_s
+        self._work = work
+        self._stop = threading.Event()
+        self._down = False
+        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the loop after the call in progress."""
+        self._stop.set()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        while not self._stop.wait(self._every_s):
+            try:
+                self._work()
+            except UnreachableError as error:
+                if not self._down:
+                    log.warning("service lost", loop=self._name, reason=str(error))
+                self._down = True
+            except Exception:
+                # A loop that died silently would cost leases or heartbeats for the rest of the worker's life.
+                log.exception("loop failed, goes on", loop=self._name)
+            else:
+                if self._down:
+                    log.info("service is back", loop=self._name)
+                self._down = False

@@ -1,0 +1,184 @@
+"""One chunk: claim, explain its images, write the results object, commit, refill the queue."""
+
+import secrets
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from enum import StrEnum
+
+import structlog
+
+from shared import keys
+from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, decode_lines, encode_lines
+from shared.errors import LostLeaseError, MessageError, NotFoundError, UnreachableError
+from shared.ledger import Claim, Flow
+from shared.states import ImageState
+from shared.storage import ObjectStore
+from worker.explainer import Explainer
+from worker.leases import HandBackError, Lease, LeaseKeeper
+from worker.meter import Meter
+from worker.patience import LOOK_S, Patience
+from worker.quarantine import Quarantine
+from worker.stages import Stage
+
+log = structlog.get_logger()
+
+#: Images of `high` jobs that may be on their way beside the others.
+URGENT_IMAGES = 16
+
+
+class Outcome(StrEnum):
+    """What became of a hint."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    NOT_TAKEN = "not taken"
+    HANDED_BACK = "handed back"
+
+
+class Pipeline:
+    """Chunks of several jobs run through it at once; `images` threads bound what is in memory.
+
+    Each image has a thread of its own for its whole way and blocks where it must wait; so the way reads from
+    top to bottom, and a thread's end is an image's end. `high` images have threads of their own, since they
+    must not queue behind a bulk chunk.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Flow,
+        store: ObjectStore,
+        explainer: Explainer,
+        quarantine: Quarantine,
+        keeper: LeaseKeeper,
+        patience: Patience,
+        meter: Meter,
+        stage: Stage,
+        refill: Callable[[], None],
+        worker: str,
+        images: int,
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._explainer = explainer
+        self._quarantine = quarantine
+        self._keeper = keeper
+        self._patience = patience
+        self._meter = meter
+        self._stage = stage
+        self._refill = refill
+        self._worker = worker
+        self._bulk = ThreadPoolExecutor(images, thread_name_prefix="image")
+        self._urgent = ThreadPoolExecutor(min(images, URGENT_IMAGES), thread_name_prefix="urgent")
+
+    def run(self, message: ChunkMessage) -> Outcome:
+        """Works on the chunk if it may be claimed.
+
+        What is raised all the same (a refused password, a newer release's options, a fault of ours) fails no
+        image: the lease runs out uncharged, because this worker lives, and the chunk is tried again.
+        """
+        try:
+            claim = self._patience(
+                self._keeper.check_taking, self._ledger.claim, message, secrets.token_hex(8), self._worker
+            )
+        except (HandBackError, UnreachableError):
+            return Outcome.NOT_TAKEN
+        if isinstance(claim, str):
+            log.debug("hint skipped", task=message.task_id, reason=claim)
+            return Outcome.SKIPPED
+        try:
+            with self._keeper.hold(message) as lease:
+                self._work(claim, lease)
+        except LostLeaseError:
+            log.warning("lease lost; another attempt owns the chunk", task=message.task_id)
+            return Outcome.SKIPPED
+        except (HandBackError, UnreachableError) as reason:
+            return self._hand_back(message, reason)
+        self._refill_if_possible()
+        return Outcome.DONE
+
+    def close(self) -> None:
+        """Lets the image threads end by themselves: one that waits for a silent service is not waited for."""
+        self._bulk.shutdown(wait=False, cancel_futures=True)
+        self._urgent.shutdown(wait=False, cancel_futures=True)
+
+    def _work(self, claim: Claim, lease: Lease) -> None:
+        message = claim.message
+        try:
+            records = self._explain_all(self._references(claim, lease), claim, lease)
+        except (NotFoundError, MessageError) as reason:
+            records = [_without_reference(index, claim, reason) for index in claim.indices]
+        failures = {r.index: r.error for r in records if r.state is ImageState.FAILED and r.error}
+        key = keys.results_object(message.job, message.chunk, message.attempt)
+        with self._stage("commit"):
+            lines = encode_lines(records)
+            self._patience(lease.check_held, self._store.put, key, lines, content_type="application/jsonl")
+            self._patience(lease.check_held, self._ledger.commit, message, [r.state for r in records], failures)
+        log.info("chunk committed", task=message.task_id, images=len(records), failed=len(failures))
+
+    def _references(self, claim: Claim, lease: Lease) -> list[ImageRef]:
+        """The references of the chunk's images, in the order of `claim.indices`."""
+        key = keys.chunk_object(claim.message.job, claim.references)
+        raw = self._patience(lease.check_held, self._store.get, key)
+        found = {ref.index: ref for ref in decode_lines(raw, ImageRef)}
+        if missing := [index for index in claim.indices if index not in found]:
+            raise MessageError(f"{key} has no line for image {missing[0]}")
+        return [found[index] for index in claim.indices]
+
+    def _explain_all(self, refs: list[ImageRef], claim: Claim, lease: Lease) -> list[ImageRecord]:
+        pool = self._urgent if claim.priority == "high" else self._bulk
+        futures = [pool.submit(copy_context().run, self._explain, ref, claim, lease) for ref in refs]
+        try:
+            _await(futures, lease.check_held)
+            return [future.result() for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def _explain(self, ref: ImageRef, claim: Claim, lease: Lease) -> ImageRecord:
+        if claim.quarantine:
+            record = self._quarantine.record(ref, claim, lease)
+        else:
+            record = self._explainer.record(ref, claim, lease.check)
+        self._meter.add()
+        return record
+
+    def _hand_back(self, message: ChunkMessage, reason: Exception) -> Outcome:
+        if self._keeper.spoilt:
+            # One of its pictures hangs a decoder. Handed back it would hang the next worker as well, and so on;
+            # charged twice it goes to quarantine, where that picture fails alone.
+            log.warning("chunk left to its lease", task=message.task_id)
+            return Outcome.HANDED_BACK
+        log.warning("chunk handed back", task=message.task_id, reason=str(reason))
+        try:
+            self._ledger.release(message)
+        except (LostLeaseError, UnreachableError):
+            log.warning("hand-back not taken; the lease will run out", task=message.task_id)
+        self._refill_if_possible()
+        return Outcome.HANDED_BACK
+
+    def _refill_if_possible(self) -> None:
+        try:
+            self._refill()
+        except UnreachableError as reason:
+            log.debug("queue not refilled; the reaper will", reason=str(reason))
+
+
+def _await(futures: list[Future[ImageRecord]], check: Callable[[], None]) -> None:
+    """Returns once all are done; raises what the first to fail or `check` raises, without waiting for the rest.
+
+    An image that is left behind stops at its next look at the lease. Until then it may still write overlays,
+    the same bytes as those of the attempt that follows.
+    """
+    waiting = set(futures)
+    while waiting:
+        done, waiting = wait(waiting, LOOK_S, FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+        check()
+
+
+def _without_reference(index: int, claim: Claim, reason: Exception) -> ImageRecord:
+    error = ErrorInfo("not_found", f"the list of this chunk's pictures is gone or damaged: {reason}")
+    return ImageRecord(index=index, source="", state=ImageState.FAILED, model=claim.model, error=error)

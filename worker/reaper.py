@@ -1,0 +1,31 @@
+"""Finds lost work: leases that ran out, messages that never arrived, an idle queue."""
+
+import structlog
+
+from shared.broker import Sender
+from shared.ledger import Flow
+
+log = structlog.get_logger()
+
+
+class Reaper:
+    """One in every worker; the ledger's scripts decide, so any number of them is safe."""
+
+    def __init__(self, ledger: Flow, sender: Sender, model: str) -> None:
+        self._ledger = ledger
+        self._sender = sender
+        self._model = model
+
+    def reap(self) -> None:
+        """One look. What it brings back is sent again at once."""
+        empty = {priority: self._sender.depth(self._model, priority) == 0 for priority in ("high", "bulk")}
+        found = self._ledger.reap(self._model, high_empty=empty["high"], bulk_empty=empty["bulk"])
+        if found.leases or found.hints:
+            log.warning(
+                "lost work found", expired_leases=found.leases, lost_messages=found.hints, quarantined=found.quarantined
+            )
+        self.refill()
+
+    def refill(self) -> None:
+        """Fills the broker's queue up to its mark."""
+        self._sender.send(self._ledger.refill(self._model))

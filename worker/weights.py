@@ -1,0 +1,38 @@
+"""Where a worker's weights come from: a file, or an object that is brought to this machine first."""
+
+import hashlib
+import os
+from contextlib import closing
+from pathlib import Path, PurePosixPath
+
+from platformdirs import user_cache_path
+
+from shared.config import Settings
+from shared.errors import ModelError, NotFoundError
+from shared.storage import SCHEME, S3Store
+
+
+def local_weights(settings: Settings) -> Path | None:
+    """The file of the settings' weights, None for the published ones.
+
+    An `s3://` address is downloaded into this user's cache once for each state of the object. Raises ModelError
+    when nothing is there, UnreachableError when storage is away.
+    """
+    address = settings.weights
+    if not address or not address.startswith(SCHEME):
+        return Path(address) if address else None
+    with closing(S3Store.from_settings(settings)) as store:
+        try:
+            stat = store.stat(address)
+        except NotFoundError:
+            stat = None
+        if stat is None:
+            raise ModelError(f"there are no weights at {address} on {settings.s3_endpoint}")
+        mark = hashlib.sha256(f"{settings.s3_endpoint} {address} {stat}".encode()).hexdigest()[:16]
+        path = user_cache_path("camq") / "weights" / f"{mark}-{PurePosixPath(address).name}"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(f".{os.getpid()}.part")
+            part.write_bytes(store.get(address))
+            part.replace(path)  # whole or not at all, also when two workers start at once
+    return path
