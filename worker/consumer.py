@@ -1,4 +1,6 @@
-"""Celery's consumer, made to survive any message: what is not ours is refused, recorded, and not seen again."""
+"""Celery's consumer, made to survive what ends it: a message that is not ours (refused, recorded, not seen again)
+and a broker connection that broke.
+"""
 
 import re
 from collections.abc import Callable
@@ -33,6 +35,17 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
                 self._refuse(message, error)
 
         return guarded
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """The broker's connection broke. Celery drops it, and connects anew as soon as this returns.
+
+        Dropping it, kombu tries to give back what was unacknowledged through the connection it has just taken apart,
+        and fails with an AttributeError that would end the worker. Nothing needs it: the ledger re-sends.
+        """
+        try:
+            super().on_connection_error_after_connected(exc)
+        except Exception as error:  # noqa: BLE001
+            log.debug("the broken connection could not be closed in order", reason=repr(error))
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """The body is no JSON."""
