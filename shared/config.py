@@ -34,6 +34,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     model: Annotated[
         str | None, Meta(description="worker: network to serve (resnet18); producer: model to ask for")
     ] = None
+    models: Annotated[
+        str,
+        Meta(description="fleet: networks (NAME or NAME=WEIGHTS), separated by spaces, each in a process of its own"),
+    ] = ""
     weights: Annotated[str | None, Meta(description="state dict, .pth or .safetensors")] = None
     labels: Annotated[str | None, Meta(description="text file with one class name per line")] = None
     device: Annotated[Literal["auto", "cpu", "cuda"], Meta(description="where the network runs")] = "auto"

@@ -1,4 +1,5 @@
-"""`camq worker --all-devices`: one worker process per device slot of this machine, kept running.
+"""`camq worker --all-devices`: one worker process per device slot of this machine, kept running; of several models
+one process each per GPU.
 
 Each child claims its slot itself (`worker.slots`), so the fleet only has to keep as many alive as there are
 slots: the successor of one that died takes the slot that the kernel freed.
@@ -8,18 +9,22 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import structlog
 
 from shared.config import Settings
 from shared.embedded import Spec, Supervisor
+from shared.errors import UsageError
 from worker.inventory import Inventory, nvidia_smi
 from worker.shutdown import GOODBYE_S
-from worker.slots import available
+from worker.slots import Slot, available
 
 log = structlog.get_logger()
+
+#: The variables in which one worker of a fleet differs from the others.
+Member = Mapping[str, str]
 
 #: A child that ends with it was told something impossible, and would be again.
 EXIT_USAGE = 2
@@ -27,16 +32,42 @@ EXIT_USAGE = 2
 _MARGIN_S = 5.0
 
 
-def specs(settings: Settings, count: int) -> list[Spec]:
+def members(settings: Settings, slots: Sequence[Slot]) -> list[Member]:
+    """What each worker of this machine is told: one per slot, or with CAMQ_MODELS one per model and GPU.
+
+    The models on one GPU share CAMQ_DEVICE_MEMORY in equal parts; more GPU memory than its part no process takes.
+    """
+    models = settings.models.split()
+    if not models:
+        return [{}] * (len(slots) or 1)
+    if settings.weights or settings.labels:
+        raise UsageError("CAMQ_WEIGHTS and CAMQ_LABELS belong to one model: of several, write each as NAME=WEIGHTS")
+    if twice := sorted({name for name in models if models.count(name) > 1}):
+        raise UsageError(f"CAMQ_MODELS names {', '.join(twice)} twice: more processes of one are CAMQ_SLOTS_PER_GPU")
+    share = {
+        "CAMQ_MODELS": "",
+        "CAMQ_SLOTS_PER_GPU": str(len(models) * settings.slots_per_gpu),
+        "CAMQ_DEVICE_MEMORY": str(settings.device_memory / len(models)),
+    }
+    places = [{"CUDA_VISIBLE_DEVICES": slot.gpu.uuid} for slot in slots] or [{}]
+    return [{**_network(model), **share, **place} for place in places for model in models]
+
+
+def _network(model: str) -> Member:
+    name, _, weights = model.partition("=")
+    return {"CAMQ_MODEL": name, "CAMQ_WEIGHTS": weights} if weights else {"CAMQ_MODEL": name}
+
+
+def specs(settings: Settings, workers: Sequence[Member]) -> list[Spec]:
     """How to run each worker. With CAMQ_HTTP_PORT, the n-th one listens n - 1 ports above it."""
     found = []
-    for number in range(count):
+    for number, member in enumerate(workers):
         own = {"CAMQ_HTTP_PORT": str(settings.http_port + number)} if settings.http_port else {}
         found.append(
             Spec(
-                name=f"worker-{number + 1}",
+                name="-".join(["worker", str(number + 1), *filter(None, [member.get("CAMQ_MODEL")])]),
                 argv=[sys.executable, "-P", "-m", "worker", "serve"],
-                env={**os.environ, **settings.environment(), **own},
+                env={**os.environ, **settings.environment(), **member, **own},
                 log=None,
                 stop_s=settings.drain_s + GOODBYE_S + _MARGIN_S,
             )
@@ -46,7 +77,7 @@ def specs(settings: Settings, count: int) -> list[Spec]:
 
 def serve(settings: Settings, inventory: Inventory = nvidia_smi) -> int:
     """Runs until SIGTERM or Ctrl-C; then every child drains, all at once. The exit status of the process."""
-    count = len(available(settings, inventory, os.environ)) or 1
+    workers = members(settings, available(settings, inventory, os.environ))
     stop = threading.Event()
     status = 0
 
@@ -59,9 +90,9 @@ def serve(settings: Settings, inventory: Inventory = nvidia_smi) -> int:
             log.warning("worker ended; starting another", name=name, pid=pid, status=code)
 
     with _set_by_signals(stop), Supervisor(on_exit) as supervisor:
-        for spec in specs(settings, count):
+        for spec in specs(settings, workers):
             supervisor.start(spec)
-        log.info("fleet started", workers=count)
+        log.info("fleet started", workers=len(workers))
         stop.wait()
         log.info("fleet stops")
     return status

@@ -51,13 +51,19 @@ def serving(model: str | None, given: dict[str, Any]) -> dict[str, str | None]:
 
 
 @click.command()
-@click.option("--model", metavar="M", help="Network to serve.  [default: resnet18]")
+@click.option(
+    "--model",
+    "models",
+    metavar="M",
+    multiple=True,
+    help="Network to serve.  [default: resnet18]  Several (NAME or NAME=WEIGHTS): one process each, on every GPU.",
+)
 @serving_options
 @click.option(
     "--all-devices", is_flag=True, help="One worker for each GPU of this machine; those that die are replaced."
 )
 @json_option
-def worker(model: str | None, all_devices: bool, as_json: bool, **given: Any) -> None:
+def worker(models: tuple[str, ...], all_devices: bool, as_json: bool, **given: Any) -> None:
     """Run one worker in the foreground: one process, one device.
 
     SIGTERM lets it finish or hand back what it holds. With --json, its log lines (on stderr) are JSON.
@@ -66,12 +72,15 @@ def worker(model: str | None, all_devices: bool, as_json: bool, **given: Any) ->
     Examples:
       camq worker --model resnet50 --device cuda
       camq worker --weights mine.pth --labels classes.txt
+      camq worker --model resnet50 --model densenet121=s3://models/d.pth
     """
     from producer.local import worker_command, worker_environment
 
-    overrides: dict[str, Any] = {**serving(model, given), "log_format": "json" if as_json else None}
-    settings = Settings.load(**overrides)
-    command = worker_command(*(["fleet"] if all_devices else []))
+    named: dict[str, Any] = {"model": models[0], "models": ""} if len(models) == 1 else {}
+    if len(models) > 1:
+        named = {"models": " ".join(models)}
+    settings = Settings.load(**{**serving(None, given), **named, "log_format": "json" if as_json else None})
+    command = worker_command(*(["fleet"] if all_devices or settings.models else []))
     # The same process becomes the worker, so that signals and `pid` in `camq workers` mean what they say.
     os.execve(command[0], command, worker_environment(settings))  # noqa: S606 - no shell is the point
 

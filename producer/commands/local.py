@@ -35,7 +35,13 @@ _folder = click.Path(file_okay=False, path_type=Path)
 @click.option("--data", metavar="DIR", type=_folder, default="camq-data", show_default=True, help="Where data stays.")
 @click.option("--model", metavar="M", help="Network to serve.  [default: resnet18]")
 @serving_options
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Worker processes; 0 starts the servers only.",
+)
 @json_option
 def up(data: Path, model: str | None, workers: int, as_json: bool, **given: Any) -> int:
     """Run Redis, S3 storage and workers here, in the foreground, until Ctrl-C. The data stays.
@@ -51,21 +57,28 @@ def up(data: Path, model: str | None, workers: int, as_json: bool, **given: Any)
     overrides = serving(model, given)
     try:
         with interruptible(), Local(data, say) as camq:
-            ready = _start(camq, workers, overrides)
-            # A second terminal then asks for the same model, and its `doctor` looks at the same weights.
-            camq.stack.tell({**overrides, "model": ready[0].models[0].partition("@")[0]})
+            ready = _start(camq, workers, overrides) if workers else []
+            if ready:
+                # A second terminal then asks for the same model, and its `doctor` looks at the same weights.
+                camq.stack.tell({**overrides, "model": ready[0].models[0].partition("@")[0]})
             load = load_command(camq.stack.env_file)
             if as_json:
                 emit({"env": str(camq.stack.env_file), "load": load, "workers": ready})
             else:
-                served = ", ".join(sorted({model for info in ready for model in info.models}))
-                click.echo(f"ready: {count(len(ready), 'worker')} on {ready[0].device}, serving {served}")
+                click.echo(f"ready: {_who(ready)}")
                 click.echo(f"in another terminal:  {load}")
                 click.echo("Ctrl-C stops everything; the data stays")
             camq.tend()
     except KeyboardInterrupt:
         say(f"\nstopped; the data is in {data}")
     return 0
+
+
+def _who(ready: list[WorkerInfo]) -> str:
+    if not ready:
+        return "Redis and storage, without a worker; start some with `camq worker`"
+    served = ", ".join(sorted({model for info in ready for model in info.models}))
+    return f"{count(len(ready), 'worker')} on {ready[0].device}, serving {served}"
 
 
 @click.command()
