@@ -1,6 +1,7 @@
 """Fixtures for every test: one embedded stack per test session, and a look at what a test leaves behind."""
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,6 +14,10 @@ from shared.config import Settings
 from shared.embedded import Stack
 from shared.storage import S3Store
 from tests.waiting import wait_until
+
+# A shell starts what it puts into the background with Ctrl-C ignored, and the commands under test would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _STACK = pytest.StashKey[Stack]()
 
