@@ -1,7 +1,6 @@
 """The command without any server: help, speed, and how it fails when nobody answers."""
 
 import os
-import resource
 import socket
 import subprocess
 import time
@@ -14,6 +13,7 @@ from producer.cli import cli
 from tests.acceptance.conftest import CAMQ, Command
 from tests.handworker import picture
 
+PYTHON = str(Path(CAMQ).with_name("python"))
 COMMANDS = tuple(cli.commands)
 OPTIONS = (
     *("--model", "--top-k", "--classes", "--method", "--target", "--target-layer", "--scale", "--colormap", "--alpha"),
@@ -45,27 +45,21 @@ def silent() -> Iterator[str]:
 
 @pytest.mark.parametrize("argument", ["--version", "--help"])
 def test_version_and_help_are_instant(argument: str) -> None:
-    """Under 0.3 s of processor time: nothing heavy is imported before it is needed."""
+    """Nothing that takes long to import is imported before it is needed."""
+    heavy = ("torch", "numpy", "celery", "kombu", "redis", "minio", "urllib3", "PIL", "rich", "jinja2", "starlette")
+    code = "import atexit, sys; from producer.cli import main; atexit.register(lambda: print("
+    code += f"'loaded:', *sorted({set(heavy)!r} & set(sys.modules)), file=sys.stderr)); main([{argument!r}])"
 
-    def processor_time() -> float:
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return usage.ru_utime + usage.ru_stime
+    done = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True)
 
-    took = []
-    for _ in range(3):
-        before = processor_time()
-        assert camq(argument).returncode == 0
-        took.append(processor_time() - before)
-
-    assert min(took) < 0.3
+    assert done.stderr == "loaded:\n"
 
 
 def test_importing_the_producer_costs_nothing() -> None:
     """Its names are loaded when they are used."""
     code = "import sys, producer; print(*[m for m in ('click', 'redis', 'minio', 'rich', 'PIL') if m in sys.modules])"
-    python = str(Path(CAMQ).with_name("python"))
 
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.split() == []
 

@@ -41,6 +41,12 @@ def live(services: Services) -> Iterator[Server]:
 
 
 @pytest.fixture
+def open_page(live: Server, open_page: Open) -> Open:
+    """Pages are closed before the server ends: one that asks it once more would complain."""
+    return open_page
+
+
+@pytest.fixture
 def job(services: Services, worker: HandWorker) -> str:
     """Six pictures in three chunks, the second of them broken."""
     names = [f"picture-{number}{'-broken' if number == 1 else ''}.png" for number in range(6)]
