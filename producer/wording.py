@@ -16,6 +16,12 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
+def milliseconds(seconds: float) -> str:
+    """Such as `0.42 ms`, `18 ms`, `1,300 ms`: durations of one step, to be compared with each other."""
+    number = 1000 * seconds
+    return f"{number:,.0f} ms" if number >= 9.95 else f"{number:.1f} ms" if number >= 0.995 else f"{number:.2f} ms"
+
+
 def rate(images_per_second: float) -> str:
     """Such as `0.25 images/s`, `41 images/s`."""
     digits = 0 if images_per_second >= 10 or not images_per_second else 1 if images_per_second >= 1 else 2

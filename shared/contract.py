@@ -138,6 +138,13 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
         return self.model.partition("@")[0]
 
 
+class StageTime(msgspec.Struct, frozen=True):
+    """How often a worker ran one stage of its work since it started, and for how many seconds in all."""
+
+    count: int
+    seconds: float
+
+
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One line of `camq workers`."""
 
@@ -151,6 +158,10 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     images_done: int = 0
     #: Chunks it works on at once; the queue's high-water mark is a multiple of it.
     slots: int = 1
+    #: Where the time goes, in the order of an image's way. Stages of several images overlap.
+    stages: dict[str, StageTime] = {}
+    #: How many micro-batches of each size went through the network.
+    batch_sizes: dict[int, int] = {}
 
 
 class JobStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from shared.contract import (
     ModelCard,
     Options,
     PredictionRecord,
+    StageTime,
     WorkerInfo,
     decode_lines,
     encode_lines,
@@ -39,7 +40,14 @@ class HandWorker:
         self.store = store
         self.card = card
         self.info = WorkerInfo(
-            worker=f"hand-{card.name}", host="here", pid=pid, device="cpu", models=(card.model,), state="ready"
+            worker=f"hand-{card.name}",
+            host="here",
+            pid=pid,
+            device="cpu",
+            models=(card.model,),
+            state="ready",
+            stages={"decode": StageTime(48, 0.12), "forward": StageTime(3, 0.9)},
+            batch_sizes={16: 2, 4: 1},
         )
         ledger.publish(card)
         self.beat()

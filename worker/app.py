@@ -87,7 +87,7 @@ def explaining(
         batcher = Batcher(observe(engine), settings.max_batch_delay_ms / 1000, stage, _die)
         stack.callback(batcher.close)
         threads = settings.compute_threads or _cores()
-        compute = stack.enter_context(closing(Compute(threads, settings.decode_s, stage, on_stuck)))
+        compute = stack.enter_context(closing(Compute(threads, settings.decode_s, on_stuck)))
         decoding = stack.enter_context(closing(Decoding(settings, threads)))
         yield Explainer(
             network=network,
@@ -118,9 +118,10 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
         telemetry = Telemetry(settings)
         stack.enter_context(telemetry.told())
         flow = ObservedFlow(ledger, telemetry.metrics)
-        keeper, meter, clock = LeaseKeeper(flow), Meter(), telemetry.metrics.timed(StageClock())
+        keeper, meter, clock = LeaseKeeper(flow), Meter(), StageClock()
+        stage = telemetry.metrics.timed(clock)
         shutdown = Shutdown(keeper, settings.drain_s)
-        heart = Heart(ledger, settings.chunks_in_flight, meter, keeper)
+        heart = Heart(ledger, settings.chunks_in_flight, meter, keeper, clock)
         logs.always(worker=heart.worker)
         heart.beat()
         stack.callback(_unless_unreachable(heart.stop))
@@ -130,9 +131,9 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
         explainer = stack.enter_context(
             explaining(
                 settings,
-                stage=clock,
+                stage=stage,
                 on_stuck=shutdown.replace,
-                observe=partial(ObservedEngine, metrics=telemetry.metrics),
+                observe=partial(ObservedEngine, metrics=telemetry.metrics, meter=meter),
             )
         )
         network = explainer.network
@@ -147,7 +148,7 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
             keeper=keeper,
             patience=explainer.patience,
             meter=meter,
-            stage=clock,
+            stage=stage,
             refill=reaper.refill,
             worker=heart.worker,
             images=images_on_their_way(settings),

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -29,6 +29,8 @@ class _Waiting:
     pixels: UInt8Array
     options: Options
     future: Future[Explanation]
+    #: Closed by the engine's thread, so that `wait` ends where `forward` begins.
+    wait: ExitStack
     since: float = field(default_factory=time.monotonic)
 
 
@@ -78,14 +80,14 @@ class Batcher:
 
     def explain(self, pixels: UInt8Array, options: Options, *, urgent: bool) -> Explanation:
         """What the network says of one picture. Blocks; raises ImageError when this picture fails."""
-        waiting = _Waiting(pixels, options, Future())
+        waiting = _Waiting(pixels, options, Future(), ExitStack())
         with self._wake:
             if self._closed:
                 raise RuntimeError("the batcher is closed")
+            waiting.wait.enter_context(self._stage("wait"))
             (self._urgent if urgent else self._normal).append(waiting)
             self._wake.notify()
-        with self._stage("wait"):
-            return waiting.future.result()
+        return waiting.future.result()
 
     def close(self) -> None:
         """Runs what waits, then ends the thread."""
@@ -131,4 +133,6 @@ class Batcher:
         return max(0.0, oldest + self._max_delay_s - time.monotonic())
 
     def _take(self) -> _Waiting:
-        return (self._urgent or self._normal).popleft()
+        taken = (self._urgent or self._normal).popleft()
+        taken.wait.close()
+        return taken

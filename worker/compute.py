@@ -10,7 +10,6 @@ from typing import ParamSpec, TypeVar
 import structlog
 
 from shared.errors import ImageError
-from worker.stages import Stage
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,10 +23,9 @@ class Compute:
     in hand and be replaced: a thread that hangs in a decoder never comes back.
     """
 
-    def __init__(self, threads: int, limit_s: float, stage: Stage, on_stuck: Callable[[], None]) -> None:
+    def __init__(self, threads: int, limit_s: float, on_stuck: Callable[[], None]) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="compute")
         self._limit_s = limit_s
-        self._stage = stage
         self._on_stuck = on_stuck
         #: Whether a call was left behind, so that its thread will never end.
         self.stuck = False
@@ -38,8 +36,7 @@ class Compute:
 
         def work() -> T:
             started.set()
-            with self._stage(stage):
-                return _named(stage, call, *args, **kwargs)
+            return _named(stage, call, *args, **kwargs)
 
         future = self._pool.submit(copy_context().run, work)
         started.wait()

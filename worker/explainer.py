@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from shared import keys
-from shared.contract import EXTENSIONS, ErrorInfo, ImageRecord, ImageRef, PredictionRecord
+from shared.contract import EXTENSIONS, ErrorInfo, ImageRecord, ImageRef, Options, PredictionRecord
 from shared.errors import ImageError, LostLeaseError, NotFoundError, ObjectTooLargeError, UnreachableError
 from shared.ledger import Claim
 from shared.states import ImageState
@@ -18,8 +18,8 @@ from worker.compute import Compute
 from worker.core.decode import COMMON_FORMATS, decode_scaled, is_common
 from worker.core.network import Network
 from worker.core.preprocess import Decode, prepare
-from worker.core.render import render
-from worker.core.types import Drawing, Explanation, Limits
+from worker.core.render import encode, paint
+from worker.core.types import Drawing, Explanation, Limits, Prepared
 from worker.decoding import Decoding
 from worker.leases import CancelledJobError, HandBackError
 from worker.patience import Patience
@@ -63,12 +63,12 @@ class Explainer:
         with self.batcher.coming() as arrived:
             data = self._download(ref, check)
             decode = self._decoder(data)
-            prepared = self.compute("decode", prepare, data, options, self.network.spec, self.limits, decode=decode)
+            prepared = self.compute("decode", self._prepare, data, options, decode)
             check()
             arrived()
             explanation = self.batcher.explain(prepared.pixels, options, urgent=claim.priority == "high")
         check()
-        drawings = self.compute("render", render, prepared, explanation.classes, options)
+        drawings = self.compute("render", self._draw, prepared, explanation, options)
         with self.stage("upload"):
             predictions = self._upload(ref, claim, check, explanation, drawings)
         return ImageRecord(
@@ -107,6 +107,16 @@ class Explainer:
         with self.stage("decode"):
             decoded = self.decoding(data)
         return lambda *_: decoded
+
+    def _prepare(self, data: bytes, options: Options, decode: Decode) -> Prepared:
+        with self.stage("decode"):
+            return prepare(data, options, self.network.spec, self.limits, decode=decode)
+
+    def _draw(self, prepared: Prepared, explanation: Explanation, options: Options) -> list[Drawing]:
+        with self.stage("render"):
+            paintings = paint(prepared, explanation.classes, options)
+        with self.stage("encode"):
+            return [encode(painting, options) for painting in paintings]
 
     def _upload(
         self, ref: ImageRef, claim: Claim, check: Check, explanation: Explanation, drawings: list[Drawing]

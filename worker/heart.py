@@ -5,22 +5,24 @@ import secrets
 import socket
 from typing import Literal
 
-from shared.contract import WorkerInfo
+from shared.contract import StageTime, WorkerInfo
 from shared.ledger import Registry
 from worker import device as devices
 from worker.core.network import Network
 from worker.leases import LeaseKeeper
 from worker.meter import Meter
+from worker.stages import StageClock
 
 
 class Heart:
     """Beats while the process lives; the ledger forgets a worker whose heart stopped."""
 
-    def __init__(self, registry: Registry, slots: int, meter: Meter, keeper: LeaseKeeper) -> None:
+    def __init__(self, registry: Registry, slots: int, meter: Meter, keeper: LeaseKeeper, clock: StageClock) -> None:
         self._registry = registry
         self._slots = slots
         self._meter = meter
         self._keeper = keeper
+        self._clock = clock
         self._host = socket.gethostname()
         #: A worker's id is one incarnation of it: the same pid after a restart is another worker.
         self.worker = f"{self._host}-{os.getpid()}-{secrets.token_hex(2)}"
@@ -40,6 +42,8 @@ class Heart:
             images_per_second=self._meter.images_per_second,
             images_done=self._meter.images_done,
             slots=self._slots,
+            stages={stage: StageTime(count, round(spent, 3)) for stage, (count, spent) in self._clock.totals().items()},
+            batch_sizes=self._meter.batch_sizes,
         )
 
     def beat(self) -> None:

@@ -2,14 +2,14 @@
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 
 #: Rate over this many seconds: long enough to be calm, short enough to show a stall.
 WINDOW_S = 10.0
 
 
 class Meter:
-    """Counts finished images and their rate over the last seconds."""
+    """Counts finished images, their rate over the last seconds, and micro-batches by size."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -17,12 +17,24 @@ class Meter:
         self._started = time.monotonic()
         #: Images finished since the start, whatever their fate.
         self.images_done = 0
+        self._batches: Counter[int] = Counter()
 
     def add(self) -> None:
         """One image is finished."""
         with self._lock:
             self.images_done += 1
             self._recent.append(time.monotonic())
+
+    def add_batch(self, images: int) -> None:
+        """A micro-batch went through the network."""
+        with self._lock:
+            self._batches[images] += 1
+
+    @property
+    def batch_sizes(self) -> dict[int, int]:
+        """Micro-batches by the number of their images, the smallest first."""
+        with self._lock:
+            return dict(sorted(self._batches.items()))
 
     @property
     def images_per_second(self) -> float:

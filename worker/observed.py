@@ -10,6 +10,7 @@ from shared.ledger import Claim, Flow, Hint, Reaped, Refusal
 from shared.states import ImageState
 from worker.batcher import Runs
 from worker.core.types import Explanation, UInt8Array
+from worker.meter import Meter
 from worker.metrics import Metrics
 
 
@@ -67,9 +68,10 @@ class ObservedFlow:
 class ObservedEngine:
     """An engine whose micro-batches are counted."""
 
-    def __init__(self, engine: Runs, metrics: Metrics) -> None:
+    def __init__(self, engine: Runs, metrics: Metrics, meter: Meter) -> None:
         self._engine = engine
         self._metrics = metrics
+        self._meter = meter
 
     @property
     def max_batch_size(self) -> int:
@@ -83,4 +85,5 @@ class ObservedEngine:
     def run(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> list[Explanation | ImageError]:
         """See `Runs.run`."""
         self._metrics.batch.observe(len(pixels))
+        self._meter.add_batch(len(pixels))
         return self._engine.run(pixels, options)

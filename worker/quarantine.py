@@ -29,12 +29,12 @@ from worker.leases import CancelledJobError, Lease
 log = structlog.get_logger()
 
 #: Stages whose death is the picture's own doing.
-SUSPECT_STAGES = frozenset({"decode", "wait", "forward", "render"})
+SUSPECT_STAGES = frozenset({"decode", "wait", "forward", "render", "encode"})
 DEATHS_TO_POISON = 2
 #: Deaths elsewhere (while loading the model, say) before the chunk is handed back: not this picture's fault.
 OTHER_DEATHS = 3
 #: Stages that the child itself ends after CAMQ_DECODE_S, unless it hangs with all its threads; then we end it.
-TIMED_STAGES = frozenset({"decode", "render"})
+TIMED_STAGES = frozenset({"decode", "render", "encode"})
 #: What the child gets beyond its own limit, to say so itself.
 SILENCE_S = 5.0
 #: Between two looks at the lease while the child works.

@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-#: The stages of one image, in the order of its way; `commit` is per chunk.
-STAGES = ("download", "decode", "wait", "forward", "render", "upload", "commit")
+#: The stages of one image, in the order of its way; `forward` is per micro-batch, `commit` per chunk. `decode`
+#: ends with the network's input, `wait` is for the device, `render` paints, `upload` is all of an image's files.
+STAGES = ("download", "decode", "wait", "forward", "render", "encode", "upload", "commit")
 
 #: Marks the time spent in a stage: `with stage("decode"): …`.
 Stage = Callable[[str], AbstractContextManager[None]]

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+import msgspec
 
 from producer.commands.common import cell, emit, json_option, services, show, table
 from producer.wording import rate
 from shared.config import Settings
+from shared.contract import WorkerInfo
 from shared.storage.port import SCHEME
 
 
@@ -86,19 +88,26 @@ def worker(models: tuple[str, ...], all_devices: bool, as_json: bool, **given: A
 
 
 @click.command()
+@click.option("--stages", is_flag=True, help="Also where each one's time goes, and its micro-batches by size.")
 @json_option
-def workers(as_json: bool) -> None:
+def workers(stages: bool, as_json: bool) -> None:
     """List the live workers.
+
+    With --stages, how long each stage of the work took on average since the worker started. Stages of several
+    images overlap, so that their sum is more than the time that passed.
 
     \b
     Examples:
       camq workers
+      camq workers --stages
       camq workers --json | jq -r '.[].state'
     """
+    from producer.commands.stages import show_stages
+
     with services() as reach:
         found = reach.ledger.workers()
     if as_json:
-        emit(found)
+        emit(found if stages else [_without_stages(info) for info in found])
         return
     if not found:
         click.echo("no workers; start one with `camq worker`, or everything with `camq up`")
@@ -109,6 +118,14 @@ def workers(as_json: bool) -> None:
         values = (info.worker, info.host, info.pid, info.device, ", ".join(info.models), info.state)
         rows.add_row(*(cell(value) for value in (*values, rate(info.images_per_second), done)))
     show(rows)
+    if stages:
+        for info in found:
+            show_stages(info)
+
+
+def _without_stages(info: WorkerInfo) -> dict[str, Any]:
+    line: dict[str, Any] = msgspec.to_builtins(info)
+    return {name: value for name, value in line.items() if name not in ("stages", "batch_sizes")}
 
 
 @click.command()

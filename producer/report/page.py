@@ -12,7 +12,8 @@ import msgspec
 from markupsafe import Markup
 
 from producer.report.summary import moment
-from producer.wording import count, duration, rate
+from producer.stages import images_per_batch, stage_lines
+from producer.wording import count, duration, milliseconds, rate
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -76,7 +77,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"moment": moment, "duration": duration, "rate": rate, "counted": count}
+    environment.filters |= {
+        "moment": moment,
+        "duration": duration,
+        "rate": rate,
+        "counted": count,
+        "milliseconds": milliseconds,
+    }
+    environment.filters |= {"stage_lines": stage_lines, "images_per_batch": images_per_batch}
     environment.filters["script_json"] = script_json
     environment.globals |= {"style": style, "script": script, "STYLES": STYLES, "SCRIPTS": SCRIPTS, "UI": UI}
     environment.globals["policy"] = policy

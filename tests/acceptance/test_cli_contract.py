@@ -141,6 +141,19 @@ def test_workers_have_the_fields_of_the_contract(camq: Camq, worker: HandWorker)
     assert worker.info.worker in camq("workers").stdout
 
 
+def test_workers_tell_where_their_time_goes(camq: Camq, worker: HandWorker) -> None:
+    """When asked: stages with their mean, and micro-batches by size."""
+    (plain,), (found,) = lines(camq("workers", "--json")), lines(camq("workers", "--stages", "--json"))
+    text = camq("workers", "--stages").stdout
+
+    assert "stages" not in plain[0]  # type: ignore[index]
+    assert found[0]["stages"]["forward"] == {"count": 3, "seconds": 0.9}  # type: ignore[index]
+    assert found[0]["batch_sizes"] == {"4": 1, "16": 2}  # type: ignore[index]
+    assert re.search(r"forward +micro-batch +3 +300 ms", text)
+    assert re.search(r"decode +image +48 +2\.5 ms", text)
+    assert "micro-batches: 12.0 images on average" in text
+
+
 @pytest.mark.usefixtures("photos")
 def test_jobs_lists_the_newest_first(camq: Camq, worker: HandWorker) -> None:
     """As statuses; people get a table."""

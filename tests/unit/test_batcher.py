@@ -71,6 +71,25 @@ def test_images_that_wait_run_together_and_each_gets_its_own_answer() -> None:
     assert [len(batch) for batch in engine.batches] == [1, 3]
 
 
+def test_waiting_ends_where_the_forward_begins() -> None:
+    """So that the time of the network is not told twice."""
+    events: list[str] = []
+
+    @contextmanager
+    def noted(stage: str) -> Iterator[None]:
+        events.append(f"{stage} begins")
+        yield
+        events.append(f"{stage} ends")
+
+    engine = GatedEngine()
+    engine.gate.release()
+    batcher = Batcher(engine, 0.0, noted, fatal)
+    batcher.explain(picture(1), Options(), urgent=False)
+    batcher.close()
+
+    assert events == ["wait begins", "wait ends", "forward begins", "forward ends"]
+
+
 def test_an_urgent_image_goes_before_those_that_wait() -> None:
     """A one-picture job must not wait behind a bulk job's queue."""
     engine = GatedEngine()

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import threading
-from contextlib import closing, nullcontext
+from contextlib import closing
 
 import pytest
 
@@ -11,15 +11,11 @@ from shared.errors import ImageError
 from worker.compute import Compute
 
 
-def untimed(stage: str) -> nullcontext[None]:
-    return nullcontext()
-
-
 def test_a_call_that_outlives_its_seconds_fails_its_picture_and_tells_the_process() -> None:
     """The thread is left behind; the next call gets another."""
     told = threading.Event()
     release = threading.Event()
-    with closing(Compute(2, 0.05, untimed, told.set)) as compute:
+    with closing(Compute(2, 0.05, told.set)) as compute:
         with pytest.raises(ImageError, match="CAMQ_DECODE_S") as failure:
             compute("decode", release.wait)
         assert compute("decode", len, b"ab") == 2
@@ -33,7 +29,7 @@ def test_a_call_that_outlives_its_seconds_fails_its_picture_and_tells_the_proces
 def test_seconds_count_from_the_first_instruction_and_not_from_the_queue() -> None:
     """A picture behind a full pool is not late."""
     gate = threading.Event()
-    with closing(Compute(1, 5, untimed, lambda: None)) as compute:
+    with closing(Compute(1, 5, lambda: None)) as compute:
         blocker = threading.Thread(target=lambda: compute("decode", gate.wait))
         blocker.start()
         waiting = threading.Thread(target=lambda: compute("decode", len, b""))
@@ -51,7 +47,7 @@ def test_what_a_decoder_raises_is_this_pictures_failure() -> None:
     def broken() -> None:
         raise ZeroDivisionError("a fault of ours")
 
-    with closing(Compute(1, 5, untimed, lambda: None)) as compute, pytest.raises(ImageError) as failure:
+    with closing(Compute(1, 5, lambda: None)) as compute, pytest.raises(ImageError) as failure:
         compute("render", broken)
 
     assert failure.value.code == "inference"
@@ -60,7 +56,6 @@ def test_what_a_decoder_raises_is_this_pictures_failure() -> None:
 
 PROGRAM = """
 import threading
-from contextlib import nullcontext
 from shared.errors import ImageError
 from worker.compute import Compute
 from worker.leases import LeaseKeeper
@@ -69,7 +64,7 @@ import signal, sys
 keeper = LeaseKeeper(None)
 shutdown = Shutdown(keeper, 3600)
 signal.signal(signal.SIGTERM, lambda *_: shutdown.begin())
-compute = Compute(1, 0.05, lambda stage: nullcontext(), shutdown.replace)
+compute = Compute(1, 0.05, shutdown.replace)
 try:
     compute("decode", threading.Event().wait)
 except ImageError as error:

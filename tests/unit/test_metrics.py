@@ -21,6 +21,7 @@ from shared.states import ImageState
 from tests import ledgers
 from tests.ledgers import MODEL
 from worker.exporter import Fleet
+from worker.meter import Meter
 from worker.metrics import Metrics
 from worker.observed import ObservedEngine, ObservedFlow
 from worker.stages import StageClock
@@ -126,12 +127,14 @@ def test_micro_batches_are_counted_by_size(metrics: Metrics) -> None:
         def run(self, pixels: Any, options: Any) -> Any:
             return list(options)
 
-    engine = ObservedEngine(Engine(), metrics)
+    meter = Meter()
+    engine = ObservedEngine(Engine(), metrics, meter)
     pixels = np.zeros((1, 1, 3), dtype=np.uint8)
     assert engine.max_batch_size == 8
     assert engine.run([pixels] * 3, [Options()] * 3) == [Options()] * 3
     assert value(metrics.registry, "camq_batch_images_sum") == 3
     assert value(metrics.registry, "camq_batch_images_bucket", le="4.0") == 1
+    assert meter.batch_sizes == {3: 1}
 
 
 @pytest.mark.servers

@@ -10,7 +10,7 @@ from producer import sheet
 from producer.demo import _split_last_line
 from producer.progress import Display
 from producer.sheet import Guess, Row, contact_sheet
-from producer.wording import count, duration, rate, visible
+from producer.wording import count, duration, milliseconds, rate, visible
 from tests.unit.test_waiting_out import status
 
 
@@ -28,6 +28,11 @@ from tests.unit.test_waiting_out import status
 def test_durations_are_for_people(seconds: float, text: str) -> None:
     """Precise where it is short."""
     assert duration(seconds) == text
+
+
+def test_milliseconds_keep_two_digits() -> None:
+    """Enough to compare the steps of an image's way."""
+    assert [milliseconds(x) for x in (0.00042, 0.00271, 0.018, 1.3)] == ["0.42 ms", "2.7 ms", "18 ms", "1,300 ms"]
 
 
 def test_rates_and_counts_are_for_people() -> None:

@@ -81,8 +81,20 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
+class Painting:
+    """One class painted: overlay, heatmap at map size (when asked for), box in original pixels."""
+
+    overlay: Image
+    heatmap: Image | None
+    box: tuple[int, int, int, int] | None
+    map_min: float
+    map_max: float
+    flat: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Drawing:
-    """One class drawn: encoded overlay, encoded heatmap at map size (when asked for), box in original pixels."""
+    """A painting whose pictures are encoded."""
 
     overlay: bytes
     heatmap: bytes | None
