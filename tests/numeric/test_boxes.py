@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from skimage.measure import regionprops
+from skimage.measure import label, regionprops
 
-from worker.core.boxes import GRID, box
+from worker.core.boxes import GRID, _is_plainly_one, box
 from worker.core.types import Geometry
 
 Box = tuple[int, int, int, int]
@@ -21,8 +21,6 @@ def whole(width: int, height: int) -> Geometry:
 
 def by_brute_force(values: np.ndarray, width: int, height: int, threshold: float) -> Box:
     """The rule at full size, with the tools of others: torch resizes, scikit-image labels and measures."""
-    from skimage.measure import label
-
     tensor = torch.from_numpy(values)[None, None]
     full = F.interpolate(tensor, size=(height, width), mode="bilinear", align_corners=False)[0, 0].numpy()
     regions = regionprops(label(full > threshold * values.max(), connectivity=1))
@@ -53,6 +51,22 @@ def test_the_box_of_a_large_picture_is_off_by_one_step_of_the_grid_at_most(seed:
 
     assert found is not None
     np.testing.assert_allclose(found, by_brute_force(values, width, height, 0.2), atol=2048 / GRID + 1)
+
+
+@given(arrays(np.bool_, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.booleans()).filter(np.any))
+def test_what_is_plainly_one_component_is_one(mask: np.ndarray) -> None:
+    """The shortcut never says so of two."""
+    if _is_plainly_one(mask):
+        assert label(mask, connectivity=1).max() == 1
+
+
+def test_a_blob_and_a_ring_are_told_apart() -> None:
+    """Most maps take the shortcut; what has a hole or a gap does not."""
+    blob = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.bool_)
+    ring = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.bool_)
+    steps = np.array([[1, 0], [0, 1]], np.bool_)
+
+    assert [_is_plainly_one(mask) for mask in (blob, ring, steps)] == [True, False, False]
 
 
 def test_a_box_known_on_paper() -> None:

@@ -33,10 +33,22 @@ def box(values: FloatArray, geometry: Geometry, threshold: float) -> tuple[int, 
     mask = grid > bar
     if not mask.any():  # the peak fell between the points of a grid coarser than the map
         mask.flat[grid.argmax()] = True
-    mask = _largest(mask, grid)
+    if not _is_plainly_one(mask):
+        mask = _largest(mask, grid)
     left, right = _pixels(np.any(mask, axis=0), x0, x1, geometry.width)
     top, bottom = _pixels(np.any(mask, axis=1), y0, y1, geometry.height)
     return left, top, right, bottom
+
+
+def _is_plainly_one(mask: NDArray[np.bool_]) -> bool:
+    """Whether each row holds one run that touches the next row's: then `mask` is one component, which most maps are.
+
+    False says nothing. It takes a quarter of the time of finding components.
+    """
+    rows = np.flatnonzero(mask.any(axis=1))
+    lines = mask[rows[0] : rows[-1] + 1]
+    ends = np.count_nonzero(lines[:, 1:] != lines[:, :-1], axis=1) + lines[:, 0] + lines[:, -1]
+    return bool((ends == 2).all() and (lines[1:] & lines[:-1]).any(axis=1).all())
 
 
 def _largest(mask: NDArray[np.bool_], grid: FloatArray) -> NDArray[np.bool_]:

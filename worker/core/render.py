@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from shared.contract import Options
@@ -118,29 +119,42 @@ def _heatmap(heat: FloatArray | None, shape: tuple[int, ...], colours: UInt8Arra
 
 
 class _Painter:
-    """Blends heat over one canvas; what all classes share is computed once."""
+    """Blends heat over one canvas; what all classes share is computed once.
+
+    A pixel is one 64-bit number of four 16-bit lanes, R, G, B and nothing: looking up and adding whole pixels takes
+    two thirds of the time that three colours each take.
+    """
 
     def __init__(self, prepared: Prepared, colours: UInt8Array, alpha: float) -> None:
         self._canvas = prepared.canvas
         x0, y0, x1, y1 = (round(edge) for edge in prepared.canvas_seen)
         x0, y0 = min(x0, self._canvas.width - 1), min(y0, self._canvas.height - 1)
         self._part = (x0, y0, max(x1, x0 + 1), max(y1, y0 + 1))
-        under = np.multiply(np.asarray(self._canvas.crop(self._part)), (1 - alpha) * ONE, dtype=np.float32)
+        lanes = np.asarray(self._canvas.crop(self._part).convert("RGBX"))
+        under = np.multiply(lanes, (1 - alpha) * ONE, dtype=np.float32)
         under += 0.5 + ONE / 2  # rounds it, and makes the shift in `paint` round instead of truncate
-        self._under = under.astype(np.uint16)
-        self._colours = np.rint(colours * (alpha * ONE)).astype(np.uint16)
+        self._under = _packed(under)
+        self._colours = _packed(np.rint(np.pad(colours, ((0, 0), (0, 1))) * (alpha * ONE)))
 
     def paint(self, heat: FloatArray) -> Image.Image:
         """The canvas under `heat` (h, w), which is stretched over the part that the network saw."""
         x0, y0, x1, y1 = self._part
         # Pillow's mode F: half-pixel centres, as `interpolate(align_corners=False)`, and float32 throughout.
         stretched = Image.fromarray(heat).resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR)
-        blend = np.take(self._colours, _quantised(np.asarray(stretched)), axis=0)
-        blend += self._under
+        pixels = np.take(self._colours, _quantised(np.asarray(stretched)))
+        pixels += self._under  # no lane overflows into the next: at most 255 * ONE, and less than ONE to round
+        blend = pixels.view(np.uint16)
         blend >>= 8
+        painted = Image.frombuffer("RGBX", stretched.size, blend.astype(np.uint8), "raw", "RGBX", 0, 1)
         picture = self._canvas.copy()
-        picture.paste(Image.fromarray(blend.astype(np.uint8)), (x0, y0))
+        picture.paste(painted.convert("RGB"), (x0, y0))
         return picture
+
+
+def _packed(lanes: NDArray[Any]) -> NDArray[np.uint64]:
+    """Pixels (…, 4) of at most 16 bits a lane → one 64-bit number (…) each."""
+    packed: NDArray[np.uint64] = lanes.astype(np.uint16).view(np.uint64)[..., 0]
+    return packed
 
 
 def _encode(picture: Image.Image, kind: str) -> bytes:
