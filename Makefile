@@ -32,7 +32,7 @@ check: setup ## lint, types and the quick tests (under a minute)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 tests/unit -m "not slow and not servers"
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 tests/unit -m "not slow and not servers and not processes"
 
 .PHONY: format
 format: setup ## put the code into its format

@@ -74,6 +74,7 @@ sys.exit(shutdown.leave())
 """
 
 
+@pytest.mark.processes
 def test_a_process_with_a_hanging_thread_drains_and_really_ends() -> None:
     """Else the interpreter waits for the thread for ever, and nobody starts another worker."""
     ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=False)

@@ -15,6 +15,8 @@ from shared.errors import ImageError
 from worker.core.decode import COMMON_FORMATS, is_common
 from worker.decoding import Decoding
 
+pytestmark = pytest.mark.processes
+
 
 def encoded(file_format: str, size: tuple[int, int] = (7, 5)) -> bytes:
     buffer = io.BytesIO()

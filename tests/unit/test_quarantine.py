@@ -19,6 +19,8 @@ from worker import quarantine as module
 from worker.leases import Lease, LeaseKeeper
 from worker.quarantine import Quarantine
 
+pytestmark = pytest.mark.processes
+
 MESSAGE = ChunkMessage(job="job", chunk="000000q1", attempt=1)
 CLAIM = Claim(MESSAGE, Options(), "net@0123456789ab", "bulk", "000000", (0,), quarantine=True)
 

@@ -63,6 +63,7 @@ def test_the_same_seed_tells_the_same_story() -> None:
     assert simulate(plan) != simulate(replace(plan, seed=2))
 
 
+@pytest.mark.processes
 def test_the_program_prints_where_the_design_bends() -> None:
     """Two settings, fleets and speeds, and the story of a hundred million images, within seconds."""
     root = Path(__file__).parents[2]

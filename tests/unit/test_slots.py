@@ -20,6 +20,8 @@ import os, sys
 from shared.config import Settings
 from worker.inventory import Gpu
 from worker.slots import claimed
+
+pytestmark = pytest.mark.processes
 with claimed(Settings.load(), lambda: [Gpu("GPU-aaaa", "A", 0), Gpu("GPU-bbbb", "B", 1)]) as slot:
     print("holds", os.environ["CUDA_VISIBLE_DEVICES"], slot.number, "torch" in sys.modules, flush=True)
     sys.stdin.read()
