@@ -2,6 +2,7 @@
 
 CamqError
 ├── UsageError          the caller changes the command, the option or the input        exit 2
+│   └── CredentialsError the operator mends what a service is told about us           exit 2
 ├── UnknownJobError     the caller gives the id of a job that exists                   exit 3
 ├── UnreachableError    the operator brings a service back; trying again helps         exit 4
 ├── NotFoundError       an object is not there; trying again does not help
@@ -25,6 +26,10 @@ class UsageError(CamqError):
     """The request cannot be carried out as written; the message names the allowed values."""
 
     exit_code = 2
+
+
+class CredentialsError(UsageError):
+    """The object store does not know these credentials, so that every request would be refused."""
 
 
 class UnknownJobError(CamqError):

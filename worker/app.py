@@ -120,8 +120,8 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
         flow = ObservedFlow(ledger, telemetry.metrics)
         keeper, meter, clock = LeaseKeeper(flow), Meter(), StageClock()
         stage = telemetry.metrics.timed(clock)
-        shutdown = Shutdown(keeper, settings.drain_s)
         heart = Heart(ledger, settings.chunks_in_flight, meter, keeper, clock)
+        shutdown = Shutdown(keeper, settings.drain_s, tell=_unless_unreachable(heart.beat))
         logs.always(worker=heart.worker)
         heart.beat()
         stack.callback(_unless_unreachable(heart.stop))
@@ -216,7 +216,7 @@ def _unless_unreachable(call: Callable[[], None]) -> Callable[[], None]:
         try:
             call()
         except UnreachableError as error:
-            log.warning("could not sign off", reason=str(error))
+            log.warning("Redis was not told that this worker stops", reason=str(error))
 
     return quietly
 

@@ -2,14 +2,14 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
 import structlog
 
 from shared.errors import ImageError
+from worker.awake import Deadline
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,19 +40,24 @@ class Compute:
 
         future = self._pool.submit(copy_context().run, work)
         started.wait()
-        try:
-            # Drawing is ours and bounded by the options; only a decoder can be made to hang by a picture.
-            return future.result(self._limit_s if stage == "decode" else None)
-        except FutureTimeoutError:
-            if future.done():
-                return future.result()
+        # Drawing is ours and bounded by the options; only a decoder can be made to hang by a picture.
+        if stage == "decode" and not _done(future, Deadline(self._limit_s)):
             self.stuck = True
             self._on_stuck()
-            raise ImageError("timeout", f"{stage} took longer than {self._limit_s:g} s (CAMQ_DECODE_S)") from None
+            raise ImageError("timeout", f"{stage} took longer than {self._limit_s:g} s (CAMQ_DECODE_S)")
+        return future.result()
 
     def close(self) -> None:
         """Ends the threads, except those that hang."""
         self._pool.shutdown(wait=not self.stuck, cancel_futures=True)
+
+
+def _done(future: Future[T], deadline: Deadline) -> bool:
+    """Whether the call ended within its seconds."""
+    while not wait([future], deadline.piece()).done:
+        if deadline.passed():
+            return future.done()
+    return True
 
 
 def _named(stage: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

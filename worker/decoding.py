@@ -13,8 +13,9 @@ import msgspec
 import structlog
 from PIL import Image
 
-from shared.config import Settings
+from shared.config import PREFIX, Settings
 from shared.errors import ImageError
+from worker.awake import Deadline
 from worker.child import command, manner_of_death
 from worker.core.decode import Decoded
 from worker.decoder import LENGTH_BYTES, Reply
@@ -33,7 +34,7 @@ class Decoding:
     """
 
     def __init__(self, settings: Settings, processes: int, child: Callable[[], list[str]] | None = None) -> None:
-        self._environment = {**os.environ, **settings.environment(), "OPENBLAS_NUM_THREADS": "1"}
+        self._environment = _environment(settings)
         self._limit_s = settings.decode_s
         self._command = child or (lambda: command("worker.decoder"))
         self._threads = ThreadPoolExecutor(processes, thread_name_prefix="decoding")
@@ -79,6 +80,15 @@ class Decoding:
         return child
 
 
+def _environment(settings: Settings) -> dict[str, str]:
+    """Its limits, and nothing else of ours: what reads strangers' bytes holds no password."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    limits = Settings(
+        max_image_bytes=settings.max_image_bytes, max_image_pixels=settings.max_image_pixels, decode_s=settings.decode_s
+    )
+    return {**own, **limits.environment(), "OPENBLAS_NUM_THREADS": "1"}
+
+
 class _Child:
     def __init__(self, argv: list[str], environment: dict[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -89,10 +99,8 @@ class _Child:
 
     def decode(self, data: bytes, limit_s: float) -> Decoded:
         """Raises ImageError, and EOFError when the child is dead or was killed for taking too long."""
-        self.timed_out = False  # a timer of the picture before may have fired late
-        watch = threading.Timer(limit_s, self._too_long)
-        watch.daemon = True
-        watch.start()
+        done = threading.Event()
+        threading.Thread(target=self._watch, args=(done, Deadline(limit_s)), daemon=True).start()
         try:
             self._in.write(len(data).to_bytes(LENGTH_BYTES) + data)
             self._in.flush()
@@ -110,11 +118,14 @@ class _Child:
         except BrokenPipeError:
             raise EOFError from None
         finally:
-            watch.cancel()
+            done.set()
 
-    def _too_long(self) -> None:
-        self.timed_out = True
-        self._process.kill()
+    def _watch(self, done: threading.Event, deadline: Deadline) -> None:
+        while not done.wait(deadline.piece()):
+            if deadline.passed():
+                self.timed_out = True
+                self._process.kill()
+                return
 
     def kill(self) -> int:
         """Ends it; its return code."""

@@ -9,7 +9,14 @@ import numpy as np
 
 from shared import keys
 from shared.contract import EXTENSIONS, ErrorInfo, ImageRecord, ImageRef, Options, PredictionRecord
-from shared.errors import ImageError, LostLeaseError, NotFoundError, ObjectTooLargeError, UnreachableError
+from shared.errors import (
+    CredentialsError,
+    ImageError,
+    LostLeaseError,
+    NotFoundError,
+    ObjectTooLargeError,
+    UnreachableError,
+)
 from shared.ledger import Claim
 from shared.states import ImageState
 from shared.storage import SCHEME, ObjectStore
@@ -93,7 +100,7 @@ class Explainer:
             raise ImageError("not_found", f"{ref.source or ref.key} is not in the object store") from None
         except ObjectTooLargeError as error:
             raise ImageError("too_large", str(error)) from None
-        except (UnreachableError, LostLeaseError, CancelledJobError, HandBackError):
+        except (UnreachableError, CredentialsError, LostLeaseError, CancelledJobError, HandBackError):
             raise
         except Exception as error:
             if not ref.key.startswith(SCHEME):

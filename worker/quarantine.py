@@ -9,7 +9,6 @@ import os
 import queue
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, cast
@@ -22,6 +21,7 @@ from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, Opti
 from shared.errors import UnreachableError
 from shared.ledger import Claim
 from shared.states import ImageState
+from worker.awake import Deadline
 from worker.child import command as child_command
 from worker.child import manner_of_death
 from worker.leases import CancelledJobError, Lease
@@ -33,12 +33,11 @@ SUSPECT_STAGES = frozenset({"decode", "wait", "forward", "render", "encode"})
 DEATHS_TO_POISON = 2
 #: Deaths elsewhere (while loading the model, say) before the chunk is handed back: not this picture's fault.
 OTHER_DEATHS = 3
-#: Stages that the child itself ends after CAMQ_DECODE_S, unless it hangs with all its threads; then we end it.
+#: Stages that the child itself ends after CAMQ_DECODE_S, unless it hangs with all its threads; then we end it. Every
+#: other stage may wait for a service, or for a slow network, but not for ever.
 TIMED_STAGES = frozenset({"decode", "render", "encode"})
 #: What the child gets beyond its own limit, to say so itself.
 SILENCE_S = 5.0
-#: Between two looks at the lease while the child works.
-LOOK_S = 0.5
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +70,7 @@ class Quarantine:
         self._environment = {**os.environ, **settings.environment()}
         self._command = command or (lambda: child_command("worker", "quarantine"))
         self._limit_s = settings.decode_s + SILENCE_S
+        self._patience_s = settings.outage_limit + self._limit_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="quarantine")
         self._child: _Child | None = None
 
@@ -113,17 +113,19 @@ class Quarantine:
         request = Request(
             ref=ref, message=claim.message, options=claim.options, model=claim.model, priority=claim.priority
         )
-        stage, since = "start", time.monotonic()
+        stage, deadline = "start", Deadline(self._patience_s)
         child.send(msgspec.json.encode(request))
         while True:
             lease.check()
-            line = child.receive(LOOK_S)
+            line = child.receive(deadline.piece())
             if line is None:
-                if stage in TIMED_STAGES and time.monotonic() - since > self._limit_s:
-                    self._drop()
+                if not deadline.passed():
+                    continue
+                self._drop()
+                if stage in TIMED_STAGES:
                     what = f"its process hung in {stage} for {self._limit_s:g} s"
                     return _ended(ref, claim, ImageState.FAILED, ErrorInfo("timeout", what))
-                continue
+                raise _ChildDiedError(stage, f"silent for {self._patience_s:g} s")
             if line == b"":
                 self._child = None
                 raise _ChildDiedError(stage, child.status())
@@ -132,7 +134,8 @@ class Quarantine:
                 return answer.record
             if answer.unreachable is not None:
                 raise UnreachableError(answer.unreachable)
-            stage, since = answer.stage or stage, time.monotonic()
+            stage = answer.stage or stage
+            deadline = Deadline(self._limit_s if stage in TIMED_STAGES else self._patience_s)
 
     def _drop(self) -> None:
         if self._child is not None:

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -23,8 +24,9 @@ EXIT_REPLACE = 75
 class Shutdown:
     """The one way out of the process. Nothing is lost by any of it: leases that are not handed back run out."""
 
-    def __init__(self, keeper: LeaseKeeper, drain_s: float) -> None:
+    def __init__(self, keeper: LeaseKeeper, drain_s: float, tell: Callable[[], None]) -> None:
         self._keeper = keeper
+        self._tell = tell
         self._drain_s = drain_s
         self._lock = threading.Lock()
         self._replacing = False
@@ -70,6 +72,9 @@ class Shutdown:
     def _keep_time(self) -> None:
         """Celery, its broker connection or a thread of ours may wait for a service that is silent."""
         self._begun.wait()
+        # At once, and not with the next heartbeat: a second signal may come before, and what is in hand then would be
+        # charged as a death. In a thread of its own, for Redis may be silent.
+        threading.Thread(target=self._tell, name="goodbye", daemon=True).start()
         time.sleep(self._drain_s + GOODBYE_S)
         log.warning("the grace period is over; what is in hand runs again when its lease ends")
         _exit(self.exit_code)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from shared.errors import NotFoundError, ObjectTooLargeError
+from shared.errors import NotFoundError, ObjectTooLargeError, UnreachableError
 from shared.storage.port import SCHEME, Stat, locate, locate_object, own_key
 
 #: Key → bytes, and when they were put.
@@ -26,8 +26,9 @@ class MemoryStore:
     def get(self, key: str, max_bytes: int | None = None) -> bytes:
         """The very bytes that were put."""
         bucket, name = locate_object(key, self.bucket)
+        objects = self._objects(bucket)
         try:
-            data, _ = self._objects(bucket)[name]
+            data, _ = objects[name]
         except KeyError:
             raise NotFoundError(f"nothing under {key!r}") from None
         if max_bytes is not None and len(data) > max_bytes:
@@ -60,7 +61,8 @@ class MemoryStore:
 
     def check(self) -> None:
         """Memory always answers; the bucket may be missing."""
-        self._objects(self.bucket)
+        if self.bucket not in self.buckets:
+            raise NotFoundError(f"there is no bucket {self.bucket!r}")
 
     def ensure_bucket(self) -> None:
         """An empty dictionary."""
@@ -73,4 +75,5 @@ class MemoryStore:
         try:
             return self.buckets[bucket]
         except KeyError:
-            raise NotFoundError(f"there is no bucket {bucket!r}") from None
+            kind = UnreachableError if bucket == self.bucket else NotFoundError
+            raise kind(f"there is no bucket {bucket!r}") from None

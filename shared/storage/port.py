@@ -22,8 +22,9 @@ class Stat(NamedTuple):
 class ObjectStore(Protocol):
     """Bytes under keys in camq's bucket; reading also takes a full `s3://bucket/key` address.
 
-    Every method may raise UnreachableError (waiting the outage out is the caller's matter) and
-    UsageError (credentials refused, address impossible). Adapters are safe to share between threads.
+    Every method may raise UnreachableError, also when the own bucket is gone (waiting the outage out is the caller's
+    matter), and UsageError (address impossible, access refused; CredentialsError when everything would be). Adapters
+    are safe to share between threads.
     """
 
     bucket: str

@@ -13,12 +13,13 @@ from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, S3Error, ServerError
 
 from shared.config import Settings
-from shared.errors import CamqError, NotFoundError, ObjectTooLargeError, UnreachableError, UsageError
+from shared.errors import CamqError, CredentialsError, NotFoundError, ObjectTooLargeError, UnreachableError, UsageError
 from shared.storage.pool import http_pool, probe_pool
 from shared.storage.port import SCHEME, Stat, locate, locate_object, own_key
 
 _MISSING = {"NoSuchKey", "NoSuchBucket"}
-_REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+#: Faults of the credentials or the clock: whatever is asked for would be refused.
+_NOT_KNOWN = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "ExpiredToken", "InvalidToken"}
 _BUSY = {"SlowDown", "RequestTimeout"}
 _BUSY_STATUS = {429, 500, 502, 503, 504}
 _OURS_ALREADY = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
@@ -85,7 +86,9 @@ class S3Store:
                 length = int(response.headers.get("Content-Length", 0))
                 if max_bytes is not None and length > max_bytes:
                     raise ObjectTooLargeError(f"{key} has {length} bytes; the limit is {max_bytes}")
-                data: bytes = response.read()
+                data = _body(response, max_bytes)
+                if max_bytes is not None and len(data) > max_bytes:
+                    raise ObjectTooLargeError(f"{key} has more than {max_bytes} bytes")
             except BaseException:
                 response.close()  # an unread body would poison the connection for the next request
                 raise
@@ -157,6 +160,9 @@ class S3Store:
         except S3Error as error:
             if error.code in _BUSY or error.response.status in _BUSY_STATUS:
                 raise self._unreachable(f"is busy ({error.code})") from error
+            if error.code == "NoSuchBucket" and not what.startswith(SCHEME):
+                # Everything of ours is in it: a volume that is not mounted, or a wrong name, and no picture's fault.
+                raise self._unreachable(f"has no bucket {self.bucket!r}: create it, or set CAMQ_BUCKET") from error
             known = _refusal(error.code, what, self._endpoint)
             if known is None:
                 raise
@@ -176,6 +182,18 @@ class S3Store:
         return UnreachableError(f"S3 storage at {self._endpoint} {fault}")
 
 
+def _body(response: urllib3.BaseHTTPResponse, most: int | None) -> bytes:
+    """The bytes as they are stored, one more than `most` at most: the header about their length may be missing, and
+    a gzip encoding that it names would make many of few."""
+    if most is None:
+        return response.read(decode_content=False)
+    blocks, left = [], most + 1
+    while left and (block := response.read(left, decode_content=False)):
+        blocks.append(block)
+        left -= len(block)
+    return b"".join(blocks)
+
+
 def _stat(entry: Object) -> Stat:
     return Stat(entry.size or 0, entry.last_modified or datetime.fromtimestamp(0, UTC))
 
@@ -184,9 +202,9 @@ def _refusal(code: str | None, what: str, endpoint: str) -> CamqError | None:
     """Our error for an S3 code that means the request is in vain, or None."""
     if code in _MISSING:
         return NotFoundError(f"nothing under {what!r} at {endpoint} ({code})")
-    if code in _REFUSED:
-        return UsageError(
-            f"S3 storage at {endpoint} refuses access to {what!r} ({code}): "
-            "check CAMQ_S3_ACCESS_KEY, CAMQ_S3_SECRET_KEY and what they may do"
-        )
+    refused = f"S3 storage at {endpoint} refuses access to {what!r} ({code}): check "
+    if code == "AccessDenied":
+        return UsageError(f"{refused}CAMQ_S3_ACCESS_KEY, CAMQ_S3_SECRET_KEY and what they may do")
+    if code in _NOT_KNOWN:
+        return CredentialsError(f"{refused}CAMQ_S3_ACCESS_KEY, CAMQ_S3_SECRET_KEY and this machine's clock")
     return None

@@ -1,8 +1,8 @@
 """`python -m tests.faults.doomed WINDOW SIGNAL`: a worker that sends itself a signal at one exact place, once."""
 
-import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +22,8 @@ def strike(owner: type, method: str, number: signal.Signals, *, after: bool) -> 
         result = original(*args, **kwargs) if after else None
         if not done:
             done = True
-            os.kill(os.getpid(), number)
+            # To this thread: a SIGSTOP to the process stops its main thread first, while this one may still commit.
+            signal.pthread_kill(threading.get_ident(), number)
         return result if after else original(*args, **kwargs)
 
     setattr(owner, method, doomed)

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from shared.config import Settings
-from shared.errors import NotFoundError, ObjectTooLargeError, UsageError
+from shared.errors import NotFoundError, ObjectTooLargeError, UnreachableError, UsageError
 from shared.storage import MemoryStore, ObjectStore, S3Store
 from shared.storage.port import locate
 
@@ -169,12 +169,13 @@ def test_an_object_above_the_limit_is_not_downloaded(store: ObjectStore) -> None
 
 
 def test_check_tells_a_missing_bucket_and_ensure_makes_it(stores: Stores) -> None:
-    """A store can be opened before its bucket is there."""
+    """A store can be opened before its bucket is there. Without it nothing is missing: storage is away."""
     store = stores.open(stores.bucket)
     with pytest.raises(NotFoundError, match=stores.bucket):
         store.check()
-    with pytest.raises(NotFoundError):
-        store.put("a", b"")
+    for ask in (lambda: store.put("a", b""), lambda: store.get("a"), lambda: list(store.list(""))):
+        with pytest.raises(UnreachableError, match=stores.bucket):
+            ask()
     store.ensure_bucket()
     store.ensure_bucket()
     store.check()

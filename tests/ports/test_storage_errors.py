@@ -1,9 +1,10 @@
 """What the S3 adapter does when the server refuses, is away, or is slow."""
 
+import gzip
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -12,7 +13,7 @@ import pytest
 from minio.error import S3Error
 
 from shared.config import Settings
-from shared.errors import NotFoundError, UnreachableError, UsageError
+from shared.errors import CredentialsError, NotFoundError, ObjectTooLargeError, UnreachableError, UsageError
 from shared.storage import S3Store
 
 
@@ -60,10 +61,11 @@ def test_a_port_that_swallows_everything_is_unreachable_within_five_seconds() ->
         (500, "<Error><Code>InternalError</Code></Error>", UnreachableError),
         (502, "<html>bad gateway</html>", UnreachableError),
         (403, "<Error><Code>AccessDenied</Code></Error>", UsageError),
-        (404, "<Error><Code>NoSuchBucket</Code></Error>", NotFoundError),
+        (404, "<Error><Code>NoSuchKey</Code></Error>", NotFoundError),
+        (404, "<Error><Code>NoSuchBucket</Code></Error>", UnreachableError),
         (200, "not even XML", None),
         (400, "<Error><Code>EntityTooLarge</Code></Error>", S3Error),
-        (403, "<Error><Code>RequestTimeTooSkewed</Code></Error>", S3Error),
+        (403, "<Error><Code>RequestTimeTooSkewed</Code></Error>", CredentialsError),
     ],
 )
 def test_only_errors_that_callers_act_upon_are_translated(
@@ -79,6 +81,27 @@ def test_only_errors_that_callers_act_upon_are_translated(
                 store.get("key")
 
 
+@pytest.mark.parametrize("length", [True, False])
+def test_a_body_that_would_unpack_to_more_than_the_limit_is_read_as_it_is_stored(length: bool) -> None:
+    """A gzip encoding in the object's header makes no 100 MB of 100 KB; a missing length lets no more in."""
+    bomb = gzip.compress(bytes(1_000_000))
+    headers = {"Content-Encoding": "gzip"} | ({"Content-Length": str(len(bomb))} if length else {"Connection": "close"})
+    with _server_that_answers(200, bomb, headers=headers) as port:
+        store = _store_at(port)
+
+        assert store.get("key", max_bytes=len(bomb)) == bomb
+        with pytest.raises(ObjectTooLargeError, match=str(len(bomb) - 1)):
+            store.get("key", max_bytes=len(bomb) - 1)
+
+
+def test_a_body_that_ends_early_is_an_outage() -> None:
+    """Half an object is none, also where the reader has a limit."""
+    with _server_that_answers(200, b"half", headers={"Content-Length": "8", "Connection": "close"}) as port:
+        for limit in (None, 100):
+            with pytest.raises(UnreachableError):
+                _store_at(port).get("key", max_bytes=limit)
+
+
 def test_a_slow_reader_gets_a_body_that_takes_longer_than_the_connect_timeout() -> None:
     """A timeout bounds one slice of a body; urllib3 alone would cut the upload off at three seconds."""
     with _server_that_answers(200, "", read_delay_s=0.4) as port:
@@ -90,8 +113,12 @@ def _store_at(port: int) -> S3Store:
 
 
 @contextmanager
-def _server_that_answers(status: int, body: str, read_delay_s: float = 0.0) -> Iterator[int]:
+def _server_that_answers(
+    status: int, body: str | bytes, read_delay_s: float = 0.0, headers: Mapping[str, str] | None = None
+) -> Iterator[int]:
     """An HTTP server with one answer, which reads a request's body in ten parts with a pause before each."""
+    answer = body.encode() if isinstance(body, str) else body
+    shown = {"Content-Length": str(len(answer))} if headers is None else headers
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -106,11 +133,12 @@ def _server_that_answers(status: int, body: str, read_delay_s: float = 0.0) -> I
                 threading.Event().wait(read_delay_s)  # the slowness under test, not a wait for anything
                 self.rfile.read((part + 1) * length // 10 - part * length // 10)
             self.send_response(status)
-            self.send_header("Content-Type", "application/xml" if body.startswith("<Error") else "text/html")
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Type", "application/xml" if answer.startswith(b"<Error") else "text/html")
+            for name, value in shown.items():
+                self.send_header(name, value)
             self.send_header("ETag", '"etag"')
             self.end_headers()
-            self.wfile.write(body.encode())
+            self.wfile.write(answer)
 
         do_PUT = do_GET  # noqa: N815
 

@@ -62,7 +62,7 @@ from worker.leases import LeaseKeeper
 from worker.shutdown import Shutdown
 import signal, sys
 keeper = LeaseKeeper(None)
-shutdown = Shutdown(keeper, 3600)
+shutdown = Shutdown(keeper, 3600, lambda: None)
 signal.signal(signal.SIGTERM, lambda *_: shutdown.begin())
 compute = Compute(1, 0.05, shutdown.replace)
 try:

@@ -55,6 +55,16 @@ def test_a_rare_picture_comes_back_as_it_would_here(file_format: str, decoding: 
         assert found.image.tobytes() == expected.convert("RGB").tobytes()
 
 
+def test_what_reads_strangers_bytes_holds_no_secret() -> None:
+    """The child gets its limits, and nothing that opens Redis or storage."""
+    code = "raise d.ImageError('inference', ' '.join(sorted(n for n in os.environ if n.startswith('CAMQ_'))))"
+    settings = Settings(redis_url="redis://:secret@127.0.0.1/0", s3_secret_key="secret", decode_s=19.0)
+    with closing(Decoding(settings, 1, child_that(code))) as decoding, pytest.raises(ImageError) as said:
+        decoding(encoded("PPM"))
+
+    assert said.value.message == "CAMQ_DECODE_S"
+
+
 @pytest.mark.parametrize("file_format", COMMON_FORMATS)
 def test_a_common_picture_is_known_by_its_first_bytes(file_format: str) -> None:
     """It stays in the process, where decoding it costs no copy."""
