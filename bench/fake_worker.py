@@ -51,11 +51,16 @@ class SleepingEngine:
 
     image_s: float
     max_batch_size: int
+    overlaps = False
 
-    def run(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> list[Explanation]:
+    def begin(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> Callable[[], list[Explanation]]:
         """An explanation without classes for each."""
-        time.sleep(self.image_s * len(pixels))
-        return [Explanation((), wish.method) for wish in options]
+
+        def finish() -> list[Explanation]:
+            time.sleep(self.image_s * len(pixels))
+            return [Explanation((), wish.method) for wish in options]
+
+        return finish
 
 
 @dataclass(frozen=True)
