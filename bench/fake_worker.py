@@ -43,6 +43,7 @@ class FakeNetwork:
     spec: InputSpec = field(default_factory=InputSpec)
     methods: tuple[str, ...] = ("cam",)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = torch.float32
 
 
 @dataclass

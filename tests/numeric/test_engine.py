@@ -40,7 +40,9 @@ def picky(error: type[Exception], limit: int | None = None) -> tuple[Network, Pi
     net = network("resnet18", 10)
     assert net.graph is not None
     graph = Picky(net.graph, error, limit, [])
-    return replace(net, graph=graph, fast=Picky(net.fast, error, limit, graph.batches)), graph
+    fast = Picky(net.fast, error, limit, graph.batches)
+    # The wrapped layer is found under the name that it has in there.
+    return replace(net, graph=graph, fast=fast, target_layer="inner.layer4"), graph
 
 
 def red(size: int = 64) -> np.ndarray:
@@ -215,7 +217,7 @@ def test_warming_up_runs_one_picture_and_a_full_micro_batch():
     net, module = picky(RuntimeError)
     Engine(net, 3).warm_up()
     assert module.batches == [1, 3]
-    with pytest.raises(ModelError, match="does not run on cpu"):
+    with pytest.raises(ModelError, match="does not run on cpu in float32"):
         Engine(picky(MemoryError, limit=0)[0], 3).warm_up()
 
 

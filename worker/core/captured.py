@@ -71,7 +71,7 @@ class CapturedEngine(Engine):
         """Which sizes are replayed, or why none is."""
         if self.captured:
             return f"graphs of {', '.join(map(str, self.captured))} pictures"
-        return f"eager ({self._why_eager})"
+        return f"eager: {self._why_eager}"
 
     def warm_up(self) -> None:
         """Captures and checks, then as every engine does. Raises ModelError when not even an eager run is possible."""
