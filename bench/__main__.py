@@ -1,6 +1,6 @@
 """`python -m bench`: measure, and say which targets are met.
 
-Exit status 0 whatever the outcome: a ratio is a fact, not an error.
+Exit status 0 whatever the outcome: a ratio is a fact, not an error. Only a device that is not there is one.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import torch
 
 from bench import machine, table
 from bench.context import Bench
@@ -28,6 +29,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print the whole report as one JSON object")
     parser.add_argument("--out", type=Path, help="also write the JSON here")
     asked = parser.parse_args(arguments)
+    if asked.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("python -m bench: no CUDA device is visible to torch here; run --device cuda on a machine with one")
     for name in [name for name in os.environ if name.startswith("CAMQ_")]:
         del os.environ[name]  # a developer's own settings are not what is being measured
     names = asked.rows or (USUAL if asked.device == "cpu" else USUAL_CUDA)

@@ -88,24 +88,37 @@ class Bench:
 
     @cached_property
     def settings(self) -> Settings:
-        """Those of a camq without any configuration, apart from the network to serve."""
+        """Those of a camq without any configuration, apart from the network to serve (and, on CUDA, `sized`)."""
         return msgspec.structs.replace(
             self.stack.settings,
             model="resnet18",
             weights=str(self.weights),
             device=self.device,
             log_level="warning",
+            **self.sized,
         )
+
+    @property
+    def sized(self) -> dict[str, int]:
+        """Settings that a data-centre GPU needs: its micro-batch is far larger than that of two cores."""
+        return {"max_batch_size": 64, "chunk_size": 64, "chunks_in_flight": 4} if self.device == "cuda" else {}
 
     @cached_property
     def client(self) -> Client:
         """A producer in this process, warm."""
         return self._resources.enter_context(Client(self.settings))
 
+    @property
+    def workers(self) -> int:
+        """On CUDA several processes share the card, since one interpreter cannot feed it; four cores for each."""
+        return max(1, len(fleet.cores()) // 4) if self.device == "cuda" else 1
+
     @cached_property
     def worker(self) -> list[psutil.Process]:
-        """One real worker, warm: ready, and past its first job."""
-        running = self._resources.enter_context(fleet.worker(self.settings, self.folder / "worker.log"))
+        """Real workers, warm: ready, and past their first job."""
+        running = self._resources.enter_context(
+            fleet.worker(self.settings, self.folder / "worker.log", count=self.workers)
+        )
         for options in ({"top_k": 1}, {"top_k": 5, "overlay": "input"}):
             self.finish(self.client.submit(list(self.pictures(48)), **options).wait())
         return running

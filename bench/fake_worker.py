@@ -43,6 +43,7 @@ class FakeNetwork:
     spec: InputSpec = field(default_factory=InputSpec)
     methods: tuple[str, ...] = ("cam",)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = torch.float32
 
 
 @dataclass
@@ -51,11 +52,16 @@ class SleepingEngine:
 
     image_s: float
     max_batch_size: int
+    overlaps = False
 
-    def run(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> list[Explanation]:
+    def begin(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> Callable[[], list[Explanation]]:
         """An explanation without classes for each."""
-        time.sleep(self.image_s * len(pixels))
-        return [Explanation((), wish.method) for wish in options]
+
+        def finish() -> list[Explanation]:
+            time.sleep(self.image_s * len(pixels))
+            return [Explanation((), wish.method) for wish in options]
+
+        return finish
 
 
 @dataclass(frozen=True)

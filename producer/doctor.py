@@ -120,7 +120,7 @@ def _worker_side(settings: Settings) -> list[Check]:
         ]
     return [
         Check("device", True, f"{report['device']} ({libraries})"),
-        Check("weights", True, f"{report['name']} loads as {report['model']}"),
+        Check("weights", True, f"{report['name']} loads as {report['model']} and runs ({report['engine']})"),
     ]
 
 

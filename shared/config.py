@@ -41,6 +41,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     weights: Annotated[str | None, Meta(description="state dict, .pth or .safetensors")] = None
     labels: Annotated[str | None, Meta(description="text file with one class name per line")] = None
     device: Annotated[Literal["auto", "cpu", "cuda"], Meta(description="where the network runs")] = "auto"
+    precision: Annotated[
+        Literal["fp32", "bf16", "fp16"],
+        Meta(description="of the network's weights and activations; maps are float32 whatever it is"),
+    ] = "fp32"
 
     chunk_size: Annotated[int, Meta(ge=1, le=256, description="images that one message carries")] = 32
     chunks_in_flight: Annotated[int, Meta(ge=1, le=64, description="chunks that one worker works on at once")] = 3

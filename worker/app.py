@@ -24,7 +24,7 @@ from worker import device as devices
 from worker import tasks
 from worker.batcher import Batcher, Runs
 from worker.compute import Compute
-from worker.core.engine import Engine
+from worker.core.cuda import engine_for
 from worker.core.network import Network, load_network
 from worker.core.types import Limits
 from worker.decoding import Decoding
@@ -70,6 +70,7 @@ def load(settings: Settings) -> Network:
         weights=local_weights(settings),
         labels=Path(settings.labels) if settings.labels else None,
         device=devices.limit(devices.choose(settings.device), settings.device_memory),
+        dtype=devices.PRECISIONS[settings.precision],
     )
 
 
@@ -82,8 +83,10 @@ def explaining(
         connections = images_on_their_way(settings) + URGENT_IMAGES + settings.chunks_in_flight
         store = stack.enter_context(closing(S3Store.from_settings(settings, pool_size=connections)))
         network = load(settings)
-        engine = Engine(network, settings.max_batch_size)
+        engine = engine_for(network, settings.max_batch_size, log.warning)
         engine.warm_up()
+        if engine.manner != "eager":
+            log.info("micro-batches", manner=engine.manner)
         batcher = Batcher(observe(engine), settings.max_batch_delay_ms / 1000, stage, _die)
         stack.callback(batcher.close)
         threads = settings.compute_threads or _cores()
@@ -172,7 +175,7 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
         heart.network = network
         heart.beat()
         stack.callback(Periodic("reaper", settings.reap_s, reaper.reap).stop)
-        log.info("ready", model=network.model, device=devices.describe(network.device))
+        log.info("ready", model=network.model, device=devices.describe(network.device, network.dtype))
         yield app, shutdown
 
 

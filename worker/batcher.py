@@ -20,8 +20,14 @@ class Runs(Protocol):
 
     max_batch_size: int
 
-    def run(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> list[Explanation | ImageError]:
-        """One result or error per image, in order."""
+    @property
+    def overlaps(self) -> bool:
+        """Whether it gains by beginning a micro-batch while another one runs."""
+
+    def begin(
+        self, pixels: Sequence[UInt8Array], options: Sequence[Options]
+    ) -> Callable[[], list[Explanation | ImageError]]:
+        """Begin; what is returned waits for one result or error per image, in order."""
 
 
 @dataclass(slots=True)
@@ -34,11 +40,27 @@ class _Waiting:
     since: float = field(default_factory=time.monotonic)
 
 
+@dataclass(slots=True)
+class _Running:
+    batch: list[_Waiting]
+    results: Callable[[], list[Explanation | ImageError]]
+
+    def finish(self) -> None:
+        """Waits, and gives everyone their answer."""
+        for waiting, result in zip(self.batch, self.results(), strict=True):
+            if isinstance(result, ImageError):
+                waiting.future.set_exception(result)
+            else:
+                waiting.future.set_result(result)
+
+
 class Batcher:
     """Callers block in `explain`; the batcher's thread runs them together.
 
     A micro-batch starts as soon as the device is free and either it is full, or no image is on its way, or
     the oldest one has waited `max_delay_s`. So a lone picture never waits for company that is not coming.
+    An engine that overlaps is handed the next micro-batch while it runs one, if that is full: nothing is gained
+    by closing one that may still grow.
     """
 
     def __init__(
@@ -99,18 +121,31 @@ class Batcher:
     def _loop(self) -> None:
         try:
             while batch := self._next_batch():
-                with self._stage("forward"):
-                    results = self._engine.run([w.pixels for w in batch], [w.options for w in batch])
-                for waiting, result in zip(batch, results, strict=True):
-                    if isinstance(result, ImageError):
-                        waiting.future.set_exception(result)
-                    else:
-                        waiting.future.set_result(result)
+                running: _Running | None = None
+                while batch:
+                    # Once per micro-batch, so that the seconds of this stage are those of the engine's thread.
+                    with self._stage("forward"):
+                        begun = _Running(batch, self._begin(batch))
+                        if running:
+                            running.finish()
+                        running, batch = begun, self._full_batch()
+                        if not batch:
+                            running.finish()
         except BaseException as error:
             # The engine answers for every image; what still gets here (a device that is gone) would repeat
             # for each batch, so the process must end and its chunks run elsewhere.
             self._on_fatal(error)
             raise
+
+    def _begin(self, batch: list[_Waiting]) -> Callable[[], list[Explanation | ImageError]]:
+        return self._engine.begin([w.pixels for w in batch], [w.options for w in batch])
+
+    def _full_batch(self) -> list[_Waiting]:
+        """The next micro-batch, if the engine may have it before it has finished the one that runs."""
+        with self._wake:
+            self.last_beat = time.monotonic()
+            full = len(self._urgent) + len(self._normal) >= self._engine.max_batch_size
+            return self._take_batch() if full and self._engine.overlaps else []
 
     def _next_batch(self) -> list[_Waiting]:
         with self._wake:
@@ -118,8 +153,7 @@ class Batcher:
                 self.last_beat = time.monotonic()
                 wait_s = self._wait_s()
                 if wait_s == 0:
-                    size = self._engine.max_batch_size
-                    return [self._take() for _ in range(min(size, len(self._urgent) + len(self._normal)))]
+                    return self._take_batch()
                 self._wake.wait(wait_s)
 
     def _wait_s(self) -> float:
@@ -132,7 +166,9 @@ class Batcher:
         oldest = min(queue[0].since for queue in (self._urgent, self._normal) if queue)
         return max(0.0, oldest + self._max_delay_s - time.monotonic())
 
-    def _take(self) -> _Waiting:
-        taken = (self._urgent or self._normal).popleft()
-        taken.wait.close()
+    def _take_batch(self) -> list[_Waiting]:
+        size = min(self._engine.max_batch_size, len(self._urgent) + len(self._normal))
+        taken = [(self._urgent or self._normal).popleft() for _ in range(size)]
+        for waiting in taken:
+            waiting.wait.close()
         return taken

@@ -4,6 +4,9 @@ import torch
 
 from shared.errors import ModelError
 
+#: By the names of CAMQ_PRECISION.
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
 
 def choose(wanted: str) -> torch.device:
     """`auto` takes CUDA when it is there. Raises ModelError when CUDA is asked for and absent."""
@@ -23,8 +26,8 @@ def limit(device: torch.device, share: float) -> torch.device:
     return device
 
 
-def describe(device: torch.device) -> str:
-    """The device's name for people: `cpu`, or `cuda:0 NVIDIA …`."""
-    if device.type == "cpu":
-        return "cpu"
-    return f"{device} {torch.cuda.get_device_name(device)}"
+def describe(device: torch.device, dtype: torch.dtype = torch.float32) -> str:
+    """The device's name for people: `cpu`, or `cuda:0 NVIDIA …`; with the precision when it is not float32."""
+    name = "cpu" if device.type == "cpu" else f"{device} {torch.cuda.get_device_name(device)}"
+    precision = next(each for each, kind in PRECISIONS.items() if kind == dtype)
+    return name if precision == "fp32" else f"{name}, {precision}"

@@ -8,10 +8,11 @@ from shared.config import Settings
 from shared.errors import CamqError
 from worker import device as devices
 from worker.app import DEFAULT_MODEL, load
+from worker.core.cuda import engine_for
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """One look. `error` says what is wrong and what to do, or is None."""
+    """One look. `error` says what is wrong and what to do, or is None; `engine` how micro-batches run here."""
 
     ok: bool
     torch: str
@@ -19,6 +20,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     device: str | None
     name: str
     model: str | None
+    engine: str | None = None
     error: str | None
 
     def json(self) -> str:
@@ -27,11 +29,15 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check(settings: Settings) -> Report:
-    """Loads the model as a worker would, without touching Redis or storage."""
-    model = device = error = None
+    """Loads the model as a worker would, and runs it once, without touching Redis or storage."""
+    model = device = manner = error = None
     try:
-        device = devices.describe(devices.choose(settings.device))
-        model = load(settings).model
+        device = devices.describe(devices.choose(settings.device), devices.PRECISIONS[settings.precision])
+        network = load(settings)
+        # What it would warn of is told by its manner.
+        engine = engine_for(network, settings.max_batch_size, lambda _: None)
+        engine.warm_up()
+        model, manner = network.model, engine.manner
     except CamqError as problem:
         error = str(problem)
     return Report(
@@ -41,5 +47,6 @@ def check(settings: Settings) -> Report:
         device=device,
         name=settings.model or DEFAULT_MODEL,
         model=model,
+        engine=manner,
         error=error,
     )

@@ -36,7 +36,7 @@ class Heart:
             worker=self.worker,
             host=self._host,
             pid=os.getpid(),
-            device=devices.describe(network.device) if network else "",
+            device=devices.describe(network.device, network.dtype) if network else "",
             models=(network.model,) if network else (),
             state=self._state(),
             images_per_second=self._meter.images_per_second,

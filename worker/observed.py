@@ -1,7 +1,7 @@
 """The ledger and the engine with counters around them, so that neither they nor their callers know of metrics."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from shared.contract import ChunkMessage, ErrorInfo, Options
@@ -82,8 +82,15 @@ class ObservedEngine:
     def max_batch_size(self, size: int) -> None:
         self._engine.max_batch_size = size
 
-    def run(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> list[Explanation | ImageError]:
-        """See `Runs.run`."""
+    @property
+    def overlaps(self) -> bool:
+        """The engine's own."""
+        return self._engine.overlaps
+
+    def begin(
+        self, pixels: Sequence[UInt8Array], options: Sequence[Options]
+    ) -> Callable[[], list[Explanation | ImageError]]:
+        """See `Runs.begin`."""
         self._metrics.batch.observe(len(pixels))
         self._meter.add_batch(len(pixels))
-        return self._engine.run(pixels, options)
+        return self._engine.begin(pixels, options)

@@ -47,7 +47,8 @@ class Telemetry:
     ) -> Callable[[], None]:
         """Everything is built: watch it. Calling what is returned ends the looks at the services."""
         network, metrics, health, pulse = explainer.network, self.metrics, self.health, Pulse()
-        metrics.model.info({"worker": heart.worker, "model": network.model, "device": devices.describe(network.device)})
+        device = devices.describe(network.device, network.dtype)
+        metrics.model.info({"worker": heart.worker, "model": network.model, "device": device})
         metrics.watch("camq_chunks_in_flight", "Chunks in this worker's hands.", lambda: keeper.held)
         metrics.watch("camq_worker_ready", "1 while /ready says yes.", lambda: not health.ready())
         metrics.watch_device(lambda: usage(network.device, gpu))

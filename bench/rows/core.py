@@ -1,46 +1,64 @@
 """Row 2: the engine against the bare forward and against the two libraries, in one process on the same threads."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import torch
 
-from bench import peers, timing
+from bench import timing
 from bench.context import Bench
 from bench.pictures import cuts
 from bench.results import Row, Series, Target, ratio
 from shared.contract import Options
-from worker.core.engine import Engine
+from worker.core.cuda import engine_for
 from worker.core.network import load_network
 from worker.core.preprocess import prepare
 from worker.core.types import Explanation, Limits
 
 NUMBER, NAME, TITLE = 2, "core", "engine: uint8 pictures in, top-k and normalised maps out"
+#: Of the bare forward, k = 5. On CUDA that is captured as a graph, as the engine's own is.
+_BOUNDS = {"cpu": 0.95, "cuda": 0.9}
+_NOTE = "the engine's time includes normalising the pictures; the libraries are given normalised tensors"
 
 
 def run(bench: Bench) -> Row:
     """Images per second for k = 1 and 5."""
     network = load_network("resnet18", weights=bench.weights, device=torch.device(bench.device))
     batch = bench.best_batch
-    engine = Engine(network, batch)
+    engine = engine_for(network, batch, bench.say)
+    engine.warm_up()
     pixels = [prepare(cuts()[n % len(cuts())], Options(), network.spec, Limits()).pixels for n in range(batch)]
 
     def engine_rate(k: int) -> float:
         wishes = [Options(top_k=k)] * batch
 
+        running = engine.begin(pixels, wishes)
+
         def work() -> int:
-            return sum(bool(normalised(outcome)) for outcome in engine.run(pixels, wishes))
+            nonlocal running
+            # As the batcher does: where the engine overlaps, the next micro-batch is staged before this one is read.
+            finish, running = running, engine.begin(pixels, wishes)
+            return sum(bool(normalised(outcome)) for outcome in finish())
 
         work()
         return timing.rate(work, 2.0)
 
     sides = {"forward": bench.forward}
+    notes = [_NOTE, f"micro-batches: {engine.manner}"]
+    compared = find_spec("torchcam") is not None and find_spec("pytorch_grad_cam") is not None
+    if not compared:
+        notes.append("torchcam and grad-cam are not installed here, so nothing is compared with them")
     for k in (1, 5):
         sides[f"engine k={k}"] = lambda k=k: engine_rate(k)
-        sides[f"torchcam k={k}"] = peers.torchcam(bench.published, pixels, k)
-        sides[f"grad-cam k={k}"] = peers.grad_cam(bench.published, pixels, k)
+        if compared:
+            from bench import peers
+
+            sides[f"torchcam k={k}"] = peers.torchcam(bench.published, pixels, k)
+            sides[f"grad-cam k={k}"] = peers.grad_cam(bench.published, pixels, k)
     samples = timing.interleave(sides, bench.pick(5, 2))
     series = {name: Series("images/s", tuple(values)) for name, values in samples.items()}
     for k in (1, 5):
-        for other in ("forward", f"torchcam k={k}", f"grad-cam k={k}"):
+        for other in ("forward", *([f"torchcam k={k}", f"grad-cam k={k}"] if compared else [])):
             series[f"engine k={k} / {other}"] = ratio(samples[f"engine k={k}"], samples[other])
     return Row(
         number=NUMBER,
@@ -48,8 +66,8 @@ def run(bench: Bench) -> Row:
         title=TITLE,
         settings={"batch": batch},
         series=series,
-        targets=(Target("core k=5 / bare forward", series["engine k=5 / forward"].median, "≥", 0.95),),
-        notes=("the engine's time includes normalising the pictures; the libraries are given normalised tensors",),
+        targets=(Target("core k=5 / bare forward", series["engine k=5 / forward"].median, "≥", _BOUNDS[bench.device]),),
+        notes=tuple(notes),
     )
 
 

@@ -13,6 +13,9 @@ _KINDS = (
     ("k=1, original", {"top_k": 1}, None, None),
     ("k=5, original", {"top_k": 5}, None, None),
 )
+#: Images per second, k = 1, on one data-centre GPU with 16 cores, which then are the limit, not the forward.
+_GPU_TARGET = 1200.0
+_NOTE = "every job has new pictures, so every one is uploaded; cpu ms are per image"
 
 
 def run(bench: Bench) -> Row:
@@ -20,6 +23,8 @@ def run(bench: Bench) -> Row:
     jobs = {}
     for name, options, target, _ in _KINDS:
         images = bench.pick(1000, 160) if target else bench.pick(400, 96)
+        if bench.device == "cuda":
+            images *= 10  # a job takes seconds there as well
         jobs[name] = EndToEnd(bench, images, options)
     bench.worker  # noqa: B018 - started and warm before the first sample
     samples = timing.interleave({"forward": bench.forward, **jobs}, bench.pick(3, 1))
@@ -27,11 +32,15 @@ def run(bench: Bench) -> Row:
     targets = []
     for name, _, bound, stretch in _KINDS:
         shares = series[f"{name} / forward"] = ratio(samples[name], samples["forward"])
-        if bound:
+        if bound and bench.device == "cpu":
             targets.append(Target(f"end to end {name} / bare forward", shares.median, "≥", bound))
             targets.append(Target(f"end to end {name} / bare forward (stretch)", shares.median, "≥", stretch))
         for part, values in jobs[name].cpu_ms.items():
             series[f"{name}: {part}"] = Series("cpu ms", tuple(values))
+    notes = [_NOTE]
+    if bench.device == "cuda":
+        targets.append(Target("images/s end to end, k=1, 224", series["k=1, 224"].median, "≥", _GPU_TARGET))
+        notes.append(f"{bench.workers} workers share the GPU; pictures are decoded and overlays encoded on the CPU")
     return Row(
         number=NUMBER,
         name=NAME,
@@ -39,5 +48,5 @@ def run(bench: Bench) -> Row:
         settings={name: f"{job.images} images" for name, job in jobs.items()} | {"forward batch": bench.best_batch},
         series=series,
         targets=tuple(targets),
-        notes=("every job has new pictures, so every one is uploaded; cpu ms are per image",),
+        notes=tuple(notes),
     )

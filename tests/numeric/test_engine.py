@@ -19,27 +19,30 @@ RED = 255
 
 
 class Picky(nn.Module):
-    """Runs `inner`, but raises when a picture is all red, or when there are more than `limit` of them."""
+    """Runs `inner`, but raises when a picture is all red, or when there are more than `limit` of them.
 
-    def __init__(self, inner: nn.Module, error: type[Exception], limit: int | None = None) -> None:
+    `batches` are the pictures of each forward; several may share one list.
+    """
+
+    def __init__(self, inner: nn.Module, error: type[Exception], limit: int | None, batches: list[int]) -> None:
         super().__init__()
-        self.inner, self.error, self.limit = inner, error, limit
-        self.batches: list[int] = []
+        self.inner, self.error, self.limit, self.batches = inner, error, limit, batches
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> object:
         self.batches.append(len(x))
         guilty = (x[:, 0].amin((1, 2)) > 2) if self.limit is None else torch.tensor([len(x) > self.limit])
         if guilty.any():
             raise self.error("this picture cannot be run")
-        logits: Tensor = self.inner(x)
-        return logits
+        return self.inner(x)
 
 
 def picky(error: type[Exception], limit: int | None = None) -> tuple[Network, Picky]:
     net = network("resnet18", 10)
-    module = Picky(net.fast, error, limit)
-    # The wrapper's layer is found under the name that it has in there.
-    return replace(net, fast=module, target_layer="inner.layer4"), module
+    assert net.graph is not None
+    graph = Picky(net.graph, error, limit, [])
+    fast = Picky(net.fast, error, limit, graph.batches)
+    # The wrapped layer is found under the name that it has in there.
+    return replace(net, graph=graph, fast=fast, target_layer="inner.layer4"), graph
 
 
 def red(size: int = 64) -> np.ndarray:
@@ -178,13 +181,13 @@ def test_a_picture_with_a_non_finite_output_fails_alone():
     class Diverging(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.inner = net.fast
+            self.inner = net.graph
 
-        def forward(self, x: Tensor) -> Tensor:
-            logits: Tensor = self.inner(x)
-            return torch.where((x[:, 0].amin((1, 2)) > 2)[:, None], torch.nan, logits)
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            logits, activations = self.inner(x)
+            return torch.where((x[:, 0].amin((1, 2)) > 2)[:, None], torch.nan, logits), activations
 
-    broken = replace(net, fast=Diverging(), target_layer="inner.layer4")
+    broken = replace(net, graph=Diverging())
     good, bad = Engine(broken, 2).run([pictures(1)[0], red()], [Options()] * 2)
     explained(good)
     assert isinstance(bad, ImageError)
@@ -214,7 +217,7 @@ def test_warming_up_runs_one_picture_and_a_full_micro_batch():
     net, module = picky(RuntimeError)
     Engine(net, 3).warm_up()
     assert module.batches == [1, 3]
-    with pytest.raises(ModelError, match="does not run on cpu"):
+    with pytest.raises(ModelError, match="does not run on cpu in float32"):
         Engine(picky(MemoryError, limit=0)[0], 3).warm_up()
 
 

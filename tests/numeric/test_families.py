@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from shared.contract import METHODS, Options
-from tests.numeric.networks import every_method, explained, network, pictures, random_module
+from tests.numeric.networks import every_method, explained, inputs, network, pictures, random_module
 from worker.core import zoo
 from worker.core.engine import Engine
 
@@ -44,9 +44,16 @@ OTHERS = [
 
 @pytest.mark.parametrize(("name", "layer", "size", "side"), QUALIFIED)
 def test_a_qualified_network_serves_every_method(name: str, layer: str, size: int, side: int):
-    """Found by its structure, folded without a change of its logits; the mean of each map plus bias is the logit."""
+    """Found by its structure, folded without a change of its logits; the mean of each map plus bias is the logit.
+
+    What the graph puts out second is exactly what a hook on the target layer catches.
+    """
     net = network(name, 10)
     assert (net.methods, net.target_layer) == (METHODS, layer)
+    x = inputs(2, size)
+    assert net.graph is not None
+    for found, hooked in zip(net.forward(x), net.hooked(x), strict=True):
+        assert torch.equal(found, hooked)
     assert net.identity_error is not None
     assert net.identity_error < 5e-6
     wishes = every_method(net, top_k=2)
@@ -69,7 +76,7 @@ def test_a_qualified_network_serves_every_method(name: str, layer: str, size: in
 def test_any_other_network_serves_gradcam(name: str, layer: str, size: int, side: int):
     """From a sensible layer of its family, and nothing stays behind on its parameters."""
     net = network(name, 10)
-    assert (net.methods, net.target_layer, net.head) == (("gradcam",), layer, None)
+    assert (net.methods, net.target_layer, net.head, net.graph) == (("gradcam",), layer, None, None)
     wishes = [Options(method="gradcam", top_k=2), Options(method="gradcam", classes=(3,), target="softmax")]
     first, second = Engine(net, 2).run(pictures(2, size), wishes)
     for each in (*explained(first), *explained(second)):

@@ -32,10 +32,21 @@ def test_a_hook_on_layer4_saves_the_activations_and_can_be_removed():
     assert hooks(net.fast) == 0
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_second_output_of_the_graph_is_what_the_hook_catches(dtype: torch.dtype):
+    """Bit by bit, in every precision, for other sizes and batches than the one at load."""
+    net = network("resnet18", 10, dtype=dtype)
+    for count, size in ((1, 64), (5, 97)):
+        x = inputs(count, size).to(dtype)
+        for found, hooked in zip(net.forward(x), net.hooked(x), strict=True):
+            assert found.dtype is torch.float32
+            assert torch.equal(found, hooked)
+
+
 def test_no_hook_stays_behind_when_the_forward_raises():
-    """Counted before and after, for the plain and for the differentiated forward."""
+    """Counted before and after, for the hooked and for the differentiated forward."""
     net = network()
-    for run in (net.forward, lambda x: net.tape(x, "layer4")):
+    for run in (net.hooked, lambda x: net.tape(x, "layer4")):
         with pytest.raises(RuntimeError):
             run(torch.zeros(1, 5, 64, 64))  # five channels
         assert hooks(net.fast) + hooks(net.module) == 0

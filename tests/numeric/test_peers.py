@@ -96,7 +96,7 @@ def case(request: pytest.FixtureRequest) -> Iterator[tuple[Network, Tensor, Evid
     # Without folding, so that both sides see the same activations and only the formulas are compared;
     # `test_folding_changes_nothing_but_the_speed` holds the rest.
     net = network(name, 10, seed)
-    net, x = replace(net, fast=net.module), inputs(2, size, seed)
+    net, x = replace(net, graph=None, fast=net.module), inputs(2, size, seed)
     with torch.inference_mode():
         e = evidence(net, x, [PICKED])
         yield net, x, Evidence(e.head, e.activations.clone(), e.logits, e.classes, "logit", x, e.classify, 32)
@@ -169,7 +169,7 @@ def test_eigencam_is_pytorch_grad_cams_up_to_its_arbitrary_sign(case: tuple[Netw
 def test_ablationcam_is_pytorch_grad_cams_without_its_forwards():
     """One of its channels a forward each, one division; ours from the head alone."""
     net = network("shufflenet_v2_x0_5", 10)
-    net, x = replace(net, fast=net.module), inputs(2, 64)
+    net, x = replace(net, graph=None, fast=net.module), inputs(2, 64)
     e = evidence(net, x, [PICKED])
     ours = METHODS["ablationcam"](e)[:, 0]
     peer = peer_of(net)
@@ -181,7 +181,7 @@ def test_ablationcam_is_pytorch_grad_cams_without_its_forwards():
 def test_scorecam_is_the_peers_but_for_how_they_make_the_mask():
     """torchcam stretches the small map and then resizes; we, like the paper's code, resize and then stretch."""
     net = network("shufflenet_v2_x0_5", 10)
-    net, x = replace(net, fast=net.module), inputs(1, 64)
+    net, x = replace(net, graph=None, fast=net.module), inputs(1, 64)
     e = evidence(net, x, [PICKED])
     small = stretched(e.activations[0].float()[:, None])
     masks = F.interpolate(small, (64, 64), mode="bilinear", align_corners=False)

@@ -1,7 +1,7 @@
 """Micro-batches across callers."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -21,14 +21,20 @@ class GatedEngine:
     """A declared test adapter: waits at a gate, notes its batches, fails the pictures that are white."""
 
     max_batch_size = 4
+    overlaps = False
 
     def __init__(self) -> None:
         self.gate = threading.Semaphore(0)
         self.entered = threading.Semaphore(0)
         self.batches: list[list[int]] = []
 
-    def run(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> list[Explanation | ImageError]:
+    def begin(
+        self, pixels: Sequence[UInt8Array], options: Sequence[Options]
+    ) -> Callable[[], list[Explanation | ImageError]]:
         self.batches.append([int(p[0, 0, 0]) for p in pixels])
+        return lambda: self.finish(pixels)
+
+    def finish(self, pixels: Sequence[UInt8Array]) -> list[Explanation | ImageError]:
         self.entered.release()
         assert self.gate.acquire(timeout=10)
         return [
@@ -121,3 +127,31 @@ def test_a_batch_waits_for_images_on_their_way_but_a_lone_one_does_not() -> None
         engine.gate.release()
         assert first.result(10).method == "1"
     batcher.close()
+
+
+@pytest.mark.parametrize(("overlaps", "begun"), [(True, [1, 3, 3, 4]), (False, [1, 2, 3, 4])])
+def test_an_engine_that_overlaps_has_the_next_full_batch_before_it_finished_one(
+    overlaps: bool, begun: list[int]
+) -> None:
+    """Never more than one ahead, never one that may still grow; and everyone gets their own answer."""
+    engine = GatedEngine()
+    engine.overlaps, engine.max_batch_size = overlaps, 2
+    batcher = Batcher(engine, 0.0, untimed, fatal)
+    seen = []
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(batcher.explain, picture(1), Options(), urgent=False)]
+        assert engine.entered.acquire(timeout=10)
+        seen.append(len(engine.batches))
+        for shade in (2, 3, 4, 5, 6):
+            asked.append(pool.submit(batcher.explain, picture(shade), Options(), urgent=False))
+            wait_until(lambda: len(batcher._normal) == len(asked) - 1, "the image waits")
+        engine.gate.release()
+        for _ in range(3):
+            assert engine.entered.acquire(timeout=10)
+            seen.append(len(engine.batches))
+            engine.gate.release()
+        assert [each.result(10).method for each in asked] == ["1", "2", "3", "4", "5", "6"]
+    batcher.close()
+
+    assert engine.batches == [[1], [2, 3], [4, 5], [6]]
+    assert seen == begun

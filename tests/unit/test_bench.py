@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import torch
 
 from bench import table, timing
+from bench.__main__ import main
 from bench.results import Report, Row, Series, Target, plain, ratio
 from bench.rows import ROWS, USUAL
 
@@ -78,3 +80,14 @@ def test_all_seven_rows_of_the_benchmark_are_there() -> None:
     """`make bench` runs all but the one that takes longer."""
     assert {row.NUMBER for row in ROWS.values()} == set(range(1, 8))
     assert set(ROWS) - set(USUAL) == {"growth"}
+
+
+def test_without_a_gpu_the_cuda_rows_are_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And with a failure's exit status, before anything is measured."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit) as ended:
+        main(["--device", "cuda"])
+
+    assert ended.value.code == (
+        "python -m bench: no CUDA device is visible to torch here; run --device cuda on a machine with one"
+    )

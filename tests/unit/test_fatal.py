@@ -17,8 +17,8 @@ from worker.batcher import Batcher
 
 class Lost:
     '''A declared test adapter of the engine: its device has a sticky error.'''
-    max_batch_size = 4
-    def run(self, pixels, options):
+    max_batch_size, overlaps = 4, False
+    def begin(self, pixels, options):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 Batcher(Lost(), 0.0, lambda stage: nullcontext(), _die).explain(np.zeros((1, 1, 3), np.uint8), Options(), urgent=False)

@@ -123,15 +123,17 @@ def test_micro_batches_are_counted_by_size(metrics: Metrics) -> None:
 
     class Engine:
         max_batch_size = 8
+        overlaps = True
 
-        def run(self, pixels: Any, options: Any) -> Any:
-            return list(options)
+        def begin(self, pixels: Any, options: Any) -> Any:
+            return lambda: list(options)
 
     meter = Meter()
     engine = ObservedEngine(Engine(), metrics, meter)
     pixels = np.zeros((1, 1, 3), dtype=np.uint8)
     assert engine.max_batch_size == 8
-    assert engine.run([pixels] * 3, [Options()] * 3) == [Options()] * 3
+    assert engine.overlaps
+    assert engine.begin([pixels] * 3, [Options()] * 3)() == [Options()] * 3
     assert value(metrics.registry, "camq_batch_images_sum") == 3
     assert value(metrics.registry, "camq_batch_images_bucket", le="4.0") == 1
     assert meter.batch_sizes == {3: 1}

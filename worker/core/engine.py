@@ -1,7 +1,9 @@
 """Micro-batches: pictures and options in, one explanation or error each out, in order."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -11,7 +13,10 @@ from shared.contract import Options
 from shared.errors import ImageError, ModelError, UsageError
 from worker.core.explain import Outcome, explain
 from worker.core.network import Network
-from worker.core.types import InputSpec, UInt8Array
+from worker.core.types import UInt8Array
+
+#: Waits for a micro-batch that has begun: one outcome per picture, in order.
+Finish: TypeAlias = Callable[[], list[Outcome]]
 
 
 class Engine:
@@ -25,6 +30,20 @@ class Engine:
     def __init__(self, network: Network, max_batch_size: int) -> None:
         self.network = network
         self.max_batch_size = max_batch_size
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether a micro-batch gains by beginning while another one runs."""
+        return False
+
+    @property
+    def manner(self) -> str:
+        """How micro-batches run here, for people."""
+        return "eager"
+
+    def begin(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> Finish:
+        """`run` in two steps: what is returned has the outcomes. Here all of the work happens in that call."""
+        return partial(self.run, pixels, options)
 
     def run(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> list[Outcome]:
         """Explain pictures, uint8 RGB (S, S, 3) each, by their options: same length, same order.
@@ -56,7 +75,11 @@ class Engine:
         for count in (1, self.max_batch_size):
             for outcome in self.run([grey] * count, [wish] * count):
                 if isinstance(outcome, ImageError):
-                    raise ModelError(f"{self.network.name} does not run on {self.network.device}: {outcome}")
+                    network, precision = self.network, str(self.network.dtype).removeprefix("torch.")
+                    remedy = "" if precision == "float32" else "; float32 may"
+                    raise ModelError(
+                        f"{network.name} does not run on {network.device} in {precision}{remedy}: {outcome}"
+                    )
 
     def _refusal(self, options: Options) -> ImageError | None:
         try:
@@ -89,7 +112,7 @@ class Engine:
                 if half == 0:
                     outcomes[batch[0]] = ImageError("inference", f"{type(error).__name__}: {error}")
                     continue
-                if _is_out_of_memory(error):
+                if is_out_of_memory(error):
                     self.max_batch_size = half
                 waiting += [batch[half:], batch[:half]]
         return outcomes
@@ -101,14 +124,24 @@ def to_input(pixels: Sequence[UInt8Array], network: Network) -> Tensor:
     The bytes travel to the device, and the permutation costs nothing: a channels_last tensor lies in memory
     as pictures do.
     """
-    spec: InputSpec = network.spec
-    stacked = torch.from_numpy(np.stack(pixels)).to(network.device).permute(0, 3, 1, 2)
-    mean, std = (torch.tensor(each, device=network.device).view(3, 1, 1) * 255 for each in (spec.mean, spec.std))
-    return ((stacked - mean) / std).to(network.dtype)
+    return Normalise(network)(torch.from_numpy(np.stack(pixels)).to(network.device))
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    # On a CPU torch raises a plain RuntimeError of its allocator.
+class Normalise:
+    """Bytes on the network's device, uint8 (N, S, S, 3) → its input (N, 3, S, S), without a transfer of its own."""
+
+    def __init__(self, network: Network) -> None:
+        both = (network.spec.mean, network.spec.std)
+        self._mean, self._std = (torch.tensor(each, device=network.device).view(3, 1, 1) * 255 for each in both)
+        self._dtype = network.dtype
+
+    def __call__(self, stacked: Tensor) -> Tensor:
+        """Channels_last, as pictures lie in memory."""
+        return ((stacked.permute(0, 3, 1, 2) - self._mean) / self._std).to(self._dtype)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a smaller micro-batch may mend it. On a CPU torch raises a plain RuntimeError of its allocator."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 

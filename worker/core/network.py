@@ -29,8 +29,8 @@ class Network:
 
     `model` is `name@` and the fingerprint of weights and labels. `module` is the network as published;
     `fast` computes the same with batch normalisation folded, and its layer `target_layer` puts out what
-    `head` turns into logits. `head` is None, and `reason` says why, where maps have no closed form.
-    `identity_error` is what the check at load measured.
+    `head` turns into logits; `graph` is `fast`, traced, with that output as its second. `head` and `graph` are
+    None, and `reason` says why, where maps have no closed form. `identity_error` is what the check at load measured.
     """
 
     name: str
@@ -43,24 +43,36 @@ class Network:
     dtype: torch.dtype
     module: nn.Module
     fast: nn.Module
+    graph: nn.Module | None = None
     head: Head | None = None
     identity_error: float | None = None
     reason: str = ""
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """One hooked forward: normalised pictures (N, 3, S, S) → logits (N, C) and activations (N, K, h, w).
+        """One forward: normalised pictures (N, 3, S, S) → logits (N, C) and activations (N, K, h, w).
 
         Both float32. A network of lower precision keeps its activations' digits: its logits are computed from
         them in float32, so that `mean(map) + bias == logit` holds there as well.
         """
+        if self.graph is None:
+            return self.hooked(inputs)
+        with torch.inference_mode():
+            # Not `graph(inputs)`, with which fx prints an account of its own of every error.
+            return self._in_float32(*self.graph.forward(inputs))
+
+    def hooked(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The reference for `forward`: a hook on the target layer catches what `graph` puts out by itself."""
         with torch.inference_mode(), ActivationHook(self.fast.get_submodule(self.target_layer)) as hook:
-            logits = self.fast(inputs).float()
+            logits = self.fast(inputs)
             if hook.activations is None:
                 raise ModelError(f"layer {self.target_layer} did not run")
-            activations = hook.activations.float()
-            if self.head is not None and self.dtype != torch.float32:
-                logits = self.head.logits(activations.double()).float()
-        return logits, activations
+            return self._in_float32(logits, hook.activations)
+
+    def _in_float32(self, logits: Tensor, activations: Tensor) -> tuple[Tensor, Tensor]:
+        activations = activations.float()
+        if self.head is not None and self.dtype != torch.float32:
+            logits = self.head.logits(activations.double())
+        return logits.float(), activations
 
     def classify(self, inputs: Tensor) -> Tensor:
         """Normalised pictures (N, 3, S, S) → logits (N, C) in float32, without a hook."""
@@ -139,27 +151,41 @@ def load_network(
         structure = find_structure(folded(module).to(device))
         if target_layer not in (None, structure.layer):
             raise UnqualifiedError(f"{target_layer} is not {structure.layer}, the input of its pool")
-        fast, layer, head = structure.module, structure.layer, structure.head
+        fast, layer, graph, head = structure.module, structure.layer, structure.graph, structure.head
         error, reason = _prove(structure, noise), ""
     except UnqualifiedError as unqualified:
         fast, layer = module, target_layer or zoo.gradcam_layer(name, module)
-        head, error, reason = None, None, str(unqualified)
+        graph, head, error, reason = None, None, None, str(unqualified)
         _check_layer(module, layer)
         zoo.as_map(name, layer, Tape(module, layer, noise).activations)
-    for each in (module, fast):
+    for each in (module, fast, *([graph] if graph else [])):
         # Pictures lie in memory with their channels last, and convolutions on a CPU run faster so.
         each.to(dtype=dtype).to(memory_format=torch.channels_last)
-    methods = METHODS if head else ("gradcam",)
-    return Network(name, model, class_names, spec, methods, layer, device, dtype, module, fast, head, error, reason)
+    return Network(
+        name=name,
+        model=model,
+        labels=class_names,
+        spec=spec,
+        methods=METHODS if head else ("gradcam",),
+        target_layer=layer,
+        device=device,
+        dtype=dtype,
+        module=module,
+        fast=fast,
+        graph=graph,
+        head=head,
+        identity_error=error,
+        reason=reason,
+    )
 
 
 def _prove(structure: Structure, noise: Tensor) -> float:
     """The error of `mean(map) + bias == logit`; raises ModelError when it is more than rounding."""
-    with torch.inference_mode(), ActivationHook(structure.module.get_submodule(structure.layer)) as hook:
-        logits = structure.module(noise)
-    if hook.activations is None or not logits.isfinite().all():
+    with torch.inference_mode():
+        logits, activations = structure.graph.forward(noise)
+    if not logits.isfinite().all():
         raise ModelError("the network's output is not finite with these weights")
-    error = identity_error(structure.head, hook.activations.double(), logits)
+    error = identity_error(structure.head, activations.double(), logits)
     if error > IDENTITY_TOLERANCE:
         raise ModelError(
             f"the maps of {structure.layer} do not add up to the logits (relative error {error:.1g}, allowed "

@@ -43,10 +43,14 @@ class Tracer(fx.Tracer):
 
 @dataclass(frozen=True, eq=False)
 class Structure:
-    """A qualified network: `module` runs it, the output of its layer `layer` is the input of the pool."""
+    """A qualified network: `module` runs it, the output of its layer `layer` is the input of the pool.
+
+    `graph` is the same network, sharing its parameters, and puts out both: logits and activations.
+    """
 
     module: nn.Module
     layer: str
+    graph: nn.Module
     head: Head
 
 
@@ -85,16 +89,26 @@ def find_structure(module: nn.Module) -> Structure:
         raise UnqualifiedError(f"it ends in {_describe(last, modules)}, not in one linear layer")
     if not isinstance(caught, fx.Node):
         raise UnqualifiedError("the input of its global average pool is not one tensor")
+    both = _with_second_output(module, graph, caught)
     layer = _layer_of(caught, tracer)
     if layer is None:
-        return Structure(_with_probe(module, graph, caught), POOL_INPUT, head)
-    return Structure(module, layer, head)
+        return Structure(_with_probe(module, graph, caught), POOL_INPUT, both, head)
+    return Structure(module, layer, both, head)
 
 
 def _layer_of(node: fx.Node, tracer: Tracer) -> str | None:
     """The outermost module that ran once and put out this node: `layer4` rather than its last ReLU."""
     owners = [path for path, nodes in tracer.outputs.items() if path and nodes == [node]]
     return min(owners, key=lambda path: path.count("."), default=None)
+
+
+def _with_second_output(module: nn.Module, graph: fx.Graph, caught: fx.Node) -> nn.Module:
+    """The same network as a graph, sharing its parameters, that returns its logits and what `caught` puts out."""
+    copied: dict[fx.Node, fx.Node] = {}
+    both = fx.Graph()
+    logits = both.graph_copy(graph, copied)
+    both.output((logits, copied[caught]))
+    return fx.GraphModule(module, both).eval()
 
 
 def _with_probe(module: nn.Module, graph: fx.Graph, caught: fx.Node) -> nn.Module:

@@ -1,0 +1,276 @@
+"""The engine that replays captured forwards, on a host that plays the device: when it replays, and when it does not."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from shared.contract import Options
+from shared.errors import ImageError, ModelError
+from tests.numeric.networks import every_method, explained, network, pictures
+from tests.numeric.test_engine import picky, red
+from worker.core.captured import TOLERANCE, CapturedEngine, buckets, difference
+from worker.core.cuda import engine_for
+from worker.core.engine import Engine, Normalise
+from worker.core.explain import Outcome
+from worker.core.network import Network
+from worker.core.types import Explanation, FloatArray, UInt8Array
+
+SIDE = 64
+
+
+class HostGraphs:
+    """A declared test adapter: what a device would queue happens at once, in memory that is used again each time."""
+
+    def __init__(self, net: Network) -> None:
+        self.net, self.normalise = net, Normalise(net)
+        self.seen = torch.zeros(0)
+        self.outputs: dict[int, tuple[Tensor, ...]] = {}
+        self.calls: list[int] = []
+        #: Tests put their faults here; each is called with the size or the count.
+        self.on_capture: Callable[[int], None] = lambda _: None
+        self.on_forward: Callable[[int], None] = lambda _: None
+        self.on_fetch: Callable[[Tensor], Tensor] = lambda values: values
+
+    def capture(self, size: int) -> None:
+        self.on_capture(size)
+        if len(self.seen) < size:
+            self.seen = torch.zeros(size, SIDE, SIDE, 3, dtype=torch.uint8)
+        self.outputs[size] = self.compute(size)
+
+    def compute(self, size: int) -> tuple[Tensor, ...]:
+        inputs = self.normalise(self.seen[:size])
+        return tuple(each.clone() for each in (inputs, *self.net.forward(inputs)))
+
+    def forward(self, pixels: Sequence[UInt8Array]) -> tuple[Tensor, Tensor, Tensor]:
+        count = len(pixels)
+        self.calls.append(count)
+        self.on_forward(count)
+        size = min(size for size in self.outputs if size >= count)
+        self.seen[:count] = torch.from_numpy(np.stack(pixels))
+        for static, new in zip(self.outputs[size], self.compute(size), strict=True):
+            static.copy_(new)
+        inputs, logits, activations = (each[:count] for each in self.outputs[size])
+        return inputs, logits, activations
+
+    def fetch(self, values: Tensor) -> Callable[[], FloatArray]:
+        sent = values.clone()
+        return lambda: self.on_fetch(sent).numpy()
+
+    def release(self) -> None:
+        self.outputs.clear()
+
+
+def small(net: Network) -> Network:
+    """The same, with pictures of `SIDE` pixels as its own size."""
+    return replace(net, spec=replace(net.spec, size=SIDE))
+
+
+def engine(net: Network | None = None, largest: int = 8) -> tuple[CapturedEngine, HostGraphs, list[str]]:
+    """Not warm yet, with what it warned of."""
+    net = small(net or network("resnet18", 10))
+    graphs, warnings = HostGraphs(net), []
+    return CapturedEngine(net, largest, graphs, warnings.append), graphs, warnings
+
+
+def warm(net: Network | None = None, largest: int = 8) -> tuple[CapturedEngine, HostGraphs, list[str]]:
+    made, graphs, warnings = engine(net, largest)
+    made.warm_up()
+    assert made.captured == buckets(largest)
+    assert warnings == []
+    graphs.calls.clear()
+    return made, graphs, warnings
+
+
+def same(found: Sequence[Outcome], expected: Sequence[Outcome]) -> None:
+    """The same classes and numbers, to rounding."""
+    for ours, theirs in zip(found, expected, strict=True):
+        places = [[(each.rank, each.class_index) for each in explained(outcome)] for outcome in (ours, theirs)]
+        assert places[0] == places[1]
+        assert ours.method == theirs.method  # type: ignore[union-attr]
+        assert difference([ours], [theirs]) < 1e-5
+
+
+def test_sizes_double_up_to_the_largest():
+    """So a micro-batch is padded to at most twice its pictures, and a full one not at all."""
+    assert buckets(1) == [1]
+    assert buckets(2) == [1, 2]
+    assert buckets(16) == [1, 2, 4, 8, 16]
+    assert buckets(24) == [1, 2, 4, 8, 16, 24]
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_a_replayed_micro_batch_has_the_answers_of_an_eager_one(count: int):
+    """Also one that does not fill its size, whatever is mixed in it; and it says that it may be overlapped."""
+    made, graphs, warnings = warm()
+    net = made.network
+    wishes = [*every_method(net, top_k=3), Options(classes=(7, 2, 5)), *every_method(net, top_k=2, target="softmax")]
+    wishes = (wishes[::2] + wishes[1::2])[:count]
+    batch = pictures(count, SIDE)
+    same(made.run(batch, wishes), Engine(net, 8).run(batch, wishes))
+    assert (graphs.calls, warnings, made.overlaps) == ([count], [], True)
+    assert made.manner == "graphs of 1, 2, 4, 8 pictures"
+
+
+def test_scorecam_sees_its_own_pictures():
+    """It runs the network again, on inputs that lie where the next micro-batch will."""
+    made, graphs, _ = warm(network("squeezenet1_1", 10), largest=2)
+    wishes = [Options(method="scorecam", top_k=2), Options(top_k=2)]
+    same(made.run(pictures(2, SIDE), wishes), Engine(made.network, 2).run(pictures(2, SIDE), wishes))
+    assert graphs.calls == [2]
+
+
+def test_micro_batches_that_began_together_keep_their_own_answers():
+    """The second overwrites what the first one's forward put out, not what was made of it."""
+    made, *_ = warm()
+    batches = [pictures(4, SIDE, seed) for seed in range(3)]
+    finish = [made.begin(batch, [Options()] * 4) for batch in batches]
+    for batch, wait in reversed(list(zip(batches, finish, strict=True))):
+        same(wait(), Engine(made.network, 4).run(batch, [Options()] * 4))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "wish"),
+    [
+        ((SIDE, 96), Options()),
+        ((SIDE,), Options(method="gradcam", target_layer="layer3")),
+        ((SIDE,) * 9, Options()),
+        ((), Options()),
+    ],
+)
+def test_what_was_not_captured_runs_eagerly(sizes: tuple[int, ...], wish: Options):
+    """Another size, another layer, more pictures than the largest size, none."""
+    made, graphs, warnings = warm()
+    batch = [pictures(1, size)[0] for size in sizes]
+    same(made.run(batch, [wish] * len(batch)), Engine(made.network, 8).run(batch, [wish] * len(batch)))
+    assert graphs.calls == warnings == []
+
+
+def test_options_that_cannot_be_served_fail_their_own_pictures_only():
+    """As in every engine."""
+    made, *_ = warm()
+    good, bad = made.run(pictures(2, SIDE), [Options(), Options(top_k=11)])
+    explained(good)
+    assert isinstance(bad, ImageError)
+
+
+def raises(error: Exception) -> Callable[[object], Tensor]:
+    def fault(_: object) -> Tensor:
+        raise error
+
+    return fault
+
+
+@pytest.mark.parametrize("where", ["on_forward", "on_fetch"])
+def test_a_micro_batch_that_raises_is_run_again_eagerly_and_says_why(where: str):
+    """Wherever the device fails; the pictures have their answers all the same."""
+    made, graphs, warnings = warm()
+    setattr(graphs, where, raises(ValueError("a kernel said no")))
+    same(made.run(pictures(3, SIDE), [Options()] * 3), Engine(made.network, 8).run(pictures(3, SIDE), [Options()] * 3))
+    assert warnings == ["a micro-batch of 3 runs again, eagerly: ValueError: a kernel said no"]
+
+
+@pytest.mark.parametrize("where", ["on_forward", "on_fetch"])
+def test_a_lost_device_is_no_ones_picture(where: str):
+    """It is raised, so that the process ends; an eager run would meet the same."""
+    made, graphs, _ = warm()
+    setattr(graphs, where, raises(RuntimeError("CUDA error: an illegal memory access was encountered")))
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        made.run(pictures(1, SIDE), [Options()])
+
+
+def test_a_guilty_picture_fails_alone():
+    """Found by the eager run's halving."""
+    made, _, warnings = warm(picky(ValueError)[0])
+    batch = pictures(4, SIDE)
+    batch[2] = red(SIDE)
+    outcomes = made.run(batch, [Options()] * 4)
+    assert [isinstance(each, Explanation) for each in outcomes] == [True, True, False, True]
+    assert len(warnings) == 1
+
+
+def test_out_of_memory_halves_the_micro_batch():
+    """Of a replay: its pictures are run eagerly, in halves if need be."""
+    net, module = picky(torch.OutOfMemoryError)
+    made, *_ = warm(net)
+    module.limit = 4
+    for outcome in made.run(pictures(8, SIDE), [Options()] * 8):
+        explained(outcome)
+    assert made.max_batch_size == 4
+
+
+def test_what_does_not_fit_into_memory_is_not_captured():
+    """The largest size that does is the micro-batch from then on."""
+
+    def fits(size: int) -> None:
+        if size > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    made, graphs, warnings = engine()
+    graphs.on_capture = fits
+    made.warm_up()
+    assert (made.captured, made.max_batch_size) == ([1, 2, 4], 4)
+    assert warnings == ["no memory for micro-batches of 8: 4 from now on"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_captured_forward_that_computes_something_else_is_not_replayed(dtype: torch.dtype):
+    """Twice the tolerance in the activations is found, said with its size, and the network runs eagerly."""
+    made, graphs, warnings = engine(network("resnet18", 10, dtype=dtype), largest=2)
+    compute = graphs.compute
+
+    def off(size: int) -> tuple[Tensor, ...]:
+        inputs, logits, activations = compute(size)
+        return inputs, logits, activations * (1 + 2 * TOLERANCE[dtype])
+
+    graphs.compute = off  # type: ignore[method-assign]
+    made.warm_up()
+    assert (made.captured, made.overlaps, graphs.outputs) == ([], False, {})
+    assert "differ from the hooked one" in warnings[0]
+    assert made.manner.startswith("eager: ModelError: 1 pictures")
+    graphs.calls.clear()
+    explained(made.run(pictures(1, SIDE), [Options()])[0])
+    assert graphs.calls == []
+
+
+def test_a_staging_that_mixes_up_two_micro_batches_is_found_at_the_start():
+    """The check begins a second one before it looks at the first."""
+    made, graphs, warnings = engine(largest=2)
+    latest: list[Tensor] = []
+
+    def mixed_up(values: Tensor) -> Callable[[], FloatArray]:
+        latest[:] = [values.clone()]
+        return lambda: latest[0].numpy()  # noqa: PLW0108 -- the latest at the time of that call
+
+    graphs.fetch = mixed_up  # type: ignore[method-assign]
+    made.warm_up()
+    assert made.captured == []
+    assert len(warnings) == 1
+
+
+def test_a_capture_that_fails_leaves_an_engine_that_works():
+    """With the reason in one line."""
+    made, graphs, warnings = engine(largest=2)
+    graphs.on_capture = raises(RuntimeError("operation not permitted when stream is capturing\nand more"))  # type: ignore[assignment]
+    made.warm_up()
+    assert warnings == [
+        "resnet18 runs without captured graphs: RuntimeError: operation not permitted when stream is capturing"
+    ]
+    explained(made.run(pictures(1, SIDE), [Options()])[0])
+
+
+def test_a_network_that_cannot_run_at_all_is_refused():
+    """Not even eagerly."""
+    made, *_ = engine(picky(MemoryError, limit=0)[0], largest=2)
+    with pytest.raises(ModelError, match="does not run"):
+        made.warm_up()
+
+
+def test_a_cpu_gets_the_plain_engine():
+    """Nothing is captured there, nothing overlaps, and beginning is running."""
+    plain = engine_for(network("resnet18", 10), 4, pytest.fail)
+    assert (type(plain), plain.overlaps, plain.manner) == (Engine, False, "eager")
+    same(plain.begin(pictures(2), [Options()] * 2)(), plain.run(pictures(2), [Options()] * 2))
