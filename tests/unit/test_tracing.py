@@ -153,6 +153,20 @@ def test_a_chunk_that_was_not_sampled_leaves_nothing(exporter: InMemorySpanExpor
     assert not exporter.get_finished_spans()
 
 
+def test_a_submission_of_a_traced_application_is_part_of_its_trace(
+    traced: OpenTelemetry, exporter: InMemorySpanExporter
+) -> None:
+    """Below its current span, whoever made that one. What is no trace at all begins one of its own."""
+    application = TracerProvider(shutdown_on_exit=False).get_tracer("theirs")
+    with application.start_as_current_span("request") as request, traced.span("submit", "producer"):
+        pass
+    assert parent(spans(exporter)["submit"]) == request.get_span_context().span_id
+    exporter.clear()
+    with traced.span("chunk", "consumer", parent="not a trace"):
+        pass
+    assert parent(spans(exporter)["chunk"]) is None
+
+
 def test_an_attempt_that_did_not_count_says_why(traced: OpenTelemetry, exporter: InMemorySpanExporter) -> None:
     """Its span is an error with the reason."""
 
