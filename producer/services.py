@@ -1,4 +1,4 @@
-"""The three ways out of a producer: ledger, object store, broker. Each connects when it is first used."""
+"""The ways out of a producer: ledger, object store, broker, traces. Each connects when it is first used."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shared.broker import Sender
     from shared.ledger import RedisLedger
     from shared.storage import ObjectStore
+    from shared.tracing import Tracing
 
 #: A command whose service is away ends within ten seconds, also when it needs two of them.
 FIRST_ANSWER_S = 4.5
@@ -53,9 +54,16 @@ class Services:
 
         return Sender(self.settings)
 
+    @cached_property
+    def tracing(self) -> Tracing:
+        """Spans, where OTEL_* variables ask for them."""
+        from shared.tracing import start
+
+        return start("camq")
+
     def close(self) -> None:
         """Give back every connection that was made."""
-        for name in ("sender", "store", "ledger"):
+        for name in ("sender", "store", "ledger", "tracing"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 

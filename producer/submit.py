@@ -92,9 +92,10 @@ def submit(services: Services, images: object, request: Request, listener: Liste
     if not served:
         listener.notice(f"no worker serves {card.model} now; the job waits until one does")
     services.store  # noqa: B018 - away or not, it shows before the job is opened
-    submission = _Submission(services, job, card.model, listener)
-    submission.open(options, priority, request.name)
-    submission.run(chain(head, following, stream), None if following else len(head))
+    with services.tracing.span("submit", "producer", job=job, model=card.model, priority=priority) as span:
+        submission = _Submission(services, job, card.model, listener)
+        submission.open(options, priority, request.name, span.context)
+        span.set(images=submission.run(chain(head, following, stream), None if following else len(head)))
     return job
 
 
@@ -111,13 +112,16 @@ class _Submission:
         #: Chunks that an earlier run of the same submission registered.
         self._known: frozenset[str] = frozenset()
 
-    def open(self, options: Options, priority: Priority, name: str | None) -> None:
-        is_new = self._ledger.open_job(self._job, model=self._model, options=options, priority=priority, name=name)
+    def open(self, options: Options, priority: Priority, name: str | None, trace: str) -> None:
+        is_new = self._ledger.open_job(
+            self._job, model=self._model, options=options, priority=priority, name=name, trace=trace
+        )
         if not is_new:
             self._known = frozenset(self._ledger.chunks(self._job))
         self._listener.job(self._job)
 
-    def run(self, sources: Iterable[Source], total: int | None) -> None:
+    def run(self, sources: Iterable[Source], total: int | None) -> int:
+        """How many images the job has."""
         settings = self._services.settings
         upload = Uploader(self._services.store, limit=settings.max_image_bytes, patient=self._patient)
         count = 0
@@ -129,6 +133,7 @@ class _Submission:
             self._seal(count)
         finally:
             self._patient.give_up()  # else an upload that waits for storage would outlive us
+        return count
 
     def _counted(self, references: Iterable[ImageRef], total: int | None) -> Iterator[ImageRef]:
         for count, reference in enumerate(references, 1):

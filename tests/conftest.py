@@ -21,8 +21,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 _STACK = pytest.StashKey[Stack]()
 
-# Tests see only the settings they make: a developer's own CAMQ_* variables must not lead them elsewhere.
-for _name in [name for name in os.environ if name.startswith("CAMQ_")]:
+# Tests see only the settings they make: a developer's own CAMQ_* or OTEL_* variables must not lead them elsewhere.
+for _name in [name for name in os.environ if name.startswith(("CAMQ_", "OTEL_"))]:
     del os.environ[_name]
 
 

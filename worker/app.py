@@ -13,7 +13,7 @@ import torch
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
-from shared import logs
+from shared import logs, tracing
 from shared.broker import Sender, make_app, model_queues
 from shared.config import Settings
 from shared.contract import ModelCard
@@ -41,6 +41,7 @@ from worker.reaper import Reaper
 from worker.shutdown import Shutdown, listen_until_celery_does
 from worker.stages import Stage, StageClock
 from worker.telemetry import Telemetry
+from worker.traces import ChunkTraces
 from worker.weights import local_weights
 
 log = structlog.get_logger()
@@ -113,6 +114,7 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
     Raises UnreachableError, ModelError or UsageError with the reason when it cannot get ready.
     """
     with ExitStack() as stack:
+        spans = stack.enter_context(closing(tracing.start("camq-worker")))
         ledger = stack.enter_context(closing(RedisLedger(settings)))
         ledger.check()
         with closing(S3Store.from_settings(settings)) as store:
@@ -122,10 +124,11 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
         stack.enter_context(telemetry.told())
         flow = ObservedFlow(ledger, telemetry.metrics)
         keeper, meter, clock = LeaseKeeper(flow), Meter(), StageClock()
-        stage = telemetry.metrics.timed(clock)
         heart = Heart(ledger, settings.chunks_in_flight, meter, keeper, clock)
         shutdown = Shutdown(keeper, settings.drain_s, tell=_unless_unreachable(heart.beat))
         logs.always(worker=heart.worker)
+        traces = ChunkTraces(spans, heart.worker)
+        stage = traces.timed(telemetry.metrics.timed(clock))
         heart.beat()
         stack.callback(_unless_unreachable(heart.stop))
         stack.callback(Periodic("heartbeat", settings.heartbeat_s, heart.beat).stop)
@@ -152,6 +155,7 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
             patience=explainer.patience,
             meter=meter,
             stage=stage,
+            traces=traces,
             refill=reaper.refill,
             worker=heart.worker,
             images=images_on_their_way(settings),

@@ -20,6 +20,7 @@ from worker.meter import Meter
 from worker.patience import LOOK_S, Patience
 from worker.quarantine import Quarantine
 from worker.stages import Stage
+from worker.traces import ChunkTraces
 
 log = structlog.get_logger()
 
@@ -55,6 +56,7 @@ class Pipeline:
         patience: Patience,
         meter: Meter,
         stage: Stage,
+        traces: ChunkTraces,
         refill: Callable[[], None],
         worker: str,
         images: int,
@@ -67,6 +69,7 @@ class Pipeline:
         self._patience = patience
         self._meter = meter
         self._stage = stage
+        self._traces = traces
         self._refill = refill
         self._worker = worker
         self._bulk = ThreadPoolExecutor(images, thread_name_prefix="image")
@@ -88,8 +91,8 @@ class Pipeline:
             log.debug("hint skipped", task=message.task_id, reason=claim)
             return Outcome.SKIPPED
         try:
-            with self._keeper.hold(message) as lease:
-                self._work(claim, lease)
+            with self._keeper.hold(message) as lease, self._traces(claim) as span:
+                span.set(failed=self._work(claim, lease))
         except LostLeaseError:
             log.warning("lease lost; another attempt owns the chunk", task=message.task_id)
             return Outcome.SKIPPED
@@ -103,7 +106,8 @@ class Pipeline:
         self._bulk.shutdown(wait=False, cancel_futures=True)
         self._urgent.shutdown(wait=False, cancel_futures=True)
 
-    def _work(self, claim: Claim, lease: Lease) -> None:
+    def _work(self, claim: Claim, lease: Lease) -> int:
+        """How many of its images failed."""
         message = claim.message
         try:
             records = self._explain_all(self._references(claim, lease), claim, lease)
@@ -116,6 +120,7 @@ class Pipeline:
             self._patience(lease.check_held, self._store.put, key, lines, content_type="application/jsonl")
             self._patience(lease.check_held, self._ledger.commit, message, [r.state for r in records], failures)
         log.info("chunk committed", task=message.task_id, images=len(records), failed=len(failures))
+        return len(failures)
 
     def _references(self, claim: Claim, lease: Lease) -> list[ImageRef]:
         """The references of the chunk's images, in the order of `claim.indices`."""

@@ -42,7 +42,7 @@ class RedisFlow:
         )
         if answer[0] != "claimed":
             return cast(Refusal, answer[0])
-        _, options, model, priority, references, indices, quarantine = answer
+        _, options, model, priority, references, indices, quarantine, trace = answer
         return Claim(
             message,
             decode(options, Options),
@@ -51,6 +51,7 @@ class RedisFlow:
             references,
             msgspec.json.decode(indices, type=tuple[int, ...]),
             bool(quarantine),
+            trace,
         )
 
     def renew(self, messages: Sequence[ChunkMessage]) -> list[Literal["held", "lost", "cancelled"]]:

@@ -32,11 +32,14 @@ class RedisJobs:
     settings: Settings
     scripts: Scripts
 
-    def open_job(self, job: str, *, model: str, options: Options, priority: Priority, name: str | None) -> bool:
+    def open_job(
+        self, job: str, *, model: str, options: Options, priority: Priority, name: str | None, trace: str = ""
+    ) -> bool:
         """See `Jobs.open_job`."""
         raw = encode(options).decode()
         fingerprint = hashlib.sha256(f"{model} {raw}".encode()).hexdigest()[:16]
         fields = {"model": model, "options": raw, "priority": priority, "name": name or ""}
+        fields |= {"trace": trace} if trace else {}
         flat = [part for pair in fields.items() for part in pair]
         answer = self.scripts("open_job", job, fingerprint, *flat)
         if answer == "differs":

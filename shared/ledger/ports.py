@@ -33,7 +33,8 @@ class Claim:
     """The right to work on a chunk until the lease runs out. `attempt` in `message` is the fence.
 
     `references` names the chunk whose reference file holds the images; `indices` are those of them to work on.
-    A chunk in `quarantine` holds one picture, to be run in a process that holds nothing else.
+    A chunk in `quarantine` holds one picture, to be run in a process that holds nothing else. `trace` is where its
+    job came from (see `shared.tracing`), empty when its producer was not traced.
     """
 
     message: ChunkMessage
@@ -43,6 +44,7 @@ class Claim:
     references: str
     indices: tuple[int, ...] = ()
     quarantine: bool = False
+    trace: str = ""
 
 
 #: Why a hint was not claimed: another attempt is newer or done, the job is cancelled, or is gone.
@@ -71,8 +73,11 @@ class Reaped:
 class Jobs(Protocol):
     """A producer's side. Unknown job ids raise UnknownJobError, a silent Redis UnreachableError."""
 
-    def open_job(self, job: str, *, model: str, options: Options, priority: Priority, name: str | None) -> bool:
-        """Begin or resume a submission; True if it is new. UsageError if the id holds another request."""
+    def open_job(
+        self, job: str, *, model: str, options: Options, priority: Priority, name: str | None, trace: str = ""
+    ) -> bool:
+        """Begin or resume a submission; True if it is new. UsageError if the id holds another request. A `trace` is
+        kept for whoever claims its chunks."""
 
     def register(self, job: str, chunks: Sequence[NewChunk]) -> None:
         """Chunks become part of the job, once. UsageError if one is known with other content, or it is too late."""

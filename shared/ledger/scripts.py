@@ -88,7 +88,8 @@ class Scripts:
             raise UnreachableError(f"what answers at {self._address} is not Redis; check CAMQ_REDIS_URL") from error
         except redis.ResponseError as error:
             # Out of memory or of disk it still answers, and refuses every write until the operator makes room.
-            if not str(error).startswith(("OOM ", "MISCONF ")):
+            full = isinstance(error, redis.exceptions.OutOfMemoryError)
+            if not full and not str(error).startswith(("OOM ", "MISCONF ")):
                 raise
             raise UnreachableError(f"Redis at {self._address} takes no writes ({error})") from error
 

@@ -23,13 +23,14 @@ MODEL = "efficientnet_lite0"
 class Composed:
     """Addresses are all that is changed: the servers' to the embedded ones, each port to a free one."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(self, settings: Settings, folder: Path, collector: str) -> None:
         self.folder = folder
         self.env = fresh_env() | {
             "REDIS_PASSWORD": urlsplit(settings.redis_url).password or "",
             "CAMQ_S3_ACCESS_KEY": settings.s3_access_key,
             "CAMQ_S3_SECRET_KEY": settings.s3_secret_key,
             "CAMQ_MODEL": MODEL,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
         }
         self.services: dict[str, Any] = load(BASE, self.env)["services"]
         ports = free_ports()

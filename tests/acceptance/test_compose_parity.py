@@ -23,6 +23,7 @@ from shared.config import Settings
 from shared.embedded import Stack
 from shared.embedded.ports import free_ports
 from tests.acceptance.composed import PORTS, Composed
+from tests.collector import Collector, collecting
 from tests.composefile import ROOT
 from tests.unit.test_dashboard import PANELS, RULES
 from tests.waiting import wait_until
@@ -33,11 +34,18 @@ PROMETHEUS = shutil.which("prometheus")
 
 
 @pytest.fixture(scope="module")
-def composed(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
+def collector() -> Iterator[Collector]:
+    """Takes the traces."""
+    with collecting() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def composed(stack: Stack, collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
     """All of our services, started together as `docker compose --profile … up` would."""
     with redis.Redis.from_url(stack.settings.redis_url) as client:
         client.flushall()
-    running = Composed(stack.settings, tmp_path_factory.mktemp("composed"))
+    running = Composed(stack.settings, tmp_path_factory.mktemp("composed"), collector.endpoint)
     try:
         for name in PORTS:
             running.start(name)
@@ -52,14 +60,15 @@ def test_a_service_becomes_healthy(composed: Composed, name: str) -> None:
     wait_until(lambda: composed.healthy(name), f"{name} is healthy", timeout_s=150)
 
 
-def test_a_job_goes_through(composed: Composed, settings: Settings) -> None:
+def test_a_job_goes_through(composed: Composed, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Submitted by a user who loaded `.env`, done by the compose file's worker; the log is JSON."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", composed.env["OTEL_EXPORTER_OTLP_ENDPOINT"])
     with Client(settings) as client:
         job = client.submit([Image.new("RGB", (64, 48), (n * 40, 90, 30)) for n in range(5)] + [b"no picture"])
         status = job.wait(timeout=60)
     assert (status.succeeded, status.failed) == (5, 1)
     line = wait_until(lambda: logged(composed, "chunk committed"), "the worker logs its commit")
-    assert {"job", "chunk", "attempt", "worker", "timestamp", "level"} <= line.keys()
+    assert {"job", "chunk", "attempt", "worker", "trace", "timestamp", "level"} <= line.keys()
     assert line["job"] == job.id
 
 
@@ -104,6 +113,18 @@ def test_everything_stops_within_its_grace_period(composed: Composed) -> None:
     statuses = composed.stop()
     assert statuses.pop("ui") in (0, -signal.SIGTERM)  # uvicorn closes, then ends by the signal that it got
     assert statuses == dict.fromkeys(statuses, 0), [composed.log(name)[-800:] for name in statuses]
+
+
+def test_the_job_was_traced_from_submit_to_commit(composed: Composed, collector: Collector) -> None:
+    """By the user's process and by the worker, which sent the last of it when it stopped."""
+    [submit], [chunk] = collector.named("submit"), collector.named("chunk")
+    stages = {span.name for span in collector.spans if span.parent == chunk.span}
+    assert (submit.service, chunk.service) == ("camq", "camq-worker")
+    assert chunk.parent == submit.span
+    assert stages == {"download", "decode", "wait", "render", "upload", "commit"}
+    assert {span.trace for span in collector.spans} == {submit.trace}
+    assert (chunk.attributes["camq.images"], chunk.attributes["camq.failed"]) == (6, 1)
+    assert submit.trace in composed.log("worker")
 
 
 def logged(composed: Composed, event: str) -> dict[str, Any]:

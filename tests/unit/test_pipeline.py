@@ -13,10 +13,12 @@ from shared.errors import LostLeaseError, UnreachableError
 from shared.ledger import Claim
 from shared.states import ImageState
 from shared.storage import MemoryStore
+from shared.tracing import Tracing, Untraced
 from worker.leases import Lease, LeaseKeeper
 from worker.meter import Meter
 from worker.patience import Patience
 from worker.pipeline import Outcome, Pipeline
+from worker.traces import ChunkTraces
 
 MESSAGE = ChunkMessage(job="job", chunk="000000", attempt=1)
 IMAGES = 3
@@ -66,7 +68,7 @@ class Explainer:
 class Desk:
     """A pipeline and everything around it."""
 
-    def __init__(self, limit_s: float = 60) -> None:
+    def __init__(self, limit_s: float = 60, tracing: Tracing | None = None) -> None:
         self.ledger, self.explainer, self.store = Ledger(), Explainer(), MemoryStore()
         self.keeper = LeaseKeeper(self.ledger)  # type: ignore[arg-type]
         self.refills = 0
@@ -81,6 +83,7 @@ class Desk:
             patience=Patience(limit_s, max_wait_s=0.01),
             meter=Meter(),
             stage=lambda stage: nullcontext(),
+            traces=ChunkTraces(tracing or Untraced(), "w"),
             refill=self.refill,
             worker="w",
             images=IMAGES,

@@ -1,5 +1,6 @@
 """Submission on a real Redis: what is uploaded, registered and refused, and how it is resumed."""
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 import redis
 
+from producer.cli import main
 from producer.services import Services
 from producer.submit import Listener, new_job_id
 from shared import keys
@@ -164,6 +166,24 @@ def test_a_job_for_a_model_nobody_serves_now_waits_with_a_notice(services: Servi
 
     assert services.ledger.status(job).model == MODEL
     assert heard == [f"no worker serves {MODEL} now; the job waits until one does"]
+
+
+def test_the_status_of_a_job_says_that_nobody_serves_its_model(
+    services: Services, worker: HandWorker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On stderr, so that `--json` stays JSON; as long as somebody serves it there is nothing to say."""
+    job = send(services, pictures(1))
+    for name, value in services.settings.environment().items():
+        monkeypatch.setenv(name, value)
+    heard = []
+    for serve in (worker.beat, worker.leave):
+        serve()
+        with pytest.raises(SystemExit):
+            main(["status", job, "--json"])
+        heard.append(capsys.readouterr())
+
+    assert [json.loads(said.out)["state"] for said in heard] == ["queued", "queued"]
+    assert [said.err for said in heard] == ["", f"no worker serves {MODEL} now; the job waits until one does\n"]
 
 
 @pytest.mark.usefixtures("worker")

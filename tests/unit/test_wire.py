@@ -101,6 +101,18 @@ def test_a_job_that_an_older_release_began_is_finished(ledger: RedisLedger) -> N
 
 
 @pytest.mark.servers
+def test_a_field_that_a_newer_release_adds_to_a_job_is_read_past(ledger: RedisLedger) -> None:
+    """As `trace` once was new: readers ask for what they know, and the job is claimed and counted as before."""
+    serve(ledger)
+    submit(ledger, "plain", chunks=1)
+    plain = ledger.status("plain")
+    ledger.scripts.client.hset("camq:job:plain", mapping={"colour": "red", "trace": "not a trace"})
+    assert ledger.status("plain") == plain
+    [hint] = ledger.refill("net@0123456789ab")
+    assert claim(ledger, hint).indices == (0, 1, 2)
+
+
+@pytest.mark.servers
 def test_a_newer_producer_s_job_waits_for_a_newer_worker(ledger: RedisLedger) -> None:
     """An older worker fails none of its images: it cannot claim the chunk, which is sent again later."""
     serve(ledger)

@@ -1,10 +1,10 @@
 -- ARGV: job, chunk, attempt, token, worker, lease seconds. Answers {claimed, options, model, priority, chunk that
--- holds the references, image indices, 1 if in quarantine}, or {stale}, {cancelled}, {gone}.
+-- holds the references, image indices, 1 if in quarantine, trace}, or {stale}, {cancelled}, {gone}.
 -- Asking again with the same token repeats the answer: the first reply may have been lost.
 local job, chunk, attempt, token = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local record = load_chunk(job, chunk)
 if not record then return { 'gone' } end
-local j = redis.call('HMGET', key(JOB, job), 'options', 'model', 'priority', 'cancel', 'started_at')
+local j = redis.call('HMGET', key(JOB, job), 'options', 'model', 'priority', 'cancel', 'started_at', 'trace')
 if record.a == attempt and record.s == 'h' then
   local queue = record.v or j[3]
   local hints, claimed = key(HINTS, j[2], queue), key(CLAIMED, j[2], queue)
@@ -24,4 +24,5 @@ if record.a == attempt and record.s == 'h' then
 elseif not (record.a == attempt and record.s == 'l' and record.o == token) then
   return { 'stale' }
 end
-return { 'claimed', j[1], j[2], j[3], record.p or chunk, cjson.encode(indices_of(record)), record.q or 0 }
+return { 'claimed', j[1], j[2], j[3], record.p or chunk, cjson.encode(indices_of(record)), record.q or 0,
+  j[6] or '' }
