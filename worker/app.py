@@ -41,6 +41,7 @@ from worker.reaper import Reaper
 from worker.shutdown import Shutdown, listen_until_celery_does
 from worker.stages import Stage, StageClock
 from worker.telemetry import Telemetry
+from worker.webhooks import WebhookSender
 from worker.weights import local_weights
 
 log = structlog.get_logger()
@@ -117,6 +118,7 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
 
         telemetry = Telemetry(settings)
         stack.enter_context(telemetry.told())
+        webhooks = WebhookSender(ledger, settings, telemetry.metrics)
         flow = ObservedFlow(ledger, telemetry.metrics)
         keeper, meter, clock = LeaseKeeper(flow), Meter(), telemetry.metrics.timed(StageClock())
         shutdown = Shutdown(keeper, settings.drain_s)
@@ -171,6 +173,8 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
         heart.network = network
         heart.beat()
         stack.callback(Periodic("reaper", settings.reap_s, reaper.reap).stop)
+        # A receiver may be silent: neither the reaper nor the worker's end waits for it.
+        stack.callback(Periodic("webhooks", settings.reap_s, webhooks.send_due).abandon)
         log.info("ready", model=network.model, device=devices.describe(network.device))
         yield app, shutdown
 
