@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from producer.models import resolve
-from producer.options import check_choice, check_options, check_values
 from producer.parallel import ordered
 from producer.patience import Patience
 from producer.pictures import Source
@@ -24,6 +23,7 @@ from shared.config import Settings
 from shared.contract import MAX_IMAGES_PER_JOB, PRIORITIES, ImageRef, JobId, ModelCard, Options, Priority, encode_lines
 from shared.errors import UnreachableError, UsageError
 from shared.ledger.ports import NewChunk
+from shared.options import check_choice, check_options, check_values
 from shared.webhook import check_webhook
 
 #: A job of at most this many images is somebody waiting; a larger one can wait its turn.

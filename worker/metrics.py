@@ -100,7 +100,7 @@ class Metrics:
             self.seconds.labels(stage)
         for outcome in ("committed", "handed_back", "lost"):
             self.chunks.labels(outcome)
-        for answer in ("claimed", "stale", "cancelled", "gone"):
+        for answer in ("claimed", "stale", "held", "done", "cancelled", "gone"):
             self.claims.labels(answer)
         for outcome in ("delivered", "retried", "failed", "outdated"):
             self.webhooks.labels(outcome)

@@ -45,8 +45,9 @@ class Claim:
     quarantine: bool = False
 
 
-#: Why a hint was not claimed: another attempt is newer or done, the job is cancelled, or is gone.
-Refusal = Literal["stale", "cancelled", "gone"]
+#: Why a chunk was not claimed: another attempt is newer (`stale`), has it (`held`) or is `done`, the job is cancelled,
+#: or is gone.
+Refusal = Literal["stale", "held", "done", "cancelled", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,9 @@ class Flow(Protocol):
     def claim(self, message: ChunkMessage, token: str, worker: str) -> Claim | Refusal:
         """Own the chunk, or learn why not. `token` is unique to this call, so that it can be repeated; `worker`
         is the incarnation that is charged if it dies with the chunk in hand."""
+
+    def take(self, job: str, chunk: str, token: str, worker: str) -> Claim | Refusal:
+        """Own the chunk without a hint, as its next attempt, or learn why not. Otherwise like `claim`."""
 
     def renew(self, messages: Sequence[ChunkMessage]) -> list[Literal["held", "lost", "cancelled"]]:
         """Keep the leases of the chunks in hand."""

@@ -146,6 +146,22 @@ class LedgerMachine(RuleBasedStateMachine):
         if isinstance(answer, Claim):
             self.held.append(Held(answer, worker, token))
 
+    @rule(worker=st.sampled_from(WORKERS), job=st.sampled_from(JOBS), pick=PICK, reply_lost=st.booleans())
+    def take_without_a_hint(self, worker: str, job: str, pick: int, reply_lost: bool) -> None:
+        records = self.records(job)
+        if not records:
+            return
+        chunk = sorted(records)[pick % len(records)]
+        self.tokens += 1
+        token = f"token-{self.tokens}"
+        free = records[chunk]["s"] in "ph" and not self.redis.hget(keys.JOB % job, "cancel")
+        answer = self.ledger.take(job, chunk, token, worker)
+        assert isinstance(answer, Claim) == free
+        if reply_lost and free:
+            assert self.ledger.take(job, chunk, token, worker) == answer
+        if isinstance(answer, Claim):
+            self.held.append(Held(answer, worker, token))
+
     @rule(worker=st.sampled_from(WORKERS))
     def renew(self, worker: str) -> None:
         mine = [held for held in self.held if held.worker == worker]

@@ -100,6 +100,17 @@ local function settle(job)
   redis.call('PUBLISH', key(EVENTS, job), 'moved')
 end
 
+-- The chunk is in a worker's hands for so many seconds, unless renewed.
+local function lease(job, chunk, record, token, worker, seconds)
+  record.s, record.o, record.w = 'l', token, worker
+  save_chunk(job, chunk, record)
+  redis.call('ZADD', LEASES, stamp(NOW + tonumber(seconds)), job .. '/' .. chunk)
+  redis.call('EXPIRE', LEASES, UNFINISHED_TTL_S)
+  paint(job, record, function(old) return old == 'q' and 'r' or old end)
+  redis.call('HSETNX', key(JOB, job), 'started_at', stamp(NOW))
+  settle(job)
+end
+
 -- The indices of the chunk's images.
 local function indices_of(record)
   if record.x then return record.x end
