@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from shared import keys
 from shared.contract import ChunkMessage, ErrorInfo, Options
 from shared.errors import LostLeaseError, UsageError
-from shared.ledger import Claim, Hint, NewChunk, RedisLedger, WebhookCall
+from shared.ledger import Claim, Hint, NewChunk, RedisLedger
 from shared.states import TRANSITIONS, ImageState
 from tests.ledgers import MODEL, serve
 
@@ -50,8 +50,6 @@ class LedgerMachine(RuleBasedStateMachine):
         self.retried: set[tuple[str, int]] = set()
         self.counted: Counter[tuple[str, int]] = Counter()
         self.tokens = 0
-        self.calls: list[WebhookCall] = []
-        self.told: set[str] = set()
         for worker in WORKERS:
             serve(ledger, worker)
 
@@ -88,27 +86,6 @@ class LedgerMachine(RuleBasedStateMachine):
         else:
             assert taken == len(failed & indices)
             self.retried |= {(job, index) for index in failed & indices}
-
-    @rule(taken=st.booleans(), lease_s=st.sampled_from((1, 60)))
-    def tell(self, taken: bool, lease_s: float) -> None:
-        call = self.ledger.claim_webhook(lease_s)
-        if call is not None:
-            assert self.ledger.status(call.job).state.finished
-            self.calls.append(call)
-            self.report(call, taken)
-
-    @precondition(lambda self: self.calls)
-    @rule(pick=PICK, taken=st.booleans())
-    def report_late(self, pick: int, taken: bool) -> None:
-        self.report(self.calls[pick % len(self.calls)], taken)
-
-    def report(self, call: WebhookCall, taken: bool) -> None:
-        known = call.end in self.told
-        answer = self.ledger.report_webhook(call, None if taken else "HTTP 503", again_s=5, most_s=120)
-        if answer == "delivered":
-            assert taken
-            assert not known, "one end was delivered twice"
-            self.told.add(call.end)
 
     # What the broker does.
 
@@ -249,13 +226,6 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert int(row[state.value]) == counted[state]
             ended = row["sealed"] == "1" and sum(counted[state] for state in FINAL) == size
             assert ended == ("finished_at" in row)
-
-    @invariant()
-    def an_end_waits_to_be_told_or_was(self) -> None:
-        for job in self.sizes:
-            status = self.ledger.status(job)
-            waits = status.webhook is not None and status.state.finished and status.webhook.state == "waiting"
-            assert waits == (self.redis.zscore(keys.WEBHOOKS, job) is not None)
 
     @invariant()
     def no_image_leaves_its_end(self) -> None:
