@@ -121,7 +121,7 @@ def run(paths: tuple[str, ...], out: Path, model: str | None, dry_run: bool, as_
         print_results(fetch(camq.services, final.job, out, as_json=as_json), as_json=as_json)
         write_report(camq.services, final.job, out / REPORT, overlays=OVERLAYS)
         if hook := tried_once(camq.services.ledger, final.job):
-            say(f"webhook {told_webhook(hook)}")
+            say(f"webhook {told_webhook(hook)}{'' if hook.state == 'delivered' else '; nobody tries again'}")
     say(f"look at {out / REPORT}; overlays and results.jsonl are beside it")
     return status_of(final)
 
