@@ -37,6 +37,7 @@ class Client:
         priority: str | None = None,
         job_id: str | None = None,
         name: str | None = None,
+        webhook: str | None = None,
         **options: Any,
     ) -> Job:
         """Submit one image or many: paths, folders, .zip and .tar archives, patterns, s3:// addresses, bytes,
@@ -45,8 +46,9 @@ class Client:
         `options` are those of the command with underscores (`top_k=5`, `classes=[283, "tabby"]`,
         `colormap="viridis"`). Raises UsageError before anything is uploaded, UnreachableError when a service
         is away. With the same `job_id` and content it resumes an interrupted submission, or does nothing.
+        `webhook` is a URL, of a host in `CAMQ_WEBHOOK_HOSTS`, that is sent the final status at the job's end.
         """
-        request = Request(model=model, options=options, priority=priority, job_id=job_id, name=name)
+        request = Request(model=model, options=options, priority=priority, job_id=job_id, name=name, webhook=webhook)
         return Job(self._services, submit(self._services, images, request, Listener(notice=log.warning)))
 
     def explain(self, picture: object, *, timeout: float | None = None, **options: Any) -> ImageResult:

@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from producer.models import resolve
-from producer.options import check_choice, check_options, check_values
 from producer.parallel import ordered
 from producer.patience import Patience
 from producer.pictures import Source
@@ -20,9 +19,12 @@ from producer.services import Services
 from producer.sources import Expansion
 from producer.upload import Uploader
 from shared import keys
+from shared.config import Settings
 from shared.contract import MAX_IMAGES_PER_JOB, PRIORITIES, ImageRef, JobId, ModelCard, Options, Priority, encode_lines
 from shared.errors import UnreachableError, UsageError
 from shared.ledger.ports import NewChunk
+from shared.options import check_choice, check_options, check_values
+from shared.webhook import check_webhook
 
 #: A job of at most this many images is somebody waiting; a larger one can wait its turn.
 HIGH_AT_MOST = 16
@@ -55,6 +57,8 @@ class Request:
     priority: str | None = None
     job_id: str | None = None
     name: str | None = None
+    #: URL that is told of the job's end.
+    webhook: str | None = None
 
 
 def new_job_id() -> str:
@@ -67,6 +71,12 @@ def check_early(request: Request) -> str:
     check_choice("priority", request.priority, PRIORITIES)
     check_values(request.options)
     return _checked_id(request.job_id)
+
+
+def check_hook(request: Request, settings: Settings) -> None:
+    """UsageError for a webhook that may not be sent."""
+    if request.webhook is not None:
+        check_webhook(request.webhook, settings.webhook_hosts)
 
 
 def judge(services: Services, request: Request) -> tuple[ModelCard, bool, Options]:
@@ -82,6 +92,7 @@ def submit(services: Services, images: object, request: Request, listener: Liste
     """
     listener = listener or Listener()
     job = check_early(request)
+    check_hook(request, services.settings)
     stream = iter(Expansion(images, store=lambda: services.store, notice=listener.notice))
     head = _look_ahead(stream)
     following = list(islice(stream, 1))  # one more tells whether these are all
@@ -94,7 +105,7 @@ def submit(services: Services, images: object, request: Request, listener: Liste
     services.store  # noqa: B018 - away or not, it shows before the job is opened
     with services.tracing.span("submit", "producer", job=job, model=card.model, priority=priority) as span:
         submission = _Submission(services, job, card.model, listener)
-        submission.open(options, priority, request.name, span.context)
+        submission.open(options, priority, request, span.context)
         span.set(images=submission.run(chain(head, following, stream), None if following else len(head)))
     return job
 
@@ -112,9 +123,15 @@ class _Submission:
         #: Chunks that an earlier run of the same submission registered.
         self._known: frozenset[str] = frozenset()
 
-    def open(self, options: Options, priority: Priority, name: str | None, trace: str) -> None:
+    def open(self, options: Options, priority: Priority, request: Request, trace: str) -> None:
         is_new = self._ledger.open_job(
-            self._job, model=self._model, options=options, priority=priority, name=name, trace=trace
+            self._job,
+            model=self._model,
+            options=options,
+            priority=priority,
+            name=request.name,
+            webhook=request.webhook,
+            trace=trace,
         )
         if not is_new:
             self._known = frozenset(self._ledger.chunks(self._job))

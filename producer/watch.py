@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable, Generator
 
-from shared.contract import JobStatus
+from shared.contract import JobStatus, WebhookStatus
 from shared.errors import UnreachableError
 from shared.ledger.ports import Jobs
 
+#: A worker looks for due webhooks every few seconds, and one try takes at most ten.
+_FIRST_TRY_S = 20.0
 #: Between two tries to reach a Redis that is away.
 _PAUSE_S = 1.0
 
@@ -39,3 +41,16 @@ def follow(ledger: Jobs, job: str, notice: Callable[[str], None]) -> Generator[J
             lost = True
             yield status
             time.sleep(_PAUSE_S)
+
+
+def tried_once(ledger: Jobs, job: str) -> WebhookStatus | None:
+    """What became of the first try to send a finished job's webhook, waited for as long as one takes.
+
+    For servers that end with the command: nobody would send it later.
+    """
+    deadline = time.monotonic() + _FIRST_TRY_S
+    for _ in ledger.wait_for_news(job):
+        hook = ledger.status(job).webhook
+        if hook is None or hook.state != "waiting" or hook.reason or time.monotonic() > deadline:
+            return hook
+    raise AssertionError("news never end")

@@ -2,7 +2,7 @@
 
 import os
 
-from shared.contract import JobStatus
+from shared.contract import JobStatus, WebhookStatus
 
 
 def duration(seconds: float) -> str:
@@ -46,6 +46,13 @@ def outcome(status: JobStatus) -> str:
     """A job's images by what became of them, such as `497 succeeded, 3 failed`."""
     parts = [f"{getattr(status, name):,} {name}" for name in ("succeeded", "failed", "cancelled", "running", "queued")]
     return ", ".join(part for part in parts if not part.startswith("0 ")) or "no images yet"
+
+
+def told_webhook(hook: WebhookStatus) -> str:
+    """Such as `delivered to https://host/path`, `waiting for https://host/path, 2 attempts: HTTP 503`."""
+    what = {"waiting": "waiting for", "delivered": "delivered to", "failed": "given up for"}[hook.state]
+    tries = f", {count(hook.attempts, 'attempt')}" if hook.attempts and hook.state != "delivered" else ""
+    return f"{what} {hook.url}{tries}{f': {hook.reason}' if hook.reason else ''}"
 
 
 def visible(text: str) -> str:

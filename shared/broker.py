@@ -106,6 +106,13 @@ def model_queues(model: str) -> list[Queue]:
     return [model_queue(model, priority) for priority in PRIORITIES]
 
 
+def worker_queues(model: str) -> list[Queue]:
+    """What a worker of the model takes messages from, in this order: other programs' calls after `high` chunks."""
+    high, bulk = model_queues(model)
+    name = keys.explain_queue(model.partition("@")[0])
+    return [high, Queue(name, Exchange(name, type="direct"), routing_key=name), bulk]
+
+
 class Sender:
     """Sends hints to the broker."""
 

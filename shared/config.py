@@ -14,7 +14,7 @@ from shared.errors import UsageError
 
 PREFIX = "CAMQ_"
 #: Settings whose value must never be printed.
-SECRET = frozenset({"redis_url", "broker_url", "s3_access_key", "s3_secret_key"})
+SECRET = frozenset({"redis_url", "broker_url", "s3_access_key", "s3_secret_key", "webhook_secret"})
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +66,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     input_prefixes: Annotated[
         str, Meta(description="s3:// prefixes, separated by spaces, that may be read in place; empty: any")
+    ] = ""
+
+    webhook_hosts: Annotated[
+        str,
+        Meta(description="host or host:port, separated by spaces, that webhooks may be sent to; empty: none"),
+    ] = ""
+    webhook_secret: Annotated[
+        str, Meta(description="worker: signs webhooks; 24 to 64 random bytes in base64, `whsec_` before it or not")
     ] = ""
 
     decode_s: Annotated[
@@ -179,7 +187,9 @@ def secrets(settings: Settings) -> list[str]:
     """Values that must never be printed."""
     urls = (settings.redis_url, settings.broker_url or "")
     passwords = [urlsplit(url).password or "" for url in urls]
-    found = [settings.s3_secret_key, settings.s3_access_key, *passwords, *map(unquote, passwords)]
+    hook = settings.webhook_secret
+    found = [settings.s3_secret_key, settings.s3_access_key, hook, hook.removeprefix("whsec_")]
+    found += [*passwords, *map(unquote, passwords)]
     return [value for value in dict.fromkeys(found) if value]
 
 

@@ -17,6 +17,8 @@ from shared.states import ImageState, JobState
 SCHEMA_VERSION = 1
 #: The worker registers this name, the producer sends to it; neither imports the other.
 CHUNK_TASK = "camq.chunk"
+#: The task that other programs may call with a picture's key.
+EXPLAIN_TASK = "camq.explain"
 #: One byte per image and one string of at most 512 MB per key bound a job; this leaves a wide margin.
 MAX_IMAGES_PER_JOB = 100_000_000
 
@@ -164,6 +166,15 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     batch_sizes: dict[int, int] = {}
 
 
+class WebhookStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the newest end's webhook. `url` has no query and no credentials; `reason` is the last fault."""
+
+    url: str
+    state: Literal["waiting", "delivered", "failed"]
+    attempts: int
+    reason: str | None
+
+
 class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of `camq status`. Times are ISO 8601 in UTC."""
 
@@ -183,6 +194,7 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     eta_s: float | None
     model: str
     submission_interrupted: bool
+    webhook: WebhookStatus | None = None
 
     @property
     def done(self) -> int:

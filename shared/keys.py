@@ -39,6 +39,8 @@ LEASES = PREFIX + "leases"
 REAPED = PREFIX + "reaped"
 #: All jobs by creation time (sorted set).
 JOBS = PREFIX + "jobs"
+#: Jobs whose end somebody is to be told, by the time when that is due, or its sender's lease ends (sorted set).
+WEBHOOKS = PREFIX + "webhooks"
 #: What a model offers: its labels and methods (string, JSON).
 MODEL = PREFIX + "model:%s"
 #: Models by the time they were last served (sorted set).
@@ -68,6 +70,7 @@ _LUA: tuple[str, ...] = (
     "LEASES",
     "REAPED",
     "JOBS",
+    "WEBHOOKS",
 )
 _LUA += ("SERVING", "WORKERS", "WORKER", "STOPPING", "EVENTS", "FINISHED_TTL_S", "UNFINISHED_TTL_S")
 
@@ -85,6 +88,11 @@ def _lua_literal(value: str | int) -> str:
 def queue(model: str, priority: str) -> str:
     """The broker's queue for one model and priority."""
     return f"camq.{model}.{priority}"
+
+
+def explain_queue(name: str) -> str:
+    """The broker's queue for other programs' calls, by a model's name alone: an outsider does not know its digest."""
+    return f"camq.explain.{name}"
 
 
 def input_object(sha256: str) -> str:

@@ -14,7 +14,7 @@ from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
 from shared import logs, tracing
-from shared.broker import Sender, make_app, model_queues
+from shared.broker import Sender, make_app, worker_queues
 from shared.config import Settings
 from shared.contract import ModelCard
 from shared.errors import UnreachableError
@@ -23,6 +23,7 @@ from shared.storage import S3Store
 from worker import device as devices
 from worker import tasks
 from worker.batcher import Batcher, Runs
+from worker.calls import Calls
 from worker.compute import Compute
 from worker.core.cuda import engine_for
 from worker.core.network import Network, load_network
@@ -42,6 +43,7 @@ from worker.shutdown import Shutdown, listen_until_celery_does
 from worker.stages import Stage, StageClock
 from worker.telemetry import Telemetry
 from worker.traces import ChunkTraces
+from worker.webhooks import WebhookSender
 from worker.weights import local_weights
 
 log = structlog.get_logger()
@@ -122,6 +124,7 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
 
         telemetry = Telemetry(settings)
         stack.enter_context(telemetry.told())
+        webhooks = WebhookSender(ledger, settings, telemetry.metrics)
         flow = ObservedFlow(ledger, telemetry.metrics)
         keeper, meter, clock = LeaseKeeper(flow), Meter(), StageClock()
         heart = Heart(ledger, settings.chunks_in_flight, meter, keeper, clock)
@@ -163,22 +166,33 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
         stack.callback(pipeline.close)
 
         app = make_app(settings)
-        app.conf.task_queues = model_queues(network.model)
+        app.conf.task_queues = worker_queues(network.model)
         app.conf.worker_consumer = "worker.consumer:Consumer"
-        tasks.register(app, pipeline)
+        card = card_of(network)
+        calls = Calls(
+            ledger=ledger,
+            store=explainer.store,
+            pipeline=pipeline,
+            patience=explainer.patience,
+            check_taking=keeper.check_taking,
+            card=card,
+            in_place=explainer.in_place,
+        )
+        tasks.register(app, pipeline, calls)
         signals.worker_shutting_down.connect(shutdown.begin)
         stack.callback(signals.worker_shutting_down.disconnect, shutdown.begin)
 
         stack.callback(
             telemetry.watch(app=app, heart=heart, keeper=keeper, explainer=explainer, ledger=ledger, gpu=gpu)
         )
-        card = card_of(network)
         ledger.publish(card)
         # A Redis that lost its data, or a year of uptime, must not leave producers without it.
         stack.callback(Periodic("card", CARD_S, partial(ledger.publish, card)).stop)
         heart.network = network
         heart.beat()
         stack.callback(Periodic("reaper", settings.reap_s, reaper.reap).stop)
+        # A receiver may be silent: neither the reaper nor the worker's end waits for it.
+        stack.callback(Periodic("webhooks", settings.reap_s, webhooks.send_due).abandon)
         log.info("ready", model=network.model, device=devices.describe(network.device, network.dtype))
         yield app, shutdown
 

@@ -55,6 +55,7 @@ class Metrics:
         self.quarantined = Counter(
             "camq_quarantined_chunks", "Chunks that this worker's reaper put into quarantine.", registry=registry
         )
+        self.webhooks = Counter("camq_webhooks", "Tries to send a webhook, by outcome.", ["outcome"], registry=registry)
         self.seconds = Histogram(
             "camq_stage_seconds", "Time in one stage: of an image, a micro-batch (forward) or a chunk (commit).",
             ["stage"], buckets=_SECONDS, registry=registry,
@@ -99,8 +100,10 @@ class Metrics:
             self.seconds.labels(stage)
         for outcome in ("committed", "handed_back", "lost"):
             self.chunks.labels(outcome)
-        for answer in ("claimed", "stale", "cancelled", "gone"):
+        for answer in ("claimed", "stale", "held", "done", "cancelled", "gone"):
             self.claims.labels(answer)
+        for outcome in ("delivered", "retried", "failed", "outdated"):
+            self.webhooks.labels(outcome)
 
 
 class _Device(Collector):

@@ -23,9 +23,15 @@ class ObservedFlow:
 
     def claim(self, message: ChunkMessage, token: str, worker: str) -> Claim | Refusal:
         """See `Flow.claim`."""
-        answer = self._flow.claim(message, token, worker)
+        return self._counted(self._flow.claim(message, token, worker))
+
+    def take(self, job: str, chunk: str, token: str, worker: str) -> Claim | Refusal:
+        """See `Flow.take`."""
+        return self._counted(self._flow.take(job, chunk, token, worker))
+
+    def _counted(self, answer: Claim | Refusal) -> Claim | Refusal:
         self._metrics.claims.labels(answer if isinstance(answer, str) else "claimed").inc()
-        if not isinstance(answer, str) and message.attempt > 1:
+        if not isinstance(answer, str) and answer.message.attempt > 1:
             self._metrics.retries.inc()
         return answer
 

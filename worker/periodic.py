@@ -27,6 +27,10 @@ class Periodic:
         self._stop.set()
         self._thread.join()
 
+    def abandon(self) -> None:
+        """Ends the loop without waiting for the call in progress, which may go on until the process ends."""
+        self._stop.set()
+
     def _loop(self) -> None:
         while not self._stop.wait(self._every_s):
             try:

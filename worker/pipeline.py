@@ -5,13 +5,14 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from enum import StrEnum
+from functools import partial
 
 import structlog
 
 from shared import keys
 from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, decode_lines, encode_lines
 from shared.errors import LostLeaseError, MessageError, NotFoundError, UnreachableError
-from shared.ledger import Claim, Flow
+from shared.ledger import Claim, Flow, Refusal
 from shared.states import ImageState
 from shared.storage import ObjectStore
 from worker.explainer import Explainer
@@ -76,20 +77,27 @@ class Pipeline:
         self._urgent = ThreadPoolExecutor(min(images, URGENT_IMAGES), thread_name_prefix="urgent")
 
     def run(self, message: ChunkMessage) -> Outcome:
-        """Works on the chunk if it may be claimed.
+        """Works on the chunk if it may be claimed."""
+        return self._run(partial(self._ledger.claim, message), message.task_id)
+
+    def run_now(self, job: str, chunk: str) -> Outcome:
+        """Works on the chunk without a hint, if it is nobody's yet."""
+        return self._run(partial(self._ledger.take, job, chunk), f"{job}.{chunk}")
+
+    def _run(self, take: Callable[[str, str], Claim | Refusal], name: str) -> Outcome:
+        """Claims by `take` (a token, this worker) and works.
 
         What is raised all the same (a refused password, a newer release's options, a fault of ours) fails no
         image: the lease runs out uncharged, because this worker lives, and the chunk is tried again.
         """
         try:
-            claim = self._patience(
-                self._keeper.check_taking, self._ledger.claim, message, secrets.token_hex(8), self._worker
-            )
+            claim = self._patience(self._keeper.check_taking, take, secrets.token_hex(8), self._worker)
         except (HandBackError, UnreachableError):
             return Outcome.NOT_TAKEN
         if isinstance(claim, str):
-            log.debug("hint skipped", task=message.task_id, reason=claim)
+            log.debug("not claimed", task=name, reason=claim)
             return Outcome.SKIPPED
+        message = claim.message
         try:
             with self._keeper.hold(message) as lease, self._traces(claim) as span:
                 span.set(failed=self._work(claim, lease))

@@ -13,7 +13,7 @@ from producer.cli import cli
 from producer.images import ImageResult, Prediction
 from producer.table import COLUMNS, URL
 from shared.config import PREFIX, SECRET, Settings
-from shared.contract import JobStatus, Options, WorkerInfo
+from shared.contract import JobStatus, Options, WebhookStatus, WorkerInfo
 from shared.errors import CODES
 
 _PLACE = re.compile(r"^\{\{ (\w+) \}\}$", re.MULTILINE)
@@ -138,5 +138,5 @@ _GENERATED: dict[str, Callable[[], Iterator[str]]] = {
     "options": options,
     "errors": errors,
     "columns": columns,
-    **{owner.__name__: _attributes(owner) for owner in (ImageResult, Prediction, JobStatus, WorkerInfo)},
+    **{owner.__name__: _attributes(owner) for owner in (ImageResult, Prediction, JobStatus, WebhookStatus, WorkerInfo)},
 }

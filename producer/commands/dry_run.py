@@ -32,8 +32,9 @@ def would_submit(reach: Services, paths: Iterable[str], request: Request, *, as_
     from msgspec.structs import asdict
 
     from producer.preview import preview
-    from producer.submit import judge
+    from producer.submit import check_hook, judge
 
+    check_hook(request, reach.settings)
     limit = reach.settings.max_image_bytes
     found = preview(paths, request, names=named, store=lambda: reach.store, limit=limit, notice=say)
     card, served, options = judge(reach, request)

@@ -18,7 +18,7 @@ from producer.commands.fleet import serving, serving_options
 from producer.commands.options import asked, job_options
 from producer.commands.paths import named, paths_argument
 from producer.commands.read import fetch, print_results, wait_for
-from producer.wording import count, duration
+from producer.wording import count, duration, told_webhook
 from shared.errors import CamqError
 
 if TYPE_CHECKING:
@@ -103,10 +103,13 @@ def run(paths: tuple[str, ...], out: Path, model: str | None, dry_run: bool, as_
       ls *.png | camq run - --model efficientnet_lite0
     """
     from producer.report.write import write_report
-    from producer.submit import check_early
+    from producer.submit import check_early, check_hook
+    from producer.watch import tried_once
+    from shared.config import Settings
 
     request = asked(None, given)
     check_early(request)
+    check_hook(request, Settings.load())
     if dry_run:
         would_run(paths, asked(model, given), as_json=as_json)
         return 0
@@ -117,6 +120,8 @@ def run(paths: tuple[str, ...], out: Path, model: str | None, dry_run: bool, as_
         final = _explain(camq, names, request)
         print_results(fetch(camq.services, final.job, out, as_json=as_json), as_json=as_json)
         write_report(camq.services, final.job, out / REPORT, overlays=OVERLAYS)
+        if hook := tried_once(camq.services.ledger, final.job):
+            say(f"webhook {told_webhook(hook)}{'' if hook.state == 'delivered' else '; nobody tries again'}")
     say(f"look at {out / REPORT}; overlays and results.jsonl are beside it")
     return status_of(final)
 

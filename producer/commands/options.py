@@ -48,6 +48,7 @@ _SUBMITTING: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option("--job-id", metavar="ID", help="Your own id; the same id and content again resumes or does nothing."),
     click.option("--name", metavar="TEXT", help="A name for people, shown by `status` and `jobs`."),
+    click.option("--webhook", metavar="URL", help="Send the final status there, signed (see CAMQ_WEBHOOK_HOSTS)."),
 )
 
 
@@ -73,4 +74,5 @@ def asked(model: str | None, given: dict[str, Any]) -> Request:
         priority=given["priority"],
         job_id=given["job_id"],
         name=given["name"],
+        webhook=given["webhook"],
     )

@@ -12,7 +12,7 @@ import click
 
 from producer.commands.arguments import job_argument
 from producer.commands.common import cell, emit, json_option, say, services, show, status_of, suggesting, table
-from producer.wording import count, duration, outcome, rate
+from producer.wording import count, duration, outcome, rate, told_webhook
 from shared.states import JobState
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ def _status_table(found: JobStatus) -> Any:
         "model": found.model,
         "created": found.created_at,
         "finished": found.finished_at,
+        "webhook": told_webhook(found.webhook) if found.webhook else None,
     }
     for name, value in lines.items():
         if value:

@@ -1,7 +1,7 @@
 """The worker's side of the ledger: claim, renew, commit, hand back, refill, reap."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -42,17 +42,14 @@ class RedisFlow:
         )
         if answer[0] != "claimed":
             return cast(Refusal, answer[0])
-        _, options, model, priority, references, indices, quarantine, trace = answer
-        return Claim(
-            message,
-            decode(options, Options),
-            model,
-            cast(Priority, priority),
-            references,
-            msgspec.json.decode(indices, type=tuple[int, ...]),
-            bool(quarantine),
-            trace,
-        )
+        return _claim(message, answer[1:])
+
+    def take(self, job: str, chunk: str, token: str, worker: str) -> Claim | Refusal:
+        """See `Flow.take`."""
+        answer = self.scripts("take", job, chunk, token, worker, self.settings.lease_s)
+        if answer[0] != "claimed":
+            return cast(Refusal, answer[0])
+        return _claim(ChunkMessage(job=job, chunk=chunk, attempt=int(answer[1])), answer[2:])
 
     def renew(self, messages: Sequence[ChunkMessage]) -> list[Literal["held", "lost", "cancelled"]]:
         """See `Flow.renew`."""
@@ -92,3 +89,17 @@ class RedisFlow:
             "reap", model, int(high_empty), int(bulk_empty), REAP_LIMIT, outage_s, grace_s, CHARGES_TO_QUARANTINE
         )
         return Reaped(*answer)
+
+
+def _claim(message: ChunkMessage, answer: Sequence[Any]) -> Claim:
+    options, model, priority, references, indices, quarantine, trace = answer
+    return Claim(
+        message,
+        decode(options, Options),
+        model,
+        cast(Priority, priority),
+        references,
+        msgspec.json.decode(indices, type=tuple[int, ...]),
+        bool(quarantine),
+        trace,
+    )

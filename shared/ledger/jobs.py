@@ -14,6 +14,7 @@ from shared.errors import UnknownJobError, UsageError
 from shared.ledger.chunks import ChunkRecord, decode_chunk
 from shared.ledger.ports import Done, NewChunk
 from shared.ledger.scripts import Scripts
+from shared.ledger.webhooks import webhook_of
 from shared.states import ImageState, job_state
 
 #: A job unsealed for this long without a sign of its producer counts as interrupted.
@@ -33,18 +34,28 @@ class RedisJobs:
     scripts: Scripts
 
     def open_job(
-        self, job: str, *, model: str, options: Options, priority: Priority, name: str | None, trace: str = ""
+        self,
+        job: str,
+        *,
+        model: str,
+        options: Options,
+        priority: Priority,
+        name: str | None,
+        webhook: str | None = None,
+        trace: str = "",
     ) -> bool:
         """See `Jobs.open_job`."""
         raw = encode(options).decode()
-        fingerprint = hashlib.sha256(f"{model} {raw}".encode()).hexdigest()[:16]
+        content = f"{model} {raw} {webhook}" if webhook else f"{model} {raw}"
+        fingerprint = hashlib.sha256(content.encode()).hexdigest()[:16]
         fields = {"model": model, "options": raw, "priority": priority, "name": name or ""}
-        fields |= {"trace": trace} if trace else {}
+        optional = {"trace": trace, "webhook": webhook}
+        fields |= {field: value for field, value in optional.items() if value}
         flat = [part for pair in fields.items() for part in pair]
         answer = self.scripts("open_job", job, fingerprint, *flat)
         if answer == "differs":
             raise UsageError(
-                f"job {job} exists with another model or other options; repeat them, or take another --job-id"
+                f"job {job} exists with another model, webhook or other options; repeat them, or take another --job-id"
             )
         return bool(answer == "created")
 
@@ -247,4 +258,5 @@ def _status(job: str, row: Mapping[str, str], now: float) -> JobStatus:
         eta_s=round((total - done) / rate, 1) if rate and finished is None else None,
         model=row["model"],
         submission_interrupted=not sealed and now - float(row["producer_seen_at"]) > INTERRUPTED_AFTER_S,
+        webhook=webhook_of(row),
     )

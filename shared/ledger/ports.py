@@ -47,8 +47,9 @@ class Claim:
     trace: str = ""
 
 
-#: Why a hint was not claimed: another attempt is newer or done, the job is cancelled, or is gone.
-Refusal = Literal["stale", "cancelled", "gone"]
+#: Why a chunk was not claimed: another attempt is newer (`stale`), has it (`held`) or is `done`, the job is cancelled,
+#: or is gone.
+Refusal = Literal["stale", "held", "done", "cancelled", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +71,29 @@ class Reaped:
     quarantined: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookCall:
+    """A webhook to send now. `end` tells the job's ends apart; `attempt` counts the tries to tell this one."""
+
+    job: str
+    url: str
+    end: str
+    attempt: int
+
+
 class Jobs(Protocol):
     """A producer's side. Unknown job ids raise UnknownJobError, a silent Redis UnreachableError."""
 
     def open_job(
-        self, job: str, *, model: str, options: Options, priority: Priority, name: str | None, trace: str = ""
+        self,
+        job: str,
+        *,
+        model: str,
+        options: Options,
+        priority: Priority,
+        name: str | None,
+        webhook: str | None = None,
+        trace: str = "",
     ) -> bool:
         """Begin or resume a submission; True if it is new. UsageError if the id holds another request. A `trace` is
         kept for whoever claims its chunks."""
@@ -138,6 +157,9 @@ class Flow(Protocol):
         """Own the chunk, or learn why not. `token` is unique to this call, so that it can be repeated; `worker`
         is the incarnation that is charged if it dies with the chunk in hand."""
 
+    def take(self, job: str, chunk: str, token: str, worker: str) -> Claim | Refusal:
+        """Own the chunk without a hint, as its next attempt, or learn why not. Otherwise like `claim`."""
+
     def renew(self, messages: Sequence[ChunkMessage]) -> list[Literal["held", "lost", "cancelled"]]:
         """Keep the leases of the chunks in hand."""
 
@@ -153,6 +175,20 @@ class Flow(Protocol):
     def reap(self, model: str, *, high_empty: bool, bulk_empty: bool) -> Reaped:
         """Make pending again what was lost: leases that ran out, and overdue messages whose queue is empty or
         from which one sent later was claimed."""
+
+
+class Webhooks(Protocol):
+    """Who is to be told of a job's end, by any worker."""
+
+    def claim_webhook(self, lease_s: float) -> WebhookCall | None:
+        """One that is due, if any; it is due again after `lease_s`, should its sender not report."""
+
+    def report_webhook(self, call: WebhookCall, fault: str | None, *, again_s: float, most_s: float) -> str:
+        """What became of it: `delivered`, `waiting` (for the next try in `again_s`), `failed` (that would be more
+        than `most_s` after the job's end) or `stale` (the job went on, or another sender took over)."""
+
+    def status(self, job: str) -> JobStatus:
+        """The counters and times of a job."""
 
 
 class Registry(Protocol):

@@ -1,4 +1,4 @@
-"""The ledger on Redis: one class, made of its three sides."""
+"""The ledger on Redis: one class, made of its sides."""
 
 from contextlib import closing
 
@@ -7,10 +7,11 @@ from shared.ledger.flow import RedisFlow
 from shared.ledger.jobs import RedisJobs
 from shared.ledger.registry import RedisRegistry
 from shared.ledger.scripts import Scripts, connect
+from shared.ledger.webhooks import RedisWebhooks
 
 
-class RedisLedger(RedisJobs, RedisFlow, RedisRegistry):
-    """All three sides over one connection pool. Safe to use from many threads."""
+class RedisLedger(RedisJobs, RedisFlow, RedisRegistry, RedisWebhooks):
+    """All sides over one connection pool. Safe to use from many threads."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

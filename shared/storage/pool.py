@@ -43,13 +43,18 @@ def probe_pool() -> urllib3.PoolManager:
     return _pool(1, urllib3.Timeout(total=PROBE_S), urllib3.Retry(0, redirect=False, raise_on_status=False))
 
 
+def trusted_roots() -> str:
+    """The file of certificates that servers are checked against: `SSL_CERT_FILE`, or the public ones."""
+    return os.environ.get("SSL_CERT_FILE") or certifi.where()
+
+
 def _pool(size: int, timeout: urllib3.Timeout, retry: urllib3.Retry) -> urllib3.PoolManager:
     manager = urllib3.PoolManager(
         maxsize=size,
         timeout=timeout,
         retries=retry,
         cert_reqs="CERT_REQUIRED",
-        ca_certs=os.environ.get("SSL_CERT_FILE") or certifi.where(),
+        ca_certs=trusted_roots(),
     )
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
     return manager

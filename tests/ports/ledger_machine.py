@@ -59,7 +59,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def submit(self, job: str, chunks: int, size: int, high: bool) -> None:
         if job not in self.sizes:
             priority: Any = "high" if high else "bulk"
-            self.ledger.open_job(job, model=MODEL, options=Options(), priority=priority, name=None)
+            hook = "https://h/" if job == "a" else None
+            self.ledger.open_job(job, model=MODEL, options=Options(), priority=priority, name=None, webhook=hook)
             self.ledger.register(job, [NewChunk(f"{n:06}", n * size, size, str(n)) for n in range(chunks)])
             self.sizes[job] = chunks * size
 
@@ -119,6 +120,22 @@ class LedgerMachine(RuleBasedStateMachine):
         assert isinstance(answer, Claim) == (free and not self.redis.hget(keys.JOB % message.job, "cancel"))
         if twice:
             assert self.ledger.claim(message, token, worker) == answer
+        if isinstance(answer, Claim):
+            self.held.append(Held(answer, worker, token))
+
+    @rule(worker=st.sampled_from(WORKERS), job=st.sampled_from(JOBS), pick=PICK, reply_lost=st.booleans())
+    def take_without_a_hint(self, worker: str, job: str, pick: int, reply_lost: bool) -> None:
+        records = self.records(job)
+        if not records:
+            return
+        chunk = sorted(records)[pick % len(records)]
+        self.tokens += 1
+        token = f"token-{self.tokens}"
+        free = records[chunk]["s"] in "ph" and not self.redis.hget(keys.JOB % job, "cancel")
+        answer = self.ledger.take(job, chunk, token, worker)
+        assert isinstance(answer, Claim) == free
+        if reply_lost and free:
+            assert self.ledger.take(job, chunk, token, worker) == answer
         if isinstance(answer, Claim):
             self.held.append(Held(answer, worker, token))
 

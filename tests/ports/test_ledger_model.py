@@ -6,7 +6,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from shared.ledger import RedisLedger
 from shared.ledger.scripts import Scripts
-from tests.ports.ledger_machine import CLOCK, LedgerMachine
+from tests.ports.ledger_machine import CLOCK
+from tests.ports.webhook_machine import WebhookMachine
 
 pytestmark = pytest.mark.servers
 
@@ -21,7 +22,7 @@ def run(ledger: RedisLedger, *, examples: int, steps: int) -> None:
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(lambda: LedgerMachine(ledger), settings=bounds)
+    run_state_machine_as_test(lambda: WebhookMachine(ledger), settings=bounds)
 
 
 def test_no_interleaving_loses_or_repeats_an_image(ledger: RedisLedger) -> None:

@@ -40,10 +40,12 @@ def test_a_bucket_that_may_be_read_is_not_one_that_begins_like_it() -> None:
 
 def test_secrets_are_known_and_stay_out_of_addresses_and_reprs() -> None:
     """What is printed about Redis is its address alone, and printed settings hide their secrets."""
-    settings = Settings(redis_url="redis://:hunter2@cache:6380/0", s3_access_key="ak-1", s3_secret_key="sk-1")
+    settings = Settings(
+        redis_url="redis://:hunter2@cache:6380/0", s3_access_key="ak-1", s3_secret_key="sk-1", webhook_secret="whsec_ab"
+    )
 
     assert redis_address(settings) == "cache:6380"
-    assert set(secrets(settings)) == {"hunter2", "ak-1", "sk-1"}
+    assert set(secrets(settings)) == {"hunter2", "ak-1", "sk-1", "whsec_ab", "ab"}
     assert not any(secret in repr(settings) for secret in secrets(settings))
 
 

@@ -12,11 +12,12 @@ import pytest
 
 from producer import Client, ImageResult, Job, Prediction
 from producer.cli import cli
-from shared.config import PREFIX, Settings
+from shared.config import PREFIX, SECRET, Settings
 from shared.contract import JobStatus, Options
 from tests.pages import PAGES, ROOT, blocks, commands
 
 VARIABLES = {PREFIX + field.name.upper() for field in msgspec.structs.fields(Settings)}
+VARIABLES |= {f"{PREFIX}{name.upper()}_FILE" for name in SECRET}
 #: Names that the snippets give to objects of ours.
 KNOWN: dict[str, type] = {
     "client": Client,

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from producer.options import check_options
 from shared.contract import Options
 from shared.errors import UsageError
+from shared.options import check_options
 from tests.handworker import CARD
 
 

@@ -143,6 +143,7 @@ def test_what_cannot_be_read_has_its_reason_and_no_upload(
         ({"model": "other"}, "no model 'other'"),
         ({"job_id": "../../x"}, "cannot be a job id"),
         ({"priority": "urgent"}, "allowed are high, bulk"),
+        ({"webhook": "https://evil.org/?token=t0ken"}, "put evil.org into CAMQ_WEBHOOK_HOSTS"),
     ],
 )
 @pytest.mark.usefixtures("worker")

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from producer import watch
 from producer.parallel import ordered
 from producer.patience import Patience
-from shared.contract import JobStatus
+from shared.contract import JobStatus, WebhookStatus
 from shared.errors import NotFoundError, UnknownJobError, UnreachableError
 from shared.states import JobState
 
@@ -67,6 +68,25 @@ def test_following_ends_with_the_final_status() -> None:
     """And begins with the present one, so that a finished job needs no news."""
     assert follow(status(0), status(1), status(2)) == ([0, 1, 2], [])
     assert follow(status(2)) == ([2], [])
+
+
+@pytest.mark.parametrize(("state", "reason"), [("delivered", None), ("waiting", "HTTP 503"), ("failed", "HTTP 503")])
+def test_servers_that_end_wait_for_one_try_of_the_webhook(state: Any, reason: str | None) -> None:
+    """Whatever came of it; a job without one is not waited for."""
+    hook = WebhookStatus(url="http://h/", state="waiting", attempts=0, reason=None)
+    tried = replace(hook, state=state, attempts=1, reason=reason)
+    ledger: Any = Scripted(*(replace(status(2), webhook=each) for each in (hook, replace(hook, attempts=1), tried)))
+
+    assert watch.tried_once(ledger, "j") == tried
+    assert watch.tried_once(Scripted(status(2)), "j") is None  # type: ignore[arg-type]
+
+
+def test_a_webhook_that_nobody_sends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command ends all the same."""
+    monkeypatch.setattr(watch, "_FIRST_TRY_S", -1)
+    hook = WebhookStatus(url="http://h/", state="waiting", attempts=0, reason=None)
+
+    assert watch.tried_once(Scripted(replace(status(2), webhook=hook)), "j") == hook  # type: ignore[arg-type]
 
 
 def test_a_lost_redis_is_a_notice_and_following_goes_on() -> None:

@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import msgspec
 import pytest
 from PIL import Image, ImageChops
 
@@ -10,7 +11,8 @@ from producer import sheet
 from producer.demo import _split_last_line
 from producer.progress import Display
 from producer.sheet import Guess, Row, contact_sheet
-from producer.wording import count, duration, milliseconds, rate, visible
+from producer.wording import count, duration, milliseconds, rate, told_webhook, visible
+from shared.contract import WebhookStatus
 from tests.unit.test_waiting_out import status
 
 
@@ -45,6 +47,17 @@ def test_rates_and_counts_are_for_people() -> None:
         "12,000 images/s",
     ]
     assert [count(n, "image") for n in (0, 1, 12_000)] == ["0 images", "1 image", "12,000 images"]
+
+
+def test_a_webhook_is_told_in_a_line() -> None:
+    """Where it stands, how often it was tried, and why it did not work."""
+    hook = WebhookStatus(url="https://h/x", state="waiting", attempts=0, reason=None)
+    tried = msgspec.structs.replace(hook, attempts=2, reason="HTTP 503")
+
+    assert told_webhook(hook) == "waiting for https://h/x"
+    assert told_webhook(tried) == "waiting for https://h/x, 2 attempts: HTTP 503"
+    assert told_webhook(msgspec.structs.replace(hook, state="delivered", attempts=1)) == "delivered to https://h/x"
+    assert told_webhook(msgspec.structs.replace(tried, state="failed")).startswith("given up for https://h/x")
 
 
 def test_a_file_name_cannot_move_the_cursor() -> None:

@@ -74,15 +74,41 @@ local function paint(job, record, choose)
   end
 end
 
+-- Whoever asked for it is told of each end of the job: a worker sends what is due.
+local function announce_end(job)
+  redis.call('HSET', key(JOB, job), 'webhook_state', 'waiting', 'webhook_attempts', 0)
+  redis.call('HDEL', key(JOB, job), 'webhook_reason')
+  redis.call('ZADD', WEBHOOKS, stamp(NOW), job)
+  redis.call('EXPIRE', WEBHOOKS, UNFINISHED_TTL_S)
+end
+
+-- The job goes on: what was not told of its last end is told with the next one.
+local function withdraw_end(job)
+  redis.call('HDEL', key(JOB, job), 'finished_at', 'webhook_state', 'webhook_attempts', 'webhook_reason')
+  redis.call('ZREM', WEBHOOKS, job)
+end
+
 -- Ends the job when every image of a sealed job is final, and tells those who watch.
 local function settle(job)
-  local j = redis.call('HMGET', key(JOB, job), 'sealed', 'total', 'succeeded', 'failed', 'cancelled', 'finished_at')
+  local j = redis.call('HMGET', key(JOB, job), 'sealed', 'total', 'succeeded', 'failed', 'cancelled', 'finished_at', 'webhook')
   local final = tonumber(j[3]) + tonumber(j[4]) + tonumber(j[5])
   if j[1] == '1' and not j[6] and final == tonumber(j[2]) then
     redis.call('HSET', key(JOB, job), 'finished_at', stamp(NOW))
+    if j[7] then announce_end(job) end
   end
   renew_ttl(job)
   redis.call('PUBLISH', key(EVENTS, job), 'moved')
+end
+
+-- The chunk is in a worker's hands for so many seconds, unless renewed.
+local function lease(job, chunk, record, token, worker, seconds)
+  record.s, record.o, record.w = 'l', token, worker
+  save_chunk(job, chunk, record)
+  redis.call('ZADD', LEASES, stamp(NOW + tonumber(seconds)), job .. '/' .. chunk)
+  redis.call('EXPIRE', LEASES, UNFINISHED_TTL_S)
+  paint(job, record, function(old) return old == 'q' and 'r' or old end)
+  redis.call('HSETNX', key(JOB, job), 'started_at', stamp(NOW))
+  settle(job)
 end
 
 -- The indices of the chunk's images.

@@ -4,7 +4,7 @@
 local job, chunk, attempt, token = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local record = load_chunk(job, chunk)
 if not record then return { 'gone' } end
-local j = redis.call('HMGET', key(JOB, job), 'options', 'model', 'priority', 'cancel', 'started_at', 'trace')
+local j = redis.call('HMGET', key(JOB, job), 'options', 'model', 'priority', 'cancel', 'trace')
 if record.a == attempt and record.s == 'h' then
   local queue = record.v or j[3]
   local hints, claimed = key(HINTS, j[2], queue), key(CLAIMED, j[2], queue)
@@ -14,15 +14,9 @@ if record.a == attempt and record.s == 'h' then
   end
   redis.call('ZREM', hints, job .. '/' .. chunk)
   if j[4] then return { 'cancelled' } end
-  record.s, record.o, record.w = 'l', token, ARGV[5]
-  save_chunk(job, chunk, record)
-  redis.call('ZADD', LEASES, stamp(NOW + tonumber(ARGV[6])), job .. '/' .. chunk)
-  redis.call('EXPIRE', LEASES, UNFINISHED_TTL_S)
-  paint(job, record, function(old) return old == 'q' and 'r' or old end)
-  if not j[5] then redis.call('HSET', key(JOB, job), 'started_at', stamp(NOW)) end
-  settle(job)
+  lease(job, chunk, record, token, ARGV[5], ARGV[6])
 elseif not (record.a == attempt and record.s == 'l' and record.o == token) then
   return { 'stale' }
 end
 return { 'claimed', j[1], j[2], j[3], record.p or chunk, cjson.encode(indices_of(record)), record.q or 0,
-  j[6] or '' }
+  j[5] or '' }

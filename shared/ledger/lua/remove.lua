@@ -3,5 +3,6 @@
 local job = ARGV[1]
 local known = redis.call('EXISTS', key(JOB, job))
 for _, template in ipairs({ JOB, IMAGES, CHUNKS, PENDING, FAILURES }) do redis.call('DEL', key(template, job)) end
+redis.call('ZREM', WEBHOOKS, job)
 redis.call('PUBLISH', key(EVENTS, job), 'moved')
 return known

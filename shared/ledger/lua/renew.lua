@@ -1,7 +1,7 @@
 -- ARGV: lease seconds, then job, chunk, attempt for each. Answers held, lost or cancelled for each.
 --
 -- Whoever renews is alive: if this attempt was charged because its worker seemed dead, the charge is taken back.
-local lease, answer = tonumber(ARGV[1]), {}
+local lease_s, answer = tonumber(ARGV[1]), {}
 
 local function forgive(job, chunk, record, attempt)
   for position, charged in ipairs(record.k or {}) do
@@ -20,7 +20,7 @@ for position = 2, #ARGV, 3 do
   if not record or record.s ~= 'l' or record.a ~= attempt then
     answer[#answer + 1] = 'lost'
   else
-    redis.call('ZADD', LEASES, stamp(NOW + lease), job .. '/' .. chunk)
+    redis.call('ZADD', LEASES, stamp(NOW + lease_s), job .. '/' .. chunk)
     answer[#answer + 1] = field(job, 'cancel') and 'cancelled' or 'held'
   end
 end

@@ -9,7 +9,7 @@ for position = 2, #ARGV, 3 do
     if redis.call('GETRANGE', key(IMAGES, job), index, index) == 'f' then indices[#indices + 1] = index end
   end
   if #indices > 0 and not load_chunk(job, chunk) then
-    redis.call('HDEL', key(JOB, job), 'finished_at')
+    withdraw_end(job)
     local record = { f = indices[1], n = #indices, x = indices, a = 0, p = parent }
     paint(job, record, function() return 'q' end)
     redis.call('HDEL', key(FAILURES, job), unpack(indices))

@@ -1,4 +1,4 @@
-"""The options of a job, checked against what the model offers before anything is uploaded."""
+"""The options of a job, checked against what the model offers before anything is done."""
 
 import csv
 from collections.abc import Iterable, Mapping

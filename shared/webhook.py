@@ -1,0 +1,46 @@
+"""The webhook of a job: which URLs may be asked for, and how one is shown."""
+
+import re
+
+from shared.errors import UsageError
+
+MOST_CHARACTERS = 2048
+_PORTS = {"http": 80, "https": 443}
+
+
+def check_webhook(url: str, hosts: str) -> None:
+    """UsageError unless `url` is an http(s) address of one of `hosts` (`CAMQ_WEBHOOK_HOSTS`).
+
+    An entry `host` allows the port that belongs to the scheme, `host:port` that port. Asked at submission, and by
+    whoever sends: everybody who can write to Redis could ask for an address inside the operator's network.
+    The URL is read by the library that will call it, so that the two cannot take it for different hosts.
+    """
+    from urllib3.exceptions import LocationParseError
+    from urllib3.util import parse_url
+
+    name = repr(shown_webhook(url))
+    if len(url) > MOST_CHARACTERS or not (url.isascii() and url.isprintable()) or " " in url:
+        raise UsageError(f"the webhook {name} is no URL: printable ASCII, at most {MOST_CHARACTERS} characters")
+    try:
+        parts = parse_url(url)
+    except LocationParseError:
+        raise UsageError(f"the webhook {name} is no URL") from None
+    if parts.scheme not in _PORTS or not parts.host:
+        raise UsageError(f"the webhook {name} must begin with http:// or https:// and a host")
+    if parts.auth is not None:
+        raise UsageError(f"the webhook {name} must not hold a user or password: its signature says who calls")
+    usual = _PORTS[parts.scheme]
+    port = parts.port or usual
+    places = {f"{parts.host}:{port}"} | ({parts.host} if port == usual else set())
+    allowed = hosts.lower().split()
+    if not places & set(allowed):
+        place = parts.host if port == usual else f"{parts.host}:{port}"
+        raise UsageError(
+            f"webhooks to {place} are not allowed: put {place} into CAMQ_WEBHOOK_HOSTS, here and for the workers"
+            f" (allowed now: {', '.join(allowed) or 'none'})"
+        )
+
+
+def shown_webhook(url: str) -> str:
+    """The URL without query, fragment and credentials, for messages to people."""
+    return re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url, maxsplit=1)[0])
