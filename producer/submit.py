@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,16 +13,19 @@ import msgspec
 
 from producer.models import resolve
 from producer.options import check_choice, check_options, check_values
+from producer.output import prove_writable
 from producer.parallel import ordered
 from producer.patience import Patience
 from producer.pictures import Source
 from producer.services import Services
 from producer.sources import Expansion
+from producer.tags import checked_tags
 from producer.upload import Uploader
 from shared import keys
 from shared.contract import MAX_IMAGES_PER_JOB, PRIORITIES, ImageRef, JobId, ModelCard, Options, Priority, encode_lines
 from shared.errors import UnreachableError, UsageError
 from shared.ledger.ports import NewChunk
+from shared.output import check_output
 
 #: A job of at most this many images is somebody waiting; a larger one can wait its turn.
 HIGH_AT_MOST = 16
@@ -55,6 +58,7 @@ class Request:
     priority: str | None = None
     job_id: str | None = None
     name: str | None = None
+    tags: Sequence[str] = ()
 
 
 def new_job_id() -> str:
@@ -66,13 +70,17 @@ def check_early(request: Request) -> str:
     """The request's job id, or a new one. UsageError for what is wrong whatever the model is."""
     check_choice("priority", request.priority, PRIORITIES)
     check_values(request.options)
+    checked_tags(request.tags)
     return _checked_id(request.job_id)
 
 
 def judge(services: Services, request: Request) -> tuple[ModelCard, bool, Options]:
     """The card of the model that is asked for, whether it is served now, and the options it makes of the request."""
     card, served = resolve(services.ledger, request.model or services.settings.model)
-    return card, served, check_options(card, request.options)
+    options = check_options(card, request.options)
+    if options.output:
+        options = msgspec.structs.replace(options, output=check_output(options.output, services.settings))
+    return card, served, options
 
 
 def submit(services: Services, images: object, request: Request, listener: Listener | None = None) -> str:
@@ -92,8 +100,10 @@ def submit(services: Services, images: object, request: Request, listener: Liste
     if not served:
         listener.notice(f"no worker serves {card.model} now; the job waits until one does")
     services.store  # noqa: B018 - away or not, it shows before the job is opened
+    if options.output:
+        prove_writable(services.store, job, options.output)
     submission = _Submission(services, job, card.model, listener)
-    submission.open(options, priority, request.name)
+    submission.open(options, priority, request.name, checked_tags(request.tags))
     submission.run(chain(head, following, stream), None if following else len(head))
     return job
 
@@ -111,8 +121,10 @@ class _Submission:
         #: Chunks that an earlier run of the same submission registered.
         self._known: frozenset[str] = frozenset()
 
-    def open(self, options: Options, priority: Priority, name: str | None) -> None:
-        is_new = self._ledger.open_job(self._job, model=self._model, options=options, priority=priority, name=name)
+    def open(self, options: Options, priority: Priority, name: str | None, tags: Sequence[str]) -> None:
+        is_new = self._ledger.open_job(
+            self._job, model=self._model, options=options, priority=priority, name=name, tags=tags
+        )
         if not is_new:
             self._known = frozenset(self._ledger.chunks(self._job))
         self._listener.job(self._job)
@@ -163,7 +175,7 @@ class _Submission:
             self._services.sender.send(hints)
 
     def _other_pictures(self) -> UsageError:
-        return UsageError(f"job {self._job} exists with other pictures; take another --job-id")
+        return UsageError(f"job {self._job} exists with other pictures or ids; take another --job-id")
 
 
 def _look_ahead(stream: Iterator[Source]) -> list[Source]:

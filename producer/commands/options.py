@@ -48,6 +48,9 @@ _SUBMITTING: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option("--job-id", metavar="ID", help="Your own id; the same id and content again resumes or does nothing."),
     click.option("--name", metavar="TEXT", help="A name for people, shown by `status` and `jobs`."),
+    click.option(
+        "--tag", "tags", metavar="TEXT", multiple=True, help="A word to find the job by, also in results; repeatable."
+    ),
 )
 
 
@@ -73,4 +76,5 @@ def asked(model: str | None, given: dict[str, Any]) -> Request:
         priority=given["priority"],
         job_id=given["job_id"],
         name=given["name"],
+        tags=given["tags"],
     )

@@ -1,6 +1,6 @@
 """What producers and workers may ask of the ledger, and the values that pass."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -71,7 +71,16 @@ class Reaped:
 class Jobs(Protocol):
     """A producer's side. Unknown job ids raise UnknownJobError, a silent Redis UnreachableError."""
 
-    def open_job(self, job: str, *, model: str, options: Options, priority: Priority, name: str | None) -> bool:
+    def open_job(
+        self,
+        job: str,
+        *,
+        model: str,
+        options: Options,
+        priority: Priority,
+        name: str | None,
+        tags: Sequence[str] = (),
+    ) -> bool:
         """Begin or resume a submission; True if it is new. UsageError if the id holds another request."""
 
     def register(self, job: str, chunks: Sequence[NewChunk]) -> None:
@@ -83,8 +92,8 @@ class Jobs(Protocol):
     def status(self, job: str) -> JobStatus:
         """The counters and times of a job."""
 
-    def jobs(self, limit: int) -> list[JobStatus]:
-        """The newest jobs first."""
+    def jobs(self, limit: int, tags: Collection[str] = ()) -> list[JobStatus]:
+        """The newest jobs first, of those that carry all of these tags."""
 
     def options(self, job: str) -> Options:
         """The options the job was submitted with."""

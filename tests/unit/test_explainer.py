@@ -1,13 +1,18 @@
-"""What an image may read."""
+"""What an image may read, and where its overlays may be written."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from shared.contract import ChunkMessage, ImageRef, Options
+from shared.config import Settings
+from shared.contract import ChunkMessage, ErrorInfo, ImageRef, Options
+from shared.errors import ImageError, NotFoundError, UnreachableError
 from shared.ledger import Claim
+from shared.output import check_output
 from shared.states import ImageState
 from shared.storage import MemoryStore
 from worker.core.types import Limits
@@ -18,6 +23,32 @@ def go_on() -> None:
     pass
 
 
+def explainer(store: MemoryStore) -> Explainer:
+    """One that reads from `mine` alone and writes to camq's bucket and `mine`; it has no network."""
+    return Explainer(
+        network=cast(Any, SimpleNamespace(model="net@1")),
+        batcher=cast(Any, SimpleNamespace(coming=lambda: nullcontext(go_on))),
+        store=store,
+        patience=cast(Any, lambda check, call, *args, **kwargs: call(*args, **kwargs)),
+        limits=Limits(),
+        in_place=("s3://mine/",),
+        checked_output=partial(check_output, settings=Settings(output_prefixes="s3://mine")),
+        compute=cast(Any, None),
+        decoding=cast(Any, None),
+        stage=lambda _: nullcontext(),
+    )
+
+
+def failure(ref: ImageRef, options: Options, store: MemoryStore) -> ErrorInfo:
+    """Why the image failed, which it must."""
+    claim = Claim(ChunkMessage(job="j", chunk="000000", attempt=1), options, "net@1", "bulk", "000000", (0,))
+    record = explainer(store).record(ref, claim, go_on)
+
+    assert (record.state, record.id) == (ImageState.FAILED, ref.id)
+    assert record.error is not None
+    return record.error
+
+
 @pytest.mark.parametrize(
     ("key", "said"),
     [("s3://other/a.jpg", "CAMQ_INPUT_PREFIXES"), ("s3://mine/a.jpg", "object store"), ("inputs/a", "object store")],
@@ -25,22 +56,38 @@ def go_on() -> None:
 def test_input_in_place_is_limited_to_the_named_prefixes(key: str, said: str) -> None:
     """An address outside them is not even asked for; camq's own inputs are never limited."""
     store = MemoryStore(buckets={"camq": {}, "mine": {}, "other": {"a.jpg": cast(Any, None)}})
-    explainer = Explainer(
-        network=cast(Any, SimpleNamespace(model="net@1")),
-        batcher=cast(Any, SimpleNamespace(coming=lambda: nullcontext(go_on))),
-        store=store,
-        patience=cast(Any, lambda check, call, *args, **kwargs: call(*args, **kwargs)),
-        limits=Limits(),
-        in_place=("s3://mine/",),
-        compute=cast(Any, None),
-        decoding=cast(Any, None),
-        stage=lambda _: nullcontext(),
-    )
-    message = ChunkMessage(job="j", chunk="000000", attempt=1)
-    claim = Claim(message, Options(), "net@1", "bulk", "000000", (0,))
-    record = explainer.record(ImageRef(index=0, key=key), claim, go_on)
 
-    assert record.state is ImageState.FAILED
-    assert record.error is not None
-    assert record.error.code == "not_found"
-    assert said in record.error.message
+    error = failure(ImageRef(index=0, key=key, id="my-1"), Options(), store)
+
+    assert error.code == "not_found"
+    assert said in error.message
+
+
+@pytest.mark.parametrize(("output", "said"), [("s3://other/a", "CAMQ_OUTPUT_PREFIXES"), ("s3://camq/a", "camq's own")])
+def test_output_is_limited_to_the_named_prefixes(output: str, said: str) -> None:
+    """A worker asks for itself, and before it downloads anything: the store has nothing that it could find."""
+    error = failure(ImageRef(index=0, key="inputs/a", id="my-1"), Options(output=output), MemoryStore())
+
+    assert error.code == "output"
+    assert said in error.message
+
+
+def test_a_users_bucket_that_cannot_be_written_fails_the_image_and_ours_does_not() -> None:
+    """Camq's own bucket is the operator's to mend, and an outage nobody's fault: the chunk is tried again then."""
+
+    def away(*_: object, **__: object) -> None:
+        raise UnreachableError("S3 storage does not answer")
+
+    def put(store: MemoryStore, key: str) -> None:
+        explainer(store)._put(go_on, key, b"overlay", "image/jpeg")
+
+    silent = MemoryStore()
+    silent.put = away  # type: ignore[method-assign]
+    cases: list[tuple[Callable[[], None], type[Exception]]] = [
+        (partial(put, MemoryStore(), "s3://mine/j/overlays/0-1.jpg"), ImageError),
+        (partial(put, MemoryStore(), "jobs/j/overlays/0-1.jpg"), NotFoundError),
+        (partial(put, silent, "s3://mine/j/overlays/0-1.jpg"), UnreachableError),
+    ]
+    for act, expected in cases:
+        with pytest.raises(expected):
+            act()
