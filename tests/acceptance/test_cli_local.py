@@ -80,6 +80,7 @@ def test_overlays_go_to_the_users_own_bucket_with_ids_and_tags(up: Up, photos: P
         lines = [json.loads(line) for line in up.camq("results", job, "--json").stdout.splitlines()]
         fetched = up.camq("results", job, "--out", tmp_path / "got")
         there = [key for key, _ in mine.list(f"out/{job}/")]
+        [stored] = [mine.get(address) for address, _ in mine.list(f"s3://camq/jobs/{job}/results/")]
 
     assert done.returncode == 1, done.stderr
     assert [(line["id"], line["state"], line["tags"]) for line in lines] == [
@@ -87,6 +88,8 @@ def test_overlays_go_to_the_users_own_bucket_with_ids_and_tags(up: Up, photos: P
         ("1", "succeeded", ["a b"]),
         ("2", "failed", ["a b"]),
     ]
+    assert [json.loads(line).get("id") for line in stored.splitlines()] == ["0", "1", "2"]
+    assert b"a b" not in stored  # tags are the job's, and kept once
     assert lines[0]["predictions"][0]["overlay"] == f"s3://my-own/out/{job}/overlays/0-1.jpg"
     names = ("heatmaps/0-1.png", "heatmaps/1-1.png", "job.json", "maps/0.npz", "maps/1.npz")
     assert there == [f"out/{job}/{name}" for name in (*names, "overlays/0-1.jpg", "overlays/1-1.jpg")]
