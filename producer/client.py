@@ -11,10 +11,13 @@ from producer.job import Job
 from producer.services import Services
 from producer.sources import Expansion
 from producer.submit import Listener, Request, submit
+from producer.tags import checked_tags
 from shared.config import Settings
 from shared.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from shared.contract import JobStatus, WorkerInfo
     from shared.storage import ObjectStore
 
@@ -38,17 +41,26 @@ class Client:
         job_id: str | None = None,
         name: str | None = None,
         webhook: str | None = None,
+        tags: Iterable[str] = (),
         **options: Any,
     ) -> Job:
         """Submit one image or many: paths, folders, .zip and .tar archives, patterns, s3:// addresses, bytes,
-        file objects, PIL images.
+        file objects, PIL images; or a mapping from ids of your own to one of these each, which results carry.
 
         `options` are those of the command with underscores (`top_k=5`, `classes=[283, "tabby"]`,
-        `colormap="viridis"`). Raises UsageError before anything is uploaded, UnreachableError when a service
-        is away. With the same `job_id` and content it resumes an interrupted submission, or does nothing.
+        `output="s3://bucket/prefix"`). Raises UsageError before anything is uploaded, UnreachableError when a
+        service is away. With the same `job_id` and content it resumes an interrupted submission, or does nothing.
         `webhook` is a URL, of a host in `CAMQ_WEBHOOK_HOSTS`, that is sent the final status at the job's end.
         """
-        request = Request(model=model, options=options, priority=priority, job_id=job_id, name=name, webhook=webhook)
+        request = Request(
+            model=model,
+            options=options,
+            priority=priority,
+            job_id=job_id,
+            name=name,
+            webhook=webhook,
+            tags=checked_tags(tags),
+        )
         return Job(self._services, submit(self._services, images, request, Listener(notice=log.warning)))
 
     def explain(self, picture: object, *, timeout: float | None = None, **options: Any) -> ImageResult:
@@ -77,9 +89,9 @@ class Client:
         found.status()
         return found
 
-    def jobs(self, limit: int = 100) -> list[JobStatus]:
-        """The newest jobs first."""
-        return self._services.ledger.jobs(limit)
+    def jobs(self, limit: int = 100, *, tags: Collection[str] = ()) -> list[JobStatus]:
+        """The newest jobs first; with `tags` those that carry all of them."""
+        return self._services.ledger.jobs(limit, tags)
 
     def workers(self) -> list[WorkerInfo]:
         """The live workers."""

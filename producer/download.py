@@ -78,9 +78,9 @@ def _files(job: str, record: ImageRecord, options: Options) -> Iterator[tuple[st
         yield prediction.overlay, _overlay_name(prediction)
         if options.heatmaps:
             name = f"heatmaps/{record.index}-{prediction.rank}.png"
-            yield keys.heatmap_object(job, record.index, prediction.rank), name
+            yield keys.heatmap_object(job, record.index, prediction.rank, options.output or None), name
     if options.keep_maps and record.predictions:
-        yield keys.maps_object(job, record.index), f"maps/{record.index}.npz"
+        yield keys.maps_object(job, record.index, options.output or None), f"maps/{record.index}.npz"
 
 
 def _relative(record: ImageRecord) -> ImageRecord:

@@ -63,6 +63,8 @@ class ImageResult:
 
     index: int
     source: str
+    #: The user's own, None unless one was given.
+    id: str | None = None
     state: str
     width: int | None
     height: int | None
@@ -77,6 +79,7 @@ class ImageResult:
         return cls(
             index=record.index,
             source=record.source,
+            id=record.id or None,
             state=record.state,
             width=record.width,
             height=record.height,

@@ -21,7 +21,8 @@ _COLOURS = {"succeeded": "#15803d", "failed": "#b91c1c", "cancelled": "#6b7280",
 
 def image_html(result: ImageResult) -> str:
     """The source's name and state, then the best overlays side by side, or why there are none."""
-    head = f"<div><b>{_text(result.source)}</b> <span style='opacity:.7'>{_text(result.state)}</span></div>"
+    called = f"<b>{_text(result.source)}</b>{f' {_text(result.id)}' if result.id else ''}"
+    head = f"<div>{called} <span style='opacity:.7'>{_text(result.state)}</span></div>"
     if result.error:
         return f"<div>{head}<div>{_text(result.error.code)}: {_text(result.error.message)}</div></div>"
     shown = "".join(_figure(prediction) for prediction in result.predictions[:MOST_OVERLAYS])
@@ -42,7 +43,7 @@ def job_html(status: JobStatus) -> str:
         facts.append(rate(status.images_per_second))
     if status.eta_s is not None:
         facts.append(f"{duration(status.eta_s)} left")
-    named = f" {_text(status.name)}" if status.name else ""
+    named = "".join(f" {_text(word)}" for word in (status.name, *status.tags) if word)
     return (
         f"<div><b>job {_text(status.job)}</b>{named} <span style='opacity:.7'>{_text(status.state)},"
         f" {_text(status.model)}</span>"

@@ -3,7 +3,7 @@
 import io
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -26,9 +26,10 @@ _ONE_AT_A_TIME = Lock()
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An image of a job; `name` is what the user calls it."""
+    """An image of a job; `name` is where the user has it, `id` what else the user calls it, if anything."""
 
     name: str
+    id: str | None = field(default=None, kw_only=True)
 
     def read(self, limit: int) -> bytes:
         """The file's bytes. ImageError when there are none, or more than `limit`."""

@@ -12,6 +12,7 @@ from producer.archive import MemberSource
 from producer.pictures import BytesSource, FailedSource, FileSource, ObjectSource, Source, check_size
 from producer.sources import Expansion
 from producer.submit import HIGH_AT_MOST, Request, check_early
+from producer.tags import checked_tags
 from shared.errors import ImageError
 
 if TYPE_CHECKING:
@@ -53,29 +54,30 @@ class Preview(msgspec.Struct, kw_only=True):
     priority: str = "bulk"
     job_id: str | None = None
     name: str | None = None
+    tags: tuple[str, ...] = ()
     options: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 def preview(
-    paths: Iterable[str],
+    pictures: Iterable[tuple[str, Iterable[object]]],
     request: Request,
     *,
-    names: Callable[[Iterable[str]], Iterator[str]],
     store: Callable[[], ObjectStore],
     limit: int,
     notice: Callable[[str], None],
 ) -> Preview:
-    """Counts what a submission of `paths` would take; `names` turns them into the names that they stand for.
+    """Counts what a submission of `pictures` would take; each stands beside what the user calls it.
 
     UsageError where the submission would raise one before its first upload, but nothing is asked of a model.
     """
     check_early(request)
     found = Preview(priority=request.priority or "", job_id=request.job_id, name=request.name)
+    found.tags = checked_tags(request.tags)
 
-    def each() -> Iterator[str]:
-        for path in paths:
+    def each() -> Iterator[object]:
+        for path, images in pictures:
             found.paths.append(Given(path=path))
-            yield from names([path])
+            yield from images
 
     for source in Expansion(each(), store=store, notice=notice):
         given = found.paths[-1]

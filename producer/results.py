@@ -4,6 +4,8 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 
+import msgspec
+
 from producer.parallel import ordered
 from shared import keys
 from shared.contract import ErrorInfo, ImageRecord, ImageRef, decode_lines
@@ -42,7 +44,8 @@ class _Snapshot:
     """What the ledger says of a job at one moment."""
 
     def __init__(self, ledger: Jobs, store: ObjectStore, job: str) -> None:
-        ledger.status(job)
+        status = ledger.status(job)
+        self._name, self._tags = status.name, status.tags
         # The states first: an image whose commit they show has its results object in `done`, which is read after.
         self._states = ledger.image_states(job)
         self._failures = ledger.failures(job)
@@ -55,7 +58,15 @@ class _Snapshot:
 
     def load(self, chunk: str) -> list[ImageRecord]:
         lines = _lines(self._store, self._job, self._done.get(chunk, []))
-        return [self._record(reference, lines.get(reference.index)) for reference in self.references(chunk)]
+        return [
+            msgspec.structs.replace(
+                self._record(reference, lines.get(reference.index)),
+                id=reference.id or None,
+                name=self._name,
+                tags=self._tags,
+            )
+            for reference in self.references(chunk)
+        ]
 
     def _record(self, reference: ImageRef, line: ImageRecord | None) -> ImageRecord:
         index = reference.index

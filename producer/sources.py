@@ -1,14 +1,18 @@
-"""What the user gives, expanded into images in a stable order: paths, patterns, addresses, bytes, pictures."""
+"""What the user gives, expanded into images in a stable order: paths, patterns, addresses, bytes, pictures, or a
+mapping from the user's own ids to them."""
 
 import glob
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from producer.archive import looks_like_an_archive, members
+from producer.identified import Identified, checked_id
 from producer.pictures import (
     BytesSource,
     FailedSource,
@@ -33,7 +37,9 @@ class Expansion:
     def __init__(
         self, given: object, *, store: Callable[[], ObjectStore], notice: Callable[[str], None] = lambda _: None
     ) -> None:
-        one = isinstance(given, str | bytes | bytearray | memoryview | os.PathLike | Source)
+        if isinstance(given, Mapping):
+            given = [Identified(checked_id(key), picture) for key, picture in given.items()]
+        one = isinstance(given, str | bytes | bytearray | memoryview | os.PathLike | Source | Identified)
         self._given: Iterable[Any] = [given] if one or not isinstance(given, Iterable) else given
         self._store = store
         self._notice = notice
@@ -63,6 +69,8 @@ class Expansion:
         image = sys.modules.get("PIL.Image")  # a picture can only be given by who has Pillow loaded
         if isinstance(item, Source):
             yield item
+        elif isinstance(item, Identified):
+            yield self._identified(item, position)
         elif isinstance(item, str) and item.startswith(SCHEME):
             yield from self._objects(item)
         elif isinstance(item, str | os.PathLike):
@@ -82,6 +90,18 @@ class Expansion:
                 f"a {type(item).__name__} is not an image: give a path, a pattern, an s3:// address, bytes,"
                 " a file object or a PIL image"
             )
+
+    def _identified(self, item: Identified, position: int) -> Source:
+        picture = item.picture
+        if isinstance(picture, str) and not picture.startswith(SCHEME):
+            images = _paths(picture, pattern=False)
+        else:
+            images = self._expand(picture, position)
+        found = list(islice(images, 2))
+        if len(found) != 1:
+            what = "several pictures" if found else "no picture"
+            raise UsageError(f"id {item.id!r} is for one picture, and {item.picture!r} means {what}")
+        return replace(found[0], id=item.id)
 
     def _objects(self, address: str) -> Iterator[Source]:
         store = self._store()

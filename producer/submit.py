@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,11 +12,13 @@ from typing import Any
 import msgspec
 
 from producer.models import resolve
+from producer.output import prove_writable
 from producer.parallel import ordered
 from producer.patience import Patience
 from producer.pictures import Source
 from producer.services import Services
 from producer.sources import Expansion
+from producer.tags import checked_tags
 from producer.upload import Uploader
 from shared import keys
 from shared.config import Settings
@@ -24,6 +26,7 @@ from shared.contract import MAX_IMAGES_PER_JOB, PRIORITIES, ImageRef, JobId, Mod
 from shared.errors import UnreachableError, UsageError
 from shared.ledger.ports import NewChunk
 from shared.options import check_choice, check_options, check_values
+from shared.output import check_output
 from shared.webhook import check_webhook
 
 #: A job of at most this many images is somebody waiting; a larger one can wait its turn.
@@ -59,6 +62,7 @@ class Request:
     name: str | None = None
     #: URL that is told of the job's end.
     webhook: str | None = None
+    tags: Sequence[str] = ()
 
 
 def new_job_id() -> str:
@@ -70,6 +74,7 @@ def check_early(request: Request) -> str:
     """The request's job id, or a new one. UsageError for what is wrong whatever the model is."""
     check_choice("priority", request.priority, PRIORITIES)
     check_values(request.options)
+    checked_tags(request.tags)
     return _checked_id(request.job_id)
 
 
@@ -82,7 +87,10 @@ def check_hook(request: Request, settings: Settings) -> None:
 def judge(services: Services, request: Request) -> tuple[ModelCard, bool, Options]:
     """The card of the model that is asked for, whether it is served now, and the options it makes of the request."""
     card, served = resolve(services.ledger, request.model or services.settings.model)
-    return card, served, check_options(card, request.options)
+    options = check_options(card, request.options)
+    if options.output:
+        options = msgspec.structs.replace(options, output=check_output(options.output, services.settings))
+    return card, served, options
 
 
 def submit(services: Services, images: object, request: Request, listener: Listener | None = None) -> str:
@@ -103,6 +111,8 @@ def submit(services: Services, images: object, request: Request, listener: Liste
     if not served:
         listener.notice(f"no worker serves {card.model} now; the job waits until one does")
     services.store  # noqa: B018 - away or not, it shows before the job is opened
+    if options.output:
+        prove_writable(services.store, job, options.output)
     with services.tracing.span("submit", "producer", job=job, model=card.model, priority=priority) as span:
         submission = _Submission(services, job, card.model, listener)
         submission.open(options, priority, request, span.context)
@@ -130,6 +140,7 @@ class _Submission:
             options=options,
             priority=priority,
             name=request.name,
+            tags=checked_tags(request.tags),
             webhook=request.webhook,
             trace=trace,
         )
@@ -185,7 +196,7 @@ class _Submission:
             self._services.sender.send(hints)
 
     def _other_pictures(self) -> UsageError:
-        return UsageError(f"job {self._job} exists with other pictures; take another --job-id")
+        return UsageError(f"job {self._job} exists with other pictures or ids; take another --job-id")
 
 
 def _look_ahead(stream: Iterator[Source]) -> list[Source]:

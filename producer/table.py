@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from shared.contract import ImageRecord, PredictionRecord
 
-#: Every column and its type in Parquet and pandas. What an image or a prediction does not have is empty.
+#: Every column and its type in Parquet and pandas. What an image or a prediction does not have is empty; `name` and
+#: `tags` (separated by commas) are the job's.
 COLUMNS = {
     "index": "int64",
     "source": "string",
@@ -38,6 +39,9 @@ COLUMNS = {
     "flat": "bool",
     "error_code": "string",
     "error_message": "string",
+    "id": "string",
+    "name": "string",
+    "tags": "string",
 }
 #: A column more, when overlays are given as addresses that a browser opens.
 URL = {"url": "string"}
@@ -55,7 +59,8 @@ def rows(records: Iterable[ImageRecord]) -> Iterator[Row]:
         image: Row = dict.fromkeys(COLUMNS)
         for name in ("index", "source", "state", "width", "height", "model", "method"):
             image[name] = getattr(record, name)
-        image["state"] = str(record.state)
+        image |= {"state": str(record.state), "id": record.id or None, "name": record.name or None}
+        image["tags"] = ",".join(record.tags) if record.tags else None
         if record.error:
             image |= {"error_code": record.error.code, "error_message": record.error.message}
         if not record.predictions:

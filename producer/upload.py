@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from msgspec import UNSET
+
 from producer.pictures import ObjectSource, Source, printable
 from shared import keys
 from shared.contract import ErrorInfo, ImageRef
@@ -27,10 +29,11 @@ class Uploader:
         """The image's reference, after its bytes are in the store; what cannot be read says why."""
         index, source = item
         name = printable(source.name)
+        known = UNSET if source.id is None else source.id
         try:
-            return ImageRef(index=index, key=self._place(source), source=name)
+            return ImageRef(index=index, key=self._place(source), source=name, id=known)
         except ImageError as error:
-            return ImageRef(index=index, source=name, error=ErrorInfo(error.code, printable(error.message)))
+            return ImageRef(index=index, source=name, error=ErrorInfo(error.code, printable(error.message)), id=known)
 
     def _place(self, source: Source) -> str:
         if isinstance(source, ObjectSource):

@@ -67,6 +67,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     input_prefixes: Annotated[
         str, Meta(description="s3:// prefixes, separated by spaces, that may be read in place; empty: any")
     ] = ""
+    output_prefixes: Annotated[
+        str, Meta(description="s3:// prefixes, separated by spaces, that jobs may have as their output; empty: any")
+    ] = ""
 
     webhook_hosts: Annotated[
         str,
@@ -159,7 +162,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def readable_in_place(self) -> tuple[str, ...]:
         """The prefixes of `input_prefixes`; a bare bucket ends at its slash, so that `s3://in` is not `s3://inner`."""
-        return tuple(p if p.count("/") > 2 else f"{p}/" for p in self.input_prefixes.split())
+        return _prefixes(self.input_prefixes)
+
+    def writable_outside(self) -> tuple[str, ...]:
+        """The prefixes of `output_prefixes`, likewise."""
+        return _prefixes(self.output_prefixes)
 
     def __repr__(self) -> str:
         """The settings that differ from their defaults, secrets hidden."""
@@ -174,6 +181,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             if value != field.default:
                 result[PREFIX + field.name.upper()] = str(value).lower() if isinstance(value, bool) else str(value)
         return result
+
+
+def _prefixes(text: str) -> tuple[str, ...]:
+    return tuple(p if p.count("/") > 2 else f"{p}/" for p in text.split())
 
 
 def _from_file(variable: str, path: str) -> str:

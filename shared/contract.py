@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Annotated, Literal, TypeVar, get_args
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from shared.errors import MessageError, NewerSchemaError
 from shared.states import ImageState, JobState
@@ -61,6 +61,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     box_threshold: Annotated[float, Meta(gt=0, lt=1)] = 0.2
     heatmaps: bool = False
     keep_maps: bool = False
+    #: Left out while unset, so that workers of older releases refuse only the jobs that they would write elsewhere.
+    output: Annotated[
+        str | UnsetType,
+        Meta(description="s3://bucket/prefix of yours for overlays, heatmaps and maps; else they are in camq's bucket"),
+    ] = UNSET
 
 
 class ChunkMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,14 +93,16 @@ class ImageRef(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a chunk's reference file: where an image's bytes are and what the user calls it.
 
     `key` is an object key in camq's bucket, or an `s3://bucket/key` address read in place. `source` is
-    the path as the user gave it. `error` is set when the producer already knows that the image cannot
-    be read (missing, empty, above the limit), so that it fails alone and still has its line.
+    the path as the user gave it; `id` is the user's own, left out where none was given. `error` is set when
+    the producer already knows that the image cannot be read (missing, empty, above the limit), so that it
+    fails alone and still has its line.
     """
 
     index: Annotated[int, Meta(ge=0, lt=MAX_IMAGES_PER_JOB)]
     key: str = ""
     source: str = ""
     error: ErrorInfo | None = None
+    id: str | UnsetType = UNSET
 
 
 class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +120,11 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One image's result: a line of a results object and of `results --json`."""
+    """One image's result: a line of a results object and of `results --json`.
+
+    `name` and `tags` are the job's: a results object leaves them out, and `id` where the image has none, so that
+    nothing is stored once per image that the ledger has once per job.
+    """
 
     index: int
     source: str
@@ -124,6 +135,9 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     method: str | None = None
     predictions: tuple[PredictionRecord, ...] = ()
     error: ErrorInfo | None = None
+    id: str | UnsetType | None = UNSET
+    name: str | UnsetType | None = UNSET
+    tags: tuple[str, ...] | UnsetType = UNSET
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,6 +209,7 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     submission_interrupted: bool
     webhook: WebhookStatus | None = None
+    tags: tuple[str, ...] = ()
 
     @property
     def done(self) -> int:

@@ -96,4 +96,5 @@ CODES = {
     "timeout": "decoding took longer than allowed",
     "poison": "the picture killed the worker process that decoded or classified it",
     "inference": "the network or the map failed on this picture",
+    "output": "its overlays cannot be written where the job asked for",
 }

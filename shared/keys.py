@@ -115,16 +115,26 @@ def results_object(job: str, chunk: str, attempt: int) -> str:
     return f"jobs/{job}/results/{chunk}-{attempt}.jsonl"
 
 
-def overlay_object(job: str, index: int, rank: int, extension: str) -> str:
-    """The overlay of one class of one image."""
-    return f"jobs/{job}/overlays/{index}-{rank}.{extension}"
+def overlay_object(job: str, index: int, rank: int, extension: str, output: str | None = None) -> str:
+    """The overlay of one class of one image; an address when the job has an `output` of the user's own."""
+    return f"{_drawn(job, output)}overlays/{index}-{rank}.{extension}"
 
 
-def heatmap_object(job: str, index: int, rank: int) -> str:
+def heatmap_object(job: str, index: int, rank: int, output: str | None = None) -> str:
     """The coloured map of one class at map size."""
-    return f"jobs/{job}/heatmaps/{index}-{rank}.png"
+    return f"{_drawn(job, output)}heatmaps/{index}-{rank}.png"
 
 
-def maps_object(job: str, index: int) -> str:
+def maps_object(job: str, index: int, output: str | None = None) -> str:
     """The raw maps of one image (NumPy archive)."""
-    return f"jobs/{job}/maps/{index}.npz"
+    return f"{_drawn(job, output)}maps/{index}.npz"
+
+
+def output_note(job: str, output: str) -> str:
+    """What the submission writes below the user's own prefix, to know that it may be written."""
+    return f"{_drawn(job, output)}job.json"
+
+
+def _drawn(job: str, output: str | None) -> str:
+    """Where a job's pictures go. Each job has a level of its own, so that two with one `output` never meet."""
+    return f"{output}/{job}/" if output else job_prefix(job)

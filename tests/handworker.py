@@ -91,7 +91,7 @@ class HandWorker:
     def _record(self, ref: ImageRef, job: str, options: Options) -> ImageRecord:
         error = ref.error or (BROKEN if "broken" in ref.source else None)
         if error:
-            return ImageRecord(index=ref.index, source=ref.source, state=ImageState.FAILED, error=error)
+            return ImageRecord(index=ref.index, source=ref.source, state=ImageState.FAILED, error=error, id=ref.id)
         classes = options.classes or tuple(range(options.top_k))
         predictions = tuple(self._prediction(ref.index, rank, c, job, options) for rank, c in enumerate(classes, 1))
         return ImageRecord(
@@ -103,15 +103,17 @@ class HandWorker:
             model=self.card.model,
             method=options.method,
             predictions=predictions,
+            id=ref.id,
         )
 
     def _prediction(self, index: int, rank: int, number: int, job: str, options: Options) -> PredictionRecord:
-        overlay = keys.overlay_object(job, index, rank, EXTENSIONS[options.format])
+        output = options.output or None
+        overlay = keys.overlay_object(job, index, rank, EXTENSIONS[options.format], output)
         self.store.put(overlay, picture((8, 6), (index % 256, rank, 0), options.format))
         if options.heatmaps:
-            self.store.put(keys.heatmap_object(job, index, rank), picture((7, 7)))
+            self.store.put(keys.heatmap_object(job, index, rank, output), picture((7, 7)))
         if options.keep_maps:
-            self.store.put(keys.maps_object(job, index), b"maps")
+            self.store.put(keys.maps_object(job, index, output), b"maps")
         return PredictionRecord(
             rank=rank,
             class_index=number,

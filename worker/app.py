@@ -19,6 +19,7 @@ from shared.config import Settings
 from shared.contract import ModelCard
 from shared.errors import UnreachableError
 from shared.ledger import RedisLedger
+from shared.output import check_output
 from shared.storage import S3Store
 from worker import device as devices
 from worker import tasks
@@ -102,6 +103,7 @@ def explaining(
             patience=Patience(settings.outage_limit),
             limits=Limits(settings.max_image_bytes, settings.max_image_pixels),
             in_place=settings.readable_in_place(),
+            checked_output=partial(check_output, settings=settings),
             compute=compute,
             decoding=decoding,
             stage=stage,

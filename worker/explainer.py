@@ -16,6 +16,7 @@ from shared.errors import (
     NotFoundError,
     ObjectTooLargeError,
     UnreachableError,
+    UsageError,
 )
 from shared.ledger import Claim
 from shared.states import ImageState
@@ -35,6 +36,8 @@ from worker.stages import Stage
 #: Called between the stages of an image; raises when its work is no longer wanted here.
 Check = Callable[[], None]
 
+#: An outage, or the end of our right to work on the chunk: never one image's fault.
+_ENDS_THE_CHUNK = (UnreachableError, CredentialsError, LostLeaseError, CancelledJobError, HandBackError)
 CONTENT_TYPES = {"jpeg": "image/jpeg", "webp": "image/webp", "png": "image/png"}
 
 
@@ -49,6 +52,8 @@ class Explainer:
     limits: Limits
     #: Addresses of inputs must begin with one of these; none: any.
     in_place: tuple[str, ...]
+    #: A job's `output` as this worker may use it; UsageError for one that it may not.
+    checked_output: Callable[[str], str]
     compute: Compute
     decoding: Decoding
     stage: Stage
@@ -67,6 +72,7 @@ class Explainer:
         if ref.error is not None:
             raise ImageError(ref.error.code, ref.error.message)
         options = claim.options
+        self._output(options)  # found out before anything is spent on the image
         with self.batcher.coming() as arrived:
             data = self._download(ref, check)
             decode = self._decoder(data)
@@ -87,7 +93,15 @@ class Explainer:
             model=claim.model,
             method=explanation.method,
             predictions=predictions,
+            id=ref.id,
         )
+
+    def _output(self, options: Options) -> str | None:
+        """Where the job's overlays go instead of camq's bucket. ImageError when this worker may not write there."""
+        try:
+            return self.checked_output(options.output) if options.output else None
+        except UsageError as error:
+            raise ImageError("output", str(error)) from error
 
     def _download(self, ref: ImageRef, check: Check) -> bytes:
         if self.in_place and ref.key.startswith(SCHEME) and not ref.key.startswith(self.in_place):
@@ -100,7 +114,7 @@ class Explainer:
             raise ImageError("not_found", f"{ref.source or ref.key} is not in the object store") from None
         except ObjectTooLargeError as error:
             raise ImageError("too_large", str(error)) from None
-        except (UnreachableError, CredentialsError, LostLeaseError, CancelledJobError, HandBackError):
+        except _ENDS_THE_CHUNK:
             raise
         except Exception as error:
             if not ref.key.startswith(SCHEME):
@@ -129,12 +143,14 @@ class Explainer:
         self, ref: ImageRef, claim: Claim, check: Check, explanation: Explanation, drawings: list[Drawing]
     ) -> tuple[PredictionRecord, ...]:
         job, options = claim.message.job, claim.options
+        output = self._output(options)
         records = []
         for found, drawing in zip(explanation.classes, drawings, strict=True):
-            overlay = keys.overlay_object(job, ref.index, found.rank, EXTENSIONS[options.format])
+            overlay = keys.overlay_object(job, ref.index, found.rank, EXTENSIONS[options.format], output)
             self._put(check, overlay, drawing.overlay, CONTENT_TYPES[options.format])
             if drawing.heatmap is not None:
-                self._put(check, keys.heatmap_object(job, ref.index, found.rank), drawing.heatmap, "image/png")
+                heatmap = keys.heatmap_object(job, ref.index, found.rank, output)
+                self._put(check, heatmap, drawing.heatmap, "image/png")
             records.append(
                 PredictionRecord(
                     rank=found.rank,
@@ -150,15 +166,23 @@ class Explainer:
             )
         if options.keep_maps:
             archive = maps_archive(explanation, claim.model)
-            self._put(check, keys.maps_object(job, ref.index), archive, "application/octet-stream")
+            self._put(check, keys.maps_object(job, ref.index, output), archive, "application/octet-stream")
         return tuple(records)
 
     def _put(self, check: Check, key: str, data: bytes, content_type: str) -> None:
         check()
-        self.patience(check, self.store.put, key, data, content_type=content_type)
+        try:
+            self.patience(check, self.store.put, key, data, content_type=content_type)
+        except _ENDS_THE_CHUNK:
+            raise
+        except Exception as error:
+            if not key.startswith(SCHEME):
+                raise  # our own bucket: an operator's matter
+            raise ImageError("output", f"{key} cannot be written: {error}") from error
 
     def _ended(self, ref: ImageRef, state: ImageState, error: ErrorInfo | None) -> ImageRecord:
-        return ImageRecord(index=ref.index, source=ref.source, state=state, model=self.network.model, error=error)
+        model = self.network.model
+        return ImageRecord(index=ref.index, source=ref.source, state=state, model=model, error=error, id=ref.id)
 
 
 def maps_archive(explanation: Explanation, model: str) -> bytes:

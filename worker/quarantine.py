@@ -188,4 +188,4 @@ class _Child:
 
 
 def _ended(ref: ImageRef, claim: Claim, state: ImageState, error: ErrorInfo | None) -> ImageRecord:
-    return ImageRecord(index=ref.index, source=ref.source, state=state, model=claim.model, error=error)
+    return ImageRecord(index=ref.index, source=ref.source, state=state, model=claim.model, error=error, id=ref.id)

@@ -73,7 +73,7 @@ def _fields(
 ) -> Iterator[tuple[str, str, str]]:
     hints = get_type_hints(struct, include_extras=True)
     for field in msgspec.structs.fields(struct):
-        default = "" if field.default in (None, "") else f"`{field.default}`".lower()
+        default = "" if field.default in (None, "", msgspec.UNSET) else f"`{field.default}`".lower()
         meaning = [_said(hints[field.name]), "secret" if field.name in hidden else ""]
         yield f"`{spelled(field.name)}`", default, "; ".join(filter(None, meaning))
 

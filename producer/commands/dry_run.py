@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from producer.commands.common import cell, emit, say, show, table
-from producer.commands.paths import named
 from producer.wording import count, size
 from shared.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+    from producer.commands.paths import Pictures
     from producer.preview import Preview
     from producer.services import Services
     from producer.submit import Request
@@ -27,35 +25,35 @@ _ROWS = 30
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would happen; upload and start nothing.")
 
 
-def would_submit(reach: Services, paths: Iterable[str], request: Request, *, as_json: bool) -> None:
+def would_submit(reach: Services, pictures: Pictures, request: Request, *, as_json: bool) -> None:
     """For `submit`: the model and its options are those that the servers know."""
-    from msgspec.structs import asdict
+    from msgspec import to_builtins
 
     from producer.preview import preview
     from producer.submit import check_hook, judge
 
     check_hook(request, reach.settings)
     limit = reach.settings.max_image_bytes
-    found = preview(paths, request, names=named, store=lambda: reach.store, limit=limit, notice=say)
+    found = preview(pictures, request, store=lambda: reach.store, limit=limit, notice=say)
     card, served, options = judge(reach, request)
-    found.model, found.options = card.model, asdict(options)
+    found.model, found.options = card.model, to_builtins(options)
     _tell(found, as_json=as_json)
     if not served:
         say(f"no worker serves {card.model} now: the job would wait until one does")
 
 
-def would_run(paths: Iterable[str], request: Request, *, as_json: bool) -> None:
+def would_run(pictures: Pictures, request: Request, *, as_json: bool) -> None:
     """For `run`: no server is there to ask, so labels are not looked up."""
-    from msgspec.structs import asdict
+    from msgspec import to_builtins
 
     from producer.preview import preview
     from shared.config import Settings
     from shared.contract import Options
 
     settings = Settings.load()
-    found = preview(paths, request, names=named, store=no_store, limit=settings.max_image_bytes, notice=say)
+    found = preview(pictures, request, store=no_store, limit=settings.max_image_bytes, notice=say)
     found.model = request.model or settings.model or DEFAULT_MODEL
-    found.options = asdict(Options()) | dict(request.options)
+    found.options = to_builtins(Options()) | dict(request.options)
     _tell(found, as_json=as_json)
 
 
@@ -76,6 +74,7 @@ def _tell(found: Preview, *, as_json: bool) -> None:
     show(rows)
     options = ", ".join(f"{name} {value}" for name, value in found.options.items() if value not in (None, False))
     facts = {"model": found.model, "priority": found.priority, "name": found.name, "job": found.job_id}
+    facts["tags"] = ", ".join(found.tags)
     rows = table("would submit", f"{count(found.images, 'image')}, {size(found.bytes)}")
     for name, value in (*facts.items(), ("options", options)):
         if value:

@@ -1,34 +1,62 @@
 """`camq jobs` and `cancel`."""
 
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
 import click
 
 from producer.commands.arguments import job_argument
-from producer.commands.common import cell, emit, json_option, services, show, suggesting, table
+from producer.commands.common import cell, emit, json_option, say, services, show, suggesting, table
 from producer.wording import duration, outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from shared.contract import JobStatus
+
+#: Of so many jobs the tags are known to whoever mistyped one.
+_LOOKED_AT = 500
 
 
 @click.command()
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many.")
+@click.option("--tag", "tags", metavar="TEXT", multiple=True, help="Only jobs with this tag; repeatable.")
 @json_option
-def jobs(limit: int, as_json: bool) -> None:
+def jobs(limit: int, tags: tuple[str, ...], as_json: bool) -> None:
     """List the newest jobs.
 
     \b
     Examples:
       camq jobs --limit 5
+      camq jobs --tag nightly --tag cats
       camq jobs --json | jq -r '.[0].job'
     """
     with services() as reach:
-        found = reach.ledger.jobs(limit)
+        found = reach.ledger.jobs(limit, tags)
+        if tags and not found:
+            say(f"no job has the {_tags_and_nearest(tags, reach.ledger.jobs(_LOOKED_AT))}")
     if as_json:
         emit(found)
         return
-    rows = table("job", "name", "state", "images", "time left", "model", numbers=["time left"])
+    tagged = any(status.tags for status in found)
+    rows = table("job", "name", *["tags"] * tagged, "state", "images", "time left", "model", numbers=["time left"])
     for status in found:
         left = "" if status.eta_s is None else duration(status.eta_s)
-        values = (status.job, status.name, status.state, outcome(status), left, status.model)
+        shown = [", ".join(status.tags)] * tagged
+        values = (status.job, status.name, *shown, status.state, outcome(status), left, status.model)
         rows.add_row(*(cell(value) for value in values))
-    show(rows)
+    if found or not tags:
+        show(rows)
+
+
+def _tags_and_nearest(wanted: Sequence[str], known: Iterable[JobStatus]) -> str:
+    """Such as `tag 'nigthly'; did you mean 'nightly'?`."""
+    used = sorted({tag for status in known for tag in status.tags})
+    near = [f"{found[0]!r}" for tag in wanted if tag not in used and (found := get_close_matches(tag, used, n=1))]
+    named = f"tag{'s' if len(wanted) > 1 else ''} {' and '.join(map(repr, wanted))}"
+    return f"{named}; did you mean {' and '.join(near)}?" if near else named
 
 
 @click.command()

@@ -16,7 +16,7 @@ from producer.commands.common import cell, emit, json_option, say, show, status_
 from producer.commands.dry_run import dry_run_option, no_store, would_run
 from producer.commands.fleet import serving, serving_options
 from producer.commands.options import asked, job_options
-from producer.commands.paths import named, paths_argument
+from producer.commands.paths import all_of, given_pictures, paths_argument
 from producer.commands.read import fetch, print_results, wait_for
 from producer.wording import count, duration, told_webhook
 from shared.errors import CamqError
@@ -91,7 +91,16 @@ def _who(ready: list[WorkerInfo]) -> str:
 @job_options
 @dry_run_option
 @json_option
-def run(paths: tuple[str, ...], out: Path, model: str | None, dry_run: bool, as_json: bool, **given: Any) -> int:
+def run(
+    *,
+    paths: tuple[str, ...],
+    manifest: str | None,
+    out: Path,
+    model: str | None,
+    dry_run: bool,
+    as_json: bool,
+    **given: Any,
+) -> int:
     """Start everything, explain PATHS, write the results to --out, stop everything.
 
     Exit status 1 if an image failed. With --json, prints the result lines.
@@ -110,10 +119,11 @@ def run(paths: tuple[str, ...], out: Path, model: str | None, dry_run: bool, as_
     request = asked(None, given)
     check_early(request)
     check_hook(request, Settings.load())
+    pictures = given_pictures(paths, manifest)
     if dry_run:
-        would_run(paths, asked(model, given), as_json=as_json)
+        would_run(pictures, asked(model, given), as_json=as_json)
         return 0
-    names = list(named(paths))
+    names = list(all_of(pictures))
     _check_local(names)
     with _temporary() as camq:
         _start(camq, 1, serving(model, given))
@@ -206,7 +216,7 @@ def _explain(camq: Local, images: object, request: Request) -> JobStatus:
     return wait_for(camq.services, job)
 
 
-def _check_local(names: list[str]) -> None:
+def _check_local(names: list[object]) -> None:
     """UsageError before any server starts when there is nothing to do, or nothing that these servers hold."""
     from producer.sources import Expansion
 

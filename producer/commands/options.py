@@ -49,6 +49,9 @@ _SUBMITTING: tuple[Callable[[Any], Any], ...] = (
     click.option("--job-id", metavar="ID", help="Your own id; the same id and content again resumes or does nothing."),
     click.option("--name", metavar="TEXT", help="A name for people, shown by `status` and `jobs`."),
     click.option("--webhook", metavar="URL", help="Send the final status there, signed (see CAMQ_WEBHOOK_HOSTS)."),
+    click.option(
+        "--tag", "tags", metavar="TEXT", multiple=True, help="A word to find the job by, also in results; repeatable."
+    ),
 )
 
 
@@ -75,4 +78,5 @@ def asked(model: str | None, given: dict[str, Any]) -> Request:
         job_id=given["job_id"],
         name=given["name"],
         webhook=given["webhook"],
+        tags=given["tags"],
     )

@@ -82,7 +82,7 @@ def print_results(found: Iterable[ImageRecord], *, as_json: bool) -> None:
     for total, record in enumerate(found, 1):
         failed += record.error is not None
         if most is None or total <= most or (record.error and failed <= most):
-            rows.add_row(*(cell(value) for value in (record.index, record.source, record.state, _said(record))))
+            rows.add_row(*(cell(value) for value in (record.index, _called(record), record.state, _said(record))))
     show(rows)
     if total > rows.row_count:
         say(f"… and {count(total - rows.row_count, 'image')} more: --json prints every one, --out fetches them")
@@ -133,6 +133,11 @@ def fetch(reach: Services, job: str, folder: Path, *, as_json: bool) -> Iterator
             display.fetch(done, total)
 
 
+def _called(record: ImageRecord) -> str:
+    """Its source, and the user's own id where there is one."""
+    return f"{record.source} ({record.id})" if record.id else record.source
+
+
 def _said(record: ImageRecord) -> str:
     """The labels with probabilities, or why the image failed."""
     if record.error:
@@ -144,6 +149,7 @@ def _status_table(found: JobStatus) -> Any:
     rows = table("job", found.job)
     lines = {
         "name": found.name,
+        "tags": ", ".join(found.tags),
         "state": found.state + (" (submission interrupted)" if found.submission_interrupted else ""),
         "images": f"{found.total:,}{'' if found.sealed else ' so far'}: {outcome(found)}",
         "rate": rate(found.images_per_second) if found.images_per_second else None,

@@ -11,7 +11,7 @@ import click
 from producer.commands.common import emit, json_option, say, services
 from producer.commands.dry_run import dry_run_option, would_submit
 from producer.commands.options import asked, job_options
-from producer.commands.paths import named, paths_argument
+from producer.commands.paths import all_of, given_pictures, paths_argument
 from producer.commands.read import conclude, leaving, wait_for
 
 
@@ -23,26 +23,45 @@ Examples:
   camq submit s3://bucket/prefix --classes 283,"tabby" --json
   camq submit holiday.zip scans.tar.gz --dry-run
   find . -name '*.png' -print0 | camq submit -
+  camq submit --manifest pictures.csv --tag nightly --output s3://mine/looked
 """,
 )
 @paths_argument
 @click.option("--model", metavar="M", help="Model, as a name or name@digest.  [default: the one being served]")
 @job_options
+@click.option(
+    "--output",
+    metavar="ADDRESS",
+    help="Write overlays, heatmaps and maps below this s3://bucket/prefix of yours, in a folder named as the job.",
+)
 @click.option("--wait", is_flag=True, help="Wait for the end; exit status 1 if an image failed.")
 @dry_run_option
 @json_option
-def submit(paths: tuple[str, ...], model: str | None, wait: bool, dry_run: bool, as_json: bool, **given: Any) -> int:
+def submit(
+    *,
+    paths: tuple[str, ...],
+    manifest: str | None,
+    model: str | None,
+    wait: bool,
+    dry_run: bool,
+    as_json: bool,
+    **given: Any,
+) -> int:
     """Submit pictures and print the job's id.
 
     PATHS are files, folders (searched for pictures), .zip and .tar archives, quoted patterns, s3://bucket/prefix,
     which is read in place, or `-` for names on stdin, one per line or ended by NUL. A job of at most 16 images
     has priority `high`, a larger one `bulk`, unless --priority says otherwise.
+
+    A manifest is CSV with the columns `source` and `id`, or JSON lines with the same names: each picture with an id
+    of your own, which its result carries.
     """
     from producer.progress import Display
     from producer.submit import Listener
     from producer.submit import submit as send
 
     request = asked(model, given)
+    pictures = given_pictures(paths, manifest)
 
     def announce(job: str) -> None:
         said.append(job)
@@ -51,11 +70,11 @@ def submit(paths: tuple[str, ...], model: str | None, wait: bool, dry_run: bool,
     said: list[str] = []
     with services() as reach:
         if dry_run:
-            would_submit(reach, paths, request, as_json=as_json)
+            would_submit(reach, pictures, request, as_json=as_json)
             return 0
         with Display() as display, resumable(said):
             listener = Listener(job=announce, progress=display.upload, notice=display.notice)
-            job = send(reach, named(paths), request, listener)
+            job = send(reach, all_of(pictures), request, listener)
         if not wait:
             return 0
         with leaving(job):

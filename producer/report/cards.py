@@ -12,6 +12,7 @@ def card(record: ImageRecord, original: str | None, overlays: Sequence[str | Non
     return {
         "index": record.index,
         "source": record.source,
+        "id": record.id or None,
         "state": record.state.value,
         "width": record.width,
         "height": record.height,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from msgspec import UNSET
+
 from producer.report.legend import colours
 from producer.wording import duration, rate
 from shared.contract import JobStatus, Options
@@ -59,6 +61,7 @@ def _facts(status: JobStatus, options: Options) -> list[tuple[str, str]]:
         ("Rate", rate(status.images_per_second) if status.images_per_second else ""),
         ("Time left", duration(status.eta_s) if status.eta_s is not None else ""),
         ("Model", status.model),
+        ("Tags", ", ".join(status.tags)),
         ("Method", options.method),
         ("Classes", shown),
     ]
@@ -74,6 +77,8 @@ def _said(name: str, value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
+    if value is UNSET:
+        return "camq's bucket"
     if value is None:
         return "the best" if name == "classes" else "the model's own"
     return str(value)

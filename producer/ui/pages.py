@@ -83,7 +83,7 @@ class Pages:
     def _failures(self, job: str) -> list[dict[str, Any]]:
         found = sorted(self._services.ledger.failures(job).items())
         return [
-            {"index": index, "source": self._pictures.source(job, index), "error": error}
+            dict(zip(("source", "id"), self._pictures.named(job, index), strict=True), index=index, error=error)
             for index, error in islice(found, _MOST_FAILURES)
         ]
 

@@ -43,12 +43,12 @@ class Pictures:
         found = records(services.ledger, services.store, job, threads=services.settings.io_threads)
         return [self._card(job, record) for record in islice(found, MOST)]
 
-    def source(self, job: str, index: int) -> str:
-        """What the user calls the image; a number beyond those the gallery shows."""
+    def named(self, job: str, index: int) -> tuple[str, str | None]:
+        """What the user calls the image, and its id; a number beyond those the gallery shows."""
         known = self._known.get(job, {})
         if index not in known and len(known) < MOST:
             known = self._learn(job)
-        return known[index].source if index in known else f"image {index}"
+        return (known[index].source, known[index].id or None) if index in known else (f"image {index}", None)
 
     def original(self, job: str, index: int) -> bytes | None:
         """A thumbnail of the original, None when it cannot be shown. NotFoundError when there is no such image."""
@@ -59,8 +59,9 @@ class Pictures:
 
     def overlay(self, job: str, index: int, rank: int) -> tuple[bytes, str]:
         """An overlay and its content type. NotFoundError when there is none."""
-        kind = self._services.ledger.options(job).format
-        key = keys.overlay_object(job, index, rank, EXTENSIONS[kind])
+        options = self._services.ledger.options(job)
+        kind = options.format
+        key = keys.overlay_object(job, index, rank, EXTENSIONS[kind], options.output or None)
         return self._services.store.get(key, self._services.settings.max_image_bytes), f"image/{kind}"
 
     def _card(self, job: str, record: ImageRecord) -> dict[str, Any]:

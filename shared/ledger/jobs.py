@@ -1,10 +1,11 @@
 """The producer's side of the ledger: submit, read, cancel."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
 
+import msgspec
 import redis
 
 from shared import keys
@@ -21,6 +22,8 @@ from shared.states import ImageState, job_state
 INTERRUPTED_AFTER_S = 600
 #: Chunks registered by one call: bounds how long the script blocks Redis.
 REGISTER_BATCH = 200
+#: Jobs looked at together for those with a tag, which may be few and far between.
+TAGGED_PAGE = 200
 #: `wait_for_news` looks this often although no event came: events are a convenience, not a promise.
 NEWS_EVERY_S = 0.5
 
@@ -41,6 +44,7 @@ class RedisJobs:
         options: Options,
         priority: Priority,
         name: str | None,
+        tags: Sequence[str] = (),
         webhook: str | None = None,
         trace: str = "",
     ) -> bool:
@@ -49,7 +53,7 @@ class RedisJobs:
         content = f"{model} {raw} {webhook}" if webhook else f"{model} {raw}"
         fingerprint = hashlib.sha256(content.encode()).hexdigest()[:16]
         fields = {"model": model, "options": raw, "priority": priority, "name": name or ""}
-        optional = {"trace": trace, "webhook": webhook}
+        optional = {"trace": trace, "webhook": webhook, "tags": encode(tags).decode() if tags else ""}
         fields |= {field: value for field, value in optional.items() if value}
         flat = [part for pair in fields.items() for part in pair]
         answer = self.scripts("open_job", job, fingerprint, *flat)
@@ -84,13 +88,14 @@ class RedisJobs:
             raise UnknownJobError(f"no job {job!r}: it never existed, was removed, or expired; see `camq jobs`")
         return found[0]
 
-    def jobs(self, limit: int) -> list[JobStatus]:
+    def jobs(self, limit: int, tags: Collection[str] = ()) -> list[JobStatus]:
         """See `Jobs.jobs`. The index also names jobs whose record is gone, so it is read until enough are found."""
         found: list[JobStatus] = []
-        for start in count(0, limit):
+        wanted, page = set(tags), max(limit, TAGGED_PAGE) if tags else limit
+        for start in count(0, page):
             with self.scripts.translated():
-                names = self.scripts.client.zrevrange(keys.JOBS, start, start + limit - 1)
-            found += self._statuses(names)
+                names = self.scripts.client.zrevrange(keys.JOBS, start, start + page - 1)
+            found += [status for status in self._statuses(names) if wanted.issubset(status.tags)]
             if len(found) >= limit or not names:
                 break
         return found[:limit]
@@ -259,4 +264,5 @@ def _status(job: str, row: Mapping[str, str], now: float) -> JobStatus:
         model=row["model"],
         submission_interrupted=not sealed and now - float(row["producer_seen_at"]) > INTERRUPTED_AFTER_S,
         webhook=webhook_of(row),
+        tags=msgspec.json.decode(row.get("tags", "[]"), type=tuple[str, ...]),
     )

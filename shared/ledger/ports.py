@@ -1,6 +1,6 @@
 """What producers and workers may ask of the ledger, and the values that pass."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -92,6 +92,7 @@ class Jobs(Protocol):
         options: Options,
         priority: Priority,
         name: str | None,
+        tags: Sequence[str] = (),
         webhook: str | None = None,
         trace: str = "",
     ) -> bool:
@@ -107,8 +108,8 @@ class Jobs(Protocol):
     def status(self, job: str) -> JobStatus:
         """The counters and times of a job."""
 
-    def jobs(self, limit: int) -> list[JobStatus]:
-        """The newest jobs first."""
+    def jobs(self, limit: int, tags: Collection[str] = ()) -> list[JobStatus]:
+        """The newest jobs first, of those that carry all of these tags."""
 
     def options(self, job: str) -> Options:
         """The options the job was submitted with."""

@@ -20,7 +20,7 @@ class MemoryStore:
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:  # noqa: ARG002
         """The content type is forgotten."""
-        bucket, name = locate_object(own_key(key), self.bucket)
+        bucket, name = locate_object(key, self.bucket)
         self._objects(bucket)[name] = bytes(data), datetime.now(UTC)
 
     def get(self, key: str, max_bytes: int | None = None) -> bytes:

@@ -20,7 +20,7 @@ class Stat(NamedTuple):
 
 @runtime_checkable
 class ObjectStore(Protocol):
-    """Bytes under keys in camq's bucket; reading also takes a full `s3://bucket/key` address.
+    """Bytes under keys in camq's bucket; a full `s3://bucket/key` address is read and written as well, never deleted.
 
     Every method may raise UnreachableError, also when the own bucket is gone (waiting the outage out is the caller's
     matter), and UsageError (address impossible, access refused; CredentialsError when everything would be). Adapters
@@ -30,7 +30,7 @@ class ObjectStore(Protocol):
     bucket: str
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
-        """Store `data` under `key` in camq's bucket. Whole or not at all; an older object is replaced."""
+        """Store `data` under `key`. Whole or not at all; an older object is replaced. NotFoundError: no such bucket."""
 
     def get(self, key: str, max_bytes: int | None = None) -> bytes:
         """The object's bytes. Raises NotFoundError, and ObjectTooLargeError before the body is read."""
@@ -83,7 +83,7 @@ def locate_object(key: str, bucket: str) -> tuple[str, str]:
 
 
 def own_key(key: str) -> str:
-    """A key to write. Raises ValueError for an address: camq writes into its own bucket only."""
+    """A key to delete. Raises ValueError for an address: camq deletes in its own bucket only."""
     if key.startswith(SCHEME):
-        raise ValueError(f"{key!r} is an address; camq writes into its own bucket only")
+        raise ValueError(f"{key!r} is an address; camq deletes in its own bucket only")
     return key

@@ -71,7 +71,7 @@ class S3Store:
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         """One PUT, whatever the size."""
-        bucket, name = locate_object(own_key(key), self.bucket)
+        bucket, name = locate_object(key, self.bucket)
         with self._translated(key):
             self._client.put_object(
                 bucket, name, io.BytesIO(data), len(data), content_type, part_size=max(len(data), _MIN_PART)

@@ -18,7 +18,7 @@ COMMANDS = tuple(cli.commands)
 OPTIONS = (
     *("--model", "--top-k", "--classes", "--method", "--target", "--target-layer", "--scale", "--colormap", "--alpha"),
     *("--resize", "--input-size", "--overlay", "--overlay-size", "--format", "--box-threshold", "--heatmaps"),
-    *("--keep-maps", "--priority", "--job-id", "--name", "--dry-run"),
+    *("--keep-maps", "--priority", "--job-id", "--name", "--tag", "--manifest", "--dry-run"),
 )
 
 

@@ -16,9 +16,12 @@ pytestmark = pytest.mark.servers
 STATUS_FIELDS = [
     *("job", "name", "state", "sealed", "total", "queued", "running", "succeeded", "failed", "cancelled"),
     *("created_at", "finished_at", "images_per_second", "eta_s", "model", "submission_interrupted"),
-    "webhook",
+    *("webhook", "tags"),
 ]
-RESULT_FIELDS = ["index", "source", "state", "width", "height", "model", "method", "predictions", "error"]
+RESULT_FIELDS = [
+    *("index", "source", "state", "width", "height", "model", "method", "predictions", "error"),
+    *("id", "name", "tags"),
+]
 PREDICTION_FIELDS = [
     *("rank", "class_index", "label", "probability", "overlay", "box", "map_min", "map_max", "flat"),
 ]
@@ -93,6 +96,7 @@ def test_results_are_one_line_per_image_in_index_order(camq: Camq, worker: HandW
     assert done.returncode == 0
     assert [line["index"] for line in found] == [0, 1, 2, 3]
     assert all(list(line) == RESULT_FIELDS for line in found)
+    assert {(line["id"], line["name"], str(line["tags"])) for line in found} == {(None, None, "[]")}
     assert [line["source"] for line in found] == [
         "photos/a.png",
         "photos/b-broken.png",

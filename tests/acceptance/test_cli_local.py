@@ -7,12 +7,15 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 from PIL import Image
 
+from shared.config import Settings
+from shared.storage import S3Store
 from tests.acceptance.conftest import CAMQ
 from tests.acceptance.local import Up, camq, serving
 from tests.handworker import picture
@@ -60,6 +63,39 @@ def test_a_second_terminal_can_submit_watch_and_fetch(up: Up, photos: Path, tmp_
     for prediction in lines[0]["predictions"]:
         with Image.open(tmp_path / "got" / prediction["overlay"]) as overlay:
             assert (overlay.format, overlay.size) == ("JPEG", (64, 48))
+
+
+def test_overlays_go_to_the_users_own_bucket_with_ids_and_tags(up: Up, photos: Path, tmp_path: Path) -> None:
+    """Through a real worker: the address stands in the result, and what is fetched from there is the overlay."""
+    with closing(S3Store.from_settings(Settings.load(up.environment, bucket="my-own"))) as mine:
+        mine.ensure_bucket()
+        (tmp_path / "list.jsonl").write_text(
+            "".join(json.dumps({"source": str(path), "id": path.stem}) + "\n" for path in sorted(photos.iterdir()))
+        )
+        done = up.camq(
+            *("submit", "--manifest", tmp_path / "list.jsonl", "--tag", "a b", "--output", "s3://my-own/out"),
+            *("--top-k", 1, "--heatmaps", "--keep-maps", "--wait", "--json"),
+        )
+        job = json.loads(done.stdout.splitlines()[0])["job"]
+        lines = [json.loads(line) for line in up.camq("results", job, "--json").stdout.splitlines()]
+        fetched = up.camq("results", job, "--out", tmp_path / "got")
+        there = [key for key, _ in mine.list(f"out/{job}/")]
+        [stored] = [mine.get(address) for address, _ in mine.list(f"s3://camq/jobs/{job}/results/")]
+
+    assert done.returncode == 1, done.stderr
+    assert [(line["id"], line["state"], line["tags"]) for line in lines] == [
+        ("0", "succeeded", ["a b"]),
+        ("1", "succeeded", ["a b"]),
+        ("2", "failed", ["a b"]),
+    ]
+    assert [json.loads(line).get("id") for line in stored.splitlines()] == ["0", "1", "2"]
+    assert b"a b" not in stored  # tags are the job's, and kept once
+    assert lines[0]["predictions"][0]["overlay"] == f"s3://my-own/out/{job}/overlays/0-1.jpg"
+    names = ("heatmaps/0-1.png", "heatmaps/1-1.png", "job.json", "maps/0.npz", "maps/1.npz")
+    assert there == [f"out/{job}/{name}" for name in (*names, "overlays/0-1.jpg", "overlays/1-1.jpg")]
+    assert fetched.returncode == 0, fetched.stderr
+    with Image.open(tmp_path / "got" / "overlays" / "0-1.jpg") as overlay:
+        assert overlay.size == (64, 48)
 
 
 def test_celerys_own_view_of_the_tasks_is_true(up: Up, photos: Path) -> None:

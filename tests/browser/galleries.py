@@ -31,6 +31,7 @@ STATUS = JobStatus(
     eta_s=None,
     model="resnet18@f37072fd1a2b",
     submission_interrupted=False,
+    tags=("nightly", "cats"),
 )
 
 
@@ -54,7 +55,8 @@ def write(path: Path, images: list[dict[str, Any]], status: JobStatus = STATUS) 
 def _image(index: int, number: int, source: str, label: str) -> dict[str, Any]:
     if index % 10 == FAILED_REST:
         error = ErrorInfo("truncated", f"the data of {source} ends early")
-        return card(ImageRecord(index=index, source=source, state=ImageState.FAILED, error=error), None, [])
+        failed = ImageRecord(index=index, source=source, state=ImageState.FAILED, error=error, id=f"key-{index}")
+        return card(failed, None, [])
     first = 0.6 - 0.2 * index / number
     shares = (first, 0.35 * (number - index) / number, 0.00001)
     names = (label or LABELS[index % len(LABELS)], LABELS[(index + 1) % len(LABELS)], LABELS[(index + 2) % len(LABELS)])
@@ -62,6 +64,7 @@ def _image(index: int, number: int, source: str, label: str) -> dict[str, Any]:
         index=index,
         source=source if index % 2 else source.replace("picture", f"picture-{index}"),
         state=ImageState.SUCCEEDED,
+        id=f"key-{index}" if index % 10 == 7 else None,
         width=400,
         height=300,
         predictions=tuple(

@@ -213,6 +213,18 @@ def test_a_picture_opens_large(report: Report, number: int) -> None:
     assert focused(page) == "1"
 
 
+def test_an_id_of_the_users_own_is_found_and_shown(open_page: Open, reports: dict[int, str]) -> None:
+    """By the search, in the viewer, beside a failure; tags stand at the head of the page."""
+    page = open_page(reports[10])
+    page.locator("#search").fill("KEY-7")
+
+    expect(page.locator("#found")).to_have_text("1 of 10 pictures")
+    page.locator(".card .stage").click()
+    expect(page.locator("#viewer-facts")).to_contain_text("#7 · id key-7 · ")
+    expect(page.locator("#failures .source")).to_contain_text("key-4")
+    expect(page.locator(".summary .facts")).to_contain_text("nightly, cats")
+
+
 def test_help_lists_the_keys(report: Report) -> None:
     """And goes away by Esc."""
     page = report()

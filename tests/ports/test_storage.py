@@ -144,10 +144,19 @@ def test_objects_of_another_bucket_are_read_in_place(stores: Stores, store: Obje
     assert store.stat("in/1.jpg") is None
 
 
-def test_only_its_own_bucket_is_written(store: ObjectStore) -> None:
+def test_another_bucket_is_written_by_address(stores: Stores, store: ObjectStore) -> None:
+    """As it is read; a bucket that is not there is not made."""
+    other = stores.open(f"{stores.bucket}-other")
+    other.ensure_bucket()
+    store.put(f"s3://{other.bucket}/out/1.jpg", b"overlay", "image/jpeg")
+    assert other.get("out/1.jpg") == b"overlay"
+    assert store.stat("out/1.jpg") is None
+    with pytest.raises(NotFoundError, match="none"):
+        store.put(f"s3://{stores.bucket}-none/key", b"")
+
+
+def test_only_its_own_bucket_is_deleted_from(store: ObjectStore) -> None:
     """An address where a key belongs is a mistake of the program, not a request."""
-    with pytest.raises(ValueError, match="own bucket"):
-        store.put("s3://else/key", b"")
     with pytest.raises(ValueError, match="own bucket"):
         store.delete(["s3://else/key"])
 

@@ -33,9 +33,10 @@ def test_settings_survive_the_way_through_an_environment() -> None:
 
 def test_a_bucket_that_may_be_read_is_not_one_that_begins_like_it() -> None:
     """`s3://in` admits `s3://in/a`, and never `s3://inner/a`; a prefix is taken as it is written."""
-    settings = Settings(input_prefixes="s3://in s3://photos/2026")
+    settings = Settings(input_prefixes="s3://in s3://photos/2026", output_prefixes="s3://out")
 
     assert settings.readable_in_place() == ("s3://in/", "s3://photos/2026")
+    assert settings.writable_outside() == ("s3://out/",)
 
 
 def test_secrets_are_known_and_stay_out_of_addresses_and_reprs() -> None:

@@ -1,14 +1,19 @@
-"""What an image may read."""
+"""What an image may read, and where its overlays may be written."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from shared.contract import ChunkMessage, ImageRef, Options
-from shared.errors import CredentialsError, UsageError
+from shared.config import Settings
+from shared.contract import ChunkMessage, ErrorInfo, ImageRef, Options
+from shared.errors import CredentialsError, ImageError, NotFoundError, UnreachableError, UsageError
 from shared.ledger import Claim
+from shared.output import check_output
 from shared.states import ImageState
 from shared.storage import MemoryStore, ObjectStore
 from worker.core.types import Limits
@@ -23,7 +28,7 @@ CLAIM = Claim(ChunkMessage(job="j", chunk="000000", attempt=1), Options(), "net@
 
 
 def explainer(store: ObjectStore) -> Explainer:
-    """One that gets as far as the download."""
+    """One that reads from `mine` alone and writes to camq's bucket and `mine`; it has no network."""
     return Explainer(
         network=cast(Any, SimpleNamespace(model="net@1")),
         batcher=cast(Any, SimpleNamespace(coming=lambda: nullcontext(go_on))),
@@ -31,6 +36,7 @@ def explainer(store: ObjectStore) -> Explainer:
         patience=cast(Any, lambda check, call, *args, **kwargs: call(*args, **kwargs)),
         limits=Limits(),
         in_place=("s3://mine/",),
+        checked_output=partial(check_output, settings=Settings(output_prefixes="s3://mine")),
         compute=cast(Any, None),
         decoding=cast(Any, None),
         stage=lambda _: nullcontext(),
@@ -58,6 +64,15 @@ def test_a_picture_that_may_not_be_read_fails_but_refused_credentials_fail_none(
         explainer(store).record(ref, CLAIM, go_on)
 
 
+def failure(ref: ImageRef, options: Options, store: MemoryStore) -> ErrorInfo:
+    """Why the image failed, which it must."""
+    record = explainer(store).record(ref, replace(CLAIM, options=options), go_on)
+
+    assert (record.state, record.id) == (ImageState.FAILED, ref.id)
+    assert record.error is not None
+    return record.error
+
+
 @pytest.mark.parametrize(
     ("key", "said"),
     [("s3://other/a.jpg", "CAMQ_INPUT_PREFIXES"), ("s3://mine/a.jpg", "object store"), ("inputs/a", "object store")],
@@ -65,9 +80,38 @@ def test_a_picture_that_may_not_be_read_fails_but_refused_credentials_fail_none(
 def test_input_in_place_is_limited_to_the_named_prefixes(key: str, said: str) -> None:
     """An address outside them is not even asked for; camq's own inputs are never limited."""
     store = MemoryStore(buckets={"camq": {}, "mine": {}, "other": {"a.jpg": cast(Any, None)}})
-    record = explainer(store).record(ImageRef(index=0, key=key), CLAIM, go_on)
 
-    assert record.state is ImageState.FAILED
-    assert record.error is not None
-    assert record.error.code == "not_found"
-    assert said in record.error.message
+    error = failure(ImageRef(index=0, key=key, id="my-1"), Options(), store)
+
+    assert error.code == "not_found"
+    assert said in error.message
+
+
+@pytest.mark.parametrize(("output", "said"), [("s3://other/a", "CAMQ_OUTPUT_PREFIXES"), ("s3://camq/a", "camq's own")])
+def test_output_is_limited_to_the_named_prefixes(output: str, said: str) -> None:
+    """A worker asks for itself, and before it downloads anything: the store has nothing that it could find."""
+    error = failure(ImageRef(index=0, key="inputs/a", id="my-1"), Options(output=output), MemoryStore())
+
+    assert error.code == "output"
+    assert said in error.message
+
+
+def test_a_users_bucket_that_cannot_be_written_fails_the_image_and_ours_does_not() -> None:
+    """Camq's own bucket is the operator's to mend, and an outage nobody's fault: the chunk is tried again then."""
+
+    def away(*_: object, **__: object) -> None:
+        raise UnreachableError("S3 storage does not answer")
+
+    def put(store: MemoryStore, key: str) -> None:
+        explainer(store)._put(go_on, key, b"overlay", "image/jpeg")
+
+    silent = MemoryStore()
+    silent.put = away  # type: ignore[method-assign]
+    cases: list[tuple[Callable[[], None], type[Exception]]] = [
+        (partial(put, MemoryStore(), "s3://mine/j/overlays/0-1.jpg"), ImageError),
+        (partial(put, MemoryStore(), "jobs/j/overlays/0-1.jpg"), NotFoundError),
+        (partial(put, silent, "s3://mine/j/overlays/0-1.jpg"), UnreachableError),
+    ]
+    for act, expected in cases:
+        with pytest.raises(expected):
+            act()

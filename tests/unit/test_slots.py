@@ -12,6 +12,8 @@ from shared.errors import UsageError
 from worker.inventory import Gpu, allowed, parse
 from worker.slots import NoSlotError, claimed
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parents[2]
 GPUS = [Gpu("GPU-aaaa", "A", 0), Gpu("GPU-bbbb", "B", 1)]
 #: A process that claims a slot of the two GPUs, says which, and keeps it until it is killed.
@@ -21,7 +23,6 @@ from shared.config import Settings
 from worker.inventory import Gpu
 from worker.slots import claimed
 
-pytestmark = pytest.mark.processes
 with claimed(Settings.load(), lambda: [Gpu("GPU-aaaa", "A", 0), Gpu("GPU-bbbb", "B", 1)]) as slot:
     print("holds", os.environ["CUDA_VISIBLE_DEVICES"], slot.number, "torch" in sys.modules, flush=True)
     sys.stdin.read()

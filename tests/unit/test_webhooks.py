@@ -145,7 +145,7 @@ def test_the_body_is_the_final_status_and_its_type() -> None:
     with listening(Keeps) as url:
         send(Ledger(url), url)
 
-    assert json.loads(bodies[0]) == {"type": "job.finished", **msgspec.to_builtins(STATUS)}
+    assert json.loads(bodies[0]) == {"type": "job.finished", **msgspec.json.decode(msgspec.json.encode(STATUS))}
 
 
 def test_a_redirect_is_not_followed() -> None:

@@ -8,7 +8,7 @@ export function prepare(images) {
       second: best[1]?.label ?? null,
       confidence: best[0]?.probability ?? null,
       margin: best.length > 1 ? best[0].probability - best[1].probability : null,
-      text: [image.source, ...image.predictions.map((one) => one.label)].join("\n").toLowerCase(),
+      text: [image.source, image.id ?? "", ...image.predictions.map((one) => one.label)].join("\n").toLowerCase(),
     };
   });
 }

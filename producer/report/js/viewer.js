@@ -59,9 +59,9 @@ export class Viewer {
   }
 
   #facts() {
-    const { index, width, height, state, predictions } = this.images[this.place];
+    const { index, id, width, height, state, predictions } = this.images[this.place];
     const box = predictions[this.picture.shown]?.box;
-    const facts = [`#${index}`, width ? `${width} × ${height} px` : state, box && `box ${box[0]}, ${box[1]} to ${box[2]}, ${box[3]}`];
+    const facts = [`#${index}`, id && `id ${id}`, width ? `${width} × ${height} px` : state, box && `box ${box[0]}, ${box[1]} to ${box[2]}, ${box[3]}`];
     byId("viewer-facts").textContent = facts.filter(Boolean).join(" · ");
   }
 }
