@@ -118,9 +118,15 @@ class Calls:
         done = max(self._ledger.done(job), key=lambda entry: (len(entry.chunk), entry.chunk), default=None)
         if done is not None:
             (record,) = decode_lines(self._store.get(keys.results_object(job, done.chunk, done.attempt)), ImageRecord)
-            return record
+            return _as_listed(record)
         (reference,) = decode_lines(self._store.get(keys.chunk_object(job, CHUNK)), ImageRef)
-        return ImageRecord(index=0, source=reference.source, state=state, error=self._ledger.failures(job).get(0))
+        error = self._ledger.failures(job).get(0)
+        return _as_listed(ImageRecord(index=0, source=reference.source, state=state, error=error))
+
+
+def _as_listed(record: ImageRecord) -> ImageRecord:
+    """With the fields of the job, which `camq results` adds to every line."""
+    return msgspec.structs.replace(record, id=None, name=EXPLAIN_TASK, tags=())
 
 
 def _job_of(task_id: str) -> str:

@@ -17,6 +17,7 @@ from shared.errors import UsageError
 from shared.ledger import Claim, RedisLedger
 from shared.states import ImageState
 from shared.storage import MemoryStore
+from shared.tracing import Untraced
 from tests.handworker import CARD, MODEL
 from tests.ledgers import submit
 from worker.calls import Calls
@@ -24,6 +25,7 @@ from worker.leases import LeaseKeeper
 from worker.meter import Meter
 from worker.patience import Patience
 from worker.pipeline import Outcome, Pipeline
+from worker.traces import ChunkTraces
 
 pytestmark = pytest.mark.servers
 
@@ -66,6 +68,7 @@ class Desk:
             patience=patience,
             meter=Meter(),
             stage=lambda stage: nullcontext(),
+            traces=ChunkTraces(Untraced(), name),
             refill=lambda: None,
             worker=name,
             images=2,

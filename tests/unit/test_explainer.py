@@ -11,7 +11,7 @@ import pytest
 
 from shared.config import Settings
 from shared.contract import ChunkMessage, ErrorInfo, ImageRef, Options
-from shared.errors import CredentialsError, ImageError, NotFoundError, UnreachableError, UsageError
+from shared.errors import CredentialsError, ImageError, UnreachableError, UsageError
 from shared.ledger import Claim
 from shared.output import check_output
 from shared.states import ImageState
@@ -109,7 +109,7 @@ def test_a_users_bucket_that_cannot_be_written_fails_the_image_and_ours_does_not
     silent.put = away  # type: ignore[method-assign]
     cases: list[tuple[Callable[[], None], type[Exception]]] = [
         (partial(put, MemoryStore(), "s3://mine/j/overlays/0-1.jpg"), ImageError),
-        (partial(put, MemoryStore(), "jobs/j/overlays/0-1.jpg"), NotFoundError),
+        (partial(put, MemoryStore(), "jobs/j/overlays/0-1.jpg"), UnreachableError),
         (partial(put, silent, "s3://mine/j/overlays/0-1.jpg"), UnreachableError),
     ]
     for act, expected in cases:
