@@ -1,8 +1,12 @@
 """Numbers and names for people."""
 
 import os
+import re
 
 from shared.contract import JobStatus
+
+#: ZERO WIDTH NON-JOINER and ZERO WIDTH JOINER.
+_JOINERS = "\u200c\u200d"
 
 
 def duration(seconds: float) -> str:
@@ -46,6 +50,11 @@ def outcome(status: JobStatus) -> str:
     """A job's images by what became of them, such as `497 succeeded, 3 failed`."""
     parts = [f"{getattr(status, name):,} {name}" for name in ("succeeded", "failed", "cancelled", "running", "queued")]
     return ", ".join(part for part in parts if not part.startswith("0 ")) or "no images yet"
+
+
+def shown(text: str) -> str:
+    """As `visible`, for a page: what joins letters and emoji stays, for a browser draws it and nothing moves."""
+    return "".join(part if part in _JOINERS else visible(part) for part in re.split(f"([{_JOINERS}])", text))
 
 
 def visible(text: str) -> str:

@@ -43,13 +43,6 @@ class Pictures:
         found = records(services.ledger, services.store, job, threads=services.settings.io_threads)
         return [self._card(job, record) for record in islice(found, MOST)]
 
-    def source(self, job: str, index: int) -> str:
-        """What the user calls the image; a number beyond those the gallery shows."""
-        known = self._known.get(job, {})
-        if index not in known and len(known) < MOST:
-            known = self._learn(job)
-        return known[index].source if index in known else f"image {index}"
-
     def original(self, job: str, index: int) -> bytes | None:
         """A thumbnail of the original, None when it cannot be shown. NotFoundError when there is no such image."""
         reference = self._known.get(job, {}).get(index) or self._learn(job).get(index)

@@ -141,13 +141,16 @@ def test_the_report_has_its_thumbnails_beside_it(settings: Settings, tmp_path: P
 
 
 def test_a_report_can_be_one_file(settings: Settings, tmp_path: Path, finished: str) -> None:
-    """Nothing lies beside it; what was left out by the limit is said."""
-    done = camq(settings, tmp_path, "report", finished, "--embed", "--limit", "2")
+    """Nothing lies beside it; what was left out by the limit is said, and a failure beyond it is told all the same."""
+    done = camq(settings, tmp_path, "report", finished, "--embed", "--limit", "1")
 
     assert (done.returncode, done.stdout) == (0, "report.html\n")
-    assert "the first 2 of 3 images" in done.stderr
+    assert "the first 1 of 3 images" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
-    assert '"original":"data:image/webp;base64,' in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert '"original":"data:image/webp;base64,' in page
+    assert "shows the first 1 of 3 pictures" in page
+    assert "<bdi>b-broken.png</bdi>" in page
 
 
 def test_a_report_of_no_job_is_none(settings: Settings, tmp_path: Path, finished: str) -> None:
