@@ -56,7 +56,7 @@ def test_a_file_name_cannot_move_the_cursor() -> None:
 def test_a_file_name_cannot_move_the_text_of_a_page() -> None:
     """Line ends and marks that turn the direction are escapes; what joins emoji and letters is no danger."""
     assert shown("a\n\u202egpj.exe") == r"a\n\u202egpj.exe"
-    assert shown("🐈\u200d⬛ می\u200cخواهم.png") == "🐈\u200d⬛ می\u200cخواهم.png"
+    assert shown("🐈\u200d⬛ a\u200cb.png") == "🐈\u200d⬛ a\u200cb.png"
 
 
 def test_progress_off_a_terminal_is_a_plain_line_now_and_then(

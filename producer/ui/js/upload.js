@@ -27,7 +27,7 @@ const failed = (reason) => {
 
 /** Send the chosen pictures; `fetch` cannot tell how much has gone, so the older request does it. */
 function send() {
-  if (!pictures.files.length || !bar.hidden) return;
+  if (!pictures.files.length || !bar.hidden || !open()) return;
   const reason = refusal(pictures.files);
   if (reason) return failed(reason);
   const body = new FormData(form);
