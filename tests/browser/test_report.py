@@ -233,9 +233,9 @@ def test_a_picture_opens_large(report: Report, number: int) -> None:
     assert focused(page) == "1"
 
 
-def test_the_address_holds_the_view(report: Report, number: int) -> None:
+def test_the_address_holds_the_view(open_page: Open, reports: dict[int, str]) -> None:
     """Filters, order and overlay stand in it; opened again it shows the same, and a failure's link its picture."""
-    page = report()
+    page = open_page(reports[10])
     page.locator("#search").fill("moped")
     page.locator("#sort").select_option("unsure")
     page.keyboard.press("Enter")
@@ -252,7 +252,7 @@ def test_the_address_holds_the_view(report: Report, number: int) -> None:
     expect(page.locator("#viewer")).to_contain_text("truncated")
     assert page.url.endswith("image=4")
     page.keyboard.press("Escape")
-    assert focused(page) == "4"
+    expect(page.locator(".card[data-index='4']")).to_be_focused()
 
 
 def test_help_lists_the_keys(report: Report) -> None:

@@ -19,8 +19,7 @@ class Gallery {
     this.viewer = new Viewer(fit, full, () => this.#tell());
     this.grid = new Grid(fit, (place) => this.open(place), () => this.#tell());
     this.viewer.left = (place) => this.grid.focus(place);
-    // An overlay that lies beside its original has nothing to fade, and its box no place.
-    for (const control of document.querySelectorAll(".heat, .check")) control.hidden = fit === "apart";
+    this.fit = fit;
     this.#controls();
     listen(this);
     this.#go(asked() ?? {});
@@ -92,7 +91,6 @@ class Gallery {
   }
 
   #mark() {
-    for (const part of [byId("ranks").parentElement, byId("hint")]) part.hidden = byId("ranks").childElementCount < 2;
     const button = byId("ranks").querySelector(`[value="${this.pinned ?? ""}"]`);
     if (button) button.checked = true;
     const pointed = this.pinned === null ? "Hover a picture or press 1 to see the heat" : "Hover a picture to see its original, a label to see its heat";
@@ -134,6 +132,9 @@ class Gallery {
       const numbers = Array.from({ length: most }, (_, at) => choice(String(at), String(at + 1), `Overlay of prediction ${at + 1}`));
       byId("ranks").replaceChildren(choice("", "none", "No overlay: the originals"), ...numbers);
     }
+    for (const part of [byId("ranks").parentElement, byId("hint")]) part.hidden = !most;
+    // An overlay that lies beside its original has nothing to fade, and its box no place.
+    for (const control of document.querySelectorAll(".heat, .check")) control.hidden = !most || this.fit === "apart";
     this.#mark();
   }
 
