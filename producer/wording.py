@@ -1,8 +1,12 @@
 """Numbers and names for people."""
 
 import os
+import re
 
 from shared.contract import JobStatus, WebhookStatus
+
+#: ZERO WIDTH NON-JOINER and ZERO WIDTH JOINER.
+_JOINERS = "\u200c\u200d"
 
 
 def duration(seconds: float) -> str:
@@ -53,6 +57,11 @@ def told_webhook(hook: WebhookStatus) -> str:
     what = {"waiting": "waiting for", "delivered": "delivered to", "failed": "given up for"}[hook.state]
     tries = f", {count(hook.attempts, 'attempt')}" if hook.attempts and hook.state != "delivered" else ""
     return f"{what} {hook.url}{tries}{f': {hook.reason}' if hook.reason else ''}"
+
+
+def shown(text: str) -> str:
+    """As `visible`, for a page: what joins letters and emoji stays, for a browser draws it and nothing moves."""
+    return "".join(part if part in _JOINERS else visible(part) for part in re.split(f"([{_JOINERS}])", text))
 
 
 def visible(text: str) -> str:

@@ -1,8 +1,12 @@
-"""What a page's script knows of an image: its record with addresses of pictures in place of object keys."""
+"""What a page's script knows of an image: its record with addresses of pictures in place of object keys.
+
+Names are as `wording.shown` writes them, so that none can move or hide the text around it.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
+from producer.wording import shown
 from shared.contract import ImageRecord, Options, PredictionRecord
 
 
@@ -11,14 +15,14 @@ def card(record: ImageRecord, original: str | None, overlays: Sequence[str | Non
     error = record.error
     return {
         "index": record.index,
-        "source": record.source,
-        "id": record.id or None,
+        "source": shown(record.source),
+        "id": shown(record.id) if record.id else None,
         "state": record.state.value,
         "width": record.width,
         "height": record.height,
         "original": original,
         "predictions": [_bar(line, at) for line, at in zip(record.predictions, overlays, strict=True)],
-        "error": {"code": error.code, "message": error.message} if error else None,
+        "error": {"code": error.code, "message": shown(error.message)} if error else None,
     }
 
 
@@ -34,7 +38,7 @@ def fit(options: Options) -> str:
 def _bar(line: PredictionRecord, overlay: str | None) -> dict[str, Any]:
     return {
         "rank": line.rank,
-        "label": line.label,
+        "label": shown(line.label),
         # Six digits: more would be noise, and the page carries one per prediction.
         "probability": round(line.probability, 6),
         "overlay": overlay,

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from producer.report.summary import moment
 from producer.stages import images_per_batch, stage_lines
-from producer.wording import count, duration, milliseconds, rate
+from producer.wording import count, duration, milliseconds, rate, shown
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 REPORT, UI = "producer.report", "producer.ui"
 #: In the order in which they build on each other.
 STYLES = ("tokens", "layout", "controls", "gallery", "viewer")
-SCRIPTS = ("dom", "model", "picture", "card", "labels", "grid", "viewer", "keyboard", "gallery")
+SCRIPTS = ("dom", "address", "model", "picture", "card", "labels", "grid", "viewer", "keyboard", "gallery")
 #: `import` lines tell a reader where a name comes from; inlined, the files are one module and need none.
 _IMPORTS = re.compile(r"^import .*?;\n|^export (?=const|function|class|async)", re.MULTILINE | re.DOTALL)
 
@@ -47,6 +47,11 @@ def script_json(value: object) -> Markup:
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)  # noqa: S704 - what a browser could read as markup was just replaced
+
+
+def when(iso: str | None) -> Markup:
+    """A moment in UTC, which a script turns into the reader's own time; the tooltip stays."""
+    return Markup('<time datetime="{0}" title="{1}">{1}</time>').format(iso, moment(iso)) if iso else Markup()
 
 
 @cache
@@ -78,7 +83,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "moment": moment,
+        "moment": when,
+        "shown": shown,
         "duration": duration,
         "rate": rate,
         "counted": count,

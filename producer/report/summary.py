@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from msgspec import UNSET
 
 from producer.report.legend import colours
-from producer.wording import duration, rate
+from producer.wording import duration, rate, shown
 from shared.contract import JobStatus, Options
+from shared.states import JobState
 
 _DEFAULTS = Options()
 
@@ -20,6 +21,8 @@ class Summary:
 
     status: JobStatus
     title: str
+    #: Whether the job waits because no worker serves its model.
+    unserved: bool
     #: Terms and what they are for this job: time, model, method.
     facts: list[tuple[str, str]]
     #: Options and their values; True for one that is not the default.
@@ -28,12 +31,13 @@ class Summary:
     legend: list[str]
 
 
-def summarise(status: JobStatus, options: Options) -> Summary:
-    """The summary of a job with this status and these options."""
+def summarise(status: JobStatus, options: Options, *, served: bool = True) -> Summary:
+    """The summary of a job with this status and these options; `served`: a live worker serves its model."""
     return Summary(
         status=status,
-        title=status.name or f"Job {status.job}",
-        facts=[(term, value) for term, value in _facts(status, options) if value],
+        title=shown(status.name) if status.name else f"Job {status.job}",
+        unserved=not served and not status.state.finished,
+        facts=[(term, value) for term, value in _facts(status, options, served) if value],
         options=[
             (name.replace("_", " "), _said(name, value), value != default) for name, value, default in _all(options)
         ],
@@ -53,17 +57,18 @@ def elapsed_s(status: JobStatus) -> float:
     return max(0.0, (end - datetime.fromisoformat(status.created_at)).total_seconds())
 
 
-def _facts(status: JobStatus, options: Options) -> list[tuple[str, str]]:
-    shown = f"{len(options.classes)} chosen" if options.classes else f"best {options.top_k}"
+def _facts(status: JobStatus, options: Options, served: bool) -> list[tuple[str, str]]:
+    classes = f"{len(options.classes)} chosen" if options.classes else f"best {options.top_k}"
+    running = "Waiting for" if status.state is JobState.QUEUED else "Running for"
+    left = duration(status.eta_s) if status.eta_s is not None else "estimating"
     return [
-        ("Submitted", moment(status.created_at)),
-        ("Took" if status.finished_at else "Running for", duration(elapsed_s(status))),
+        ("Took" if status.finished_at else running, duration(elapsed_s(status))),
         ("Rate", rate(status.images_per_second) if status.images_per_second else ""),
-        ("Time left", duration(status.eta_s) if status.eta_s is not None else ""),
+        ("Time left", left if served and status.state is JobState.RUNNING else ""),
         ("Model", status.model),
         ("Tags", ", ".join(status.tags)),
         ("Method", options.method),
-        ("Classes", shown),
+        ("Classes", classes),
     ]
 
 

@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from producer.parallel import ordered
 from producer.report.cards import card, fit
-from producer.report.originals import read, references
+from producer.report.failures import Failures, group, named
+from producer.report.originals import read, references, sources
 from producer.report.page import render
 from producer.report.summary import summarise
 from producer.report.thumbnails import CONTENT_TYPE, SUFFIX, thumbnail
@@ -75,18 +76,42 @@ def write_report(
     for made in ordered(make, islice(pairs, most), threads=threads):
         images.append(made)
         progress(len(images), total)
-    write_page(path, status, options, images)
+    errors = services.ledger.failures(job)
+    names = sources(services.ledger, services.store, job, named(errors))
+    served = services.ledger.models().get(status.model, False)
+    write_page(
+        path,
+        status,
+        options,
+        images,
+        group(errors, names, status.failed),
+        served=served,
+        full=overlays is not None,
+    )
     return len(images)
 
 
-def write_page(path: Path, status: JobStatus, options: Options, images: list[dict[str, Any]]) -> None:
-    """The page of these images (see `cards.card`). It appears whole or not at all."""
+def write_page(
+    path: Path,
+    status: JobStatus,
+    options: Options,
+    images: list[dict[str, Any]],
+    failures: Failures,
+    *,
+    served: bool = True,
+    full: bool = False,
+) -> None:
+    """The page of these images (see `cards.card`), the first of the job. It appears whole or not at all.
+
+    `full`: their overlays are as the worker stored them, not made smaller.
+    """
     page = render(
         "report.html",
-        summary=summarise(status, options),
+        summary=summarise(status, options, served=served),
         images=images,
-        failures=[image for image in images if image["error"]],
-        fit=fit(options),
+        failures=failures,
+        shown=len(images),
+        gallery={"images": images, "fit": fit(options), "full": full},
     )
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:

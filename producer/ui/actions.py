@@ -35,8 +35,9 @@ class Actions:
         return JSONResponse({"done": self._services.ledger.cancel(request.path_params["job"])})
 
     def retry(self, request: Request) -> Response:
-        """Queue every failed image again, and tell the workers."""
-        return JSONResponse({"done": redrive.retry(self._services, request.path_params["job"])})
+        """Queue the failed images again, all or those of `?code=`, and tell the workers."""
+        codes = request.query_params.getlist("code")
+        return JSONResponse({"done": redrive.retry(self._services, request.path_params["job"], codes)})
 
     async def submit(self, request: Request) -> Response:
         """The dropped pictures become a job; the answer says where its page is."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from shared.contract import JobStatus, WorkerInfo
+from shared.contract import WorkerInfo
+from shared.ledger.backlog import Backlog as Work
 
-#: Newest jobs that are listed, and whose images count as backlog.
-MOST_JOBS = 100
+#: Newest jobs that are listed, and how many of them before the reader asks for more.
+MOST_JOBS, JOBS_AT_ONCE = 100, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +21,8 @@ class Backlog:
     seconds: float | None
 
 
-def backlog(jobs: Sequence[JobStatus], workers: Sequence[WorkerInfo]) -> Backlog:
-    """The backlog of all jobs together."""
-    images = sum(job.queued + job.running for job in jobs if not job.state.finished)
+def backlog(work: Iterable[Work], workers: Sequence[WorkerInfo]) -> Backlog:
+    """The backlog of all jobs together, however many there are."""
+    images = sum(one.queued + one.running for one in work)
     rate = sum(worker.images_per_second for worker in workers)
     return Backlog(images, rate, images / rate if rate else None if images else 0.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import HTMLResponse, Response
@@ -11,17 +10,18 @@ from producer.report.cards import fit
 from producer.report.page import render
 from producer.report.summary import summarise
 from producer.report.thumbnails import CONTENT_TYPE
-from producer.ui.overview import MOST_JOBS, backlog
+from producer.ui.actions import MAX_UPLOAD_BYTES, MAX_UPLOAD_FILES
+from producer.ui.failures import FailedNames
+from producer.ui.overview import JOBS_AT_ONCE, MOST_JOBS, backlog
 from producer.ui.pictures import MOST, Pictures
 from shared.contract import encode
+from shared.ledger.backlog import read_backlog
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from producer.services import Services
 
-#: Rows of the table of failures; the count above it is exact.
-_MOST_FAILURES = 500
 #: A picture of a job changes only when the job is removed and its id used again.
 _KEPT = {"Cache-Control": "private, max-age=300"}
 
@@ -32,6 +32,7 @@ class Pages:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._pictures = Pictures(services)
+        self._failed = FailedNames(services)
 
     def overview(self, request: Request) -> Response:
         """Jobs, workers, backlog, and where to drop pictures."""
@@ -44,7 +45,11 @@ class Pages:
             "overview",
             jobs=jobs,
             workers=workers,
-            backlog=backlog(jobs, workers),
+            jobs_at_once=JOBS_AT_ONCE,
+            most_jobs=MOST_JOBS,
+            backlog=backlog(read_backlog(ledger.scripts).values(), workers),
+            most_files=MAX_UPLOAD_FILES,
+            most_bytes=MAX_UPLOAD_BYTES,
             models=live,
             methods=sorted(
                 {method for card in cards for method in card.methods}, key=lambda name: (name != "cam", name)
@@ -54,15 +59,16 @@ class Pages:
     def job(self, request: Request) -> Response:
         """One job: how far it is, what failed, its pictures."""
         job = request.path_params["job"]
-        status, options = self._services.ledger.status(job), self._services.ledger.options(job)
+        ledger = self._services.ledger
+        status, options = ledger.status(job), ledger.options(job)
         return _page(
             request,
             "job",
-            summary=summarise(status, options),
-            failures=self._failures(job) if status.failed else [],
-            failed=status.failed,
-            fit=fit(options),
-            most=MOST,
+            summary=summarise(status, options, served=ledger.models().get(status.model, False)),
+            failures=self._failed.of(status),
+            shown=min(status.total, MOST),
+            # Overlays come as they were stored.
+            gallery={"images": f"/jobs/{job}/images", "fit": fit(options), "full": True},
         )
 
     def images(self, request: Request) -> Response:
@@ -79,13 +85,6 @@ class Pages:
         """An overlay of one rank."""
         where = request.path_params
         return _picture(*self._pictures.overlay(where["job"], where["index"], where["rank"]))
-
-    def _failures(self, job: str) -> list[dict[str, Any]]:
-        found = sorted(self._services.ledger.failures(job).items())
-        return [
-            dict(zip(("source", "id"), self._pictures.named(job, index), strict=True), index=index, error=error)
-            for index, error in islice(found, _MOST_FAILURES)
-        ]
 
 
 def _page(request: Request, name: str, **values: Any) -> Response:

@@ -43,13 +43,6 @@ class Pictures:
         found = records(services.ledger, services.store, job, threads=services.settings.io_threads)
         return [self._card(job, record) for record in islice(found, MOST)]
 
-    def named(self, job: str, index: int) -> tuple[str, str | None]:
-        """What the user calls the image, and its id; a number beyond those the gallery shows."""
-        known = self._known.get(job, {})
-        if index not in known and len(known) < MOST:
-            known = self._learn(job)
-        return (known[index].source, known[index].id or None) if index in known else (f"image {index}", None)
-
     def original(self, job: str, index: int) -> bytes | None:
         """A thumbnail of the original, None when it cannot be shown. NotFoundError when there is no such image."""
         reference = self._known.get(job, {}).get(index) or self._learn(job).get(index)

@@ -4,9 +4,11 @@ import io
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from PIL import Image
 
 from producer.report.cards import card
+from producer.report.failures import group, named
 from producer.report.write import write_page
 from shared.contract import ErrorInfo, ImageRecord, JobStatus, Options, PredictionRecord
 from shared.states import ImageState, JobState
@@ -40,16 +42,27 @@ def gallery(number: int, *, source: str = "photos/picture.jpg", label: str = "")
     return [_image(index, number, source, label) for index in range(number)]
 
 
-def write(path: Path, images: list[dict[str, Any]], status: JobStatus = STATUS) -> Path:
-    """The page, and the four pictures that all cards share, beside it."""
+def write(path: Path, images: list[dict[str, Any]], status: JobStatus = STATUS, *, shown: int | None = None) -> Path:
+    """The page, and the four pictures that all cards share, beside it.
+
+    Failures are those of all `images`, of which the page shows the first `shown`.
+    """
     folder = path.with_name("pictures")
     folder.mkdir(exist_ok=True)
     for name, colour in {"original": "slateblue", "1": "red", "2": "green", "3": "blue"}.items():
         buffer = io.BytesIO()
         Image.new("RGB", (40, 30), colour).save(buffer, "WEBP")
         (folder / f"{name}.webp").write_bytes(buffer.getvalue())
-    write_page(path, status, Options(), images)
+    errors = {image["index"]: ErrorInfo(**image["error"]) for image in images if image["error"]}
+    names = {index: images[index]["source"] for index in named(errors)}
+    write_page(path, status, Options(), images[:shown], group(errors, names, status.failed))
     return path
+
+
+def status_of(images: list[dict[str, Any]]) -> JobStatus:
+    """A job of these images and no others."""
+    failed = sum(image["error"] is not None for image in images)
+    return msgspec.structs.replace(STATUS, total=len(images), succeeded=len(images) - failed, failed=failed)
 
 
 def _image(index: int, number: int, source: str, label: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The live page in a browser: a job as it runs, cancel, retry, upload. A hand plays the worker."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -87,6 +88,8 @@ def test_a_job_is_seen_as_it_runs(open_page: Open, live: Server, job: str, worke
     """Counts, failures and pictures appear by themselves; what is open stays open."""
     page = visit(open_page, live, job)
     expect(page.locator(".state")).to_contain_text("queued")
+    expect(page.locator(".facts")).to_contain_text("Waiting for")
+    expect(page.locator(".waits")).to_have_count(0)
     expect(page.locator(".card")).to_have_count(6)
     page.get_by_text("All options").click()
 
@@ -101,15 +104,16 @@ def test_a_job_is_seen_as_it_runs(open_page: Open, live: Server, job: str, worke
     worker.work_off(job)
     expect(page.locator(".state")).to_contain_text("partial")
     expect(page.locator(".card .ranks li")).to_have_count(15)
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("1")
+    page.locator("#found").scroll_into_view_if_needed()
     overlay = page.locator(".card").first.locator(".overlay")
     assert overlay.evaluate("image => image.decode().then(() => image.naturalWidth)") == 8
 
 
-def test_a_job_is_cancelled(open_page: Open, live: Server, job: str, services: Services) -> None:
-    """After a question, and the page says so."""
+def test_a_job_is_cancelled(open_page: Open, live: Server, job: str, services: Services, worker: HandWorker) -> None:
+    """After a question, and the page says so; before, that nobody serves it when its worker has left."""
     page = visit(open_page, live, job)
+    worker.leave()
+    expect(page.locator(".waits")).to_contain_text(f"No worker serves {worker.card.model} now; the job waits")
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Cancel the job").click()
 
@@ -124,6 +128,7 @@ def test_failed_images_are_run_again(
     """Only they, and the message for them is sent."""
     worker.work_off(job)
     page = visit(open_page, live, job)
+    expect(page.get_by_role("button", name="Retry 1 failed image")).not_to_have_class(re.compile("main"))
     before = sum(services.sender.depth(worker.card.model, priority) for priority in ("high", "bulk"))
     page.get_by_role("button", name="Retry").click()
 
@@ -156,14 +161,26 @@ def test_pictures_are_submitted_from_the_browser(
     expect(page.locator(".card").first.locator(".rank")).to_have_count(2)
 
 
-def test_an_upload_that_cannot_be_says_why(open_page: Open, live: Server, services: Services, tmp_path: Path) -> None:
-    """Without a worker there is no model; the page tells how to start one."""
-    (tmp_path / "a.png").write_bytes(picture())
-    page = open_page(live.link, expected="400")
-    page.locator("#pictures").set_input_files(tmp_path / "a.png")
+def test_pictures_are_asked_for_once_a_worker_serves_a_model(
+    open_page: Open, live: Server, services: Services, tmp_path: Path
+) -> None:
+    """Until then the page tells how to start one; then it follows by itself. Too many pictures are not even sent."""
+    page = open_page(live.link)
+    expect(page.locator(".drop-zone")).to_contain_text("No worker serves a model now Start one with camq worker")
+    expect(page.locator("#pictures")).to_be_disabled()
+    expect(page.locator("[name=method]")).to_be_hidden()
 
-    expect(page.locator("#drop-hint")).to_contain_text("no worker has offered a model yet")
+    worker = HandWorker(services.ledger, services.store)
+    expect(page.locator(".drop-zone")).to_contain_text("Drop pictures here")
+    expect(page.locator("#pictures")).to_be_enabled()
+    expect(page.locator("[name=method] option")).to_have_text(["cam", "gradcam"])
+
+    (tmp_path / "a.png").write_bytes(picture())
+    page.locator("#drop").evaluate("form => { form.dataset.mostFiles = 1; }")
+    page.locator("#pictures").set_input_files([tmp_path / "a.png"] * 2)
+    expect(page.locator("#drop-hint")).to_contain_text("2 pictures are more than the 1 of one upload: `camq submit")
     assert services.ledger.jobs(1) == []
+    worker.leave()
 
 
 def test_a_page_whose_server_ended_says_so(open_page: Open, live: Server, job: str) -> None:
@@ -177,21 +194,25 @@ def test_a_page_whose_server_ended_says_so(open_page: Open, live: Server, job: s
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
 def test_the_live_page_fits_and_is_readable(
-    open_page: Open, live: Server, job: str, worker: HandWorker, width: int, theme: str
+    open_page: Open, live: Server, job: str, worker: HandWorker, theme: str
 ) -> None:
-    """Nothing sticks out, and every text has enough contrast, with and without pictures."""
+    """At three widths nothing sticks out, and every text has enough contrast, with and without pictures."""
+
+    def fits() -> None:
+        for width in (1440, 800, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+            assert too_pale(page) == []
+
     step(worker, job)
-    page = open_page(live.link, width=width, color_scheme=theme)
+    page = open_page(live.link, color_scheme=theme)
     expect(page.locator(".job")).to_be_visible()
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
-    assert too_pale(page) == []
+    fits()
 
     page.locator(".job").click()
     page.locator(".card .ranks li").first.wait_for()
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
-    assert too_pale(page) == []
+    fits()
 
 
 def test_a_second_look_at_failed_images_is_seen(

@@ -104,11 +104,14 @@ def test_an_upload_above_the_limit_is_refused(ask: Ask, services: Services, monk
     assert "camq submit" in json.loads(answer.data)["error"]
 
 
-def test_an_upload_without_pictures_says_so(ask: Ask, worker: HandWorker) -> None:
-    """As JSON, which the page's script shows."""
-    answer = ask("/jobs", "POST", fields={"name": "nothing"})
+def test_an_upload_that_cannot_be_says_why(ask: Ask) -> None:
+    """As JSON, which the page's script shows: without pictures, and without a model that could take them."""
+    empty = ask("/jobs", "POST", fields={"name": "nothing"})
+    early = ask("/jobs", "POST", fields={"pictures": ("a.png", picture())})
 
-    assert (answer.status, json.loads(answer.data)) == (400, {"error": "no picture was chosen"})
+    assert (empty.status, json.loads(empty.data)) == (400, {"error": "no picture was chosen"})
+    assert early.status == 400
+    assert "no worker has offered a model yet" in json.loads(early.data)["error"]
 
 
 @pytest.fixture
@@ -118,6 +121,14 @@ def finished(services: Services, worker: HandWorker) -> str:
     job = submit(services, sources, Request(name="report me"))
     worker.work_off(job)
     return job
+
+
+def test_failed_images_of_one_code_are_run_again(ask: Ask, finished: str) -> None:
+    """Those of another code stay as they are."""
+    retry = f"/jobs/{finished}/retry?code="
+
+    assert json.loads(ask(f"{retry}timeout", "POST").data) == {"done": 0}
+    assert json.loads(ask(f"{retry}not_an_image", "POST").data) == {"done": 1}
 
 
 def camq(settings: Settings, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -141,13 +152,16 @@ def test_the_report_has_its_thumbnails_beside_it(settings: Settings, tmp_path: P
 
 
 def test_a_report_can_be_one_file(settings: Settings, tmp_path: Path, finished: str) -> None:
-    """Nothing lies beside it; what was left out by the limit is said."""
-    done = camq(settings, tmp_path, "report", finished, "--embed", "--limit", "2")
+    """Nothing lies beside it; what was left out by the limit is said, and a failure beyond it is told all the same."""
+    done = camq(settings, tmp_path, "report", finished, "--embed", "--limit", "1")
 
     assert (done.returncode, done.stdout) == (0, "report.html\n")
-    assert "the first 2 of 3 images" in done.stderr
+    assert "the first 1 of 3 images" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
-    assert '"original":"data:image/webp;base64,' in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert '"original":"data:image/webp;base64,' in page
+    assert "shows the first 1 of 3 pictures" in page
+    assert "<bdi>b-broken.png</bdi>" in page
 
 
 def test_a_report_of_no_job_is_none(settings: Settings, tmp_path: Path, finished: str) -> None:

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open
 from tests.browser.contrast import too_pale
-from tests.browser.galleries import LABELS, gallery, write
+from tests.browser.galleries import LABELS, gallery, status_of, write
 
 PAGE = 60
 Report = Callable[..., Page]
@@ -170,15 +170,30 @@ def test_pages_turn_with_the_keyboard_and_the_pager(report: Report, number: int)
 
 
 def test_hovering_shows_the_overlay(report: Report) -> None:
-    """The best one over the picture, another one over its bar, the original when the pointer leaves."""
+    """The page opens with the best one; its original over the picture, another one over its bar, then the best again.
+
+    Without an overlay the picture shows its best one, and a control of the overlays brings it to all.
+    """
     page = report()
     card = page.locator(".card").first
+    overlay = card.locator(".overlay")
+    expect(overlay).to_have_attribute("src", "pictures/1.webp")
     card.locator(".stage").hover()
-    expect(card.locator(".overlay")).to_have_attribute("src", "pictures/1.webp")
+    expect(overlay).to_have_count(0)
     card.locator(".rank").nth(2).hover()
-    expect(card.locator(".overlay")).to_have_attribute("src", "pictures/3.webp")
+    expect(overlay).to_have_attribute("src", "pictures/3.webp")
     page.locator("h1").hover()
-    expect(card.locator(".overlay")).to_have_count(0)
+    expect(overlay).to_have_attribute("src", "pictures/1.webp")
+
+    page.get_by_role("radio", name="No overlay").check()
+    expect(overlay).to_have_count(0)
+    expect(page.locator("#hint")).to_contain_text("press 1 to see the heat")
+    card.locator(".stage").hover()
+    expect(overlay).to_have_attribute("src", "pictures/1.webp")
+    page.locator("h1").hover()
+    page.locator("#heat").fill("50")
+    expect(page.get_by_role("radio", name="Overlay of prediction 1")).to_be_checked()
+    expect(overlay).to_have_count(1)
 
 
 def test_the_slider_fades_the_heat(report: Report) -> None:
@@ -208,6 +223,11 @@ def test_a_picture_opens_large(report: Report, number: int) -> None:
     page.keyboard.press("3")
     expect(viewer.locator(".overlay")).to_have_attribute("src", "pictures/3.webp")
     expect(viewer.locator(".rank").nth(2)).to_contain_text("flat map")
+    viewer.get_by_role("slider").fill("40")
+    expect(viewer.locator("output")).to_have_text("40 %")
+    viewer.get_by_label("Box").uncheck()
+    expect(viewer.locator(".box")).to_be_hidden()
+    expect(page.locator("#boxes")).not_to_be_checked()
     page.keyboard.press("Escape")
     expect(viewer).to_be_hidden()
     assert focused(page) == "1"
@@ -221,8 +241,30 @@ def test_an_id_of_the_users_own_is_found_and_shown(open_page: Open, reports: dic
     expect(page.locator("#found")).to_have_text("1 of 10 pictures")
     page.locator(".card .stage").click()
     expect(page.locator("#viewer-facts")).to_contain_text("#7 · id key-7 · ")
-    expect(page.locator("#failures .source")).to_contain_text("key-4")
+    expect(page.locator("#failures")).to_contain_text("key-4")
     expect(page.locator(".summary .facts")).to_contain_text("nightly, cats")
+
+
+def test_the_address_holds_the_view(open_page: Open, reports: dict[int, str]) -> None:
+    """Filters, order and overlay stand in it; opened again it shows the same, and a failure's link its picture."""
+    page = open_page(reports[10])
+    page.locator("#search").fill("moped")
+    page.locator("#sort").select_option("unsure")
+    page.keyboard.press("Enter")
+    page.get_by_role("radio", name="Overlay of prediction 2").check()
+    assert page.url.endswith("#q=moped&sort=unsure&rank=2")
+    shown = indices(page)
+
+    page.reload()
+    expect(page.locator("#search")).to_have_value("moped")
+    expect(page.locator(".card .overlay").first).to_have_attribute("src", "pictures/2.webp")
+    assert indices(page) == shown
+
+    page.locator("#failures a").first.click()
+    expect(page.locator("#viewer")).to_contain_text("truncated")
+    assert page.url.endswith("image=4")
+    page.keyboard.press("Escape")
+    expect(page.locator(".card[data-index='4']")).to_be_focused()
 
 
 def test_help_lists_the_keys(report: Report) -> None:
@@ -235,8 +277,9 @@ def test_help_lists_the_keys(report: Report) -> None:
 
 
 def test_failures_are_text_without_a_click_or_a_script(open_page: Open, reports: dict[int, str]) -> None:
-    """The page says what failed and why before anything runs."""
+    """The page says what failed and why before anything runs; each name leads to its picture."""
     page = open_page(reports[10], java_script_enabled=False)
+    assert page.locator("#failures a").get_attribute("href") == "#image=4"
 
     expect(page.locator("#failures")).to_contain_text("the data of photos/picture.jpg ends early")
     expect(page.locator("#failures code")).to_have_text("truncated")
@@ -244,7 +287,7 @@ def test_failures_are_text_without_a_click_or_a_script(open_page: Open, reports:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 820, 390])
+@pytest.mark.parametrize("width", [1440, 800, 390])
 def test_the_page_fits_and_is_readable(open_page: Open, reports: dict[int, str], width: int, theme: str) -> None:
     """At three widths and in both themes nothing sticks out, and every text has a contrast of 4.5 or more."""
     page = open_page(reports[10], width=width, color_scheme=theme)
@@ -266,14 +309,42 @@ def test_the_theme_can_be_changed(open_page: Open, reports: dict[int, str]) -> N
 
 
 def test_hostile_names_are_shown_as_they_are(open_page: Open, tmp_path: Path) -> None:
-    """Markup, quotes, line ends and emoji in names and labels are letters and nothing more."""
-    name = "</script><img src=x onerror=alert(1)>\"'\n🐈.jpg"
+    """Markup, quotes and emoji in names and labels are letters and nothing more; what moves text is an escape."""
+    name = "</script><img src=x onerror=alert(1)>\"'\n\u202e🐈\u200d⬛.jpg"
+    seen = name.replace("\n", "\\n").replace("\u202e", "\\u202e")
     page = open_page(write(tmp_path / "a #1 %41?.html", gallery(10, source=name, label=f"{name}!")).as_uri())
 
-    expect(page.locator(".card h3").first).to_have_attribute("title", name)
-    expect(page.locator(".label-name").first).to_have_text(f"{name}!".replace("\n", " "))
+    expect(page.locator(".card h3").first).to_have_attribute("title", seen)
+    expect(page.locator(".label-name").first).to_have_text(f"{seen}!")
     expect(page.locator("#failures")).to_contain_text("<img src=x onerror=alert(1)>")
     assert page.locator("img[src=x]").count() == 0
+
+
+def test_a_page_of_some_pictures_names_every_failure(open_page: Open, tmp_path: Path) -> None:
+    """The page says how much of the job it shows; failures are counted whole, by code, and only cards are linked."""
+    images = gallery(45)
+    names = [f"photos/{word}.jpg" for word in ("one", "two", "three", "four", "five")]
+    for image, name in zip((image for image in images if image["error"]), names, strict=False):
+        image["source"], image["error"] = name, {"code": "empty", "message": "the file has no bytes"}
+    failed = [image for image in images if image["error"]]
+    page = open_page(write(tmp_path / "report.html", images, status_of(images), shown=20).as_uri())
+
+    expect(page.locator("#failures-title")).to_have_text(f"✕ {len(failed)} images failed")
+    expect(page.locator("#failures .code")).to_contain_text(f" {len(failed)}")
+    expect(page.locator("#cut")).to_contain_text("shows the first 20 of 45 pictures")
+    expect(page.locator("#found")).to_have_text("20 pictures")
+    expect(page.locator("#failures a")).to_have_text(names[:2])
+    expect(page.locator("#failures")).to_contain_text("and 1 more")
+    page.get_by_text("and 1 more").click()
+    expect(page.get_by_text(names[4])).to_be_visible()
+
+
+def test_times_are_the_readers_own(open_page: Open, reports: dict[int, str]) -> None:
+    """A clock in Tokyo; the tooltip keeps UTC."""
+    page = open_page(reports[10], timezone_id="Asia/Tokyo")
+
+    expect(page.locator("time")).to_have_text("23 Nov 2026, 17:15")
+    expect(page.locator("time")).to_have_attribute("title", "23 Nov 2026, 08:15 UTC")
 
 
 def test_a_gallery_without_pictures_says_so(open_page: Open, tmp_path: Path) -> None:

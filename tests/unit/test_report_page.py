@@ -11,8 +11,10 @@ import pytest
 
 from producer.report import legend
 from producer.report.cards import fit
-from producer.report.page import SCRIPTS, render, script, script_json
+from producer.report.failures import group
+from producer.report.page import SCRIPTS, UI, render, script, script_json
 from producer.report.summary import elapsed_s, moment, summarise
+from producer.report.write import write_page
 from shared.contract import JobStatus, Options
 from shared.states import JobState
 from tests.browser.galleries import STATUS, gallery, write
@@ -58,9 +60,14 @@ def test_a_nonce_is_used_once() -> None:
     assert render("error.html", **values) != render("error.html", **values)
 
 
-def test_modules_are_joined_without_their_imports() -> None:
+@pytest.mark.parametrize(
+    ("report", "live"),
+    [(SCRIPTS, ()), (SCRIPTS, ("live", "post", "feed")), ((), ("live", "post", "upload"))],
+    ids=["report", "job", "overview"],
+)
+def test_modules_are_joined_without_their_imports(report: tuple[str, ...], live: tuple[str, ...]) -> None:
     """What they import is in the same script; a name is declared once."""
-    text = script(*SCRIPTS)
+    text = script(*report) + "\n" + script(*live, package=UI)
     names = re.findall(r"^(?:const|let|class|function|async function) (\w+)", text, re.MULTILINE)
 
     assert not re.search(r"^(?:import|export)\b", text, re.MULTILINE)
@@ -73,9 +80,31 @@ def test_the_summary_says_when_how_long_and_with_what() -> None:
     chosen = {name: value for name, value, differs in summary.options if differs}
 
     assert dict(summary.facts)["Took"] == "2 min 29 s"
-    assert dict(summary.facts)["Submitted"] == "23 Nov 2026, 08:15 UTC"
     assert chosen == {"method": "gradcam", "colormap": "viridis"}
+    assert moment(STATUS.created_at) == "23 Nov 2026, 08:15 UTC"
     assert moment(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "served", "term", "told"),
+    [
+        (JobState.QUEUED, True, "Waiting for", False),
+        (JobState.QUEUED, False, "Waiting for", True),
+        (JobState.RUNNING, True, "Running for", False),
+        (JobState.RUNNING, False, "Running for", True),
+    ],
+)
+def test_a_job_that_nobody_serves_says_what_it_waits_for(
+    tmp_path: Path, state: JobState, served: bool, term: str, told: bool
+) -> None:
+    """Also while it runs, for its worker may be gone; what is left is an estimate only where somebody works."""
+    status = msgspec.structs.replace(STATUS, state=state, finished_at=None)
+    write_page(tmp_path / "report.html", status, Options(), [], group({}, {}, 0), served=served)
+    page = (tmp_path / "report.html").read_text()
+
+    assert f"<dt>{term}</dt>" in page
+    assert ("No worker serves" in page) == told
+    assert ("estimating" in page) == (served and state is JobState.RUNNING)
 
 
 def test_an_unfinished_job_counts_its_time_on() -> None:
@@ -87,10 +116,11 @@ def test_an_unfinished_job_counts_its_time_on() -> None:
     assert elapsed_s(later) == 0
 
 
-def test_a_legend_without_cmap_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_legend_without_cmap_is_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A producer without a worker's packages still says which end is high."""
     monkeypatch.setitem(sys.modules, "cmap", None)
-    page = render("report.html", summary=summarise(STATUS, Options()), images=[], failures=[], fit="over")
+    write_page(tmp_path / "report.html", STATUS, Options(), [], group({}, {}, 0))
+    page = (tmp_path / "report.html").read_text()
 
     assert legend.colours("jet") == []
     assert "linearGradient" not in page

@@ -11,7 +11,7 @@ from producer import sheet
 from producer.demo import _split_last_line
 from producer.progress import Display
 from producer.sheet import Guess, Row, contact_sheet
-from producer.wording import count, duration, milliseconds, rate, told_webhook, visible
+from producer.wording import count, duration, milliseconds, rate, shown, told_webhook, visible
 from shared.contract import WebhookStatus
 from tests.unit.test_waiting_out import status
 
@@ -64,6 +64,12 @@ def test_a_file_name_cannot_move_the_cursor() -> None:
     """Names come from strangers; letters and emoji stay as they are."""
     assert visible("a\nb\x1b[31m\udce9.png") == r"a\nb\x1b[31m\xe9.png"
     assert visible("Käse 🐈.png") == "Käse 🐈.png"
+
+
+def test_a_file_name_cannot_move_the_text_of_a_page() -> None:
+    """Line ends and marks that turn the direction are escapes; what joins emoji and letters is no danger."""
+    assert shown("a\n\u202egpj.exe") == r"a\n\u202egpj.exe"
+    assert shown("🐈\u200d⬛ a\u200cb.png") == "🐈\u200d⬛ a\u200cb.png"
 
 
 def test_progress_off_a_terminal_is_a_plain_line_now_and_then(

@@ -13,15 +13,14 @@ export class Card {
       pick: (place) => this.pin(this.pinned === place ? null : place),
       look: (place) => this.look(place),
     });
-    const best = image.predictions.length ? 0 : undefined;
     const stage = this.picture.element;
-    stage.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.look(this.pinned ?? best));
+    stage.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.look(this.#other()));
     stage.addEventListener("pointerleave", () => this.look(undefined));
     stage.addEventListener("click", open);
     this.element = el("article", {
       class: `card card-${image.state}`, role: "listitem", tabindex: "-1", "data-index": image.index, "aria-label": this.#name(),
     }, stage, el("div", { class: "caption" },
-      el("h3", { title: image.source }, image.source.split("/").at(-1) || image.source), el("span", { class: "number" }, `#${image.index}`)),
+      el("h3", { title: image.source }, el("bdi", {}, image.source.split("/").at(-1) || image.source)), el("span", { class: "number" }, `#${image.index}`)),
     image.error ? this.#error() : this.bars, this.#more());
     this.pin(pinned);
   }
@@ -37,6 +36,11 @@ export class Card {
     const wanted = place === undefined ? this.pinned : place;
     if (wanted !== this.picture.shown) this.picture.show(wanted);
     mark(this.bars, this.picture.shown);
+  }
+
+  /** What pointing at the picture shows: its original where there is heat, and heat where there is none. */
+  #other() {
+    return this.pinned === null && this.image.predictions.length ? 0 : null;
   }
 
   #name() {

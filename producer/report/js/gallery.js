@@ -1,3 +1,4 @@
+import { asked, tell } from "./address.js";
 import { byId, counted, el } from "./dom.js";
 import { Grid } from "./grid.js";
 import { listen } from "./keyboard.js";
@@ -6,17 +7,24 @@ import { prepare, select } from "./model.js";
 import { Viewer } from "./viewer.js";
 
 const STATES = ["succeeded", "failed", "running", "queued", "cancelled"];
+/** Overlays that have a segment and a number key of their own. */
+const SEGMENTS = 5;
 
 /** The gallery: what is shown follows from the images and the view, and from nothing else. */
 class Gallery {
-  constructor({ images, fit }) {
+  constructor({ images, fit, full }) {
     this.view = { query: "", state: "", label: null, sort: "index" };
-    this.viewer = new Viewer(fit);
-    this.grid = new Grid(fit, (place) => this.viewer.open(this.grid.images, place));
+    /** The overlay on every picture: where the network looked is what the page is for, so it begins with that. */
+    this.pinned = 0;
+    this.viewer = new Viewer(fit, full, () => this.#tell());
+    this.grid = new Grid(fit, (place) => this.open(place), () => this.#tell());
     this.viewer.left = (place) => this.grid.focus(place);
+    this.fit = fit;
     this.#controls();
     listen(this);
+    this.#go(asked() ?? {});
     this.load(images);
+    addEventListener("hashchange", () => this.#arrive());
   }
 
   /** Take these images; what was chosen, typed and focused stays. */
@@ -31,7 +39,7 @@ class Gallery {
   update(change, stay = false) {
     Object.assign(this.view, change);
     const found = select(this.images, this.view);
-    this.grid.set(found, this.pinned ?? null, stay);
+    this.grid.set(found, this.pinned, stay);
     // Counts ignore the chosen label, so that another one can be chosen from the same list.
     showLabels(select(this.images, { ...this.view, label: null }), this.view.label, (label) => this.update({ label }));
     const filtered = this.view.query || this.view.state || this.view.label;
@@ -39,12 +47,18 @@ class Gallery {
     byId("clear").hidden = !filtered;
     byId("empty").hidden = found.length > 0;
     byId("empty").textContent = this.images.length ? "No picture matches these filters." : "Nothing to show yet: pictures appear here as they are explained.";
+    this.#reach();
+    this.#tell();
+  }
+
+  /** The picture at this place among those found, large, with the overlay that all cards show. */
+  open(place) {
+    this.viewer.open(this.grid.images, place, this.pinned ?? 0);
   }
 
   /** No filters. */
   clear() {
-    byId("search").value = "";
-    byId("filter-state").value = "";
+    this.#fill({ q: "", state: "" });
     this.update({ query: "", state: "", label: null });
   }
 
@@ -62,17 +76,37 @@ class Gallery {
     this.#heat(Math.max(0, Math.min(100, Number(byId("heat").value) + change)));
   }
 
+  /** Boxes or none. */
+  boxes(shown) {
+    for (const box of document.querySelectorAll("[data-boxes]")) box.checked = shown;
+    byId("gallery").classList.toggle("no-boxes", !shown);
+    this.#showSome();
+  }
+
   #pin(place) {
     this.pinned = place;
     this.grid.pin(place);
-    const button = byId("ranks").querySelector(`[value="${place ?? ""}"]`);
+    this.#mark();
+    this.#tell();
+  }
+
+  #mark() {
+    const button = byId("ranks").querySelector(`[value="${this.pinned ?? ""}"]`);
     if (button) button.checked = true;
+    const pointed = this.pinned === null ? "Hover a picture or press 1 to see the heat" : "Hover a picture to see its original, a label to see its heat";
+    byId("hint").textContent = matchMedia("(hover: none)").matches ? "Tap a label to see its heat, a picture to open it" : pointed;
   }
 
   #heat(value) {
     for (const slider of document.querySelectorAll("[data-heat]")) slider.value = value;
+    for (const told of document.querySelectorAll("[data-heat-value]")) told.textContent = `${value} %`;
     document.documentElement.style.setProperty("--heat", value / 100);
-    byId("heat-value").textContent = `${value} %`;
+    this.#showSome();
+  }
+
+  /** A control of the overlays shows what it does: where none is seen, it brings the first. */
+  #showSome() {
+    if (!this.viewer.isOpen && !byId("grid").querySelector(".overlay")) this.#pin(0);
   }
 
   #controls() {
@@ -81,26 +115,75 @@ class Gallery {
     byId("filter-state").addEventListener("change", (event) => this.update({ state: event.target.value }));
     byId("sort").addEventListener("change", (event) => this.update({ sort: event.target.value }));
     for (const slider of document.querySelectorAll("[data-heat]")) slider.addEventListener("input", () => this.#heat(slider.value));
-    byId("boxes").addEventListener("change", (event) => byId("gallery").classList.toggle("no-boxes", !event.target.checked));
+    for (const box of document.querySelectorAll("[data-boxes]")) box.addEventListener("change", () => this.boxes(box.checked));
     byId("clear").addEventListener("click", () => this.clear());
     byId("ranks").addEventListener("change", (event) => this.#pin(event.target.value === "" ? null : Number(event.target.value)));
+    byId("more-controls").addEventListener("click", ({ target }) => {
+      target.setAttribute("aria-expanded", String(byId("toolbar").classList.toggle("whole")));
+    });
     // On a narrow screen the list of labels would push the pictures out of sight.
     if (matchMedia("(max-width: 60rem)").matches) byId("labels-panel").open = false;
   }
 
   #ranks() {
-    const most = Math.min(5, Math.max(0, ...this.images.slice(0, 1000).map((image) => image.predictions.length)));
-    if (byId("ranks").childElementCount === most + 2) return;
-    const choice = (value, text, name) => el("label", { title: name }, el("input", { type: "radio", name: "rank", value, checked: value === "", "aria-label": name }), el("span", {}, text));
-    const numbers = Array.from({ length: most }, (_, at) => choice(String(at), String(at + 1), `Overlay of prediction ${at + 1}`));
-    byId("ranks").replaceChildren(byId("ranks").firstElementChild, choice("", "Original", "The originals"), ...numbers);
+    const most = Math.min(SEGMENTS, Math.max(0, ...this.images.slice(0, 1000).map((image) => image.predictions.length)));
+    if (byId("ranks").childElementCount !== most + 1) {
+      const choice = (value, text, name) => el("label", { title: name }, el("input", { type: "radio", name: "rank", value, "aria-label": name }), el("span", {}, text));
+      const numbers = Array.from({ length: most }, (_, at) => choice(String(at), String(at + 1), `Overlay of prediction ${at + 1}`));
+      byId("ranks").replaceChildren(choice("", "none", "No overlay: the originals"), ...numbers);
+    }
+    for (const part of [byId("ranks").parentElement, byId("hint")]) part.hidden = !most;
+    // An overlay that lies beside its original has nothing to fade, and its box no place.
+    for (const control of document.querySelectorAll(".heat, .check")) control.hidden = !most || this.fit === "apart";
+    this.#mark();
   }
 
   #states() {
-    const present = STATES.filter((state) => this.images.some((image) => image.state === state));
+    const present = STATES.filter((state) => state === this.view.state || this.images.some((image) => image.state === state));
     const option = (value, text) => el("option", { value, selected: value === this.view.state }, text);
     byId("filter-state").replaceChildren(option("", "All"), ...present.map((state) => option(state, state)));
     byId("filter-state").closest("label").hidden = present.length < 2;
+  }
+
+  /** Make the controls say this; what is not among `values` stays. */
+  #fill({ q, state, sort }) {
+    for (const [id, value] of [["search", q], ["filter-state", state], ["sort", sort]]) if (value !== undefined) byId(id).value = value;
+  }
+
+  /** Take the view that an address asks for. Its page and picture wait until there are pictures. */
+  #go({ q = "", state = "", label = "", sort = "index", rank = "1", page = "1", image = "" }) {
+    this.#fill({ q, sort });
+    this.view = { query: q, state: STATES.includes(state) ? state : "", label: label || null, sort: byId("sort").value || "index" };
+    byId("sort").value = this.view.sort;
+    this.pinned = Number(rank) > 0 ? Math.min(Number(rank), SEGMENTS) - 1 : null;
+    this.wanted = { page: Number(page) - 1 || 0, image };
+  }
+
+  /** The address was changed by hand or by a link: to one picture, or to another view. */
+  #arrive() {
+    const view = asked();
+    if (!view) return this.#tell();
+    if (location.hash === `#image=${view.image}`) this.wanted = { image: view.image };
+    else this.#go(view);
+    this.load(this.images);
+  }
+
+  #reach() {
+    const { page, image } = this.wanted ?? {};
+    if (!this.images.length || !this.wanted) return;
+    this.wanted = null;
+    if (page > 0) this.grid.turn(page);
+    if (!image) return;
+    if (!this.grid.images.some((one) => String(one.index) === image)) this.clear();
+    const place = this.grid.images.findIndex((one) => String(one.index) === image);
+    if (place >= 0) this.open(place);
+  }
+
+  #tell() {
+    if (this.wanted) return; // not before what the address asks for is shown
+    const { query, state, label, sort } = this.view;
+    const image = this.viewer.isOpen ? String(this.viewer.index) : "";
+    tell({ q: query, state, label: label ?? "", sort, rank: String((this.pinned ?? -1) + 1), page: String(this.grid.page + 1), image });
   }
 }
 

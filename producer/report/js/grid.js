@@ -6,9 +6,11 @@ const PAGE = 60;
 
 /** The pages of cards, and which card has the keyboard. */
 export class Grid {
-  constructor(fit, open) {
+  /** `open` gets the place of the picture that was clicked; `moved` is called when another page shows. */
+  constructor(fit, open, moved) {
     this.fit = fit;
     this.open = open;
+    this.moved = moved;
     this.images = [];
     this.cards = [];
     this.page = 0;
@@ -46,6 +48,7 @@ export class Grid {
     if (Math.floor(wanted / PAGE) !== this.page) {
       this.page = Math.floor(wanted / PAGE);
       this.#draw(wanted % PAGE);
+      this.moved();
     }
     this.#mark(wanted % PAGE);
     this.at()?.element.focus();
@@ -83,9 +86,15 @@ export class Grid {
     this.at()?.element.setAttribute("tabindex", "0");
   }
 
-  #turn(page) {
-    this.page = page;
+  /** Show this page, or the last one. */
+  turn(page) {
+    this.page = Math.max(0, Math.min(page, Math.ceil(this.images.length / PAGE) - 1));
     this.#draw(0);
+    this.moved();
+  }
+
+  #flip(page) {
+    this.turn(page);
     byId("gallery").scrollIntoView();
     this.focus(page * PAGE);
   }
@@ -95,7 +104,7 @@ export class Grid {
     byId("pager").hidden = last < 1;
     const from = this.page * PAGE + 1;
     const to = from + this.cards.length - 1;
-    const step = (text, page) => el("button", { type: "button", disabled: page < 0 || page > last, onclick: () => this.#turn(page) }, text);
+    const step = (text, page) => el("button", { type: "button", disabled: page < 0 || page > last, onclick: () => this.#flip(page) }, text);
     byId("pager").replaceChildren(step("First", this.page ? 0 : -1), step("← Previous", this.page - 1),
       el("span", {}, `${from.toLocaleString("en")} – ${to.toLocaleString("en")} of ${counted(this.images.length, "picture")}`),
       step("Next →", this.page + 1), step("Last", this.page === last ? last + 1 : last));

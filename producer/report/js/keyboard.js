@@ -14,9 +14,9 @@ export function listen(gallery) {
       return grid.focus(inGrid() ? grid.place + STEPS[key](grid.columns) : grid.place);
     }
     if (key >= "0" && key <= "9" && key.length === 1) return gallery.rank(Number(key) - 1);
-    if (key === "Enter" && inGrid() && !viewer.isOpen) return viewer.open(grid.images, grid.place);
+    if (key === "Enter" && inGrid() && !viewer.isOpen) return gallery.open(grid.place);
     if (key === "[" || key === "]") return gallery.heat(key === "[" ? -10 : 10);
-    if (key === "b") return byId("boxes").click();
+    if (key === "b") return gallery.boxes(!byId("boxes").checked);
     if (key === "?") return byId("help").showModal();
     if (key === "/") return byId("search").focus();
     if (key === "Home" && inGrid()) return grid.focus(0);

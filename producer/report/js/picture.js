@@ -33,7 +33,7 @@ export class Picture {
     if (!line) return;
     if (line.overlay) {
       const alt = `Where the network looked for ${line.label}`;
-      this.frame.append(el("img", { class: "over overlay", src: line.overlay, alt, decoding: "async", draggable: "false" }));
+      this.frame.append(el("img", { class: "over overlay", src: line.overlay, alt, loading: "lazy", decoding: "async", draggable: "false" }));
     }
     if (line.box) this.frame.append(this.#box(line.box));
   }

@@ -3,29 +3,42 @@ import { Picture, bars, mark } from "./picture.js";
 
 /** One picture, large, with all its predictions. `dialog` brings the focus trap, Esc and the way back. */
 export class Viewer {
-  constructor(fit) {
+  /** `full`: overlays are as they were stored, and worth a page of their own. `moved` is called when another picture shows. */
+  constructor(fit, full, moved) {
     this.fit = fit;
+    this.full = full;
+    this.moved = moved;
     this.dialog = byId("viewer");
     byId("viewer-before").addEventListener("click", () => this.step(-1));
     byId("viewer-after").addEventListener("click", () => this.step(1));
-    this.dialog.addEventListener("close", () => this.left(this.place));
+    this.dialog.addEventListener("close", () => {
+      this.left(this.place);
+      this.moved();
+    });
     /** Set by the gallery: gets the place of the last picture when the viewer closes. */
     this.left = () => {};
   }
 
   get isOpen() { return this.dialog.open; }
 
-  /** Open on the image at this place among those found. */
-  open(images, place) {
+  /** The index of the picture that is shown. */
+  get index() { return this.images[this.place].index; }
+
+  /** Open on the image at this place among those found, with the overlay of this rank. */
+  open(images, place, rank) {
     this.images = images;
-    this.#show(place, 0);
+    this.#show(place, rank);
     if (!this.isOpen) this.dialog.showModal();
+    this.moved();
   }
 
   /** To the next (1) or previous (-1) picture, the same rank shown. */
   step(by) {
     const place = this.place + by;
-    if (place >= 0 && place < this.images.length) this.#show(place, this.picture.shown);
+    if (place >= 0 && place < this.images.length) {
+      this.#show(place, this.picture.shown);
+      this.moved();
+    }
   }
 
   /** Show this overlay; the one that is shown already is taken away. */
@@ -40,7 +53,9 @@ export class Viewer {
     const image = this.images[place];
     this.picture = new Picture(image, this.fit);
     byId("viewer-picture").replaceChildren(this.picture.element);
-    byId("viewer-title").textContent = image.source;
+    const name = document.createElement("bdi");
+    name.textContent = image.source;
+    byId("viewer-title").replaceChildren(name);
     const look = (at) => { if (at !== undefined && at !== this.picture.shown) this.pick(at); };
     this.list = bars(image, Infinity, { tabindex: "0", pick: (at) => this.pick(at), look: () => {} });
     byId("viewer-predictions").replaceChildren(image.error ? this.#error(image.error) : this.list);
@@ -63,5 +78,8 @@ export class Viewer {
     const box = predictions[this.picture.shown]?.box;
     const facts = [`#${index}`, id && `id ${id}`, width ? `${width} × ${height} px` : state, box && `box ${box[0]}, ${box[1]} to ${box[2]}, ${box[3]}`];
     byId("viewer-facts").textContent = facts.filter(Boolean).join(" · ");
+    const overlay = this.full && predictions[this.picture.shown]?.overlay;
+    byId("viewer-full").hidden = !overlay;
+    if (overlay) byId("viewer-full").href = overlay;
   }
 }

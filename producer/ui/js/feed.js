@@ -4,7 +4,7 @@ import { start } from "../../report/js/gallery.js";
 const SHARE = 10;
 const LEAST_MS = 1000;
 const data = JSON.parse(document.getElementById("gallery-data").textContent);
-const gallery = start({ images: [], fit: data.fit });
+const gallery = start({ ...data, images: [] });
 let [seen, busy, notBefore] = [null, false, 0];
 
 /** Load the pictures anew whenever the job moved. */

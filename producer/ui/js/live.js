@@ -1,5 +1,5 @@
 const EVERY_MS = 1000;
-const region = document.querySelector("[data-live]");
+const follows = document.querySelector("[data-live]") !== null;
 
 /** A sentence at the foot of the page; nothing takes it away again. */
 export function notice(text) {
@@ -8,14 +8,14 @@ export function notice(text) {
   place.textContent = text ?? "";
 }
 
-/** Fetch the part of the page that changes, and change what differs. Says in `live` that it did. */
+/** Fetch the parts of the page that change, and change what differs. Says in `live` that it did. */
 export async function refresh() {
   const answer = await fetch(`${location.pathname}?live`, { cache: "no-store" });
   if (answer.status === 401) return location.reload();
   if (!answer.ok) throw new Error(answer.status === 404 ? "This job is gone." : "A service does not answer; trying again.");
-  const fresh = region.cloneNode(false);
-  fresh.append(...new DOMParser().parseFromString(await answer.text(), "text/html").body.childNodes);
-  morph(region, fresh);
+  for (const part of new DOMParser().parseFromString(await answer.text(), "text/html").body.children) {
+    morph(document.getElementById(part.id), part);
+  }
   return document.dispatchEvent(new Event("live"));
 }
 
@@ -52,4 +52,4 @@ async function follow() {
     }
   }
 }
-if (region) follow();
+if (follows) follow();
