@@ -85,6 +85,7 @@ def explaining(
         engine = Engine(network, settings.max_batch_size)
         engine.warm_up()
         batcher = Batcher(observe(engine), settings.max_batch_delay_ms / 1000, stage, _die)
+        engine.beat = batcher.beat
         stack.callback(batcher.close)
         threads = settings.compute_threads or _cores()
         compute = stack.enter_context(closing(Compute(threads, settings.decode_s, stage, on_stuck)))

@@ -66,7 +66,7 @@ class Explainer:
             prepared = self.compute("decode", prepare, data, options, self.network.spec, self.limits, decode=decode)
             check()
             arrived()
-            explanation = self.batcher.explain(prepared.pixels, options, urgent=claim.priority == "high")
+            explanation = self.batcher.explain(prepared.pixels, options, urgent=claim.priority == "high", check=check)
         check()
         drawings = self.compute("render", render, prepared, explanation.classes, options)
         with self.stage("upload"):
