@@ -130,10 +130,9 @@ def _taped(network: Network, inputs: Tensor, layer: str) -> tuple[Tensor, Mapper
     activations = network.as_map(layer, tape.activations)
 
     def mapper(rows: Tensor, classes: Tensor, wish: Options) -> Tensor:
-        gradient = tape.gradients(lambda logits: target_scores(logits[rows], classes, wish.target))
-        columns = [network.as_map(layer, column).unsqueeze(1) for column in gradient.unbind(dim=1)]
-        maps = [from_gradient(column, activations)[rows] for column in columns]
-        return torch.cat(maps, dim=1)
+        gradients = tape.gradients(lambda logits: target_scores(logits[rows], classes, wish.target))
+        columns = (network.as_map(layer, gradient)[rows].unsqueeze(1) for gradient in gradients)
+        return torch.cat([from_gradient(column, activations[rows]) for column in columns], dim=1)
 
     return tape.logits.detach(), mapper
 
