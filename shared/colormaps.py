@@ -2,7 +2,7 @@
 
 Plain names of the `cmap` package (0.8) that run smoothly through at least 50 colours: tables for categories,
 and cuts of a map to a few colours, would draw steps into the heat that the map does not have. A test holds
-that every one resolves.
+that every one resolves. Each is there reversed as well, under its name with `_r` behind it.
 """
 
 _WORDS = """
@@ -32,5 +32,5 @@ viola viridis vlag voltage waterlily watermelon white WhOrBr wildfire winter Wis
 YlGn YlGnBu YlOrBr YlOrRd
 """
 
-#: Sorted without regard to case, for people who read the list in a message.
-NAMES: tuple[str, ...] = tuple(_WORDS.split())
+#: Sorted without regard to case, for people who read the list in a message; the reversed ones after all others.
+NAMES: tuple[str, ...] = (*_WORDS.split(), *(f"{name}_r" for name in _WORDS.split()))

@@ -92,6 +92,7 @@ def explaining(
         if engine.manner != "eager":
             log.info("micro-batches", manner=engine.manner)
         batcher = Batcher(observe(engine), settings.max_batch_delay_ms / 1000, stage, _die)
+        engine.beat = batcher.beat
         stack.callback(batcher.close)
         threads = settings.compute_threads or _cores()
         compute = stack.enter_context(closing(Compute(threads, settings.decode_s, on_stuck)))

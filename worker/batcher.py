@@ -4,7 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -12,7 +12,15 @@ from typing import Protocol
 from shared.contract import Options
 from shared.errors import ImageError
 from worker.core.types import Explanation, UInt8Array
+from worker.patience import LOOK_S
 from worker.stages import Stage
+
+#: Methods that run the network hundreds of times for one picture.
+SLOW_METHODS = frozenset({"scorecam"})
+
+
+class AbandonedError(Exception):
+    """Nobody waits any more for the picture that the engine is busy with."""
 
 
 class Runs(Protocol):
@@ -30,7 +38,7 @@ class Runs(Protocol):
         """Begin; what is returned waits for one result or error per image, in order."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
     pixels: UInt8Array
     options: Options
@@ -38,6 +46,11 @@ class _Waiting:
     #: Closed by the engine's thread, so that `wait` ends where `forward` begins.
     wait: ExitStack
     since: float = field(default_factory=time.monotonic)
+    abandoned: bool = False
+
+    @property
+    def slow(self) -> bool:
+        return self.options.method in SLOW_METHODS
 
 
 @dataclass(slots=True)
@@ -59,6 +72,7 @@ class Batcher:
 
     A micro-batch starts as soon as the device is free and either it is full, or no image is on its way, or
     the oldest one has waited `max_delay_s`. So a lone picture never waits for company that is not coming.
+    A picture of a slow method runs alone, and lets urgent ones in between (`beat`).
     An engine that overlaps is handed the next micro-batch while it runs one, if that is full: nothing is gained
     by closing one that may still grow.
     """
@@ -75,6 +89,7 @@ class Batcher:
         self._normal: deque[_Waiting] = deque()
         self._coming = 0
         self._closed = False
+        self._in_hand: list[_Waiting] = []
         #: When the engine's thread last showed a sign of life (monotonic seconds).
         self.last_beat = time.monotonic()
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
@@ -100,8 +115,13 @@ class Batcher:
         finally:
             arrived()
 
-    def explain(self, pixels: UInt8Array, options: Options, *, urgent: bool) -> Explanation:
-        """What the network says of one picture. Blocks; raises ImageError when this picture fails."""
+    def explain(
+        self, pixels: UInt8Array, options: Options, *, urgent: bool, check: Callable[[], None] = lambda: None
+    ) -> Explanation:
+        """What the network says of one picture. Blocks; raises ImageError when this picture fails.
+
+        What `check` raises meanwhile is raised here, and the engine spends no more time on the picture.
+        """
         waiting = _Waiting(pixels, options, Future(), ExitStack())
         with self._wake:
             if self._closed:
@@ -109,7 +129,26 @@ class Batcher:
             waiting.wait.enter_context(self._stage("wait"))
             (self._urgent if urgent else self._normal).append(waiting)
             self._wake.notify()
+        try:
+            while not wait([waiting.future], LOOK_S).done:
+                check()
+        except BaseException:
+            self._abandon(waiting)
+            raise
         return waiting.future.result()
+
+    def beat(self) -> None:
+        """For the engine to call, in its thread, between the forwards of a slow picture: it lives, and may be asked.
+
+        Urgent pictures of quick methods run here and now. Raises AbandonedError when nobody waits for the slow one.
+        """
+        with self._wake:
+            self.last_beat = time.monotonic()
+            urgent = self._take_quick(self._urgent)
+        if urgent:
+            _Running(urgent, self._begin(urgent)).finish()
+        if self._in_hand and all(waiting.abandoned for waiting in self._in_hand):
+            raise AbandonedError("nobody waits for this picture any more")
 
     def close(self) -> None:
         """Runs what waits, then ends the thread."""
@@ -127,10 +166,10 @@ class Batcher:
                     with self._stage("forward"):
                         begun = _Running(batch, self._begin(batch))
                         if running:
-                            running.finish()
-                        running, batch = begun, self._full_batch()
+                            self._finish(running)
+                        running, batch = begun, self._full_batch(batch)
                         if not batch:
-                            running.finish()
+                            self._finish(running)
         except BaseException as error:
             # The engine answers for every image; what still gets here (a device that is gone) would repeat
             # for each batch, so the process must end and its chunks run elsewhere.
@@ -140,12 +179,17 @@ class Batcher:
     def _begin(self, batch: list[_Waiting]) -> Callable[[], list[Explanation | ImageError]]:
         return self._engine.begin([w.pixels for w in batch], [w.options for w in batch])
 
-    def _full_batch(self) -> list[_Waiting]:
-        """The next micro-batch, if the engine may have it before it has finished the one that runs."""
+    def _finish(self, running: _Running) -> None:
+        self._in_hand = running.batch
+        running.finish()
+
+    def _full_batch(self, begun: list[_Waiting]) -> list[_Waiting]:
+        """The next micro-batch, if the engine may have it before it has finished `begun`."""
         with self._wake:
             self.last_beat = time.monotonic()
             full = len(self._urgent) + len(self._normal) >= self._engine.max_batch_size
-            return self._take_batch() if full and self._engine.overlaps else []
+            # A slow picture runs when its turn comes, and what begins beside it would wait for it.
+            return self._take_batch() if full and self._engine.overlaps and not _runs_alone(begun) else []
 
     def _next_batch(self) -> list[_Waiting]:
         with self._wake:
@@ -161,14 +205,40 @@ class Batcher:
         count = len(self._urgent) + len(self._normal)
         if count == 0:
             return 0 if self._closed else 1.0
-        if count >= self._engine.max_batch_size or self._coming == 0 or self._closed:
+        full = count >= self._engine.max_batch_size or _runs_alone(self._urgent or self._normal)
+        if full or self._coming == 0 or self._closed:
             return 0
         oldest = min(queue[0].since for queue in (self._urgent, self._normal) if queue)
         return max(0.0, oldest + self._max_delay_s - time.monotonic())
 
     def _take_batch(self) -> list[_Waiting]:
-        size = min(self._engine.max_batch_size, len(self._urgent) + len(self._normal))
-        taken = [(self._urgent or self._normal).popleft() for _ in range(size)]
-        for waiting in taken:
-            waiting.wait.close()
+        first = self._urgent or self._normal
+        return [self._taken(first.popleft())] if _runs_alone(first) else self._take_quick(self._urgent, self._normal)
+
+    def _take_quick(self, *queues: deque[_Waiting]) -> list[_Waiting]:
+        """As many as run at once, in order."""
+        taken: list[_Waiting] = []
+        for queue in queues:
+            found = [waiting for waiting in queue if not waiting.slow][: self._engine.max_batch_size - len(taken)]
+            for waiting in found:
+                queue.remove(waiting)
+            taken += map(self._taken, found)
         return taken
+
+    @staticmethod
+    def _taken(waiting: _Waiting) -> _Waiting:
+        waiting.wait.close()
+        return waiting
+
+    def _abandon(self, waiting: _Waiting) -> None:
+        with self._wake:
+            waiting.abandoned = True
+            for queue in (self._urgent, self._normal):
+                if waiting in queue:
+                    queue.remove(waiting)
+                    waiting.wait.close()
+
+
+def _runs_alone(waiting: Sequence[_Waiting]) -> bool:
+    """Whether the first of them does."""
+    return bool(waiting) and waiting[0].slow

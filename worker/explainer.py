@@ -79,7 +79,7 @@ class Explainer:
             prepared = self.compute("decode", self._prepare, data, options, decode)
             check()
             arrived()
-            explanation = self.batcher.explain(prepared.pixels, options, urgent=claim.priority == "high")
+            explanation = self.batcher.explain(prepared.pixels, options, urgent=claim.priority == "high", check=check)
         check()
         drawings = self.compute("render", self._draw, prepared, explanation, options)
         with self.stage("upload"):

@@ -15,8 +15,8 @@ from shared.storage import SCHEME, S3Store
 def local_weights(settings: Settings) -> Path | None:
     """The file of the settings' weights, None for the published ones.
 
-    An `s3://` address is downloaded into this user's cache once for each state of the object. Raises ModelError
-    when nothing is there, UnreachableError when storage is away.
+    An `s3://` address is downloaded into this user's cache once for each state of the object, and keeps its name there,
+    by which a published file is known. Raises ModelError when nothing is there, UnreachableError when storage is away.
     """
     address = settings.weights
     if not address or not address.startswith(SCHEME):
@@ -29,7 +29,7 @@ def local_weights(settings: Settings) -> Path | None:
         if stat is None:
             raise ModelError(f"there are no weights at {address} on {settings.s3_endpoint}")
         mark = hashlib.sha256(f"{settings.s3_endpoint} {address} {stat}".encode()).hexdigest()[:16]
-        path = user_cache_path("camq") / "weights" / f"{mark}-{PurePosixPath(address).name}"
+        path = user_cache_path("camq") / "weights" / mark / PurePosixPath(address).name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(f".{os.getpid()}.part")

@@ -25,7 +25,7 @@ def references(ledger: Jobs, store: ObjectStore, job: str, *, threads: int = 8) 
 
 
 def sources(ledger: Jobs, store: ObjectStore, job: str, indices: Iterable[int]) -> dict[int, str]:
-    """The names of these images by index, with their own ids. Only the reference files that hold them are read, and a few beside."""
+    """The names of these images by index, and their own ids. Only the reference files that hold them are read."""
     chunks = ledger.chunks(job)
 
     @lru_cache(maxsize=_KEPT)

@@ -54,7 +54,7 @@ def write(path: Path, images: list[dict[str, Any]], status: JobStatus = STATUS, 
         Image.new("RGB", (40, 30), colour).save(buffer, "WEBP")
         (folder / f"{name}.webp").write_bytes(buffer.getvalue())
     errors = {image["index"]: ErrorInfo(**image["error"]) for image in images if image["error"]}
-    names = {index: images[index]["source"] for index in named(errors)}
+    names = {index: f"{images[index]['source']} ({images[index]['id']})" for index in named(errors)}
     write_page(path, status, Options(), images[:shown], group(errors, names, status.failed))
     return path
 

@@ -227,3 +227,46 @@ def test_scorecam_runs_at_most_a_micro_batch_of_masked_pictures():
     [outcome] = Engine(net, 64).run(pictures(1, 32), [Options(method="scorecam", top_k=3)])
     assert len(explained(outcome)) == 3
     assert module.batches == [1, *[64] * 8]
+
+
+def test_a_scorecam_that_lacks_memory_masks_fewer_pictures_at_once():
+    """One picture cannot be halved, but its masked pictures run as many at once as a micro-batch holds."""
+    net, module = picky(torch.OutOfMemoryError, limit=200)
+    engine = Engine(net, 512)
+    [outcome] = engine.run(pictures(1, 32), [Options(method="scorecam", top_k=1)])
+    [expected] = Engine(network("resnet18", 10), 128).run(pictures(1, 32), [Options(method="scorecam", top_k=1)])
+    np.testing.assert_allclose(numbers(outcome)[1], numbers(expected)[1], rtol=0, atol=1e-5)
+    assert engine.max_batch_size == 128
+    assert module.batches == [1, 512, 1, 256, 1, *[128] * 4]
+
+
+def test_a_scorecam_that_fits_in_no_memory_fails_alone():
+    """It ends when one masked picture is too much; a lack of memory of other methods asks for no second try."""
+    net, module = picky(MemoryError, limit=0)
+    for method, forwards in (("scorecam", 3), ("cam", 1)):
+        module.batches.clear()
+        [outcome] = Engine(net, 4).run(pictures(1, 32), [Options(method=method, top_k=1)])  # type: ignore[arg-type]
+        assert isinstance(outcome, ImageError)
+        assert len(module.batches) == forwards
+
+
+def test_scorecam_beats_before_each_masked_forward():
+    """Whoever watches the engine knows that it lives; what the beat raises ends that picture and no other."""
+    net = network("resnet18", 10)
+    engine = Engine(net, 128)
+    beats: list[int] = []
+
+    def beat() -> None:
+        beats.append(1)
+        if len(beats) > 4:
+            raise TimeoutError("enough")
+
+    engine.beat = beat
+    wishes = [Options(method="scorecam", top_k=1)]
+    explained(engine.run(pictures(1, 32), wishes)[0])
+    assert len(beats) == 4
+    stopped, other = engine.run(pictures(2, 32), [*wishes, Options()])
+    assert isinstance(stopped, ImageError)
+    assert "enough" in stopped.message
+    explained(other)
+    assert len(beats) <= 6

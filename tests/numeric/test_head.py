@@ -1,14 +1,18 @@
 """The head: found by structure, proven by the identity, right on paper."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.numeric.networks import inputs, network, random_module
+from shared.errors import ModelError
+from tests.numeric.networks import inputs, load, network, random_module
 from worker.core.fold import folded
 from worker.core.head import LinearHead, PooledConvHead, identity_error
+from worker.core.network import IDENTITY_TOLERANCE
 from worker.core.structure import POOL_INPUT, UnqualifiedError, find_structure
 
 
@@ -103,7 +107,69 @@ def test_a_wrong_layer_does_not_pass_the_identity():
     net.module.get_submodule("_bn1")._forward_hooks.clear()
     assert net.target_layer == POOL_INPUT
     assert net.identity_error < 1e-6
-    assert identity_error(net.head, before[0].double(), logits) > 0.1
+    assert identity_error(net.head, before[0].double(), logits) > 100 * IDENTITY_TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "squeezenet1_1"])
+def test_no_mistake_hides_behind_the_size_of_the_summands(name: str):
+    """Channels or classes in the wrong order, a part of the map, another pool, weights of another sign or scale."""
+    net = network(name, 10)
+    head = net.head
+    x = inputs(1, 224)
+    logits, a = (each.double() for each in net.forward(x))
+    assert identity_error(head, a, logits) < 1e-6
+    mistakes = {
+        "channels": identity_error(head, a.roll(1, 1), logits),
+        "classes": identity_error(replace(head, weight=head.weight.roll(1, 0)), a, logits),
+        "part": identity_error(head, a[..., :-1, :], logits),
+        "pool": identity_error(head, a, F.linear(a.amax((2, 3)), head.weight, head.bias)),
+        "sign": identity_error(replace(head, weight=-head.weight), a, logits),
+        "scale": identity_error(head, a * 1.01, logits),
+    }
+    if name != "squeezenet1_1":  # whose fresh convolution has no bias to forget
+        mistakes["bias"] = identity_error(replace(head, bias=head.bias * 0), a, logits)
+    assert {key: error for key, error in mistakes.items() if error < 3 * IDENTITY_TOLERANCE} == {}
+
+
+def few_classes(kind: str) -> tuple[str, nn.Module]:
+    """Networks that are right, whose logits on a picture of noise are far smaller than their summands, or zero."""
+    if kind == "closed ReLU":
+        module = random_module("squeezenet1_1", 2)
+        nn.init.constant_(module.classifier[1].bias, -3.0)
+        return "squeezenet1_1", module
+    module = random_module("shufflenet_v2_x0_5", 2 if kind == "zero head" else 1)
+    if kind == "zero head":
+        nn.init.zeros_(module.fc.weight)
+        nn.init.zeros_(module.fc.bias)
+    else:
+        noise = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+        with torch.inference_mode():
+            logit = float(module.eval()(noise))
+        with torch.no_grad():
+            module.fc.bias -= logit - 1e-5
+    return "shufflenet_v2_x0_5", module
+
+
+@pytest.mark.parametrize("kind", ["closed ReLU", "zero head", "one class of logit zero"])
+def test_a_right_network_is_not_refused_for_small_logits(kind: str):
+    """0 = 0 passes, and rounding is measured against what was summed."""
+    name, module = few_classes(kind)
+    net = load(module, name)
+    assert net.identity_error is not None
+    assert net.identity_error < 1e-6
+
+
+def test_a_wrong_head_is_refused_when_it_is_loaded(monkeypatch: pytest.MonkeyPatch):
+    """With the numbers, and why."""
+    right = find_structure
+
+    def wrong(module: nn.Module) -> object:
+        found = right(module)
+        return replace(found, head=replace(found.head, bias=found.head.bias + 0.1))
+
+    monkeypatch.setattr("worker.core.network.find_structure", wrong)
+    with pytest.raises(ModelError, match="do not add up to the logits"):
+        load(random_module("shufflenet_v2_x0_5", 3), "shufflenet_v2_x0_5")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from tests.numeric.networks import evidence, inputs, network
 from worker.core.cam import Evidence, Target, target_scores
 from worker.core.head import Head, LinearHead, PooledConvHead
 from worker.core.methods import METHODS
+from worker.core.methods.eigencam import first_component
 from worker.core.methods.scorecam import stretched
 
 N, K, C, SIDE = 3, 6, 7, 4
@@ -163,6 +165,53 @@ def test_eigencam_agrees_with_the_class_whatever_sign_the_solver_found():
         eigen, cams = METHODS["eigencam"](e).flatten(2), METHODS["cam"](e).float().flatten(2)
         products = ((eigen - eigen.mean(2, keepdim=True)) * (cams - cams.mean(2, keepdim=True))).sum(2)
         assert (products > 0).all()
+
+
+@pytest.mark.parametrize(("channels", "side"), [(6, 2), (6, 3), (4, 4), (5, 12)])
+def test_eigencam_is_the_same_from_either_gram_matrix(channels: int, side: int):
+    """Of positions or of channels: whichever is smaller is taken, and neither side's answer depends on it."""
+    rows = torch.rand(3, side * side, channels, generator=torch.Generator().manual_seed(side), dtype=torch.float64)
+    rows = rows - rows.mean(dim=1, keepdim=True)
+    component = first_component(rows)
+    for found, each in zip(component, rows, strict=True):
+        _, _, directions = torch.linalg.svd(each)
+        expected = each @ directions[0]
+        torch.testing.assert_close(found * (found @ expected).sign(), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_eigencam_of_a_large_map_costs_what_its_channels_cost(monkeypatch: pytest.MonkeyPatch):
+    """A larger input multiplies the positions, and eigenvectors grow with the cube."""
+    sides = []
+    eigh = torch.linalg.eigh
+    monkeypatch.setattr(torch.linalg, "eigh", lambda gram: sides.append(gram.shape[-1]) or eigh(gram))
+    for positions in (4, 9, 900):
+        first_component(torch.rand(2, positions, 8, dtype=torch.float64))
+    assert sides == [4, 8, 8]
+
+
+def test_eigencam_of_a_class_without_a_map_follows_the_mean_activation():
+    """SqueezeNet's classes can have a map of zeros, and a flat one says as little; the solver must not decide."""
+    for seed in range(10):
+        e = seen(LinearHead, "logit", seed)
+        rows = e.activations.mean(1).flatten(1)
+        for flat in (0.0, 3.0):
+            silent = torch.zeros_like(e.head.weight)
+            maps = SilentHead(silent, e.head.bias, flat)
+            eigen = METHODS["eigencam"](replace(e, head=maps)).flatten(2)
+            products = (eigen * (rows - rows.mean(1, keepdim=True)).unsqueeze(1)).sum(2)
+            assert (products > 0).all()
+
+
+class SilentHead(LinearHead):
+    """Its maps are the same everywhere, but for rounding."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, flat: float) -> None:
+        super().__init__(weight, bias)
+        object.__setattr__(self, "flat", flat)
+
+    def maps(self, activations: Tensor, classes: Tensor) -> Tensor:
+        noise = torch.rand(*classes.shape, SIDE, SIDE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        return self.flat * (1 + 1e-15 * noise)  # type: ignore[attr-defined, no-any-return]
 
 
 @TARGETS

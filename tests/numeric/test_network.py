@@ -1,6 +1,8 @@
 """The loaded network: what it refuses, what it leaves untouched, other precisions, other layers."""
 
 import copy
+import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from shared.errors import UsageError
 from tests.numeric.networks import evidence, explained, inputs, load, network, pictures, random_module
 from worker.core.engine import Engine, to_input
 from worker.core.gradients import Tape
+from worker.core.head import LinearHead
 from worker.core.methods import METHODS as FUNCTIONS
 from worker.core.network import Network
 from worker.core.types import InputSpec
@@ -83,9 +86,10 @@ def test_a_callers_grad_mode_is_left_as_it_was():
     x = inputs(1)
     net.forward(x)
     assert torch.is_grad_enabled()
-    expected = net.tape(x, "layer4").gradients(lambda logits: logits[:, :1])
+    [expected] = net.tape(x, "layer4").gradients(lambda logits: logits[:, :1])
     with torch.inference_mode():
-        found = net.tape(x, "layer4").gradients(lambda logits: logits[:, :1])
+        gradients = net.tape(x, "layer4").gradients(lambda logits: logits[:, :1])
+        found = next(gradients)
         assert torch.is_inference_mode_enabled()
     assert torch.equal(found, expected)
 
@@ -101,12 +105,28 @@ def test_lower_precision_gives_float32_maps_that_add_up_to_the_logits(dtype: tor
     assert torch.allclose(means, e.scores, atol=1e-5)
     digits = 0.1 if dtype is torch.bfloat16 else 0.02
     for name in METHODS:
-        if name in ("scorecam", "eigencam"):
+        if name == "scorecam":  # below
             continue
         found, expected = FUNCTIONS[name](e), FUNCTIONS[name](reference)
         assert (found - expected).abs().max() < digits * expected.abs().max(), name
     [outcome] = Engine(low, 2).run(pictures(1), [Options(method="gradcam", target_layer="layer4.0")])
     assert explained(outcome)[0].values.dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_scorecam_in_lower_precision_reads_scores_in_float32(dtype: torch.dtype):
+    """From the activations, as every other score: the network's own logits would be rounded to 8 or 11 digits."""
+    full, low = network("resnet18", 10), network("resnet18", 10, dtype=dtype)
+    x = inputs(1, 64)
+    logits = low.classify(x.to(dtype))
+    assert torch.equal(logits, low.forward(x.to(dtype))[0])
+    assert not torch.equal(logits, logits.to(dtype).float())
+    reference = evidence(full, x, [3, 7])
+    few = replace(reference, head=LinearHead(full.head.weight[:, :12], full.head.bias))
+    few = replace(few, activations=reference.activations[:, :12])
+    ours = replace(few, inputs=x.to(dtype), classify=low.classify)
+    expected, found = FUNCTIONS["scorecam"](few), FUNCTIONS["scorecam"](ours)
+    assert (found - expected).abs().max() < (0.1 if dtype is torch.bfloat16 else 0.02) * expected.abs().max()
 
 
 def test_autograd_and_closed_form_agree_where_both_exist():
@@ -116,10 +136,28 @@ def test_autograd_and_closed_form_agree_where_both_exist():
         x = inputs(2, 96)
         closed = FUNCTIONS["gradcam"](evidence(net, x, [3, 7]))
         tape = net.tape(x, net.target_layer)
-        g = tape.gradients(lambda logits: logits[:, [3, 7]])
+        g = torch.stack(list(tape.gradients(lambda logits: logits[:, [3, 7]])), dim=1)
         weights = g.mean((3, 4), keepdim=True)
         expected = F.relu((weights * tape.activations[:, None]).sum(2))
         assert (closed - expected).abs().max() < 1e-4 * expected.max(), name
+
+
+def test_gradients_of_many_classes_are_not_in_memory_at_once(monkeypatch: pytest.MonkeyPatch):
+    """When one is made only the last may still be there, however many classes are asked for."""
+    net = network("mobilenet_v3_small", 10)
+    made: list[weakref.ref[Tensor]] = []
+    alive: list[int] = []
+    grad = torch.autograd.grad
+
+    def watched(*args: object, **options: object) -> tuple[Tensor, ...]:
+        alive.append(sum(each() is not None for each in made))
+        found = grad(*args, **options)  # type: ignore[arg-type]
+        made.append(weakref.ref(found[0]))
+        return found
+
+    monkeypatch.setattr(torch.autograd, "grad", watched)
+    explained(Engine(net, 1).run(pictures(1), [Options(method="gradcam", top_k=10)])[0])
+    assert alive == [0] + [1] * 9
 
 
 def test_only_what_lies_behind_the_layer_is_differentiated():

@@ -17,6 +17,7 @@ from torch import nn
 from shared.errors import ModelError, UsageError
 from tests.numeric.networks import CPU, inputs, load, network, random_module
 from worker.core import zoo
+from worker.core.labels import read_labels
 from worker.core.network import load_network
 from worker.core.weights import cache_path, download, read_state
 
@@ -139,6 +140,16 @@ def test_imagenet_names_are_used_for_a_thousand_classes():
     labels = network().labels
     assert (labels[283], labels[332], len(labels)) == ("Persian cat", "Angora", 1000)
     assert network(NAME, 7).labels[:2] == ("class 0", "class 1")
+
+
+@pytest.mark.parametrize(
+    "text", ["a\nb\x0bx\nc\u2028d", "\ufeffa\r\nb\x0bx\r\nc\u2028d\r\n", "a\nb\x0bx\n c\u2028d \n\n\n"]
+)
+def test_only_line_feeds_end_a_label(text: str, tmp_path: Path):
+    """Not what else Unicode calls the end of a line; empty lines at the end of the file are no names."""
+    names = tmp_path / "names.txt"
+    names.write_bytes(text.encode())
+    assert read_labels(names, 3) == ("a", "b\x0bx", "c\u2028d")
 
 
 def test_the_models_name_follows_weights_and_labels(module: nn.Module, tmp_path: Path):

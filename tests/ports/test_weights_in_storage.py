@@ -4,10 +4,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 
 from shared.config import Settings
 from shared.errors import ModelError
 from shared.storage import S3Store
+from worker.core.zoo import input_spec
 from worker.weights import local_weights
 
 pytestmark = pytest.mark.servers
@@ -30,8 +32,22 @@ def test_weights_at_an_address_are_brought_here_once_for_each_state(
     assert second is not None
     assert first == again != second
     assert (first.read_bytes(), second.read_bytes()) == (b"first", b"the second")
-    assert first.name.endswith("net.pth")
+    assert first.name == second.name == "net.pth"
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_published_file_is_known_by_its_name_wherever_it_lies(
+    settings: Settings, s3_store: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own preprocessing goes with it, which is not that of the architecture's default weights."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    name = "regnet_y_16gf_swag-43afe44d.pth"
+    s3_store.put(f"weights/{name}", b"state dict")
+    path = local_weights(msgspec.structs.replace(settings, weights=f"s3://{s3_store.bucket}/weights/{name}"))
+
+    assert path is not None
+    spec = input_spec("regnet_y_16gf", torch.nn.Identity(), path)
+    assert (spec.size, spec.resize_size, spec.interpolation) == (384, 384, "bicubic")
 
 
 def test_a_file_is_taken_where_it_lies_and_none_stays_none(settings: Settings) -> None:

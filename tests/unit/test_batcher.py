@@ -11,7 +11,7 @@ import pytest
 from shared.contract import Options
 from shared.errors import ImageError
 from tests.waiting import wait_until
-from worker.batcher import Batcher
+from worker.batcher import AbandonedError, Batcher
 from worker.core.types import Explanation, UInt8Array
 
 PICTURE = np.zeros((1, 1, 3), np.uint8)
@@ -155,3 +155,107 @@ def test_an_engine_that_overlaps_has_the_next_full_batch_before_it_finished_one(
 
     assert engine.batches == [[1], [2, 3], [4, 5], [6]]
     assert seen == begun
+
+
+SLOW = Options(method="scorecam")
+
+
+class BeatingEngine(GatedEngine):
+    """As above, but it asks the batcher between the forwards of a slow picture, one for each open gate, 100 in all."""
+
+    beat: Callable[[], None]
+    left = 100
+
+    def begin(
+        self, pixels: Sequence[UInt8Array], options: Sequence[Options]
+    ) -> Callable[[], list[Explanation | ImageError]]:
+        self.batches.append([int(p[0, 0, 0]) for p in pixels])
+        return lambda: self.finish_slowly(pixels) if options[0] == SLOW else self.answer(pixels)
+
+    def finish_slowly(self, pixels: Sequence[UInt8Array]) -> list[Explanation | ImageError]:
+        self.entered.release()
+        while self.left:
+            assert self.gate.acquire(timeout=10)
+            self.left -= 1
+            try:
+                self.beat()
+            except AbandonedError as error:
+                return [ImageError("inference", str(error))]
+        return self.answer(pixels)
+
+    def answer(self, pixels: Sequence[UInt8Array]) -> list[Explanation | ImageError]:
+        return [Explanation((), str(int(p[0, 0, 0]))) for p in pixels]
+
+
+@contextmanager
+def beating() -> Iterator[tuple[BeatingEngine, Batcher, ThreadPoolExecutor]]:
+    engine = BeatingEngine()
+    batcher = Batcher(engine, 0.0, untimed, fatal)
+    engine.beat = batcher.beat
+    with ThreadPoolExecutor(8) as pool:
+        yield engine, batcher, pool
+        engine.gate.release(1000)
+    batcher.close()
+
+
+def test_an_urgent_image_does_not_wait_for_a_slow_one() -> None:
+    """It runs between two forwards of a Score-CAM, whose beats keep the engine alive to whoever asks."""
+    with beating() as (engine, batcher, pool):
+        slow = pool.submit(batcher.explain, picture(1), SLOW, urgent=True)
+        assert engine.entered.acquire(timeout=10)
+        quick = [pool.submit(batcher.explain, picture(s), Options(), urgent=s == 3) for s in (2, 3)]
+        wait_until(lambda: len(batcher._normal) + len(batcher._urgent) == 2, "both wait")
+        batcher.last_beat = 0.0
+        engine.gate.release()
+
+        assert quick[1].result(10).method == "3"
+        assert batcher.last_beat > 0
+        assert not quick[0].done()
+        assert not slow.done()
+        engine.gate.release(99)
+        assert [each.result(10).method for each in (slow, *quick)] == ["1", "2", "3"]
+    assert engine.batches == [[1], [3], [2]]
+
+
+@pytest.mark.parametrize("overlaps", [False, True])
+def test_slow_images_run_one_by_one_and_others_in_their_turn(overlaps: bool) -> None:
+    """Quick ones that wait behind the first slow one run together, before or after it, and none beside it."""
+    with beating() as (engine, batcher, pool):
+        engine.overlaps, engine.left = overlaps, 1
+        begun = pool.submit(batcher.explain, picture(1), SLOW, urgent=False)
+        assert engine.entered.acquire(timeout=10)
+        waiting = [(2, Options()), (3, SLOW), (4, Options()), (5, SLOW), (6, Options()), (7, Options())]
+        asked = [begun]
+        for count, (shade, wish) in enumerate(waiting, 1):
+            asked.append(pool.submit(batcher.explain, picture(shade), wish, urgent=False))
+            wait_until(lambda expected=count: len(batcher._normal) == expected, "the image waits")  # type: ignore[misc]
+        engine.gate.release(1000)
+        assert [each.result(10).method for each in asked] == list("1234567")
+    assert engine.batches == [[1], [2, 4, 6, 7], [3], [5]]
+
+
+class StopError(Exception):
+    """What a look at the lease raises."""
+
+
+def test_nobody_waits_for_an_image_that_is_no_longer_wanted() -> None:
+    """A cancelled job's slow image ends at the next beat, and those of it that wait are never begun."""
+    unwanted = threading.Event()
+
+    def check() -> None:
+        if unwanted.is_set():
+            raise StopError
+
+    with beating() as (engine, batcher, pool):
+        asked = [pool.submit(batcher.explain, picture(1), SLOW, urgent=False, check=check)]
+        assert engine.entered.acquire(timeout=10)
+        asked += [pool.submit(batcher.explain, picture(s), SLOW, urgent=False, check=check) for s in (2, 3)]
+        wait_until(lambda: len(batcher._normal) == 2, "two images wait")
+        unwanted.set()
+        for each in asked:
+            with pytest.raises(StopError):
+                each.result(10)
+        engine.gate.release(100)
+        assert pool.submit(batcher.explain, picture(4), Options(), urgent=False).result(10).method == "4"
+    assert engine.batches == [[1], [4]]
+    assert engine.left == 99

@@ -48,9 +48,9 @@ def buckets(largest: int) -> list[int]:
 class CapturedEngine(Engine):
     """An `Engine` whose usual micro-batches replay a captured forward. The others run eagerly, as on a CPU.
 
-    Usual are pictures of the network's own size that ask for closed forms. Whatever raises there is run again
-    eagerly, which halves, and finds the guilty picture; a forward that cannot be captured, or does not compute
-    what the hooked one does, is not replayed at all. `warn` is told of both, with the reason.
+    Usual are pictures of the network's own size that ask for closed forms, Score-CAM not among them. Whatever
+    raises there is run again eagerly, which halves, and finds the guilty picture; a forward that cannot be captured,
+    or does not compute what the hooked one does, is not replayed at all. `warn` is told of both, with the reason.
     """
 
     def __init__(self, network: Network, max_batch_size: int, graphs: Graphs, warn: Callable[[str], None]) -> None:
@@ -117,8 +117,12 @@ class CapturedEngine(Engine):
             0 < len(pixels) == len(options)
             and len(pixels) <= max(self.captured, default=0)
             and all(picture.shape == (side, side, 3) for picture in pixels)
-            and not any(self._refusal(wish) or self.network.autograd_layer(wish) for wish in set(options))
+            and not any(self._is_unusual(wish) for wish in set(options))
         )
+
+    def _is_unusual(self, wish: Options) -> bool:
+        # Score-CAM waits for the device between its forwards, so nothing is won by replaying the first of them.
+        return wish.method == "scorecam" or bool(self._refusal(wish) or self.network.autograd_layer(wish))
 
     def _launch(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> Finish:
         inputs, logits, activations = self._graphs.forward(pixels)

@@ -27,8 +27,11 @@ def palette(name: str) -> UInt8Array:
         near = [by_fold[fold] for fold in get_close_matches(name.casefold(), by_fold, n=3)]
         hint = f"did you mean {' or '.join(near)}?" if near else "jet, viridis, turbo and inferno are some"
         raise UsageError(f"no colormap {name!r}: {hint}")
+    plain = name.removesuffix("_r")
     # A few plain names stand in several of cmap's collections; the full name keeps it from warning of that.
-    table = Colormap(Colormap.catalog().resolve(name))(np.linspace(0, 1, 256))[:, :3]
+    table = Colormap(Colormap.catalog().resolve(plain))(np.linspace(0, 1, 256))[:, :3]
+    if plain != name:
+        table = table[::-1]
     colours: UInt8Array = np.rint(table * 255).astype(np.uint8)
     colours.flags.writeable = False
     return colours

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from shared.contract import Options
 from shared.errors import ImageError, ModelError, UsageError
-from worker.core.explain import Outcome, explain
+from worker.core.explain import Outcome, explain, no_beat
 from worker.core.network import Network
 from worker.core.types import UInt8Array
 
@@ -30,6 +30,8 @@ class Engine:
     def __init__(self, network: Network, max_batch_size: int) -> None:
         self.network = network
         self.max_batch_size = max_batch_size
+        #: Called before each masked forward of a Score-CAM, which takes hundreds. What it raises fails that picture.
+        self.beat: Callable[[], None] = no_beat
 
     @property
     def overlaps(self) -> bool:
@@ -100,21 +102,27 @@ class Engine:
             batch, rest = batch[:size], batch[size:]
             if rest:
                 waiting.append(rest)
+            wishes = [options[i] for i in batch]
             try:
                 inputs = to_input([pixels[i] for i in batch], self.network)
-                explained = explain(self.network, inputs, [options[i] for i in batch], self.max_batch_size)
+                explained = explain(self.network, inputs, wishes, self.max_batch_size, self.beat)
                 outcomes |= zip(batch, explained, strict=True)
             except Exception as error:
                 if is_fatal(error):
                     raise
                 # Whatever else it is belongs to one picture, found by halving.
-                half = size // 2
-                if half == 0:
+                lacks_memory = is_out_of_memory(error)
+                if size > 1:
+                    half = size // 2
+                    if lacks_memory:
+                        self.max_batch_size = half
+                    waiting += [batch[half:], batch[:half]]
+                elif lacks_memory and self.max_batch_size > 1 and wishes[0].method == "scorecam":
+                    # One picture, but as many of its masked ones at once as a micro-batch holds.
+                    self.max_batch_size //= 2
+                    waiting.append(batch)
+                else:
                     outcomes[batch[0]] = ImageError("inference", f"{type(error).__name__}: {error}")
-                    continue
-                if is_out_of_memory(error):
-                    self.max_batch_size = half
-                waiting += [batch[half:], batch[:half]]
         return outcomes
 
 

@@ -41,16 +41,27 @@ class Answers:
     side: tuple[int, int]
 
 
-def explain(network: Network, inputs: Tensor, options: Sequence[Options], batch_size: int) -> list[Outcome]:
+def no_beat() -> None:
+    """Nobody wants to know."""
+
+
+def explain(
+    network: Network,
+    inputs: Tensor,
+    options: Sequence[Options],
+    batch_size: int,
+    beat: Callable[[], None] = no_beat,
+) -> list[Outcome]:
     """Explain normalised pictures (N, 3, S, S) that share one `autograd_layer`, each by its own options.
 
     One forward serves all of them, whatever their methods and classes; Score-CAM adds forwards of at most
-    `batch_size` pictures. A picture whose logits or maps are not finite gets an ImageError.
+    `batch_size` pictures, and calls `beat` before each of them. A picture whose logits or maps are not finite gets
+    an ImageError.
     """
     layer = network.autograd_layer(options[0])
     if layer is None:
         logits, activations = network.forward(inputs)
-        mapper = closed_form(network, inputs, logits, activations, batch_size)
+        mapper = closed_form(network, inputs, logits, activations, batch_size, beat=beat)
     else:
         logits, mapper = _taped(network, inputs, layer)
     answers = answer(logits, mapper, options)
@@ -79,10 +90,22 @@ def read(answers: Sequence[Answers], sent: FloatArray) -> list[Outcome]:
     return [outcomes[row] for row in range(len(outcomes))]
 
 
-def closed_form(network: Network, inputs: Tensor, logits: Tensor, activations: Tensor, batch_size: int) -> Mapper:
+def closed_form(
+    network: Network,
+    inputs: Tensor,
+    logits: Tensor,
+    activations: Tensor,
+    batch_size: int,
+    *,
+    beat: Callable[[], None] = no_beat,
+) -> Mapper:
     """Maps from what `network.forward` says of `inputs`. The network must have a head."""
     head = network.head
     assert head is not None  # noqa: S101 -- `autograd_layer` is None only where there is one
+
+    def classify(masked: Tensor) -> Tensor:
+        beat()
+        return network.classify(masked)
 
     def mapper(rows: Tensor, classes: Tensor, wish: Options) -> Tensor:
         evidence = Evidence(
@@ -93,7 +116,7 @@ def closed_form(network: Network, inputs: Tensor, logits: Tensor, activations: T
             target=wish.target,
             # Only Score-CAM looks at the pictures again, and copying them would cost more than the maps.
             inputs=inputs[rows] if wish.method == "scorecam" else inputs,
-            classify=network.classify,
+            classify=classify,
             batch_size=batch_size,
         )
         with torch.inference_mode():
@@ -107,10 +130,9 @@ def _taped(network: Network, inputs: Tensor, layer: str) -> tuple[Tensor, Mapper
     activations = network.as_map(layer, tape.activations)
 
     def mapper(rows: Tensor, classes: Tensor, wish: Options) -> Tensor:
-        gradient = tape.gradients(lambda logits: target_scores(logits[rows], classes, wish.target))
-        columns = [network.as_map(layer, column).unsqueeze(1) for column in gradient.unbind(dim=1)]
-        maps = [from_gradient(column, activations)[rows] for column in columns]
-        return torch.cat(maps, dim=1)
+        gradients = tape.gradients(lambda logits: target_scores(logits[rows], classes, wish.target))
+        columns = (network.as_map(layer, gradient)[rows].unsqueeze(1) for gradient in gradients)
+        return torch.cat([from_gradient(column, activations[rows]) for column in columns], dim=1)
 
     return tape.logits.detach(), mapper
 

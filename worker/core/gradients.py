@@ -1,6 +1,7 @@
 """Gradients by autograd, for networks without a closed form. Only what lies behind the layer is differentiated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,13 @@ def _leaf(output: Tensor) -> tuple[Tensor, Tensor]:
     return leaf, leaf.clone()
 
 
+@contextmanager
+def _recording() -> Iterator[None]:
+    """Autograd works, whatever mode the caller is in."""
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        yield
+
+
 class Tape:
     """One forward with the layer's output as a leaf; then gradients of as many scores as wanted.
 
@@ -23,20 +31,23 @@ class Tape:
     """
 
     def __init__(self, module: nn.Module, layer: str, inputs: Tensor) -> None:
-        with (
-            torch.inference_mode(mode=False),
-            torch.enable_grad(),
-            ActivationHook(module.get_submodule(layer), _leaf) as hook,
-        ):
+        with _recording(), ActivationHook(module.get_submodule(layer), _leaf) as hook:
             self.logits: Tensor = module(inputs).float()
         if hook.activations is None or hook.calls != 1:
             raise UsageError(f"layer {layer} ran {hook.calls} times in one forward; its map needs exactly one")
         self.activations = hook.activations.detach()
         self._leaf = hook.activations
 
-    def gradients(self, scores: Callable[[Tensor], Tensor]) -> Tensor:
-        """∂ score / ∂ activations: `scores` maps logits (N, C) to (N, k); returns (N, k, *activations' shape)."""
-        with torch.inference_mode(mode=False), torch.enable_grad():
-            columns = scores(self.logits).sum(dim=0)  # images do not mix, so a sum keeps each one's gradient
-            each = [torch.autograd.grad(column, self._leaf, retain_graph=True)[0] for column in columns]
-        return torch.stack(each, dim=1)
+    def gradients(self, scores: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+        """∂ score / ∂ activations, one class after the other, so that only one is in memory.
+
+        `scores` maps logits (N, C) to (N, k); yields k gradients of the activations' shape (N, …).
+        """
+        with _recording():
+            columns = scores(self.logits).sum(dim=0).unbind()  # images do not mix, so a sum keeps each one's gradient
+        for column in columns:
+            # Not around the yield, where whoever uses the gradient would find the mode switched.
+            with _recording():
+                [gradient] = torch.autograd.grad(column, self._leaf, retain_graph=True)
+            yield gradient
+            del gradient

@@ -150,12 +150,19 @@ class PooledConvHead:
 
 
 def identity_error(head: Head, activations: Tensor, logits: Tensor) -> float:
-    """How far `mean over h, w of map + bias` is from the logits, relative to the largest logit.
+    """How far `mean over h, w of map + bias` is from the logits, relative to the size of what is summed.
 
     This is the library-free truth of the maps (Zhou et al. 2016, section 2): if it holds for all classes of
     an image, the hook sits on the input of the pool and the weights are those of the head. NaN counts as inf.
+
+    Relative to the largest of |logit| and Σ_k |W_ck| mean |A_k| + |b_c|: rounding grows with the summands, and where
+    they cancel (one class whose logit is almost zero, SqueezeNet's closed ReLU) the logits alone would refuse it.
     """
     classes = torch.arange(logits.shape[1], device=logits.device).expand(logits.shape[0], -1)
     promised = head.maps(activations, classes).mean((2, 3)) + head.outside
-    error = float((promised - logits).abs().max() / logits.abs().max())
-    return math.inf if math.isnan(error) else error
+    summands = F.linear(activations.abs().mean((2, 3)), head.weight.abs(), head.bias.abs())
+    error = float((promised - logits).abs().max())
+    scale = float(torch.maximum(logits.abs().max(), summands.max()))
+    if not (math.isfinite(error) and math.isfinite(scale)):
+        return math.inf
+    return error / scale if error else 0.0

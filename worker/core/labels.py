@@ -21,9 +21,12 @@ def read_labels(path: Path | None, classes: int) -> tuple[str, ...]:
             return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
         return tuple(f"class {index}" for index in range(classes))
     try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+        # Not `splitlines`, which also cuts at characters that a name may hold, U+2028 and vertical tabs among them.
+        lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"the labels file {path} cannot be read: {error}") from error
+    while len(lines) > classes and not lines[-1].strip():
+        lines.pop()
     if len(lines) != classes:
         raise ModelError(
             f"the labels file {path} has {len(lines)} lines, but the weights are for {classes} classes; "

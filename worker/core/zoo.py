@@ -29,6 +29,18 @@ _AUXILIARY = re.compile(r"^(aux1|aux2|AuxLogits)\.")
 # DenseNet's published files still call `norm1` by its name of 2017, `norm.1`.
 _DENSENET_2017 = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
 
+# Families and their layers whose output is (N, h, w, K): Swin all along, ConvNeXt between two permutations per block.
+_CHANNELS_LAST = (
+    (r"swin_", r"^(features(?!\.0\.0$)|norm)"),
+    (r"convnext_", r"\.block\.[1-5]$"),
+)
+# Layers whose output is no map, though it can have the shape of one: MaxViT's windows with what lies inside them, and
+# the table of positions in Swin V2.
+_NO_MAPS = (
+    (r"maxvit_", r"_attention\.(?!departition_op)"),
+    (r"swin_v2_", r"\.cpb_mlp"),
+)
+
 
 def check_name(name: str) -> None:
     """Raise UsageError, with the names that come close, unless camq knows this architecture."""
@@ -124,14 +136,19 @@ def gradcam_layer(name: str, module: nn.Module) -> str:
 
 
 def as_map(name: str, layer: str, output: Tensor) -> Tensor:
-    """A layer's output, (N, …), as (N, K, h, w). Raises UsageError when it is no map."""
+    """A layer's output, (N, …), as (N, K, h, w). Raises UsageError when it is no map of the picture."""
     if name.startswith("vit_") and output.dim() == 3:
         side = round((output.shape[1] - 1) ** 0.5)  # the first token is the class's
         return output[:, 1:].reshape(len(output), side, side, -1).permute(0, 3, 1, 2)
-    if output.dim() != 4:
-        raise UsageError(f"the output of layer {layer} is {tuple(output.shape)}, not (images, channels, h, w)")
-    if name.startswith("swin_") and layer.startswith(("features", "norm")) and layer != "features.0.0":
-        return output.permute(0, 3, 1, 2)  # Swin keeps its channels last
+    if any(re.match(family, name) and re.search(path, layer) for family, path in _NO_MAPS):
+        raise UsageError(f"layer {layer} puts out no map of the picture; choose one outside of the attention")
+    if output.dim() == 4 and any(re.match(family, name) and re.search(path, layer) for family, path in _CHANNELS_LAST):
+        output = output.permute(0, 3, 1, 2)
+    # Pictures are square, and so is every map of theirs in these architectures.
+    if output.dim() != 4 or output.shape[2] != output.shape[3]:
+        raise UsageError(
+            f"the output of layer {layer} is {tuple(output.shape)}, not (images, channels, h, w) of a square picture"
+        )
     return output
 
 
