@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -79,8 +80,8 @@ def open_page(browser: Browser) -> Iterator[Open]:
 
 @pytest.fixture
 def services(settings: Settings, empty_redis: redis.Redis) -> Iterator[Services]:
-    """A producer's way to the session's servers; Redis is empty."""
-    with Services(settings) as found:
+    """A producer's way to the session's servers; Redis is empty. A worker's hand beats once and lives for the test."""
+    with Services(msgspec.structs.replace(settings, heartbeat_ttl_s=120)) as found:
         yield found
 
 

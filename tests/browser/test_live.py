@@ -89,7 +89,7 @@ def test_a_job_is_seen_as_it_runs(open_page: Open, live: Server, job: str, worke
     page = visit(open_page, live, job)
     expect(page.locator(".state")).to_contain_text("queued")
     expect(page.locator(".facts")).to_contain_text("Waiting for")
-    expect(page.locator(".waits")).to_have_count(0)
+    expect(page.locator(".summary .waits")).to_be_hidden()
     expect(page.locator(".card")).to_have_count(6)
     page.get_by_text("All options").click()
 
@@ -100,6 +100,10 @@ def test_a_job_is_seen_as_it_runs(open_page: Open, live: Server, job: str, worke
     expect(page.locator(".card").first).to_contain_text("tench")
     expect(page.locator(".card").nth(1)).to_contain_text("no preview")
     expect(page.locator(".options dl")).to_be_visible()
+    worker.leave()
+    expect(page.locator(".summary .waits")).to_be_visible()
+    expect(page.locator(".options dl")).to_be_visible()
+    worker.beat()
 
     worker.work_off(job)
     expect(page.locator(".state")).to_contain_text("partial")
@@ -113,7 +117,7 @@ def test_a_job_is_cancelled(open_page: Open, live: Server, job: str, services: S
     """After a question, and the page says so; before, that nobody serves it when its worker has left."""
     page = visit(open_page, live, job)
     worker.leave()
-    expect(page.locator(".waits")).to_contain_text(f"No worker serves {worker.card.model} now; the job waits")
+    expect(page.locator(".summary .waits")).to_contain_text(f"No worker serves {worker.card.model} now; the job waits")
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Cancel the job").click()
 

@@ -103,7 +103,7 @@ def test_a_job_that_nobody_serves_says_what_it_waits_for(
     page = (tmp_path / "report.html").read_text()
 
     assert f"<dt>{term}</dt>" in page
-    assert ("No worker serves" in page) == told
+    assert ('<p class="waits">' in page) == told
     assert ("estimating" in page) == (served and state is JobState.RUNNING)
 
 
