@@ -9,7 +9,7 @@ from typing import NoReturn
 import click
 from click_didyoumean import DYMGroup  # type: ignore[import-untyped]
 
-from producer.commands import completion, fleet, jobs, local, read, report, results, show, submit, ui, upkeep
+from producer.commands import completion, doctor, fleet, jobs, local, read, report, results, show, submit, ui, upkeep
 from producer.wording import visible
 from shared.errors import CamqError, UnreachableError
 
@@ -33,7 +33,7 @@ for _command in (
     *(submit.submit, read.status, read.watch, results.results, show.show),
     *(jobs.jobs, jobs.cancel),
     *(upkeep.retry, upkeep.seal, upkeep.rm, upkeep.gc),
-    *(fleet.worker, fleet.workers, fleet.doctor),
+    *(fleet.worker, fleet.workers, doctor.doctor),
     *(report.report, ui.ui, completion.completion),
 ):
     cli.add_command(_command)

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Self
 
-from producer.wording import count, duration, outcome, rate, visible
+from producer.wording import count, rate, time_left, visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -54,13 +54,11 @@ class Display:
         parts = []
         if status.images_per_second:
             parts.append(rate(status.images_per_second))
-        if status.eta_s is not None:
-            parts.append(f"{duration(status.eta_s)} left")
+        if not status.state.finished:
+            parts.append(time_left(status))
         if status.failed:
             parts.append(f"{status.failed:,} failed")
-        if not status.images_per_second and not status.state.finished:
-            parts.append(outcome(status))
-        self._show("explaining", status.done, status.total if status.sealed else None, ", ".join(parts))
+        self._show("explaining", status.done, status.total if status.sealed else None, ", ".join(filter(None, parts)))
 
     def fetch(self, done: int, total: int) -> None:
         """Results that are in the user's folder."""

@@ -165,7 +165,11 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `camq status`. Times are ISO 8601 in UTC."""
+    """The answer of `camq status`. Times are ISO 8601 in UTC.
+
+    `images_per_second` is that of the last minutes (0 until something is known), or of the whole run once it has
+    finished; a `retry` begins another run. `eta_s` is None while nothing is known or more images may come.
+    """
 
     job: str
     name: str | None
@@ -183,6 +187,8 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     eta_s: float | None
     model: str
     submission_interrupted: bool
+    #: When the newest run took up its first images: with `finished_at`, how long it took.
+    started_at: str | None = None
 
     @property
     def done(self) -> int:

@@ -3,8 +3,9 @@
 import click
 
 from producer.commands.arguments import job_argument
-from producer.commands.common import cell, emit, json_option, services, show, suggesting, table
-from producer.wording import duration, outcome
+from producer.commands.common import emit, json_option, say, services, suggesting
+from producer.commands.tables import Table, cell, show
+from producer.wording import duration, outcome, progress
 
 
 @click.command()
@@ -23,11 +24,20 @@ def jobs(limit: int, as_json: bool) -> None:
     if as_json:
         emit(found)
         return
-    rows = table("job", "name", "state", "images", "time left", "model", numbers=["time left"])
+    if not found:
+        say("no jobs; make one with `camq submit PATHS`")
+        return
+    rows = Table(
+        *("job", "name", "state", "images", "time left", "model"),
+        numbers=["time left"],
+        fold=["name", "images"],
+        drop=["model", "time left", "name"],
+    )
     for status in found:
         left = "" if status.eta_s is None else duration(status.eta_s)
-        values = (status.job, status.name, status.state, outcome(status), left, status.model)
-        rows.add_row(*(cell(value) for value in values))
+        state = "submission interrupted" if status.submission_interrupted else status.state
+        values = (status.job, status.name, state, progress(status), left, status.model)
+        rows.add_row(*map(cell, values))
     show(rows)
 
 

@@ -134,7 +134,7 @@ def test_a_dry_run_says_what_would_happen_and_does_nothing(
     assert (said["model"], said["priority"]) == (MODEL, "high")
     assert said["options"]["classes"] == [2]  # type: ignore[index]
     assert said["failures"][0]["code"] == "not_found"  # type: ignore[index]
-    assert "would submit   4 images" in people.stdout
+    assert "would submit  4 images" in people.stdout
     assert "no job was made" in people.stderr
     assert ledger.jobs(10) == []
     assert len(list(s3_store.list(""))) == before

@@ -4,7 +4,7 @@
 local job, chunk, attempt, token = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local record = load_chunk(job, chunk)
 if not record then return { 'gone' } end
-local j = redis.call('HMGET', key(JOB, job), 'options', 'model', 'priority', 'cancel', 'started_at')
+local j = redis.call('HMGET', key(JOB, job), 'options', 'model', 'priority', 'cancel', 'started_at', 'run_at', 'running', 'pace')
 if record.a == attempt and record.s == 'h' then
   local queue = record.v or j[3]
   local hints, claimed = key(HINTS, j[2], queue), key(CLAIMED, j[2], queue)
@@ -19,6 +19,8 @@ if record.a == attempt and record.s == 'h' then
   redis.call('ZADD', LEASES, stamp(NOW + tonumber(ARGV[6])), job .. '/' .. chunk)
   redis.call('EXPIRE', LEASES, UNFINISHED_TTL_S)
   paint(job, record, function(old) return old == 'q' and 'r' or old end)
+  -- A run begins when its first chunk is taken up, and anew when all that was in hand was lost before any result.
+  if not j[6] or (j[7] == '0' and not j[8]) then redis.call('HSET', key(JOB, job), 'run_at', stamp(NOW)) end
   if not j[5] then redis.call('HSET', key(JOB, job), 'started_at', stamp(NOW)) end
   settle(job)
 elseif not (record.a == attempt and record.s == 'l' and record.o == token) then
