@@ -39,6 +39,7 @@ def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:
     values = check_values(given)
     # Also when none was given: on a network without a closed form the default would fail every image.
     check_choice("method", values.get("method", _FIELDS["method"].default), card.methods)
+    _check_layer(card, values)
     count = len(card.labels)
     # A model of two classes has no third best; only who asks for three is told.
     top_k = values.setdefault("top_k", min(_FIELDS["top_k"].default, count))
@@ -47,6 +48,23 @@ def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:
     if "classes" in values:
         values["classes"] = _class_indices(card, values["classes"])
     return _convert(values)
+
+
+def _check_layer(card: ModelCard, values: Mapping[str, Any]) -> None:
+    """A worker would refuse every image. A card without layers is that of an older worker, and tells nothing."""
+    layer, method = values.get("target_layer"), values.get("method", _FIELDS["method"].default)
+    if layer is None or not card.layers:
+        return
+    if layer not in card.layers:
+        outermost = ", ".join(name for name in card.layers if "." not in name)
+        raise UsageError(
+            f"{card.model} has no layer {layer!r}{_nearest(layer, card.layers)}; its outermost layers are {outermost}"
+        )
+    if layer != card.target_layer and method != "gradcam":
+        raise UsageError(
+            f"method {method} looks at {card.target_layer}, the input of the pool; another layer, such as {layer},"
+            " takes the method gradcam"
+        )
 
 
 def _convert(values: Mapping[str, Any]) -> Options:

@@ -131,6 +131,9 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...]
     input_size: int
     methods: tuple[str, ...]
+    #: Every layer that may be hooked, and the one that is when nobody asks for another; older workers tell neither.
+    layers: tuple[str, ...] = ()
+    target_layer: str | None = None
 
     @property
     def name(self) -> str:
