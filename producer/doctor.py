@@ -67,7 +67,8 @@ def _service(name: str, look: Callable[[], str]) -> Check:
         return Check(name, True, look())
     except CamqError as error:
         status = 4 if error.exit_code == 4 else 5
-        return Check(name, False, str(error), _REMEDIES[name], status)
+        reason = str(error).partition("\n")[0]  # without the remedy for those who loaded no settings
+        return Check(name, False, reason, _REMEDIES[name], status)
 
 
 def _redis(reach: Services) -> str:

@@ -2,11 +2,11 @@
 
 import csv
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
+from producer.nearest import did_you_mean
 from shared.colormaps import NAMES
 from shared.contract import ModelCard, Options
 from shared.errors import UsageError
@@ -21,8 +21,8 @@ def check_values(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     values = {name: value for name, value in given.items() if value is not None}
     for name in values.keys() - _FIELDS.keys():
-        raise UsageError(f"no option {name!r}{_nearest(name, _FIELDS)}; there are {', '.join(_FIELDS)}")
-    check_choice("colormap", values.get("colormap"), NAMES)
+        raise UsageError(f"no option {name!r}{did_you_mean(name, _FIELDS)}; there are {', '.join(_FIELDS)}")
+    _check_colormap(values.get("colormap"))
     for name, field in _FIELDS.items():
         if get_origin(field.type) is Literal:
             check_choice(name, values.get(name), get_args(field.type))
@@ -57,9 +57,8 @@ def _check_layer(card: ModelCard, values: Mapping[str, Any]) -> None:
         return
     if layer not in card.layers:
         outermost = ", ".join(name for name in card.layers if "." not in name)
-        raise UsageError(
-            f"{card.model} has no layer {layer!r}{_nearest(layer, card.layers)}; its outermost layers are {outermost}"
-        )
+        hint = did_you_mean(layer, card.layers)
+        raise UsageError(f"{card.model} has no layer {layer!r}{hint}; its outermost layers are {outermost}")
     if layer != card.target_layer and method != "gradcam":
         raise UsageError(
             f"method {method} looks at {card.target_layer}, the input of the pool; another layer, such as {layer},"
@@ -80,7 +79,17 @@ def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
     """UsageError that names the allowed values, unless `value` is None or one of them."""
     allowed = tuple(allowed)
     if value is not None and value not in allowed:
-        raise UsageError(f"no {name} {value!r}{_nearest(str(value), allowed)}; allowed are {', '.join(allowed)}")
+        raise UsageError(f"no {name} {value!r}{did_you_mean(str(value), allowed)}; allowed are {', '.join(allowed)}")
+
+
+def _check_colormap(value: object) -> None:
+    """As `check_choice`, but nobody reads hundreds of names in an error."""
+    if value is not None and value not in NAMES:
+        raise UsageError(
+            f"no colormap {value!r}{did_you_mean(str(value), NAMES)}; there are {len(NAMES)}, such as jet, viridis and"
+            ' inferno: the page "Results" of the documentation lists them, and a shell completes them after'
+            " `camq completion`"
+        )
 
 
 def _class_indices(card: ModelCard, classes: str | int | Iterable[str | int]) -> tuple[int, ...]:
@@ -107,16 +116,7 @@ def _class_index(card: ModelCard, wanted: str | int) -> int:
         return same[0]
     if same:
         raise UsageError(f"class {text!r} is ambiguous: give one of the indices {', '.join(map(str, same))}")
-    raise UsageError(f"{card.model} has no class {text!r}{_nearest(text, card.labels)}; an index works as well")
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    """A hint such as `(did you mean tabby or tiger?)`, or nothing."""
-    by_fold = {name.casefold(): name for name in known}
-    inside = [name for fold, name in by_fold.items() if word.casefold() in fold]
-    close = [by_fold[fold] for fold in get_close_matches(word.casefold(), by_fold, n=3)]
-    found = list(dict.fromkeys(close + inside))[:3] if word else []
-    return f" (did you mean {' or '.join(found)}?)" if found else ""
+    raise UsageError(f"{card.model} has no class {text!r}{did_you_mean(text, card.labels)}; an index works as well")
 
 
 def _lower(reason: str) -> str:

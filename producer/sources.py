@@ -79,8 +79,8 @@ class Expansion:
             yield LazySource(name if isinstance(name, str) else f"image-{position}", item.read)
         else:
             raise UsageError(
-                f"a {type(item).__name__} is not an image: give a path, a pattern, an s3:// address, bytes,"
-                " a file object or a PIL image"
+                f"{_with_article(type(item).__name__)} is not an image: give a path, a pattern, an s3:// address,"
+                " bytes, a file object or a PIL image"
             )
 
     def _objects(self, address: str) -> Iterator[Source]:
@@ -99,6 +99,10 @@ class Expansion:
             raise UsageError(f"no bucket behind {address!r}: {error}") from error
         if not found and looks_like_a_picture(address):
             yield FailedSource(address, f"there is no object {address}")
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiouAEIOU' else 'a'} {noun}"
 
 
 def _paths(name: str, *, pattern: bool) -> Iterator[Source]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from producer.nearest import nearest
 from producer.services import Services
 from shared.config import Settings
 from shared.contract import JobStatus, encode
@@ -44,11 +45,12 @@ def services() -> Iterator[Services]:
 
 @contextmanager
 def suggesting(reach: Services, job: str) -> Iterator[None]:
-    """A mistyped job id gets the nearest one named."""
+    """A mistyped job id gets the nearest one named, before where all of them are."""
     try:
         yield
     except UnknownJobError as error:
-        from difflib import get_close_matches
-
-        near = get_close_matches(job, [status.job for status in reach.ledger.jobs(500)], n=1)
-        raise UnknownJobError(f"{error}{f'; did you mean {near[0]}?' if near else ''}") from None
+        near = nearest(job, [status.job for status in reach.ledger.jobs(500)], most=1)
+        if not near:
+            raise
+        reason = str(error).partition("; see ")[0]
+        raise UnknownJobError(f"{reason}; did you mean {near[0]}? All jobs: `camq jobs`") from None

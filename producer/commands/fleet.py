@@ -11,6 +11,7 @@ import msgspec
 
 from producer.commands.common import emit, json_option, services
 from producer.commands.tables import Table, cell, show
+from producer.commands.values import Choice
 from producer.wording import rate
 from shared.config import Settings
 from shared.contract import WorkerInfo
@@ -30,9 +31,7 @@ WEIGHTS = _Weights(exists=True, dir_okay=False)
 _SERVING: tuple[Callable[[Any], Any], ...] = (
     click.option("--weights", metavar="FILE", type=WEIGHTS, help=".pth or .safetensors; also at s3://bucket/key."),
     click.option("--labels", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="One class per line."),
-    click.option(
-        "--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the network runs.  [default: auto]"
-    ),
+    click.option("--device", type=Choice(["auto", "cpu", "cuda"]), help="Where the network runs.  [default: auto]"),
 )
 
 

@@ -5,11 +5,12 @@ import click
 from producer.commands.arguments import job_argument
 from producer.commands.common import emit, json_option, say, services, suggesting
 from producer.commands.tables import Table, cell, show
+from producer.commands.values import Whole
 from producer.wording import duration, outcome, progress
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many.")
+@click.option("--limit", type=Whole(min=1), default=20, show_default=True, help="At most so many.")
 @json_option
 def jobs(limit: int, as_json: bool) -> None:
     """List the newest jobs.

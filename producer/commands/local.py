@@ -20,6 +20,7 @@ from producer.commands.options import asked, job_options
 from producer.commands.paths import named, paths_argument
 from producer.commands.read import fetch, wait_for
 from producer.commands.tables import Table, cell, show
+from producer.commands.values import Whole
 from producer.wording import count, duration
 from shared.errors import CamqError
 
@@ -39,7 +40,7 @@ _folder = click.Path(file_okay=False, path_type=Path)
 @serving_options
 @click.option(
     "--workers",
-    type=click.IntRange(min=0),
+    type=Whole(min=0),
     default=1,
     show_default=True,
     help="Worker processes; 0 starts the servers only.",

@@ -14,6 +14,7 @@ from producer.commands.arguments import DURATION, job_argument
 from producer.commands.common import emit, json_option, say, services, suggesting
 from producer.commands.listing import print_results
 from producer.commands.read import fetch
+from producer.commands.values import Choice
 from shared.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _WRITERS = frozenset({"csv", "parquet"})
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["jsonl", "csv", "parquet"]),
+    type=Choice(["jsonl", "csv", "parquet"]),
     help="One line of JSON per image, or a flat table with one row per prediction; with --out a file there.",
 )
 @click.option("--urls", is_flag=True, help="Add an address to each overlay that needs no credentials.")

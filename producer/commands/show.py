@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from producer.commands.common import emit, json_option, say, services, suggesting
+from producer.commands.completion import recent_jobs
 from producer.commands.paths import complete_files
+from producer.commands.values import Whole
 from producer.wording import visible
 from shared.errors import UsageError
 
@@ -24,9 +27,17 @@ if TYPE_CHECKING:
 _SPARE_LINES = 3
 
 
+def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Files, and the newest jobs with a colon behind them, where an index follows."""
+    jobs = recent_jobs(context, parameter, incomplete)
+    return [CompletionItem(f"{job.value}:", help=job.help) for job in jobs] + complete_files(
+        context, parameter, incomplete
+    )
+
+
 @click.command()
-@click.argument("what", metavar="FILE|JOB:INDEX", shell_complete=complete_files)
-@click.option("--rank", type=click.IntRange(min=1), help="The overlay of this rank.  [default: the best one]")
+@click.argument("what", metavar="FILE|JOB:INDEX", shell_complete=_complete)
+@click.option("--rank", type=Whole(min=1), help="The overlay of this rank.  [default: the best one]")
 @json_option
 def show(what: str, rank: int | None, as_json: bool) -> None:
     """Show a picture file, or the overlay of a job's image, in the terminal.

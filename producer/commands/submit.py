@@ -13,6 +13,7 @@ from producer.commands.dry_run import dry_run_option, would_submit
 from producer.commands.options import asked, job_options
 from producer.commands.paths import named, paths_argument
 from producer.commands.read import conclude, leaving, wait_for
+from producer.commands.values import complete_models
 
 
 @click.command(
@@ -26,7 +27,12 @@ Examples:
 """,
 )
 @paths_argument
-@click.option("--model", metavar="M", help="Model, as a name or name@digest.  [default: the one being served]")
+@click.option(
+    "--model",
+    metavar="M",
+    shell_complete=complete_models,
+    help="Model, as a name or name@digest.  [default: the one being served]",
+)
 @job_options
 @click.option("--wait", is_flag=True, help="Wait for the end; exit status 1 if an image failed.")
 @dry_run_option
