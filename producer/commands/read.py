@@ -77,7 +77,7 @@ def leaving(job: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say(f"\nstopped watching; the job goes on. Come back with: camq watch {job}")
+        say(f"\nstopped watching; the job goes on. Come back with\n  camq watch {job}")
         raise
 
 

@@ -76,5 +76,5 @@ def resumable(announced: list[str]) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if announced:
-            say(f"\ninterrupted; the same command with --job-id {announced[0]} goes on where it stopped")
+            say(f"\ninterrupted; the same command goes on where it stopped, with\n  --job-id {announced[0]}")
         raise
