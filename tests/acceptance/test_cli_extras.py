@@ -51,6 +51,10 @@ def test_completion_prints_a_script_for_the_shell(shell: str, camq: Camq) -> Non
         ("camq submit --format w", "plain,webp"),
         ("camq submit pho", "file,pho"),
         ("camq status mi", "plain,mine"),
+        ("camq report mi", "plain,mine"),
+        ("camq show mi", "plain,mine:"),
+        ("camq submit --colormap virid", "plain,viridis"),
+        ("camq submit --model ti", "plain,tiny"),
     ],
 )
 def test_a_shell_completes_commands_options_values_files_and_job_ids(
