@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import click
-from click_didyoumean import DYMGroup  # type: ignore[import-untyped]
 
-from producer.commands import completion, fleet, jobs, local, read, report, results, show, submit, ui, upkeep
+from producer.commands import completion, doctor, fleet, jobs, local, read, report, results, show, submit, ui, upkeep
+from producer.commands.group import Sections
+from producer.environment import unknown_variables
 from producer.wording import visible
-from shared.errors import CamqError, UnreachableError
+from shared.errors import CamqError
 
 EXIT_OTHER = 5
 EXIT_INTERRUPTED = 130
 
 
 @click.group(
-    cls=DYMGroup,
+    cls=Sections,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Try `camq demo` first. Exit status: 0 done, 1 images failed, 2 usage, 3 no such job,"
     " 4 a service cannot be reached, 5 anything else, 130 interrupted.",
@@ -26,17 +27,50 @@ EXIT_INTERRUPTED = 130
 @click.version_option(package_name="camq")
 def cli() -> None:
     """camq shows where an image classifier looked, for one picture or ten million."""
+    for sentence in unknown_variables():
+        click.echo(f"Warning: {visible(sentence)}", err=True)
 
 
-for _command in (
-    *(local.demo, local.up, local.run),
-    *(submit.submit, read.status, read.watch, results.results, show.show),
-    *(jobs.jobs, jobs.cancel),
-    *(upkeep.retry, upkeep.seal, upkeep.rm, upkeep.gc),
-    *(fleet.worker, fleet.workers, fleet.doctor),
-    *(report.report, ui.ui, completion.completion),
-):
-    cli.add_command(_command)
+cli.add_section(
+    "Try",
+    {
+        local.demo: "Explain sample photos, all by itself",
+        local.run: "Explain pictures here, then stop everything",
+        show.show: "Show a picture or overlay in the terminal",
+    },
+)
+cli.add_section(
+    "Submit and look",
+    {
+        submit.submit: "Submit pictures and print the job's id",
+        jobs.jobs: "List the newest jobs",
+        read.status: "Show where a job stands",
+        read.watch: "Follow a job until it has finished",
+        results.results: "Show, print or fetch a job's results",
+        report.report: "Write a job's gallery as one page",
+        ui.ui: "Serve the live page",
+        upkeep.retry: "Run a job's failed images again",
+        jobs.cancel: "Stop a job",
+    },
+)
+cli.add_section(
+    "Run",
+    {
+        local.up: "Run servers and workers until Ctrl-C",
+        fleet.worker: "Run one worker, or one for each GPU",
+        fleet.workers: "List the live workers",
+    },
+)
+cli.add_section(
+    "Upkeep",
+    {
+        doctor.doctor: "Check this machine; faults have remedies",
+        upkeep.seal: "Close an interrupted submission as it is",
+        upkeep.rm: "Delete a job now",
+        upkeep.gc: "Delete what no job needs any more",
+        completion.completion: "Print a completion script for your shell",
+    },
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -54,8 +88,6 @@ def _status(arguments: Sequence[str] | None) -> int:
         return EXIT_INTERRUPTED
     except CamqError as error:
         click.echo(f"Error: {_lines(str(error))}", err=True)
-        if isinstance(error, UnreachableError) and "CAMQ_REDIS_URL" not in os.environ:
-            click.echo("Is `camq up` running? Load its settings here: set -a; . camq-data/camq.env; set +a", err=True)
         return error.exit_code
     except BrokenPipeError:
         # Who read our output has left; Python must not try to flush into the closed pipe at exit.

@@ -80,7 +80,8 @@ class Client:
             raise
         (result,) = job.results()
         if result.error:
-            raise ImageError(result.error.code, result.error.message)
+            code, message = result.error.code, result.error.message
+            raise ImageError(code, message if result.source in message else f"{result.source}: {message}")
         return result
 
     def job(self, job: str) -> Job:

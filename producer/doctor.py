@@ -3,7 +3,7 @@
 import json
 import platform
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -34,19 +34,17 @@ class Check:
     exit_status: int = 0
 
 
-def examine(settings: Settings) -> list[Check]:
-    """Every check, in the order in which faults are best mended."""
+def examine(settings: Settings) -> Iterator[Check]:
+    """Every check as soon as it is made, in the order in which faults are best mended."""
     with Services(settings) as reach:
-        return [
-            _versions(),
-            _service("redis", lambda: _redis(reach)),
-            _service("storage", lambda: _storage(reach)),
-            _service("workers", lambda: _workers(reach)),
-            *_worker_side(settings),
-        ]
+        yield _versions()
+        yield _service("redis", lambda: _redis(reach))
+        yield _service("storage", lambda: _storage(reach))
+        yield _service("workers", lambda: _workers(reach))
+        yield from _worker_side(settings)
 
 
-def exit_status(checks: list[Check]) -> int:
+def exit_status(checks: Iterable[Check]) -> int:
     """0 when all is well, 4 when a service is away, else 5."""
     faults = {check.exit_status for check in checks if not check.ok}
     return 4 if 4 in faults else max(faults, default=0)
@@ -69,7 +67,8 @@ def _service(name: str, look: Callable[[], str]) -> Check:
         return Check(name, True, look())
     except CamqError as error:
         status = 4 if error.exit_code == 4 else 5
-        return Check(name, False, str(error), _REMEDIES[name], status)
+        reason = str(error).partition("\n")[0]  # without the remedy for those who loaded no settings
+        return Check(name, False, reason, _REMEDIES[name], status)
 
 
 def _redis(reach: Services) -> str:

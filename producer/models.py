@@ -2,10 +2,12 @@
 
 from typing import Protocol
 
+from producer.nearest import did_you_mean, nearest
 from shared.contract import ModelCard
 from shared.errors import UsageError
 
-_START = "start a worker with `camq worker --model resnet18`, or everything at once with `camq up`"
+#: Asked for when nobody names a model.
+_ANY = "resnet18"
 
 
 class Catalogue(Protocol):
@@ -35,14 +37,38 @@ def resolve(catalogue: Catalogue, wanted: str | None) -> tuple[ModelCard, bool]:
         )
     card = catalogue.card(candidates[0]) if candidates else None
     if card is None:
-        what = "no worker has offered a model yet" if wanted is None else f"no model {wanted!r}"
-        others = f"known are {_listed(known)}; " if known else ""
-        raise UsageError(f"{what}: {others}{_START}")
+        raise _unknown(known, wanted)
     return card, bool(live)
 
 
+def _unknown(known: dict[str, bool], wanted: str | None) -> UsageError:
+    """Names what is known and, unless a model that is served now was mistyped, how to have the one that was meant."""
+    served = {_name(model): live for model, live in known.items()}
+    what, meant = "no worker has offered a model yet", _ANY
+    if wanted is not None:
+        # Who asks for resnet50 means no resnet18; who gives a wrong digest is told the right one.
+        words = [
+            m for m in (known if "@" in wanted else served) if not _digits(wanted) or _digits(m) == _digits(wanted)
+        ]
+        what = f"no model {wanted!r}{did_you_mean(wanted, words)}"
+        meant = _name(next(iter(nearest(wanted, words)), wanted))
+    others = [f"known are {_listed(known)}"] if known else []
+    if not served.get(meant):
+        up = f"`camq up --model {meant}`"
+        others.append(f"start a worker with `camq worker --model {meant}`, or everything at once with {up}")
+    return UsageError(f"{what}: {'; '.join(others)}")
+
+
+def _digits(model: str) -> str:
+    return "".join(letter for letter in _name(model) if letter.isdecimal())
+
+
+def _name(model: str) -> str:
+    return model.partition("@")[0]
+
+
 def _means(wanted: str, model: str) -> bool:
-    return wanted == model if "@" in wanted else wanted == model.partition("@")[0]
+    return wanted == model if "@" in wanted else wanted == _name(model)
 
 
 def _listed(models: list[str] | dict[str, bool]) -> str:

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Self
 
-from producer.wording import count, duration, outcome, rate, visible
+from producer.wording import count, rate, time_left, visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Between two plain lines: often enough to see that it lives, seldom enough for a log file.
 PLAIN_EVERY_S = 5.0
+#: A narrower terminal has a short bar, so that what is said behind it has its place.
+_WIDE = 100
 
 log = logging.getLogger("camq")
 
@@ -54,13 +56,11 @@ class Display:
         parts = []
         if status.images_per_second:
             parts.append(rate(status.images_per_second))
-        if status.eta_s is not None:
-            parts.append(f"{duration(status.eta_s)} left")
+        if not status.state.finished:
+            parts.append(time_left(status))
         if status.failed:
             parts.append(f"{status.failed:,} failed")
-        if not status.images_per_second and not status.state.finished:
-            parts.append(outcome(status))
-        self._show("explaining", status.done, status.total if status.sealed else None, ", ".join(parts))
+        self._show("explaining", status.done, status.total if status.sealed else None, ", ".join(filter(None, parts)))
 
     def fetch(self, done: int, total: int) -> None:
         """Results that are in the user's folder."""
@@ -79,14 +79,25 @@ class Display:
 
 
 def _bar() -> Progress:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+    from rich.constrain import Constrain
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.table import Column
+
+    console = Console(stderr=True)
+
+    class Bar(Progress):
+        """Leaves room for the ^C that a terminal writes: on a full line it would begin a new one, and the bar stand
+        there twice."""
+
+        def get_renderable(self) -> RenderableType:
+            return Constrain(super().get_renderable(), max(console.width - len("^C") - 1, 1))
 
     columns = (
         TextColumn("{task.description:<10}"),
-        BarColumn(bar_width=32),
+        BarColumn(bar_width=32 if console.width >= _WIDE else 8),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[more]}"),
+        TextColumn("{task.fields[more]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
     )
     # Redirected, what a command prints to stdout would come out on stderr, and a pipe would miss it.
-    return Progress(*columns, console=Console(stderr=True), redirect_stdout=False, redirect_stderr=False)
+    return Bar(*columns, console=console, expand=True, redirect_stdout=False, redirect_stderr=False)

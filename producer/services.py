@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 #: A command whose service is away ends within ten seconds, also when it needs two of them.
 FIRST_ANSWER_S = 4.5
+_REMEDY = """
+Is `camq up` running? Load its settings here:
+  set -a; . camq-data/camq.env; set +a"""
 
 
 class Services:
@@ -35,7 +39,7 @@ class Services:
         from shared.ledger import RedisLedger
 
         ledger = RedisLedger(self.settings)
-        _answer(ledger.check, f"Redis at {redis_address(self.settings)} does not answer")
+        self._answer(ledger.check, f"Redis at {redis_address(self.settings)} does not answer")
         return ledger
 
     @cached_property
@@ -44,7 +48,7 @@ class Services:
         from shared.storage import S3Store
 
         store = S3Store.from_settings(self.settings)
-        _answer(store.ensure_bucket, f"S3 storage at {self.settings.s3_endpoint} does not answer")
+        self._answer(store.ensure_bucket, f"S3 storage at {self.settings.s3_endpoint} does not answer")
         return store
 
     @cached_property
@@ -61,6 +65,14 @@ class Services:
 
         return start("camq")
 
+    def _answer(self, check: Callable[[], None], silence: str) -> None:
+        """Run `check` for a limited time; who has loaded no settings at all is told how."""
+        try:
+            within_time(check, silence)
+        except UnreachableError as error:
+            lost = self.settings.redis_url == Settings().redis_url and "CAMQ_REDIS_URL" not in os.environ
+            raise UnreachableError(f"{error}{_REMEDY if lost else ''}") from None
+
     def close(self) -> None:
         """Give back every connection that was made."""
         for name in ("sender", "store", "ledger", "tracing"):
@@ -74,7 +86,7 @@ class Services:
         self.close()
 
 
-def _answer(check: Callable[[], None], silence: str) -> None:
+def within_time(check: Callable[[], None], silence: str) -> None:
     """Run `check`, but wait for it no longer than `FIRST_ANSWER_S`.
 
     Clients have timeouts, but a name server that is silent has none of ours, and retries add up.

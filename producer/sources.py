@@ -87,8 +87,8 @@ class Expansion:
             yield LazySource(name if isinstance(name, str) else f"image-{position}", item.read)
         else:
             raise UsageError(
-                f"a {type(item).__name__} is not an image: give a path, a pattern, an s3:// address, bytes,"
-                " a file object or a PIL image"
+                f"{_with_article(type(item).__name__)} is not an image: give a path, a pattern, an s3:// address,"
+                " bytes, a file object or a PIL image"
             )
 
     def _identified(self, item: Identified, position: int) -> Source:
@@ -119,6 +119,10 @@ class Expansion:
             raise UsageError(f"no bucket behind {address!r}: {error}") from error
         if not found and looks_like_a_picture(address):
             yield FailedSource(address, f"there is no object {address}")
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiouAEIOU' else 'a'} {noun}"
 
 
 def _paths(name: str, *, pattern: bool) -> Iterator[Source]:

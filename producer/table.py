@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -88,7 +89,10 @@ def write_parquet(table: Iterable[Row], file: BinaryIO, columns: dict[str, str] 
     except ImportError as error:
         raise CamqError("Parquet needs pyarrow: pip install 'camq[parquet]'") from error
     types = {"bool": "bool_"}
-    schema = pyarrow.schema([(name, getattr(pyarrow, types.get(kind, kind))()) for name, kind in columns.items()])
+    schema = pyarrow.schema(
+        [(name, getattr(pyarrow, types.get(kind, kind))()) for name, kind in columns.items()],
+        metadata={"pandas": _for_pandas(columns)},
+    )
     table = iter(table)
     with parquet.ParquetWriter(file, schema) as writer:  # type: ignore[no-untyped-call]
         while group := list(islice(table, _GROUP)):
@@ -103,6 +107,16 @@ def to_pandas(table: Iterable[Row]) -> DataFrame:
         raise CamqError("a data frame needs pandas: pip install pandas") from error
     frame = pandas.DataFrame(list(table), columns=list(COLUMNS))
     return frame.astype({name: _PANDAS[kind] for name, kind in COLUMNS.items()})
+
+
+def _for_pandas(columns: dict[str, str]) -> bytes:
+    """The types that pandas reads a file's columns back with: by itself it makes floats of whole numbers where one is
+    missing. https://pandas.pydata.org/docs/development/developer.html"""
+    described = [
+        {"name": name, "field_name": name, "pandas_type": kind, "numpy_type": _PANDAS[kind], "metadata": None}
+        for name, kind in columns.items()
+    ]
+    return json.dumps({"index_columns": [], "column_indexes": [], "columns": described}).encode()
 
 
 def _prediction(line: PredictionRecord) -> Row:

@@ -17,21 +17,25 @@ Pixel = tuple[int, int, int]
 
 def drawn(picture: Image, columns: int, lines: int, *, colours: bool = True) -> str:
     """The upright picture as lines of text, as large as `columns` and `lines` allow, never larger than it is."""
-    from PIL import ImageOps
-
-    upright = ImageOps.exif_transpose(picture)
-    if upright.mode != "RGB":
-        upright = _on_grey(upright)
-    upright.thumbnail((max(columns, 1), 2 * max(lines, 1)))
+    shown = upright(picture)
+    shown.thumbnail((max(columns, 1), 2 * max(lines, 1)))
     if not colours:
-        return _shaded(upright)
-    width, height = upright.size
-    channels = iter(upright.tobytes())
+        return _shaded(shown)
+    width, height = shown.size
+    channels = iter(shown.tobytes())
     pixels = list(zip(channels, channels, channels, strict=True))
     rows = [pixels[start : start + width] for start in range(0, width * height, width)]
     if height % 2:
         rows.append(rows[-1])
     return "\n".join(_line(upper, lower) for upper, lower in zip(rows[::2], rows[1::2], strict=True))
+
+
+def upright(picture: Image) -> Image:
+    """A copy of the picture as a viewer shows it: turned as its camera was, in RGB."""
+    from PIL import ImageOps
+
+    turned = ImageOps.exif_transpose(picture)
+    return turned if turned.mode == "RGB" else _on_grey(turned)
 
 
 def _line(upper: list[Pixel], lower: list[Pixel]) -> str:

@@ -64,6 +64,25 @@ def shown(text: str) -> str:
     return "".join(part if part in _JOINERS else visible(part) for part in re.split(f"([{_JOINERS}])", text))
 
 
+def progress(status: JobStatus) -> str:
+    """A job's images in few words, such as `400 of 943, 3 failed`; of a finished one what became of them."""
+    if status.state.finished:
+        return outcome(status)
+    parts = [f"{status.done:,} of {status.total:,}{'' if status.sealed else ' so far'}"]
+    return ", ".join(parts + [f"{status.failed:,} failed"] * bool(status.failed))
+
+
+def time_left(status: JobStatus) -> str:
+    """Of an unfinished job, such as `3 min 05 s left`, or what it waits for."""
+    if status.submission_interrupted:
+        return "submission interrupted"
+    if status.eta_s is not None:
+        return f"{duration(status.eta_s)} left"
+    if not status.sealed:
+        return "being submitted"
+    return "estimating" if status.running or status.done else "queued"
+
+
 def visible(text: str) -> str:
     """The text on one line, with anything that would move a terminal's cursor written as an escape."""
     text = os.fsencode(text).decode("utf-8", "backslashreplace")

@@ -147,6 +147,9 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...]
     input_size: int
     methods: tuple[str, ...]
+    #: Every layer that may be hooked, and the one that is when nobody asks for another; older workers tell neither.
+    layers: tuple[str, ...] = ()
+    target_layer: str | None = None
 
     @property
     def name(self) -> str:
@@ -190,7 +193,11 @@ class WebhookStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `camq status`. Times are ISO 8601 in UTC."""
+    """The answer of `camq status`. Times are ISO 8601 in UTC.
+
+    `images_per_second` is that of the last minutes (0 until something is known), or of the whole run once it has
+    finished; a `retry` begins another run. `eta_s` is None while nothing is known or more images may come.
+    """
 
     job: str
     name: str | None
@@ -210,6 +217,8 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     submission_interrupted: bool
     webhook: WebhookStatus | None = None
     tags: tuple[str, ...] = ()
+    #: When the newest run took up its first images: with `finished_at`, how long it took.
+    started_at: str | None = None
 
     @property
     def done(self) -> int:

@@ -2,11 +2,11 @@
 
 import csv
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
+from producer.nearest import did_you_mean
 from shared.colormaps import NAMES
 from shared.contract import ModelCard, Options
 from shared.errors import UsageError
@@ -21,8 +21,8 @@ def check_values(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     values = {name: value for name, value in given.items() if value is not None}
     for name in values.keys() - _FIELDS.keys():
-        raise UsageError(f"no option {name!r}{_nearest(name, _FIELDS)}; there are {', '.join(_FIELDS)}")
-    check_choice("colormap", values.get("colormap"), NAMES)
+        raise UsageError(f"no option {name!r}{did_you_mean(name, _FIELDS)}; there are {', '.join(_FIELDS)}")
+    _check_colormap(values.get("colormap"))
     for name, field in _FIELDS.items():
         if get_origin(field.type) is Literal:
             check_choice(name, values.get(name), get_args(field.type))
@@ -39,6 +39,7 @@ def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:
     values = check_values(given)
     # Also when none was given: on a network without a closed form the default would fail every image.
     check_choice("method", values.get("method", _FIELDS["method"].default), card.methods)
+    _check_layer(card, values)
     count = len(card.labels)
     # A model of two classes has no third best; only who asks for three is told.
     top_k = values.setdefault("top_k", min(_FIELDS["top_k"].default, count))
@@ -47,6 +48,22 @@ def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:
     if "classes" in values:
         values["classes"] = _class_indices(card, values["classes"])
     return _convert(values)
+
+
+def _check_layer(card: ModelCard, values: Mapping[str, Any]) -> None:
+    """A worker would refuse every image. A card without layers is that of an older worker, and tells nothing."""
+    layer, method = values.get("target_layer"), values.get("method", _FIELDS["method"].default)
+    if layer is None or not card.layers:
+        return
+    if layer not in card.layers:
+        outermost = ", ".join(name for name in card.layers if "." not in name)
+        hint = did_you_mean(layer, card.layers)
+        raise UsageError(f"{card.model} has no layer {layer!r}{hint}; its outermost layers are {outermost}")
+    if layer != card.target_layer and method != "gradcam":
+        raise UsageError(
+            f"method {method} looks at {card.target_layer}, the input of the pool; another layer, such as {layer},"
+            " takes the method gradcam"
+        )
 
 
 def _convert(values: Mapping[str, Any]) -> Options:
@@ -62,7 +79,17 @@ def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
     """UsageError that names the allowed values, unless `value` is None or one of them."""
     allowed = tuple(allowed)
     if value is not None and value not in allowed:
-        raise UsageError(f"no {name} {value!r}{_nearest(str(value), allowed)}; allowed are {', '.join(allowed)}")
+        raise UsageError(f"no {name} {value!r}{did_you_mean(str(value), allowed)}; allowed are {', '.join(allowed)}")
+
+
+def _check_colormap(value: object) -> None:
+    """As `check_choice`, but nobody reads hundreds of names in an error."""
+    if value is not None and value not in NAMES:
+        raise UsageError(
+            f"no colormap {value!r}{did_you_mean(str(value), NAMES)}; there are {len(NAMES)}, such as jet, viridis and"
+            ' inferno: the page "Results" of the documentation lists them, and a shell completes them after'
+            " `camq completion`"
+        )
 
 
 def _class_indices(card: ModelCard, classes: str | int | Iterable[str | int]) -> tuple[int, ...]:
@@ -89,16 +116,7 @@ def _class_index(card: ModelCard, wanted: str | int) -> int:
         return same[0]
     if same:
         raise UsageError(f"class {text!r} is ambiguous: give one of the indices {', '.join(map(str, same))}")
-    raise UsageError(f"{card.model} has no class {text!r}{_nearest(text, card.labels)}; an index works as well")
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    """A hint such as `(did you mean tabby or tiger?)`, or nothing."""
-    by_fold = {name.casefold(): name for name in known}
-    inside = [name for fold, name in by_fold.items() if word.casefold() in fold]
-    close = [by_fold[fold] for fold in get_close_matches(word.casefold(), by_fold, n=3)]
-    found = list(dict.fromkeys(close + inside))[:3] if word else []
-    return f" (did you mean {' or '.join(found)}?)" if found else ""
+    raise UsageError(f"{card.model} has no class {text!r}{did_you_mean(text, card.labels)}; an index works as well")
 
 
 def _lower(reason: str) -> str:

@@ -28,7 +28,10 @@ from shared.storage import ObjectStore
 
 LABELS = ("tench", "goldfish", "tabby", "tiger cat", "crane", "crane", "salt, sea")
 MODEL = "tiny@0123456789ab"
-CARD = ModelCard(model=MODEL, labels=LABELS, input_size=224, methods=("cam", "gradcam"))
+LAYERS = ("conv1", "layer3", "layer3.0", "layer3.0.conv1", "layer4", "fc")
+CARD = ModelCard(
+    model=MODEL, labels=LABELS, input_size=224, methods=("cam", "gradcam"), layers=LAYERS, target_layer="layer4"
+)
 BROKEN = ErrorInfo("not_an_image", "the bytes are not a picture")
 
 

@@ -207,7 +207,15 @@ def images_on_their_way(settings: Settings) -> int:
 
 def card_of(network: Network) -> ModelCard:
     """What this worker tells producers of its model."""
-    return ModelCard(model=network.model, labels=network.labels, input_size=network.spec.size, methods=network.methods)
+    own = [name for name, _ in network.module.named_modules() if name]
+    return ModelCard(
+        model=network.model,
+        labels=network.labels,
+        input_size=network.spec.size,
+        methods=network.methods,
+        layers=tuple(dict.fromkeys([*own, network.target_layer])),
+        target_layer=network.target_layer,
+    )
 
 
 def serve(settings: Settings, gpu: str | None = None) -> int:

@@ -12,6 +12,7 @@ from sphinx.application import Sphinx
 from producer.cli import cli
 from producer.images import ImageResult, Prediction
 from producer.table import COLUMNS, URL
+from shared.colormaps import NAMES
 from shared.config import PREFIX, SECRET, Settings
 from shared.contract import JobStatus, Options, WebhookStatus, WorkerInfo
 from shared.errors import CODES
@@ -107,6 +108,11 @@ def columns() -> Iterator[str]:
     return _table(("column", "type"), ((f"`{name}`", kind) for name, kind in (COLUMNS | URL).items()))
 
 
+def colormaps() -> Iterator[str]:
+    """Their names, in one paragraph."""
+    yield ", ".join(f"`{name}`" for name in NAMES) + "\n"
+
+
 def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
     for row in (head, ("---",) * len(head)):
         yield f"| {' | '.join(row)} |"
@@ -138,5 +144,6 @@ _GENERATED: dict[str, Callable[[], Iterator[str]]] = {
     "options": options,
     "errors": errors,
     "columns": columns,
+    "colormaps": colormaps,
     **{owner.__name__: _attributes(owner) for owner in (ImageResult, Prediction, JobStatus, WebhookStatus, WorkerInfo)},
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from producer.commands.common import emit, json_option
+from producer.commands.values import Choice
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -16,7 +17,7 @@ _OFFERED = 50
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=Choice(["bash", "zsh", "fish"]))
 @json_option
 @click.pass_context
 def completion(context: click.Context, shell: str, as_json: bool) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from producer.commands.common import cell, emit, say, show, table
+from producer.commands.common import emit, say
+from producer.commands.tables import Table, cell, show
 from producer.wording import count, size
 from shared.errors import UsageError
 
@@ -66,7 +67,7 @@ def _tell(found: Preview, *, as_json: bool) -> None:
     if as_json:
         emit(found)
         return
-    rows = table("from", "images", "size", numbers=["images", "size"])
+    rows = Table("from", "images", "size", numbers=["images", "size"], fold=["from"])
     for given in found.paths[:_ROWS]:
         rows.add_row(cell(given.path), f"{given.images:,}", size(given.bytes))
     if len(found.paths) > _ROWS:
@@ -75,7 +76,8 @@ def _tell(found: Preview, *, as_json: bool) -> None:
     options = ", ".join(f"{name} {value}" for name, value in found.options.items() if value not in (None, False))
     facts = {"model": found.model, "priority": found.priority, "name": found.name, "job": found.job_id}
     facts["tags"] = ", ".join(found.tags)
-    rows = table("would submit", f"{count(found.images, 'image')}, {size(found.bytes)}")
+    total = f"{count(found.images, 'image')}, {size(found.bytes)}"
+    rows = Table("would submit", total, fold=[total])
     for name, value in (*facts.items(), ("options", options)):
         if value:
             rows.add_row(name, cell(value))

@@ -1,4 +1,4 @@
-"""`camq worker`, `workers` and `doctor`: those who do the work."""
+"""`camq worker` and `workers`: those who do the work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import click
 import msgspec
 
-from producer.commands.common import cell, emit, json_option, services, show, table
+from producer.commands.common import emit, json_option, services
+from producer.commands.tables import Table, cell, show
+from producer.commands.values import Choice
 from producer.wording import rate
 from shared.config import Settings
 from shared.contract import WorkerInfo
@@ -29,9 +31,7 @@ WEIGHTS = _Weights(exists=True, dir_okay=False)
 _SERVING: tuple[Callable[[Any], Any], ...] = (
     click.option("--weights", metavar="FILE", type=WEIGHTS, help=".pth or .safetensors; also at s3://bucket/key."),
     click.option("--labels", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="One class per line."),
-    click.option(
-        "--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the network runs.  [default: auto]"
-    ),
+    click.option("--device", type=Choice(["auto", "cpu", "cuda"]), help="Where the network runs.  [default: auto]"),
 )
 
 
@@ -112,11 +112,16 @@ def workers(stages: bool, as_json: bool) -> None:
     if not found:
         click.echo("no workers; start one with `camq worker`, or everything with `camq up`")
         return
-    rows = table("worker", "host", "pid", "device", "models", "state", "rate", "done", numbers=["pid", "rate", "done"])
+    rows = Table(
+        *("worker", "host", "pid", "device", "models", "state", "rate", "done"),
+        numbers=["pid", "rate", "done"],
+        fold=["device", "models"],
+        drop=["worker", "done", "host", "device"],
+    )
     for info in found:
         done = f"{info.images_done:,}"
         values = (info.worker, info.host, info.pid, info.device, ", ".join(info.models), info.state)
-        rows.add_row(*(cell(value) for value in (*values, rate(info.images_per_second), done)))
+        rows.add_row(*map(cell, (*values, rate(info.images_per_second), done)))
     show(rows)
     if stages:
         for info in found:
@@ -126,26 +131,3 @@ def workers(stages: bool, as_json: bool) -> None:
 def _without_stages(info: WorkerInfo) -> dict[str, Any]:
     line: dict[str, Any] = msgspec.to_builtins(info)
     return {name: value for name, value in line.items() if name not in ("stages", "batch_sizes")}
-
-
-@click.command()
-@json_option
-def doctor(as_json: bool) -> int:
-    """Check Redis, storage, weights, device and versions; each fault comes with its remedy.
-
-    \b
-    Example:
-      camq doctor
-    """
-    from producer.doctor import examine, exit_status
-
-    checks = examine(Settings.load())
-    if as_json:
-        emit({"ok": not exit_status(checks), "checks": checks})
-        return exit_status(checks)
-    rows = table("", "check", "what was found")
-    for check in checks:
-        found = check.detail if check.ok or not check.remedy else f"{check.detail}\n→ {check.remedy}"
-        rows.add_row("ok" if check.ok else "FAIL", check.name, "\n".join(str(cell(line)) for line in found.split("\n")))
-    show(rows)
-    return exit_status(checks)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from producer.commands.arguments import job_argument
-from producer.commands.common import cell, emit, json_option, say, services, show, suggesting, table
-from producer.wording import duration, outcome
+from producer.commands.common import emit, json_option, say, services, suggesting
+from producer.commands.tables import Table, cell, show
+from producer.commands.values import Whole
+from producer.wording import duration, outcome, progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,7 +23,7 @@ _LOOKED_AT = 500
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many.")
+@click.option("--limit", type=Whole(min=1), default=20, show_default=True, help="At most so many.")
 @click.option("--tag", "tags", metavar="TEXT", multiple=True, help="Only jobs with this tag; repeatable.")
 @json_option
 def jobs(limit: int, tags: tuple[str, ...], as_json: bool) -> None:
@@ -40,15 +42,23 @@ def jobs(limit: int, tags: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         emit(found)
         return
+    if not found:
+        if not tags:
+            say("no jobs; make one with `camq submit PATHS`")
+        return
     tagged = any(status.tags for status in found)
-    rows = table("job", "name", *["tags"] * tagged, "state", "images", "time left", "model", numbers=["time left"])
+    rows = Table(
+        *("job", "name", *["tags"] * tagged, "state", "images", "time left", "model"),
+        numbers=["time left"],
+        fold=["name", "images", *["tags"] * tagged],
+        drop=["model", "time left", *["tags"] * tagged, "name"],
+    )
     for status in found:
         left = "" if status.eta_s is None else duration(status.eta_s)
+        state = "submission interrupted" if status.submission_interrupted else status.state
         shown = [", ".join(status.tags)] * tagged
-        values = (status.job, status.name, *shown, status.state, outcome(status), left, status.model)
-        rows.add_row(*(cell(value) for value in values))
-    if found or not tags:
-        show(rows)
+        rows.add_row(*map(cell, (status.job, status.name, *shown, state, progress(status), left, status.model)))
+    show(rows)
 
 
 def _tags_and_nearest(wanted: Sequence[str], known: Iterable[JobStatus]) -> str:

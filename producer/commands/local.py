@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.commands.common import cell, emit, json_option, say, show, status_of, table
+from producer.commands.common import emit, json_option, say, status_of
 from producer.commands.dry_run import dry_run_option, no_store, would_run
 from producer.commands.fleet import serving, serving_options
+from producer.commands.listing import print_results
 from producer.commands.options import asked, job_options
 from producer.commands.paths import all_of, given_pictures, paths_argument
-from producer.commands.read import fetch, print_results, wait_for
+from producer.commands.read import fetch, wait_for
+from producer.commands.tables import Table, cell, show
+from producer.commands.values import Whole
 from producer.wording import count, duration, told_webhook
 from shared.errors import CamqError
 
@@ -37,7 +40,7 @@ _folder = click.Path(file_okay=False, path_type=Path)
 @serving_options
 @click.option(
     "--workers",
-    type=click.IntRange(min=0),
+    type=Whole(min=0),
     default=1,
     show_default=True,
     help="Worker processes; 0 starts the servers only.",
@@ -111,6 +114,7 @@ def run(
       camq run photos/ --top-k 5 --weights resnet18-f37072fd.pth --out looked
       ls *.png | camq run - --model efficientnet_lite0
     """
+    from producer.download import RESULTS
     from producer.report.write import write_report
     from producer.submit import check_early, check_hook
     from producer.watch import tried_once
@@ -128,7 +132,8 @@ def run(
     with _temporary() as camq:
         _start(camq, 1, serving(model, given))
         final = _explain(camq, names, request)
-        print_results(fetch(camq.services, final.job, out, as_json=as_json), as_json=as_json)
+        records = fetch(camq.services, final.job, out, as_json=as_json)
+        print_results(records, as_json=as_json, every=str(out / RESULTS))
         write_report(camq.services, final.job, out / REPORT, overlays=OVERLAYS)
         if hook := tried_once(camq.services.ledger, final.job):
             say(f"webhook {told_webhook(hook)}{'' if hook.state == 'delivered' else '; nobody tries again'}")
@@ -224,10 +229,11 @@ def _check_local(names: list[object]) -> None:
 
 
 def _best_three(records: list[ImageRecord]) -> Any:
-    rows = table("picture", "first", "second", "third")
+    columns = ("picture", "first", "second", "third")
+    rows = Table(*columns, fold=columns, drop=columns[:1:-1])
     for record in records:
         said = [f"{p.label} {p.probability:.1%}" for p in record.predictions]
         if record.error:
             said = [f"{record.error.code}: {record.error.message}"]
-        rows.add_row(*(cell(text) for text in (record.source, *said)))
+        rows.add_row(*map(cell, (record.source, *said, *[""] * (3 - len(said)))))
     return rows

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import click
 import msgspec
 
+from producer.commands.values import Choice, Number, Whole, complete_colormaps
 from shared.contract import FORMATS, METHODS, PRIORITIES, Options
 
 if TYPE_CHECKING:
@@ -17,33 +18,42 @@ F = TypeVar("F", bound=Callable[..., Any])
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(Options)}
 
 
-def _choice(name: str) -> click.Choice[str]:
-    return click.Choice([str(value) for value in get_args(_TYPES[name])])
+def _choice(name: str) -> Choice:
+    return Choice([str(value) for value in get_args(_TYPES[name])])
 
 
 #: One list, so that the two commands cannot drift apart. The defaults are the contract's.
 _DRAWING: tuple[Callable[[Any], Any], ...] = (
-    click.option("--top-k", type=click.IntRange(min=1), help="Best classes per image.  [default: 3]"),
+    click.option("--top-k", type=Whole(min=1), help="Best classes per image.  [default: 3]"),
     click.option("--classes", metavar="LIST", help='These classes instead, by index or label: 283,"tabby".'),
-    click.option("--method", type=click.Choice(METHODS), help="How the map is made.  [default: cam]"),
+    click.option("--method", type=Choice(METHODS), help="How the map is made.  [default: cam]"),
     click.option("--target", type=_choice("target"), help="What the map explains.  [default: logit]"),
     click.option("--target-layer", metavar="NAME", help="Layer to hook.  [default: the model's last one]"),
     click.option("--scale", type=_choice("scale"), help="Normalise each map, or all of an image.  [default: each]"),
-    click.option("--colormap", metavar="NAME", help="Colours of the heatmap.  [default: jet]"),
-    click.option("--alpha", type=click.FloatRange(0, 1), help="Opacity of the heatmap.  [default: 0.5]"),
+    click.option(
+        "--colormap",
+        metavar="NAME",
+        shell_complete=complete_colormaps,
+        help="Colours of the heatmap.  [default: jet]",
+    ),
+    click.option("--alpha", type=Number(0, 1), help="Opacity of the heatmap.  [default: 0.5]"),
     click.option("--resize", type=_choice("resize"), help="How a picture becomes square.  [default: squash]"),
-    click.option("--input-size", type=click.IntRange(32, 4096), help="Side of the input.  [default: the model's]"),
+    click.option("--input-size", type=Whole(32, 4096), help="Side of the input.  [default: the model's]"),
     click.option("--overlay", type=_choice("overlay"), help="What the heat is laid over.  [default: original]"),
-    click.option("--overlay-size", type=click.IntRange(16, 16384), help="Longest side in pixels.  [default: 512]"),
-    click.option("--format", type=click.Choice(FORMATS), help="File format of overlays.  [default: jpeg]"),
-    click.option("--box-threshold", type=float, help="Share of the maximum that is boxed.  [default: 0.2]"),
+    click.option("--overlay-size", type=Whole(16, 16384), help="Longest side in pixels.  [default: 512]"),
+    click.option("--format", type=Choice(FORMATS), help="File format of overlays.  [default: jpeg]"),
+    click.option(
+        "--box-threshold",
+        type=Number(0, 1, min_open=True, max_open=True),
+        help="Share of the maximum that is boxed.  [default: 0.2]",
+    ),
     click.option("--heatmaps", is_flag=True, help="Store the small heatmaps as well."),
     click.option("--keep-maps", is_flag=True, help="Store the raw maps as well (NumPy archives)."),
 )
 _SUBMITTING: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--priority",
-        type=click.Choice(PRIORITIES),
+        type=Choice(PRIORITIES),
         help="Place in the queue.  [default: high for at most 16 images, else bulk]",
     ),
     click.option("--job-id", metavar="ID", help="Your own id; the same id and content again resumes or does nothing."),

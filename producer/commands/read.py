@@ -1,9 +1,9 @@
-"""`camq status` and `watch`, and what other commands use to wait for a job and to show its results."""
+"""`camq status` and `watch`, and what other commands use to wait for a job and to fetch its results."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producer.commands.arguments import job_argument
-from producer.commands.common import cell, emit, json_option, say, services, show, status_of, suggesting, table
-from producer.wording import count, duration, outcome, rate, told_webhook
+from producer.commands.common import emit, json_option, say, services, status_of, suggesting
+from producer.commands.tables import Table, cell, show
+from producer.wording import duration, outcome, rate, time_left, told_webhook
 from shared.states import JobState
 
 if TYPE_CHECKING:
     from producer.services import Services
     from shared.contract import ImageRecord, JobStatus
-
-#: A terminal shows so many results; a pipe, a file and --json get all of them.
-_ROWS_ON_A_TERMINAL = 100
 
 
 @click.command()
@@ -41,12 +39,15 @@ def status(job: str, tasks: bool, as_json: bool) -> None:
         states = _task_states(reach, job) if tasks else None
     if waits_for_worker:
         say(f"no worker serves {found.model} now; the job waits until one does")
+    if found.submission_interrupted:
+        say(f"the submission was interrupted; the same command goes on where it stopped, with\n  --job-id {job}")
+        say(f"or let the job end with the images it has:\n  camq seal {job}")
     if as_json:
         emit(found if states is None else {**_as_dict(found), "tasks": states})
         return
     show(_status_table(found))
     if states is not None:
-        rows = table("task", "state")
+        rows = Table("task", "state")
         for entry in states:
             rows.add_row(cell(entry["id"]), cell(entry["state"]))
         show(rows)
@@ -70,31 +71,13 @@ def watch(job: str, as_json: bool) -> int:
     return conclude(final, as_json=as_json)
 
 
-def print_results(found: Iterable[ImageRecord], *, as_json: bool) -> None:
-    """Each record as a line of JSON, or all in a table. A terminal gets the first ones, and the first that failed."""
-    if as_json:
-        for record in found:
-            emit(record)
-        return
-    rows = table("image", "source", "state", "what it shows")
-    most = _ROWS_ON_A_TERMINAL if sys.stdout.isatty() else None
-    total = failed = 0
-    for total, record in enumerate(found, 1):
-        failed += record.error is not None
-        if most is None or total <= most or (record.error and failed <= most):
-            rows.add_row(*(cell(value) for value in (record.index, _called(record), record.state, _said(record))))
-    show(rows)
-    if total > rows.row_count:
-        say(f"… and {count(total - rows.row_count, 'image')} more: --json prints every one, --out fetches them")
-
-
 @contextmanager
 def leaving(job: str) -> Iterator[None]:
     """After Ctrl-C, says that the job goes on and how to come back to it."""
     try:
         yield
     except KeyboardInterrupt:
-        say(f"\nstopped watching; the job goes on. Come back with: camq watch {job}")
+        say(f"\nstopped watching; the job goes on. Come back with\n  camq watch {job}")
         raise
 
 
@@ -106,7 +89,7 @@ def wait_for(reach: Services, job: str) -> JobStatus:
     with Display() as display, closing(follow(reach.ledger, job, display.notice)) as statuses:
         for found in statuses:
             display.status(found)
-    say(f"job {job} {found.state}: {outcome(found)}{_at_rate(found)}")
+    say(f"job {job} {found.state}: {outcome(found)}{_in_time(found)}")
     return found
 
 
@@ -133,30 +116,22 @@ def fetch(reach: Services, job: str, folder: Path, *, as_json: bool) -> Iterator
             display.fetch(done, total)
 
 
-def _called(record: ImageRecord) -> str:
-    """Its source, and the user's own id where there is one."""
-    return f"{record.source} ({record.id})" if record.id else record.source
+def _status_table(found: JobStatus) -> Table:
+    from producer.report.summary import elapsed_s, moment
 
-
-def _said(record: ImageRecord) -> str:
-    """The labels with probabilities, or why the image failed."""
-    if record.error:
-        return f"{record.error.code}: {record.error.message}"
-    return ", ".join(f"{p.label} {p.probability:.1%}" for p in record.predictions)
-
-
-def _status_table(found: JobStatus) -> Any:
-    rows = table("job", found.job)
+    rows = Table("job", found.job, fold=[found.job])
+    goes_on = not (found.state.finished or found.submission_interrupted)
     lines = {
         "name": found.name,
         "tags": ", ".join(found.tags),
-        "state": found.state + (" (submission interrupted)" if found.submission_interrupted else ""),
+        "state": "submission interrupted" if found.submission_interrupted else found.state,
         "images": f"{found.total:,}{'' if found.sealed else ' so far'}: {outcome(found)}",
         "rate": rate(found.images_per_second) if found.images_per_second else None,
-        "time left": None if found.eta_s is None else duration(found.eta_s),
+        "time left": time_left(found).removesuffix(" left") if goes_on else None,
         "model": found.model,
-        "created": found.created_at,
-        "finished": found.finished_at,
+        "submitted": moment(found.created_at),
+        "took" if found.finished_at else "running for": duration(elapsed_s(found)) if found.started_at else None,
+        "finished": moment(found.finished_at),
         "webhook": told_webhook(found.webhook) if found.webhook else None,
     }
     for name, value in lines.items():
@@ -165,9 +140,12 @@ def _status_table(found: JobStatus) -> Any:
     return rows
 
 
-def _at_rate(found: JobStatus) -> str:
-    known = found.images_per_second and found.state is not JobState.CANCELLED
-    return f", at {rate(found.images_per_second)}" if known else ""
+def _in_time(found: JobStatus) -> str:
+    from producer.report.summary import elapsed_s
+
+    if not found.images_per_second or found.state is JobState.CANCELLED:
+        return ""
+    return f", in {duration(elapsed_s(found))} ({rate(found.images_per_second)})"
 
 
 def _task_states(reach: Services, job: str) -> list[dict[str, str]]:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
+from producer.commands.arguments import job_argument
 from producer.commands.common import emit, json_option, say, services, suggesting
+from producer.commands.values import Whole
 from producer.wording import count
 
 #: More pictures in one file than a browser likes to open.
@@ -15,7 +17,7 @@ _MANY_TO_EMBED = 500
 
 
 @click.command()
-@click.argument("job")
+@job_argument
 @click.option(
     *("-o", "--output", "out"),
     metavar="FILE",
@@ -25,9 +27,7 @@ _MANY_TO_EMBED = 500
     help="The page; thumbnails go into FILE's name + _files beside it.",
 )
 @click.option("--embed", is_flag=True, help="Put the thumbnails into the page: one single file.")
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=20_000, show_default=True, help="Show at most so many images."
-)
+@click.option("--limit", type=Whole(min=1), default=20_000, show_default=True, help="Show at most so many images.")
 @json_option
 def report(job: str, out: Path, embed: bool, limit: int, as_json: bool) -> None:
     """Write a job's gallery: a page that opens from disk, without a network.

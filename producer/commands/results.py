@@ -12,7 +12,9 @@ import click
 
 from producer.commands.arguments import DURATION, job_argument
 from producer.commands.common import emit, json_option, say, services, suggesting
-from producer.commands.read import fetch, print_results
+from producer.commands.listing import print_results
+from producer.commands.read import fetch
+from producer.commands.values import Choice
 from shared.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ _WRITERS = frozenset({"csv", "parquet"})
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["jsonl", "csv", "parquet"]),
+    type=Choice(["jsonl", "csv", "parquet"]),
     help="One line of JSON per image, or a flat table with one row per prediction; with --out a file there.",
 )
 @click.option("--urls", is_flag=True, help="Add an address to each overlay that needs no credentials.")
@@ -57,13 +59,14 @@ def results(*, job: str, out: Path | None, form: str | None, urls: bool, expires
       camq results 20261123-081502-3f9ac2 --urls --expires 12h
       camq results 20261123-081502-3f9ac2 --json | jq -r '.predictions[0].label'
     """
+    from producer.download import RESULTS
     from producer.results import records
 
     form = form or ("jsonl" if urls else None)
     _check(out, form, urls, expires, as_json=as_json)
     with services() as reach, suggesting(reach, job):
         if out:
-            print_results(fetch(reach, job, out, as_json=as_json), as_json=as_json)
+            print_results(fetch(reach, job, out, as_json=as_json), as_json=as_json, every=str(out / RESULTS))
             if form in _WRITERS:
                 with (out / f"results.{form}").open("wb") as file:
                     _write(form, _read_again(out), file)
@@ -77,7 +80,7 @@ def results(*, job: str, out: Path | None, form: str | None, urls: bool, expires
             for record in found:
                 emit(_signed(record, sign))
         else:
-            print_results(found, as_json=as_json or form == "jsonl")
+            print_results(found, as_json=as_json or form == "jsonl", every=f"camq results {job} | less")
 
 
 def _check(out: Path | None, form: str | None, urls: bool, expires: int, *, as_json: bool) -> None:

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from producer.commands.common import emit, json_option, say, services, suggesting
+from producer.commands.completion import recent_jobs
 from producer.commands.paths import complete_files
+from producer.commands.values import Choice, Whole
 from producer.wording import visible
 from shared.errors import UsageError
 
@@ -24,32 +27,48 @@ if TYPE_CHECKING:
 _SPARE_LINES = 3
 
 
+def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Files, and the newest jobs with a colon behind them, where an index follows."""
+    jobs = recent_jobs(context, parameter, incomplete)
+    return [CompletionItem(f"{job.value}:", help=job.help) for job in jobs] + complete_files(
+        context, parameter, incomplete
+    )
+
+
 @click.command()
-@click.argument("what", metavar="FILE|JOB:INDEX", shell_complete=complete_files)
-@click.option("--rank", type=click.IntRange(min=1), help="The overlay of this rank.  [default: the best one]")
+@click.argument("what", metavar="FILE|JOB:INDEX", shell_complete=_complete)
+@click.option("--rank", type=Whole(min=1), help="The overlay of this rank.  [default: the best one]")
+@click.option(
+    "--as",
+    "way",
+    type=Choice(["auto", "kitty", "sixel", "blocks"]),
+    default="auto",
+    show_default=True,
+    help="How it is drawn; auto asks the terminal.",
+)
 @json_option
-def show(what: str, rank: int | None, as_json: bool) -> None:
+def show(what: str, rank: int | None, way: str, as_json: bool) -> None:
     """Show a picture file, or the overlay of a job's image, in the terminal.
 
-    It is drawn in half blocks and 24-bit colour, as large as fits; in shades where NO_COLOR is set. With --json,
-    prints what is known of it instead.
+    It is as large as fits: in pixels where the terminal understands kitty's graphics or sixels, else in half blocks
+    and 24-bit colour, and in shades where NO_COLOR is set. With --json, prints what is known of it instead.
 
     \b
     Examples:
       camq show cat.jpg
       camq show 20261123-081502-3f9ac2:0
-      camq show 20261123-081502-3f9ac2:17 --rank 2
+      camq show 20261123-081502-3f9ac2:17 --rank 2 --as sixel
     """
     of_job = re.fullmatch(r"([^:]+):(\d{1,9})", what)
     if Path(what).is_file():
-        _show_file(what, as_json=as_json)
+        _show_file(what, way, as_json=as_json)
     elif of_job:
-        _show_image(of_job[1], int(of_job[2]), rank, as_json=as_json)
+        _show_image(of_job[1], int(of_job[2]), rank, way, as_json=as_json)
     else:
         raise UsageError(f"{what!r} is neither a file nor JOB:INDEX, such as 20261123-081502-3f9ac2:0")
 
 
-def _show_file(name: str, *, as_json: bool) -> None:
+def _show_file(name: str, way: str, *, as_json: bool) -> None:
     from PIL import Image
 
     try:
@@ -57,12 +76,12 @@ def _show_file(name: str, *, as_json: bool) -> None:
             if as_json:
                 emit({"file": name, "format": picture.format, "width": picture.width, "height": picture.height})
             else:
-                _draw(picture, f"{name}, {picture.width} x {picture.height}")
+                _draw(picture, f"{name}, {picture.width} x {picture.height}", way)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UsageError(f"{name} is not a picture that can be shown: {error}") from error
 
 
-def _show_image(job: str, index: int, rank: int | None, *, as_json: bool) -> None:
+def _show_image(job: str, index: int, rank: int | None, way: str, *, as_json: bool) -> None:
     from producer.images import ImageResult
     from producer.results import record_at
 
@@ -73,7 +92,7 @@ def _show_image(job: str, index: int, rank: int | None, *, as_json: bool) -> Non
             return
         result = ImageResult.of(record, reach.store)
         shown = _chosen(result, rank)
-        _draw(shown.overlay(), f"{result.source}: {shown.rank}. {shown.label} {shown.probability:.1%}")
+        _draw(shown.overlay(), f"{result.source}: {shown.rank}. {shown.label} {shown.probability:.1%}", way)
 
 
 def _chosen(result: ImageResult, rank: int | None) -> Prediction:
@@ -89,10 +108,22 @@ def _chosen(result: ImageResult, rank: int | None) -> Prediction:
     raise UsageError(f"image {result.index} has no overlay of rank {rank}; there are {ranks}")
 
 
-def _draw(picture: Image, caption: str) -> None:
-    from producer.terminal import drawn
+def _draw(picture: Image, caption: str, way: str) -> None:
+    from producer.graphics import best_way, cell_size
+    from producer.kitty import kitty_graphics
+    from producer.sixel import sixels
+    from producer.terminal import drawn, upright
 
     columns, lines = shutil.get_terminal_size()
+    lines -= _SPARE_LINES
+    way = best_way() if way == "auto" else way
+    if way == "blocks":
+        text = drawn(picture, columns, lines, colours=not os.environ.get("NO_COLOR"))
+    else:
+        width, height = cell_size()
+        shown = upright(picture)
+        shown.thumbnail((max(columns * width, 1), max(lines * height, 1)))
+        text = kitty_graphics(shown) if way == "kitty" else sixels(shown)
     # `color` keeps click from taking the colours away in a pipe, such as one into `less -R`.
-    click.echo(drawn(picture, columns, lines - _SPARE_LINES, colours=not os.environ.get("NO_COLOR")), color=True)
+    click.echo(text, color=True)
     say(visible(caption))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from producer.commands.common import cell, show, table
+from producer.commands.tables import Table, cell, show
 from producer.stages import images_per_batch, stage_lines
 from producer.wording import duration, milliseconds
 from shared.contract import WorkerInfo
@@ -15,7 +15,7 @@ _BAR = 24
 def show_stages(info: WorkerInfo) -> None:
     """One worker: a line of its own, the stages of its work, its micro-batches by size."""
     click.echo(f"\n{info.host} pid {info.pid}, {', '.join(info.models) or 'no model yet'}, {info.device or info.state}")
-    rows = table("stage", "per", "times", "mean", "in all", numbers=["times", "mean", "in all"])
+    rows = Table("stage", "per", "times", "mean", "in all", numbers=["times", "mean", "in all"])
     for line in stage_lines(info):
         mean = "-" if line.mean is None else milliseconds(line.mean)
         rows.add_row(line.name, line.per, f"{line.times:,}", mean, duration(line.seconds))
@@ -24,7 +24,7 @@ def show_stages(info: WorkerInfo) -> None:
     if average is None:
         return
     click.echo(f"micro-batches: {average:.1f} images on average")
-    rows = table("images", "times", "", numbers=["images", "times"])
+    rows = Table("images", "times", "", numbers=["images", "times"])
     most = max(info.batch_sizes.values())
     for size, times in info.batch_sizes.items():
         rows.add_row(cell(size), f"{times:,}", "█" * max(1, round(_BAR * times / most)))

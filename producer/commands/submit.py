@@ -13,6 +13,7 @@ from producer.commands.dry_run import dry_run_option, would_submit
 from producer.commands.options import asked, job_options
 from producer.commands.paths import all_of, given_pictures, paths_argument
 from producer.commands.read import conclude, leaving, wait_for
+from producer.commands.values import complete_models
 
 
 @click.command(
@@ -27,7 +28,12 @@ Examples:
 """,
 )
 @paths_argument
-@click.option("--model", metavar="M", help="Model, as a name or name@digest.  [default: the one being served]")
+@click.option(
+    "--model",
+    metavar="M",
+    shell_complete=complete_models,
+    help="Model, as a name or name@digest.  [default: the one being served]",
+)
 @job_options
 @click.option(
     "--output",
@@ -89,5 +95,5 @@ def resumable(announced: list[str]) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if announced:
-            say(f"\ninterrupted; the same command with --job-id {announced[0]} goes on where it stopped")
+            say(f"\ninterrupted; the same command goes on where it stopped, with\n  --job-id {announced[0]}")
         raise

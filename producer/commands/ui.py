@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from producer.commands.common import emit, json_option, say, services
+from producer.commands.values import Whole
 from shared.errors import CamqError
 
 
@@ -12,7 +13,7 @@ from shared.errors import CamqError
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; loopback is seen by you alone."
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on.  [default: a free one]")
+@click.option("--port", type=Whole(0, 65535), default=0, help="Port to listen on.  [default: a free one]")
 @json_option
 def ui(host: str, port: int, as_json: bool) -> None:
     """Serve the live page: jobs as they run, their pictures, failures, workers. Ctrl-C stops it.

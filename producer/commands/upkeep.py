@@ -6,13 +6,14 @@ import click
 
 from producer.commands.arguments import job_argument
 from producer.commands.common import emit, json_option, say, services, suggesting
+from producer.commands.values import Choice
 from producer.wording import count, size
 from shared.errors import CODES, UsageError
 
 
 @click.command()
 @job_argument
-@click.option("--code", "codes", multiple=True, type=click.Choice(sorted(CODES)), help="Only images failed so.")
+@click.option("--code", "codes", multiple=True, type=Choice(sorted(CODES)), help="Only images failed so.")
 @json_option
 def retry(job: str, codes: tuple[str, ...], as_json: bool) -> None:
     """Run the failed images of a job again; the others are left alone.

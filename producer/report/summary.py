@@ -52,9 +52,9 @@ def moment(iso: str | None) -> str:
 
 
 def elapsed_s(status: JobStatus) -> float:
-    """Seconds from the submission to the end, or until now."""
+    """Seconds that the newest run took, or has taken until now; of one that has not begun, how long it waits."""
     end = datetime.fromisoformat(status.finished_at) if status.finished_at else datetime.now(UTC)
-    return max(0.0, (end - datetime.fromisoformat(status.created_at)).total_seconds())
+    return max(0.0, (end - datetime.fromisoformat(status.started_at or status.created_at)).total_seconds())
 
 
 def _facts(status: JobStatus, options: Options, served: bool) -> list[tuple[str, str]]:

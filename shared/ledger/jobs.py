@@ -13,6 +13,7 @@ from shared.config import Settings
 from shared.contract import ChunkMessage, ErrorInfo, JobStatus, Options, Priority, decode, encode
 from shared.errors import UnknownJobError, UsageError
 from shared.ledger.chunks import ChunkRecord, decode_chunk
+from shared.ledger.pace import estimate, started_at
 from shared.ledger.ports import Done, NewChunk
 from shared.ledger.scripts import Scripts
 from shared.ledger.webhooks import webhook_of
@@ -226,7 +227,7 @@ def _removed(job: str) -> UnknownJobError:
     return UnknownJobError(f"job {job} was removed while it was being submitted; submit it again")
 
 
-def _iso(seconds: str | None) -> str | None:
+def _iso(seconds: str | float | None) -> str | None:
     if not seconds:
         return None
     return datetime.fromtimestamp(float(seconds), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -237,9 +238,8 @@ def _status(job: str, row: Mapping[str, str], now: float) -> JobStatus:
     succeeded, failed, cancelled = int(row["succeeded"]), int(row["failed"]), int(row["cancelled"])
     done = succeeded + failed + cancelled
     finished, started = row.get("finished_at"), row.get("started_at")
-    elapsed = float(finished or now) - float(started or now)
-    rate = (done - int(row.get("done_before", 0))) / elapsed if elapsed > 0 else 0.0
     sealed = row["sealed"] == "1"
+    pace = estimate(row, now)
     return JobStatus(
         job=job,
         name=row["name"] or None,
@@ -259,10 +259,11 @@ def _status(job: str, row: Mapping[str, str], now: float) -> JobStatus:
         cancelled=cancelled,
         created_at=_iso(row["created_at"]) or "",
         finished_at=_iso(finished),
-        images_per_second=round(rate, 3),
-        eta_s=round((total - done) / rate, 1) if rate and finished is None else None,
+        images_per_second=pace.rate,
+        eta_s=pace.eta_s,
         model=row["model"],
         submission_interrupted=not sealed and now - float(row["producer_seen_at"]) > INTERRUPTED_AFTER_S,
         webhook=webhook_of(row),
         tags=msgspec.json.decode(row.get("tags", "[]"), type=tuple[str, ...]),
+        started_at=_iso(started_at(row)),
     )

@@ -83,15 +83,16 @@ class Scripts:
         except redis.AuthenticationError:
             raise UsageError(f"Redis at {self._address} refused the password; set CAMQ_REDIS_URL") from None
         except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ReadOnlyError) as error:
-            raise UnreachableError(f"Redis at {self._address} does not answer ({type(error).__name__})") from error
-        except redis.exceptions.InvalidResponse as error:
-            raise UnreachableError(f"what answers at {self._address} is not Redis; check CAMQ_REDIS_URL") from error
+            # The client's own trace is sixty lines of retries that say no more.
+            raise UnreachableError(f"Redis at {self._address} does not answer ({type(error).__name__})") from None
+        except redis.exceptions.InvalidResponse:
+            raise UnreachableError(f"what answers at {self._address} is not Redis; check CAMQ_REDIS_URL") from None
         except redis.ResponseError as error:
             # Out of memory or of disk it still answers, and refuses every write until the operator makes room.
             full = isinstance(error, redis.exceptions.OutOfMemoryError)
             if not full and not str(error).startswith(("OOM ", "MISCONF ")):
                 raise
-            raise UnreachableError(f"Redis at {self._address} takes no writes ({error})") from error
+            raise UnreachableError(f"Redis at {self._address} takes no writes ({error})") from None
 
 
 @cache

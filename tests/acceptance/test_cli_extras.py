@@ -51,6 +51,10 @@ def test_completion_prints_a_script_for_the_shell(shell: str, camq: Camq) -> Non
         ("camq submit --format w", "plain,webp"),
         ("camq submit pho", "file,pho"),
         ("camq status mi", "plain,mine"),
+        ("camq report mi", "plain,mine"),
+        ("camq show mi", "plain,mine:"),
+        ("camq submit --colormap virid", "plain,viridis"),
+        ("camq submit --model ti", "plain,tiny"),
     ],
 )
 def test_a_shell_completes_commands_options_values_files_and_job_ids(
@@ -134,7 +138,7 @@ def test_a_dry_run_says_what_would_happen_and_does_nothing(
     assert (said["model"], said["priority"]) == (MODEL, "high")
     assert said["options"]["classes"] == [2]  # type: ignore[index]
     assert said["failures"][0]["code"] == "not_found"  # type: ignore[index]
-    assert "would submit   4 images" in people.stdout
+    assert "would submit  4 images" in people.stdout
     assert "no job was made" in people.stderr
     assert ledger.jobs(10) == []
     assert len(list(s3_store.list(""))) == before

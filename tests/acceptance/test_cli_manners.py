@@ -2,14 +2,16 @@
 
 import os
 import pty
+import re
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from shared.contract import Options
 from shared.errors import UnreachableError
-from shared.ledger import RedisLedger
+from shared.ledger import NewChunk, RedisLedger
 from shared.storage import S3Store
 from tests.acceptance.conftest import CAMQ, Camq, Start, finished, lines, submitted
 from tests.handworker import MODEL, HandWorker, picture
@@ -142,6 +144,8 @@ def test_a_reader_that_leaves_early_makes_no_noise(start: Start, camq: Camq, wor
         (["photos", "--top-k", "8"], "from 1 to 7"),
         (["photos", "--colormap", "jett"], "did you mean jet"),
         (["photos", "--method", "scorecam"], "allowed are cam, gradcam"),
+        (["photos", "--target-layer", "layer44"], "did you mean layer4"),
+        (["photos", "--dry-run", "--target-layer", "layer44"], "did you mean layer4"),
         (["photos", "--model", "tinny"], f"known are {MODEL}"),
         (["photos", "--job-id", "a/b"], "cannot be a job id"),
         (["*.gif", "nothere/"], "no path matches anything"),
@@ -160,6 +164,35 @@ def test_a_wrong_request_is_a_usage_error_before_anything_is_uploaded(
     assert done.stdout == ""
     assert ledger.jobs(10) == []
     assert len(list(s3_store.list(""))) == before
+
+
+@pytest.mark.usefixtures("photos")
+def test_an_interrupted_submission_does_not_look_almost_done(
+    camq: Camq, worker: HandWorker, ledger: RedisLedger
+) -> None:
+    """It has no time left, and what goes on is said: the same command, or an end with what there is."""
+    ledger.open_job("mine", model=MODEL, options=Options(), priority="bulk", name=None)
+    ledger.register("mine", [NewChunk("000000", 0, 4, "d")])
+    ledger.scripts.client.hset("camq:job:mine", "producer_seen_at", "1000000000")
+
+    listed, told = camq("jobs"), camq("status", "mine")
+
+    assert re.search(r"^mine +submission interrupted +0 of 4 so far", listed.stdout, re.MULTILINE)
+    assert re.search(r"^state +submission interrupted$", told.stdout, re.MULTILINE)
+    assert "\n  --job-id mine\n" in told.stderr
+    assert "\n  camq seal mine\n" in told.stderr
+    assert lines(camq("status", "mine", "--json"))[0]["eta_s"] is None
+
+
+@pytest.mark.usefixtures("photos")
+def test_status_speaks_of_times_as_people_do(camq: Camq, worker: HandWorker) -> None:
+    """Programs get ISO 8601."""
+    job = finished(camq, worker, "photos")
+
+    told = camq("status", job).stdout
+
+    assert re.search(r"^submitted +\d+ [A-Z][a-z]{2} \d{4}, \d\d:\d\d UTC$", told, re.MULTILINE)
+    assert re.search(r"^took +\d+\.\d s$", told, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", ["status", "watch", "results", "cancel"])

@@ -42,14 +42,17 @@ def busy(worker: HandWorker) -> Iterator[HandWorker]:
 
 
 @pytest.mark.usefixtures("busy")
-def test_explain_waits_for_one_picture(client: Client) -> None:
-    """Options are those of submit; what cannot be explained is an exception with its code."""
+def test_explain_waits_for_one_picture(client: Client, tmp_path: Path) -> None:
+    """Options are those of submit; what cannot be explained is an exception with its code and the picture's name."""
     result = client.explain(picture(), top_k=2, timeout=20)
 
     assert (result.state, [p.rank for p in result.predictions]) == ("succeeded", [1, 2])
     with pytest.raises(ImageError) as caught:
         client.explain(b"", timeout=20)
     assert caught.value.code == "empty"
+    (tmp_path / "broken.png").write_bytes(picture())
+    with pytest.raises(ImageError, match=r"broken\.png: the bytes are not a picture"):
+        client.explain(tmp_path / "broken.png", timeout=20)
 
 
 @pytest.mark.usefixtures("worker")

@@ -62,9 +62,29 @@ def test_two_candidates_are_refused_by_name(wanted: str | None, says: str) -> No
     assert f"{ONE}, {TWO}" in str(caught.value)
 
 
-def test_an_unknown_model_is_refused_with_those_known_and_how_to_serve_one() -> None:
-    """The message says what to do."""
-    with pytest.raises(UsageError, match=r"no model 'resnet'.*known are .*camq worker"):
-        meant("resnet", one=True)
-    with pytest.raises(UsageError, match=r"no worker has offered a model yet.*camq worker"):
-        meant(None)
+@pytest.mark.parametrize(
+    ("wanted", "served", "says"),
+    [
+        (None, {}, r"no worker has offered a model yet: start a worker with `camq worker --model resnet18`"),
+        ("resnet50", {"one": True}, r"no model 'resnet50': known are net@a.*`camq worker --model resnet50`"),
+        ("othr", {"other": False}, r"no model 'othr' \(did you mean other\?\): .*`camq worker --model other`"),
+        ("othr", {"other": True, "one": True}, r"did you mean other\?\): known are net@\w+, other@\w+$"),
+        ("net@aaaaaaaaaaab", {"one": True}, rf"did you mean {ONE}\?\): known are {ONE}$"),
+    ],
+)
+def test_an_unknown_model_is_refused_with_the_nearest_and_how_to_serve_the_one_that_was_meant(
+    wanted: str | None, served: dict[str, bool], says: str
+) -> None:
+    """Whoever mistyped a model that is served needs no worker; whoever asks for another one needs that."""
+    with pytest.raises(UsageError, match=says):
+        meant(wanted, **served)
+
+
+def test_a_network_of_another_size_is_no_mistyped_one() -> None:
+    """A worker for resnet18 does not help who wants resnet50."""
+    shelf = Shelf()
+    shelf.served = {"resnet18@aaaaaaaaaaaa": True}
+    with pytest.raises(UsageError, match=r"no model 'resnet50': .*`camq worker --model resnet50`"):
+        resolve(shelf, "resnet50")
+    with pytest.raises(UsageError, match=r"'restnet18' \(did you mean resnet18\?\)"):
+        resolve(shelf, "restnet18")

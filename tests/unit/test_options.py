@@ -58,6 +58,9 @@ def test_classes_are_indices_or_labels(given: Any, indices: tuple[int, ...]) -> 
         ({"alpha": 1.5}, "alpha 1.5 is not allowed"),
         ({"box_threshold": 1.0}, "box_threshold 1.0"),
         ({"topk": 3}, "did you mean top_k"),
+        ({"target_layer": "layer44"}, "did you mean layer4"),
+        ({"target_layer": "nothing"}, "outermost layers are conv1, layer3, layer4, fc"),
+        ({"target_layer": "layer3"}, "takes the method gradcam"),
     ],
 )
 def test_what_is_wrong_is_named_with_what_is_allowed(given: dict[str, Any], says: str) -> None:
@@ -66,3 +69,17 @@ def test_what_is_wrong_is_named_with_what_is_allowed(given: dict[str, Any], says
         check_options(CARD, given)
 
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [{"target_layer": "layer4"}, {"target_layer": "layer3.0", "method": "gradcam"}])
+def test_a_layer_that_the_model_has_may_be_asked_for(given: dict[str, Any]) -> None:
+    """The one before the pool with any method, another with gradcam."""
+    assert check_options(CARD, given).target_layer == given["target_layer"]
+
+
+def test_an_older_workers_card_tells_no_layers() -> None:
+    """Then the worker judges, as it did."""
+    from msgspec.structs import replace
+
+    older = replace(CARD, layers=(), target_layer=None)
+    assert check_options(older, {"target_layer": "whatever"}).target_layer == "whatever"

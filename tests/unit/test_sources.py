@@ -205,6 +205,8 @@ def test_a_file_open_as_text_and_a_number_are_refused() -> None:
         expand(io.StringIO("text"))
     with pytest.raises(UsageError, match="a float is not an image"):
         expand(1.5)
+    with pytest.raises(UsageError, match="an int is not an image"):
+        expand(7)
 
 
 def test_a_prefix_in_storage_is_read_in_place() -> None:

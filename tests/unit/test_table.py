@@ -91,6 +91,19 @@ def test_a_data_frame_has_missing_values_and_whole_numbers() -> None:
     assert len(to_pandas(rows([]))) == 0
 
 
+def test_pandas_reads_parquet_back_with_whole_numbers() -> None:
+    """A failed image without rank makes no floats of the ranks of the others."""
+    file = io.BytesIO()
+    write_parquet(rows(RECORDS), file)
+
+    frame = pandas.read_parquet(file)
+
+    assert (frame["rank"].dtype, frame["class_index"].dtype, frame["flat"].dtype) == ("Int32", "Int32", "boolean")
+    assert list(frame["rank"][:2]) == [1, 2]
+    assert pandas.isna(frame.loc[2, "rank"])
+    pandas.testing.assert_frame_equal(frame, to_pandas(rows(RECORDS)))
+
+
 @pytest.mark.parametrize(("module", "function"), [("pyarrow", write_parquet), ("pandas", to_pandas)])
 def test_a_library_that_is_missing_is_named(module: str, function: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the line that installs it."""

@@ -127,7 +127,10 @@ def test_a_newer_producer_s_job_waits_for_a_newer_worker(ledger: RedisLedger) ->
 
 
 #: Fields that came after the first release, as a document without them reads.
-ADDED: dict[str, dict[str, object]] = {"worker.json": {"stages": {}, "batch_sizes": {}}}
+ADDED: dict[str, dict[str, object]] = {
+    "worker.json": {"stages": {}, "batch_sizes": {}},
+    "card.json": {"layers": [], "target_layer": None},
+}
 
 
 def test_todays_documents_are_those_of_version_1() -> None:

@@ -2,16 +2,19 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from PIL import Image, ImageChops
+from rich.console import Console
 
-from producer import sheet
+from producer import progress, sheet
 from producer.demo import _split_last_line
 from producer.progress import Display
 from producer.sheet import Guess, Row, contact_sheet
-from producer.wording import count, duration, milliseconds, rate, shown, told_webhook, visible
+from producer.wording import count, duration, milliseconds, rate, shown, time_left, told_webhook, visible
 from shared.contract import WebhookStatus
 from tests.unit.test_waiting_out import status
 
@@ -60,6 +63,22 @@ def test_a_webhook_is_told_in_a_line() -> None:
     assert told_webhook(msgspec.structs.replace(tried, state="failed")).startswith("given up for https://h/x")
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"sealed": True, "eta_s": 65.0}, "1 min 05 s left"),
+        ({"sealed": True, "running": 3, "eta_s": None}, "estimating"),
+        ({"sealed": True, "queued": 3, "running": 0}, "queued"),
+        ({"sealed": False, "running": 3}, "being submitted"),
+        ({"sealed": False, "running": 3, "submission_interrupted": True}, "submission interrupted"),
+    ],
+)
+def test_the_time_left_is_said_or_why_it_is_not_known(changes: dict[str, Any], says: str) -> None:
+    """Nobody has to guess what an empty place means."""
+    nothing = {"succeeded": 0, "failed": 0, "cancelled": 0}
+    assert time_left(replace(status(0), **{**nothing, **changes})) == says
+
+
 def test_a_file_name_cannot_move_the_cursor() -> None:
     """Names come from strangers; letters and emoji stay as they are."""
     assert visible("a\nb\x1b[31m\udce9.png") == r"a\nb\x1b[31m\xe9.png"
@@ -87,6 +106,19 @@ def test_progress_off_a_terminal_is_a_plain_line_now_and_then(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == ["uploading: 5 of 20 images", "uploading: 10 of 20 images"]
+
+
+def test_a_bar_leaves_room_for_the_interrupt_that_a_terminal_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full line `^C` would begin a new one, and the bar stand there twice."""
+    monkeypatch.setenv("COLUMNS", "60")
+    bar = progress._bar()
+    bar.add_task("explaining", total=600, completed=64, more="12 images/s, " * 10)
+
+    console = Console(width=60)
+    (line,) = console.render_lines(bar.get_renderable(), pad=False)
+
+    assert sum(segment.cell_length for segment in line) <= 57
+    assert "64/600" in "".join(segment.text for segment in line)
 
 
 def test_a_display_that_is_off_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,6 +106,9 @@ local function lease(job, chunk, record, token, worker, seconds)
   save_chunk(job, chunk, record)
   redis.call('ZADD', LEASES, stamp(NOW + tonumber(seconds)), job .. '/' .. chunk)
   redis.call('EXPIRE', LEASES, UNFINISHED_TTL_S)
+  -- A run begins when its first chunk is taken up, and anew when all that was in hand was lost before any result.
+  local j = redis.call('HMGET', key(JOB, job), 'run_at', 'running', 'pace')
+  if not j[1] or (j[2] == '0' and not j[3]) then redis.call('HSET', key(JOB, job), 'run_at', stamp(NOW)) end
   paint(job, record, function(old) return old == 'q' and 'r' or old end)
   redis.call('HSETNX', key(JOB, job), 'started_at', stamp(NOW))
   settle(job)

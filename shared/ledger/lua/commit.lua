@@ -6,6 +6,26 @@ if not record or record.a ~= attempt then return 'stale' end
 if record.s == 'd' then return 'ok' end
 if record.s ~= 'l' then return 'stale' end
 if #states ~= record.n then return 'miscounted' end
+
+-- What shared/ledger/pace.py reads. The chunks that were in hand at the first result began together with it, so their
+-- results come as one wave, and say nothing before the wave is over. After the second wave measuring begins where the
+-- first one ended, so that a slow start is forgotten, and from then on it moves on a minute at least: long enough to
+-- be calm, short enough to notice that workers came or went.
+local function keep_pace()
+  local j = redis.call('HMGET', key(JOB, job), 'pace', 'succeeded', 'failed', 'cancelled', 'running', 'done_before', 'run_at')
+  if not j[7] then return end -- taken up by an older release
+  local done, before = tonumber(j[2]) + tonumber(j[3]) + tonumber(j[4]), tonumber(j[6] or '0')
+  local pace = j[1] and cjson.decode(j[1]) or { chunks = 0, wave = done + tonumber(j[5]) - before }
+  pace.at, pace.chunks = NOW, pace.chunks + 1
+  local here = { NOW, done, pace.chunks }
+  if not pace.new then
+    if done - before >= pace.wave then pace.old, pace.new, pace.first = { tonumber(j[7]), before, 0 }, here, true end
+  elseif done - pace.new[2] >= pace.wave and (pace.first or NOW - pace.new[1] >= 60) then
+    pace.old, pace.new, pace.first = pace.new, here, nil
+  end
+  redis.call('HSET', key(JOB, job), 'pace', cjson.encode(pace))
+end
+
 paint(job, record, function(old, position)
   return old == 'r' and string.sub(states, position, position) or old
 end)
@@ -17,5 +37,6 @@ end
 record.s, record.o, record.w = 'd', nil, nil
 save_chunk(job, chunk, record)
 redis.call('ZREM', LEASES, job .. '/' .. chunk)
+keep_pace()
 settle(job)
 return 'ok'

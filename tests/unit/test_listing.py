@@ -1,0 +1,44 @@
+"""Results for people: few on a terminal, all in a pipe, and every kind of failure."""
+
+import pytest
+
+from producer.commands.listing import print_results
+from shared.contract import ErrorInfo, ImageRecord
+from shared.states import ImageState
+
+BROKEN = ErrorInfo("not_an_image", "the bytes are not a picture")
+
+
+def records(count: int, failing: int) -> list[ImageRecord]:
+    good = [ImageRecord(index=n, source=f"{n}.png", state=ImageState.SUCCEEDED) for n in range(count - failing)]
+    bad = [
+        ImageRecord(index=n, source=f"{n}.png", state=ImageState.FAILED, error=BROKEN)
+        for n in range(count - failing, count)
+    ]
+    return good + bad
+
+
+def test_a_terminal_gets_the_first_images_and_the_failures_by_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an example of each, and where to see them all."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    print_results(records(1000, 30), as_json=False, every="camq results JOB | less")
+
+    out, err = capsys.readouterr()
+    assert "19.png" in out
+    assert "20.png" not in out
+    assert "not_an_image" in out
+    assert "30" in out
+    assert "970 970.png" in out
+    assert "… and 980 more images; all of them:\n  camq results JOB | less" in err
+
+
+def test_a_pipe_gets_every_image_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line each, so that `grep failed | wc -l` counts."""
+    print_results(records(1000, 30), as_json=False, every="x")
+
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1001
+    assert sum("failed" in line for line in out.splitlines()) == 30
+    assert err == ""

@@ -1,0 +1,106 @@
+"""What is mistyped is answered with what was meant."""
+
+import traceback
+
+import click
+import pytest
+import redis
+from click.testing import CliRunner
+
+from producer import Client
+from producer.cli import cli
+from producer.commands.values import Choice, Number, Whole, complete_colormaps
+from producer.environment import unknown_variables
+from producer.nearest import did_you_mean, nearest
+from shared.config import Settings
+from shared.errors import UnreachableError
+
+
+def test_the_nearest_words_come_first_and_case_does_not_matter() -> None:
+    """Then those that have it inside."""
+    assert nearest("TABY", ["tiger cat", "tabby", "tabby cat"]) == ["tabby", "tabby cat"]
+    assert nearest("cat", ["tiger cat", "dog"]) == ["tiger cat"]
+    assert did_you_mean("", ["a"]) == did_you_mean("xyz", ["abc"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "says"),
+    [
+        (Choice(["each", "shared"]), "eahc", "'eahc' is not one of 'each', 'shared'. Did you mean 'each'?"),
+        (Choice(["each", "shared"]), "xyz", "'xyz' is not one of 'each', 'shared'."),
+        (Whole(min=1), "x", "'x' is not a whole number of at least 1."),
+        (Whole(min=1), "1.5", "'1.5' is not a whole number of at least 1."),
+        (Whole(32, 4096), "big", "'big' is not a whole number from 32 to 4096."),
+        (Number(0, 1), "half", "'half' is not a number from 0 to 1."),
+        (Number(0, 1), "2", "2.0 is not in the range 0<=x<=1."),
+    ],
+)
+def test_a_wrong_value_is_answered_in_a_sentence(kind: click.ParamType, value: str, says: str) -> None:
+    """With the range or the words that are allowed."""
+    with pytest.raises(click.BadParameter) as caught:
+        kind.convert(value, None, None)
+
+    assert caught.value.message == says
+
+
+def test_a_shell_is_offered_colormaps() -> None:
+    """There are too many to remember."""
+    assert [item.value for item in complete_colormaps(None, None, "virid")] == ["viridis"]  # type: ignore[arg-type]
+
+
+def test_a_mistyped_colormap_is_not_answered_with_hundreds_of_names() -> None:
+    """But with the nearest, and where the others are."""
+    done = CliRunner().invoke(cli, ["run", "nothere.png", "--colormap", "viridi"])
+
+    said = str(done.exception)
+    assert "did you mean viridis" in said
+    assert "documentation" in said
+    assert len(said) < 300
+
+
+def test_a_variable_that_is_no_setting_is_named_with_the_nearest() -> None:
+    """Not those of the deployment, of secrets in files, of Kubernetes, or of others."""
+    environ = {
+        "CAMQ_CHUNK_SIZES": "3",
+        "CAMQ_CHUNK_SIZE": "3",
+        "CAMQ_S3_SECRET_KEY_FILE": "/run/secrets/s3",
+        "CAMQ_TAG": "latest",
+        "CAMQ_EXPORTER_SERVICE_HOST": "10.0.0.1",
+        "CAMQ_EXPORTER_PORT_9090_TCP": "tcp://10.0.0.1:9090",
+        "OTHER_CHUNK_SIZES": "3",
+    }
+
+    (said,) = unknown_variables(environ)
+    assert "CAMQ_CHUNK_SIZES is no setting" in said
+    assert said.endswith("did you mean CAMQ_CHUNK_SIZE?")
+
+
+def test_the_help_has_a_complete_line_for_every_command_under_some_head() -> None:
+    """Also on a narrow terminal."""
+    text = CliRunner().invoke(cli, ["--help"], terminal_width=60).output
+    lines = text.splitlines()
+
+    assert all(f"{head}:" in lines for head in ("Try", "Submit and look", "Run", "Upkeep"))
+    for name, command in cli.commands.items():
+        assert command.short_help
+        assert len(command.short_help) <= 45
+        assert [line.split(None, 1) for line in lines].count([name, command.short_help]) == 1
+
+
+def test_who_loaded_no_settings_is_told_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Python as well, and without sixty lines of the client's own trace."""
+    nobody = redis.Redis(host="127.0.0.1", port=9)
+    monkeypatch.setattr("shared.ledger.redis_ledger.connect", lambda *_, **__: nobody)
+
+    with Client() as client, pytest.raises(UnreachableError, match=r"set -a; \. camq-data/camq\.env") as caught:
+        client.jobs()
+
+    assert "redis/connection.py" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_who_named_another_redis_is_not_told_to_load_settings() -> None:
+    """They have some."""
+    with Client(Settings(redis_url="redis://127.0.0.1:9/0")) as client, pytest.raises(UnreachableError) as caught:
+        client.jobs()
+
+    assert "camq.env" not in str(caught.value)
