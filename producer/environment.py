@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from producer.nearest import nearest
 from shared.config import PREFIX, Settings
+from shared.nearest import nearest
 
 #: What the deployment's own files read.
 _OTHERS = frozenset({"CAMQ_PUBLISH", "CAMQ_TAG"})

@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
-from producer.nearest import did_you_mean, nearest
 from shared.contract import ModelCard
 from shared.errors import UsageError
+from shared.nearest import did_you_mean, nearest
 
 #: Asked for when nobody names a model.
 _ANY = "resnet18"

@@ -6,10 +6,10 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from producer.nearest import did_you_mean
 from shared.colormaps import NAMES
 from shared.contract import ModelCard, Options
 from shared.errors import UsageError
+from shared.nearest import did_you_mean
 
 _FIELDS = {field.name: field for field in msgspec.structs.fields(Options)}
 

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
-from producer.nearest import nearest
 from producer.services import Services
 from shared.config import Settings
 from shared.contract import JobStatus, encode
 from shared.errors import UnknownJobError
+from shared.nearest import nearest
 from shared.states import JobState
 
 F = TypeVar("F", bound=Callable[..., Any])

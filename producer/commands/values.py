@@ -7,7 +7,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from producer.nearest import nearest
+from shared.nearest import nearest
 
 
 class Choice(click.Choice[str]):

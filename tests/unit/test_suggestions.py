@@ -11,9 +11,9 @@ from producer import Client
 from producer.cli import cli
 from producer.commands.values import Choice, Number, Whole, complete_colormaps
 from producer.environment import unknown_variables
-from producer.nearest import did_you_mean, nearest
 from shared.config import Settings
 from shared.errors import UnreachableError
+from shared.nearest import did_you_mean, nearest
 
 
 def test_the_nearest_words_come_first_and_case_does_not_matter() -> None:
@@ -45,7 +45,7 @@ def test_a_wrong_value_is_answered_in_a_sentence(kind: click.ParamType, value: s
 
 def test_a_shell_is_offered_colormaps() -> None:
     """There are too many to remember."""
-    assert [item.value for item in complete_colormaps(None, None, "virid")] == ["viridis"]  # type: ignore[arg-type]
+    assert [item.value for item in complete_colormaps(None, None, "virid")] == ["viridis", "viridis_r"]  # type: ignore[arg-type]
 
 
 def test_a_mistyped_colormap_is_not_answered_with_hundreds_of_names() -> None:
