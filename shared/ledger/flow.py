@@ -51,28 +51,31 @@ class RedisFlow:
             references,
             msgspec.json.decode(indices, type=tuple[int, ...]),
             bool(quarantine),
+            token=token,
         )
 
-    def renew(self, messages: Sequence[ChunkMessage]) -> list[Literal["held", "lost", "cancelled"]]:
+    def renew(self, claims: Sequence[Claim]) -> list[Literal["held", "lost", "cancelled"]]:
         """See `Flow.renew`."""
-        if not messages:
+        if not claims:
             return []
-        triples = [part for m in messages for part in (m.job, m.chunk, m.attempt)]
+        triples = [part for claim in claims for part in (claim.message.job, claim.message.chunk, claim.token)]
         return list(self.scripts("renew", self.settings.lease_s, *triples))
 
-    def commit(self, message: ChunkMessage, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
+    def commit(self, claim: Claim, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
         """See `Flow.commit`."""
         pairs = [part for index, error in failures.items() for part in (index, encode(error).decode())]
         colours = "".join(state.byte for state in states)
-        answer = self.scripts("commit", message.job, message.chunk, message.attempt, colours, FAILURES_KEPT, *pairs)
+        message = claim.message
+        answer = self.scripts("commit", message.job, message.chunk, claim.token, colours, FAILURES_KEPT, *pairs)
         if answer == "miscounted":
             raise ValueError(f"attempt {message.task_id} has {len(colours)} states, not one for each image")
         if answer != "ok":
             raise LostLeaseError(f"attempt {message.task_id} no longer owns its chunk")
 
-    def release(self, message: ChunkMessage) -> None:
+    def release(self, claim: Claim) -> None:
         """See `Flow.release`."""
-        if self.scripts("release", message.job, message.chunk, message.attempt) != "ok":
+        message = claim.message
+        if self.scripts("release", message.job, message.chunk, claim.token) != "ok":
             raise LostLeaseError(f"attempt {message.task_id} no longer owns its chunk")
 
     def refill(self, model: str) -> list[Hint]:

@@ -30,7 +30,7 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on a chunk until the lease runs out. `attempt` in `message` is the fence.
+    """The right to work on a chunk until the lease runs out. `token`, unique to this claim, is the fence.
 
     `references` names the chunk whose reference file holds the images; `indices` are those of them to work on.
     A chunk in `quarantine` holds one picture, to be run in a process that holds nothing else.
@@ -43,6 +43,7 @@ class Claim:
     references: str
     indices: tuple[int, ...] = ()
     quarantine: bool = False
+    token: str = ""
 
 
 #: Why a hint was not claimed: another attempt is newer or done, the job is cancelled, or is gone.
@@ -133,13 +134,13 @@ class Flow(Protocol):
         """Own the chunk, or learn why not. `token` is unique to this call, so that it can be repeated; `worker`
         is the incarnation that is charged if it dies with the chunk in hand."""
 
-    def renew(self, messages: Sequence[ChunkMessage]) -> list[Literal["held", "lost", "cancelled"]]:
+    def renew(self, claims: Sequence[Claim]) -> list[Literal["held", "lost", "cancelled"]]:
         """Keep the leases of the chunks in hand."""
 
-    def commit(self, message: ChunkMessage, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
+    def commit(self, claim: Claim, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
         """Count the chunk's images, one state each as in `Claim.indices`. LostLeaseError if it is not ours."""
 
-    def release(self, message: ChunkMessage) -> None:
+    def release(self, claim: Claim) -> None:
         """Hand the chunk back, uncharged. LostLeaseError if it is not ours."""
 
     def refill(self, model: str) -> list[Hint]:

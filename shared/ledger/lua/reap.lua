@@ -27,7 +27,7 @@ local function take_back(member, expected)
   -- Only a death is charged, not a stop, a hand-back or a slow renewal: the worker shows no sign of life.
   if expected == 'l' and redis.call('EXISTS', key(WORKER, record.w), key(STOPPING, record.w)) == 0 then
     record.k = record.k or {}
-    table.insert(record.k, record.a)
+    table.insert(record.k, record.o)
   end
   if not cancelled and not record.q and #(record.k or {}) >= charges then
     quarantine(job, chunk, record)
