@@ -19,6 +19,8 @@ CHUNKS_PER_SLOT = 2
 LEAST_MARK = 2
 #: Failures kept with their message per job; more are counted exactly and can be read in the results objects.
 FAILURES_KEPT = 10_000
+#: Characters kept of a failure's sentence; the results object has it whole.
+MESSAGE_KEPT = 500
 #: Chunks taken back in one call: bounds how long a script may block Redis.
 REAP_LIMIT = 200
 #: Deaths with the same chunk in hand before its pictures are looked at one by one. One may be chance.
@@ -63,7 +65,7 @@ class RedisFlow:
 
     def commit(self, claim: Claim, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
         """See `Flow.commit`."""
-        pairs = [part for index, error in failures.items() for part in (index, encode(error).decode())]
+        pairs = [part for index, error in failures.items() for part in (index, encode(_short(error)).decode())]
         colours = "".join(state.byte for state in states)
         message = claim.message
         answer = self.scripts("commit", message.job, message.chunk, claim.token, colours, FAILURES_KEPT, *pairs)
@@ -90,7 +92,22 @@ class RedisFlow:
         """See `Flow.reap`."""
         settings = self.settings
         outage_s, grace_s = settings.lease_s * OUTAGE_SHARE, settings.lease_s * GRACE_SHARE
+        times = (settings.lease_s, settings.hint_s)
         answer = self.scripts(
-            "reap", model, int(high_empty), int(bulk_empty), REAP_LIMIT, outage_s, grace_s, CHARGES_TO_QUARANTINE
+            "reap",
+            model,
+            int(high_empty),
+            int(bulk_empty),
+            REAP_LIMIT,
+            outage_s,
+            grace_s,
+            CHARGES_TO_QUARANTINE,
+            *times,
         )
         return Reaped(*answer)
+
+
+def _short(error: ErrorInfo) -> ErrorInfo:
+    if len(error.message) <= MESSAGE_KEPT:
+        return error
+    return msgspec.structs.replace(error, message=error.message[: MESSAGE_KEPT - 1] + "…")

@@ -112,13 +112,13 @@ class Jobs(Protocol):
         """Queue these failed images again; how many it were. Images in another state are left alone."""
 
     def remove(self, job: str) -> None:
-        """Drop the job's record; the index of jobs keeps its id until `forget`."""
+        """Drop the job's record, if there is one; the index of jobs keeps its id until `forget`."""
 
     def known_jobs(self, *, expired: bool = False) -> list[str]:
         """The ids of all jobs, oldest first; with `expired` also of those whose record is gone."""
 
     def forget(self, jobs: Iterable[str]) -> None:
-        """Take jobs whose record is gone out of the index: nothing of them is left anywhere."""
+        """Take jobs out of the index of which nothing is left anywhere; one that has a record again stays."""
 
     def refill(self, model: str) -> list[Hint]:
         """Hints to send now: the caller sends every one of them."""

@@ -1,5 +1,6 @@
 """The ledger's Lua scripts: read from their files, run atomically by Redis, errors translated."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -14,6 +15,12 @@ from shared import keys
 from shared.addresses import sentinels
 from shared.config import Settings, redis_address
 from shared.errors import UnreachableError, UsageError
+
+#: It answers, and refuses until somebody makes room (memory, disk) or the failover is over (a replica that is not the
+#: master yet, a master without its replicas). redis-py knows some by their class and leaves others to their first
+#: word, which stands after a minus or a colon when a script or a pipeline passes the error on.
+_REFUSALS = (redis.exceptions.OutOfMemoryError, redis.exceptions.ReadOnlyError, redis.exceptions.MasterDownError)
+_REFUSES = re.compile(r"(^|-|: )(OOM|MISCONF|NOREPLICAS|MASTERDOWN|READONLY|LOADING) ")
 
 
 def _text(name: str) -> str:
@@ -77,20 +84,22 @@ class Scripts:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Turns a lost connection into UnreachableError naming the address; other errors pass through."""
+        """Turns a lost connection, and a refusal that passes, into UnreachableError naming the address.
+
+        Other errors pass through.
+        """
         try:
             yield
         except redis.AuthenticationError:
             raise UsageError(f"Redis at {self._address} refused the password; set CAMQ_REDIS_URL") from None
-        except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ReadOnlyError) as error:
+        except (redis.ConnectionError, redis.TimeoutError) as error:
             raise UnreachableError(f"Redis at {self._address} does not answer ({type(error).__name__})") from error
         except redis.exceptions.InvalidResponse as error:
             raise UnreachableError(f"what answers at {self._address} is not Redis; check CAMQ_REDIS_URL") from error
         except redis.ResponseError as error:
-            # Out of memory or of disk it still answers, and refuses every write until the operator makes room.
-            if not str(error).startswith(("OOM ", "MISCONF ")):
-                raise
-            raise UnreachableError(f"Redis at {self._address} takes no writes ({error})") from error
+            if isinstance(error, _REFUSALS) or _REFUSES.search(str(error)):
+                raise UnreachableError(f"Redis at {self._address} takes no writes ({error})") from error
+            raise
 
 
 @cache

@@ -157,8 +157,7 @@ def test_a_removed_job_is_gone_with_everything_it_had(ledger: RedisLedger) -> No
     assert ledger.renew([mine]) == ["lost"]
     assert ledger.refill(MODEL) == []
     assert ledger.scripts.client.keys(keys.JOB % "job" + "*") == []
-    with pytest.raises(UnknownJobError):
-        ledger.remove("job")
+    ledger.remove("job")  # as if the reply had been lost
 
 
 def test_a_job_removed_during_its_submission_stays_removed(ledger: RedisLedger) -> None:

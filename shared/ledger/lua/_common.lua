@@ -31,12 +31,13 @@ local function field(job, name)
   return redis.call('HGET', key(JOB, job), name) or nil
 end
 
--- Keys of a job expire together, and are renewed on each write while the job is unfinished.
+local KEYS_OF_JOB = { JOB, IMAGES, CHUNKS, PENDING, FAILURES }
+
+-- Keys of a job expire together, and are renewed on each write while the job is unfinished. The index outlives them.
 local function renew_ttl(job)
   local ttl = field(job, 'finished_at') and FINISHED_TTL_S or UNFINISHED_TTL_S
-  for _, template in ipairs({ JOB, IMAGES, CHUNKS, PENDING, FAILURES }) do
-    redis.call('EXPIRE', key(template, job), ttl)
-  end
+  for _, template in ipairs(KEYS_OF_JOB) do redis.call('EXPIRE', key(template, job), ttl) end
+  redis.call('EXPIRE', JOBS, INDEX_TTL_S)
 end
 
 -- The chunk's record if this claim still owns it: its token is the fence, because a job that was removed and submitted
@@ -99,6 +100,7 @@ end
 -- Ends the job when every image of a sealed job is final, and tells those who watch.
 local function settle(job)
   local j = redis.call('HMGET', key(JOB, job), 'sealed', 'total', 'succeeded', 'failed', 'cancelled', 'finished_at')
+  if not j[2] then return end -- the job was removed meanwhile: nothing of it may come back
   local final = tonumber(j[3]) + tonumber(j[4]) + tonumber(j[5])
   if j[1] == '1' and not j[6] and final == tonumber(j[2]) then
     redis.call('HSET', key(JOB, job), 'finished_at', stamp(NOW))
