@@ -12,6 +12,9 @@ FINISHED_TTL_S = 7 * DAY
 #: An unfinished job may wait a season for a worker; renewed on each write.
 UNFINISHED_TTL_S = 90 * DAY
 
+#: The index of jobs outlives every job by a season, so that `gc` knows whose objects it finds.
+INDEX_TTL_S = 2 * UNFINISHED_TTL_S
+
 PREFIX = "camq:"
 #: Options, totals, counters and times of a job (hash).
 JOB = PREFIX + "job:%s"
@@ -72,7 +75,8 @@ _LUA: tuple[str, ...] = (
     "JOBS",
     "WEBHOOKS",
 )
-_LUA += ("SERVING", "WORKERS", "WORKER", "STOPPING", "EVENTS", "FINISHED_TTL_S", "UNFINISHED_TTL_S")
+_LUA += ("SERVING", "WORKERS", "WORKER", "STOPPING", "EVENTS", "FINISHED_TTL_S", "UNFINISHED_TTL_S", "INDEX_TTL_S")
+_LUA += ("MODELS",)
 
 
 def lua_constants() -> str:

@@ -81,7 +81,7 @@ class HandWorker:
         key = keys.results_object(message.job, message.chunk, message.attempt)
         self.store.put(key, encode_lines(records))
         failures = {record.index: record.error for record in records if record.error}
-        self.ledger.commit(message, [record.state for record in records], failures)
+        self.ledger.commit(claim, [record.state for record in records], failures)
 
     def work_off(self, job: str) -> int:
         """Every chunk of the job; how many there were."""

@@ -103,10 +103,10 @@ def half_done(ledger: RedisLedger) -> None:
     ledger.register(JOB, [NewChunk(f"{n:06d}", 2 * n, 2, f"digest-{n}") for n in range(3)])
     ledger.seal(JOB)
     first, second = (hint.message for hint in ledger.refill(MODEL))
-    for message in (first, second):
-        assert isinstance(ledger.claim(message, f"token-{message.chunk}", WORKER.worker), Claim)
+    claims = [ledger.claim(message, f"token-{message.chunk}", WORKER.worker) for message in (first, second)]
+    assert isinstance(claims[0], Claim)
     states = [ImageState.SUCCEEDED, ImageState.FAILED]
-    ledger.commit(first, states, {1: ErrorInfo("truncated", "the picture ends early")})
+    ledger.commit(claims[0], states, {1: ErrorInfo("truncated", "the picture ends early")})
 
 
 def dump(client: Any) -> dict[str, list[Any]]:

@@ -5,9 +5,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shared.contract import ChunkMessage
 from shared.errors import CamqError, LostLeaseError
-from shared.ledger import Flow
+from shared.ledger import Claim, Flow
 
 
 class CancelledJobError(CamqError):
@@ -21,8 +20,8 @@ class HandBackError(CamqError):
 class Lease:
     """One chunk in hand. `check` is called between the stages of each image, and while it waits."""
 
-    def __init__(self, message: ChunkMessage, keeper: "LeaseKeeper") -> None:
-        self.message = message
+    def __init__(self, claim: Claim, keeper: "LeaseKeeper") -> None:
+        self.claim = claim
         #: Once set it stays: nothing done for this attempt may count any more.
         self.lost = False
         self.cancelled = False
@@ -32,12 +31,12 @@ class Lease:
         """Raises LostLeaseError, CancelledJobError or HandBackError when the work is no longer wanted here."""
         self.check_held()
         if self.cancelled:
-            raise CancelledJobError(f"job {self.message.job} was cancelled")
+            raise CancelledJobError(f"job {self.claim.message.job} was cancelled")
 
     def check_held(self) -> None:
         """Like `check` while results are being written: a cancelled job is committed as such, not dropped."""
         if self.lost:
-            raise LostLeaseError(f"attempt {self.message.task_id} lost its lease")
+            raise LostLeaseError(f"attempt {self.claim.message.task_id} lost its lease")
         if self._keeper.overtime:
             raise HandBackError("the worker is stopping")
 
@@ -54,9 +53,9 @@ class LeaseKeeper:
         self.spoilt = False
 
     @contextmanager
-    def hold(self, message: ChunkMessage) -> Iterator[Lease]:
+    def hold(self, claim: Claim) -> Iterator[Lease]:
         """The chunk's lease is renewed until the block ends; then its images still on their way stop."""
-        lease = Lease(message, self)
+        lease = Lease(claim, self)
         with self._lock:
             self._held.add(lease)
         try:
@@ -94,6 +93,6 @@ class LeaseKeeper:
         """One round of renewals, called every few seconds."""
         with self._lock:
             leases = list(self._held)
-        for lease, answer in zip(leases, self._ledger.renew([lease.message for lease in leases]), strict=True):
+        for lease, answer in zip(leases, self._ledger.renew([lease.claim for lease in leases]), strict=True):
             lease.lost |= answer == "lost"
             lease.cancelled |= answer == "cancelled"

@@ -35,14 +35,14 @@ class ObservedFlow:
             self._metrics.retries.inc()
         return answer
 
-    def renew(self, messages: Sequence[ChunkMessage]) -> list[Literal["held", "lost", "cancelled"]]:
+    def renew(self, claims: Sequence[Claim]) -> list[Literal["held", "lost", "cancelled"]]:
         """See `Flow.renew`."""
-        return self._flow.renew(messages)
+        return self._flow.renew(claims)
 
-    def commit(self, message: ChunkMessage, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
+    def commit(self, claim: Claim, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
         """See `Flow.commit`."""
         try:
-            self._flow.commit(message, states, failures)
+            self._flow.commit(claim, states, failures)
         except LostLeaseError:
             self._metrics.chunks.labels("lost").inc()
             raise
@@ -53,9 +53,9 @@ class ObservedFlow:
         for code, count in Counter(error.code for error in failures.values()).items():
             self._metrics.images.labels("failed", code).inc(count)
 
-    def release(self, message: ChunkMessage) -> None:
+    def release(self, claim: Claim) -> None:
         """See `Flow.release`."""
-        self._flow.release(message)
+        self._flow.release(claim)
         self._metrics.chunks.labels("handed_back").inc()
 
     def refill(self, model: str) -> list[Hint]:

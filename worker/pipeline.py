@@ -99,13 +99,13 @@ class Pipeline:
             return Outcome.SKIPPED
         message = claim.message
         try:
-            with self._keeper.hold(message) as lease, self._traces(claim) as span:
+            with self._keeper.hold(claim) as lease, self._traces(claim) as span:
                 span.set(failed=self._work(claim, lease))
         except LostLeaseError:
             log.warning("lease lost; another attempt owns the chunk", task=message.task_id)
             return Outcome.SKIPPED
         except (HandBackError, UnreachableError) as reason:
-            return self._hand_back(message, reason)
+            return self._hand_back(claim, reason)
         self._refill_if_possible()
         return Outcome.DONE
 
@@ -126,7 +126,7 @@ class Pipeline:
         with self._stage("commit"):
             lines = encode_lines(records)
             self._patience(lease.check_held, self._store.put, key, lines, content_type="application/jsonl")
-            self._patience(lease.check_held, self._ledger.commit, message, [r.state for r in records], failures)
+            self._patience(lease.check_held, self._ledger.commit, claim, [r.state for r in records], failures)
         log.info("chunk committed", task=message.task_id, images=len(records), failed=len(failures))
         return len(failures)
 
@@ -157,7 +157,8 @@ class Pipeline:
         self._meter.add()
         return record
 
-    def _hand_back(self, message: ChunkMessage, reason: Exception) -> Outcome:
+    def _hand_back(self, claim: Claim, reason: Exception) -> Outcome:
+        message = claim.message
         if self._keeper.spoilt:
             # One of its pictures hangs a decoder. Handed back it would hang the next worker as well, and so on;
             # charged twice it goes to quarantine, where that picture fails alone.
@@ -165,7 +166,7 @@ class Pipeline:
             return Outcome.HANDED_BACK
         log.warning("chunk handed back", task=message.task_id, reason=str(reason))
         try:
-            self._ledger.release(message)
+            self._ledger.release(claim)
         except (LostLeaseError, UnreachableError):
             log.warning("hand-back not taken; the lease will run out", task=message.task_id)
         self._refill_if_possible()

@@ -19,6 +19,8 @@ CHUNKS_PER_SLOT = 2
 LEAST_MARK = 2
 #: Failures kept with their message per job; more are counted exactly and can be read in the results objects.
 FAILURES_KEPT = 10_000
+#: Characters kept of a failure's sentence; the results object has it whole.
+MESSAGE_KEPT = 500
 #: Chunks taken back in one call: bounds how long a script may block Redis.
 REAP_LIMIT = 200
 #: Deaths with the same chunk in hand before its pictures are looked at one by one. One may be chance.
@@ -42,35 +44,37 @@ class RedisFlow:
         )
         if answer[0] != "claimed":
             return cast(Refusal, answer[0])
-        return _claim(message, answer[1:])
+        return _claim(message, answer[1:], token)
 
     def take(self, job: str, chunk: str, token: str, worker: str) -> Claim | Refusal:
         """See `Flow.take`."""
         answer = self.scripts("take", job, chunk, token, worker, self.settings.lease_s)
         if answer[0] != "claimed":
             return cast(Refusal, answer[0])
-        return _claim(ChunkMessage(job=job, chunk=chunk, attempt=int(answer[1])), answer[2:])
+        return _claim(ChunkMessage(job=job, chunk=chunk, attempt=int(answer[1])), answer[2:], token)
 
-    def renew(self, messages: Sequence[ChunkMessage]) -> list[Literal["held", "lost", "cancelled"]]:
+    def renew(self, claims: Sequence[Claim]) -> list[Literal["held", "lost", "cancelled"]]:
         """See `Flow.renew`."""
-        if not messages:
+        if not claims:
             return []
-        triples = [part for m in messages for part in (m.job, m.chunk, m.attempt)]
+        triples = [part for claim in claims for part in (claim.message.job, claim.message.chunk, claim.token)]
         return list(self.scripts("renew", self.settings.lease_s, *triples))
 
-    def commit(self, message: ChunkMessage, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
+    def commit(self, claim: Claim, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
         """See `Flow.commit`."""
-        pairs = [part for index, error in failures.items() for part in (index, encode(error).decode())]
+        pairs = [part for index, error in failures.items() for part in (index, encode(_short(error)).decode())]
         colours = "".join(state.byte for state in states)
-        answer = self.scripts("commit", message.job, message.chunk, message.attempt, colours, FAILURES_KEPT, *pairs)
+        message = claim.message
+        answer = self.scripts("commit", message.job, message.chunk, claim.token, colours, FAILURES_KEPT, *pairs)
         if answer == "miscounted":
             raise ValueError(f"attempt {message.task_id} has {len(colours)} states, not one for each image")
         if answer != "ok":
             raise LostLeaseError(f"attempt {message.task_id} no longer owns its chunk")
 
-    def release(self, message: ChunkMessage) -> None:
+    def release(self, claim: Claim) -> None:
         """See `Flow.release`."""
-        if self.scripts("release", message.job, message.chunk, message.attempt) != "ok":
+        message = claim.message
+        if self.scripts("release", message.job, message.chunk, claim.token) != "ok":
             raise LostLeaseError(f"attempt {message.task_id} no longer owns its chunk")
 
     def refill(self, model: str) -> list[Hint]:
@@ -85,13 +89,22 @@ class RedisFlow:
         """See `Flow.reap`."""
         settings = self.settings
         outage_s, grace_s = settings.lease_s * OUTAGE_SHARE, settings.lease_s * GRACE_SHARE
+        times = (settings.lease_s, settings.hint_s)
         answer = self.scripts(
-            "reap", model, int(high_empty), int(bulk_empty), REAP_LIMIT, outage_s, grace_s, CHARGES_TO_QUARANTINE
+            "reap",
+            model,
+            int(high_empty),
+            int(bulk_empty),
+            REAP_LIMIT,
+            outage_s,
+            grace_s,
+            CHARGES_TO_QUARANTINE,
+            *times,
         )
         return Reaped(*answer)
 
 
-def _claim(message: ChunkMessage, answer: Sequence[Any]) -> Claim:
+def _claim(message: ChunkMessage, answer: Sequence[Any], token: str) -> Claim:
     options, model, priority, references, indices, quarantine, trace = answer
     return Claim(
         message,
@@ -101,5 +114,12 @@ def _claim(message: ChunkMessage, answer: Sequence[Any]) -> Claim:
         references,
         msgspec.json.decode(indices, type=tuple[int, ...]),
         bool(quarantine),
-        trace,
+        trace=trace,
+        token=token,
     )
+
+
+def _short(error: ErrorInfo) -> ErrorInfo:
+    if len(error.message) <= MESSAGE_KEPT:
+        return error
+    return msgspec.structs.replace(error, message=error.message[: MESSAGE_KEPT - 1] + "…")

@@ -86,7 +86,7 @@ class RedisJobs:
         """See `Jobs.status`."""
         found = self._statuses([job])
         if not found:
-            raise UnknownJobError(f"no job {job!r}: it never existed, was removed, or expired; see `camq jobs`")
+            raise _unknown(job)
         return found[0]
 
     def jobs(self, limit: int, tags: Collection[str] = ()) -> list[JobStatus]:
@@ -108,14 +108,14 @@ class RedisJobs:
                 pipe.hgetall(keys.JOB % name)
             (seconds, micros), *rows = pipe.execute()
         now = seconds + micros / 1e6
-        return [_status(name, row, now) for name, row in zip(names, rows, strict=True) if row]
+        return [_status(name, row, now) for name, row in zip(names, rows, strict=True) if "model" in row]
 
     def options(self, job: str) -> Options:
         """See `Jobs.options`."""
         with self.scripts.translated():
             raw = self.scripts.client.hget(keys.JOB % job, "options")
         if raw is None:
-            raise UnknownJobError(f"no job {job!r}; see `camq jobs`")
+            raise _unknown(job)
         return decode(raw, Options)
 
     def chunks(self, job: str) -> list[str]:
@@ -158,24 +158,25 @@ class RedisJobs:
 
     def cancel(self, job: str) -> bool:
         """See `Jobs.cancel`."""
-        self.status(job)
-        return bool(self.scripts("cancel", job) == "ok")
+        answer = self.scripts("cancel", job)
+        if answer == "gone":
+            raise _unknown(job)
+        return bool(answer == "ok")
 
     def retry(self, job: str, indices: Sequence[int]) -> int:
         """See `Jobs.retry`. Each image goes into a new chunk beside the one whose references hold it."""
-        records = self._records(job)
-        names = {chunk for chunk, _ in records}
         wanted, flat = set(indices), []
-        for chunk, record in records:
+        for chunk, record in self._records(job):
             if record.parent is not None:
                 continue
             mine = sorted(wanted & set(range(record.first, record.first + record.count)))
             if mine:
-                again = next(f"{chunk}r{n}" for n in count(1) if f"{chunk}r{n}" not in names)
-                flat += [again, chunk, encode(mine).decode()]
+                flat += [chunk, encode(mine).decode()]
         taken = 0
-        for start in range(0, len(flat), 3 * REGISTER_BATCH):
-            answer = self.scripts("retry", job, *flat[start : start + 3 * REGISTER_BATCH])
+        for start in range(0, len(flat), 2 * REGISTER_BATCH):
+            answer = self.scripts("retry", job, *flat[start : start + 2 * REGISTER_BATCH])
+            if answer == "gone":
+                raise _unknown(job)
             if answer == "cancelled":
                 raise UsageError(f"job {job} was cancelled; its images cannot be run again, submit them anew")
             taken += answer
@@ -183,8 +184,7 @@ class RedisJobs:
 
     def remove(self, job: str) -> None:
         """See `Jobs.remove`."""
-        if not self.scripts("remove", job):
-            raise UnknownJobError(f"no job {job!r}; see `camq jobs`")
+        self.scripts("remove", job)
 
     def known_jobs(self, *, expired: bool = False) -> list[str]:
         """See `Jobs.known_jobs`."""
@@ -202,9 +202,8 @@ class RedisJobs:
     def forget(self, jobs: Iterable[str]) -> None:
         """See `Jobs.forget`."""
         gone = list(jobs)
-        if gone:
-            with self.scripts.translated():
-                self.scripts.client.zrem(keys.JOBS, *gone)
+        for start in range(0, len(gone), REGISTER_BATCH):
+            self.scripts("forget", *gone[start : start + REGISTER_BATCH])
 
     def wait_for_news(self, job: str) -> Iterator[None]:
         """See `Jobs.wait_for_news`. A lost connection raises UnreachableError; the caller may ask again."""
@@ -221,6 +220,10 @@ def _drain(news: "redis.client.PubSub") -> None:
     if news.get_message(timeout=NEWS_EVERY_S) is not None:
         while news.get_message(timeout=0) is not None:
             pass
+
+
+def _unknown(job: str) -> UnknownJobError:
+    return UnknownJobError(f"no job {job!r}: it never existed, was removed, or expired; see `camq jobs`")
 
 
 def _removed(job: str) -> UnknownJobError:

@@ -30,7 +30,7 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on a chunk until the lease runs out. `attempt` in `message` is the fence.
+    """The right to work on a chunk until the lease runs out. `token`, unique to this claim, is the fence.
 
     `references` names the chunk whose reference file holds the images; `indices` are those of them to work on.
     A chunk in `quarantine` holds one picture, to be run in a process that holds nothing else. `trace` is where its
@@ -45,6 +45,7 @@ class Claim:
     indices: tuple[int, ...] = ()
     quarantine: bool = False
     trace: str = ""
+    token: str = ""
 
 
 #: Why a chunk was not claimed: another attempt is newer (`stale`), has it (`held`) or is `done`, the job is cancelled,
@@ -136,13 +137,13 @@ class Jobs(Protocol):
         """Queue these failed images again; how many it were. Images in another state are left alone."""
 
     def remove(self, job: str) -> None:
-        """Drop the job's record; the index of jobs keeps its id until `forget`."""
+        """Drop the job's record, if there is one; the index of jobs keeps its id until `forget`."""
 
     def known_jobs(self, *, expired: bool = False) -> list[str]:
         """The ids of all jobs, oldest first; with `expired` also of those whose record is gone."""
 
     def forget(self, jobs: Iterable[str]) -> None:
-        """Take jobs whose record is gone out of the index: nothing of them is left anywhere."""
+        """Take jobs out of the index of which nothing is left anywhere; one that has a record again stays."""
 
     def refill(self, model: str) -> list[Hint]:
         """Hints to send now: the caller sends every one of them."""
@@ -161,13 +162,13 @@ class Flow(Protocol):
     def take(self, job: str, chunk: str, token: str, worker: str) -> Claim | Refusal:
         """Own the chunk without a hint, as its next attempt, or learn why not. Otherwise like `claim`."""
 
-    def renew(self, messages: Sequence[ChunkMessage]) -> list[Literal["held", "lost", "cancelled"]]:
+    def renew(self, claims: Sequence[Claim]) -> list[Literal["held", "lost", "cancelled"]]:
         """Keep the leases of the chunks in hand."""
 
-    def commit(self, message: ChunkMessage, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
+    def commit(self, claim: Claim, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
         """Count the chunk's images, one state each as in `Claim.indices`. LostLeaseError if it is not ours."""
 
-    def release(self, message: ChunkMessage) -> None:
+    def release(self, claim: Claim) -> None:
         """Hand the chunk back, uncharged. LostLeaseError if it is not ours."""
 
     def refill(self, model: str) -> list[Hint]:

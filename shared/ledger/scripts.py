@@ -1,5 +1,6 @@
 """The ledger's Lua scripts: read from their files, run atomically by Redis, errors translated."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -14,6 +15,12 @@ from shared import keys
 from shared.addresses import sentinels
 from shared.config import Settings, redis_address
 from shared.errors import UnreachableError, UsageError
+
+#: It answers, and refuses until somebody makes room (memory, disk) or the failover is over (a replica that is not the
+#: master yet, a master without its replicas). redis-py knows some by their class and leaves others to their first
+#: word, which stands after a minus or a colon when a script or a pipeline passes the error on.
+_REFUSALS = (redis.exceptions.OutOfMemoryError, redis.exceptions.ReadOnlyError, redis.exceptions.MasterDownError)
+_REFUSES = re.compile(r"(^|-|: )(OOM|MISCONF|NOREPLICAS|MASTERDOWN|READONLY|LOADING) ")
 
 
 def _text(name: str) -> str:
@@ -77,22 +84,24 @@ class Scripts:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Turns a lost connection into UnreachableError naming the address; other errors pass through."""
+        """Turns a lost connection, and a refusal that passes, into UnreachableError naming the address.
+
+        Other errors pass through.
+        """
         try:
             yield
         except redis.AuthenticationError:
             raise UsageError(f"Redis at {self._address} refused the password; set CAMQ_REDIS_URL") from None
-        except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ReadOnlyError) as error:
+        except (redis.ConnectionError, redis.TimeoutError) as error:
             # The client's own trace is sixty lines of retries that say no more.
             raise UnreachableError(f"Redis at {self._address} does not answer ({type(error).__name__})") from None
         except redis.exceptions.InvalidResponse:
             raise UnreachableError(f"what answers at {self._address} is not Redis; check CAMQ_REDIS_URL") from None
         except redis.ResponseError as error:
-            # Out of memory or of disk it still answers, and refuses every write until the operator makes room.
-            full = isinstance(error, redis.exceptions.OutOfMemoryError)
-            if not full and not str(error).startswith(("OOM ", "MISCONF ")):
-                raise
-            raise UnreachableError(f"Redis at {self._address} takes no writes ({error})") from None
+            # It answers, and refuses every write until it has room, or is a master that has its data, again.
+            if isinstance(error, _REFUSALS) or _REFUSES.search(str(error)):
+                raise UnreachableError(f"Redis at {self._address} takes no writes ({error})") from None
+            raise
 
 
 @cache

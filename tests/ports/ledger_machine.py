@@ -142,7 +142,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(worker=st.sampled_from(WORKERS))
     def renew(self, worker: str) -> None:
         mine = [held for held in self.held if held.worker == worker]
-        answers = self.ledger.renew([held.claim.message for held in mine])
+        answers = self.ledger.renew([held.claim for held in mine])
         for held, answer in zip(mine, answers, strict=True):
             assert (answer == "lost") == (not self.owns(held))
 
@@ -161,7 +161,7 @@ class LedgerMachine(RuleBasedStateMachine):
             if state is ImageState.FAILED
         }
         try:
-            self.ledger.commit(message, states, errors)
+            self.ledger.commit(held.claim, states, errors)
         except LostLeaseError:
             assert not owned
             assert not held.committed
@@ -175,7 +175,7 @@ class LedgerMachine(RuleBasedStateMachine):
         held = self.held[pick % len(self.held)]
         owned = self.owns(held)
         try:
-            self.ledger.release(held.claim.message)
+            self.ledger.release(held.claim)
         except LostLeaseError:
             assert not owned
         else:
@@ -276,7 +276,7 @@ class LedgerMachine(RuleBasedStateMachine):
                     self.claim(queue.pop(0).message, "last")
             for held in self.held:
                 if self.owns(held):
-                    self.ledger.commit(held.claim.message, [ImageState.SUCCEEDED] * len(held.claim.indices), {})
+                    self.ledger.commit(held.claim, [ImageState.SUCCEEDED] * len(held.claim.indices), {})
             self.held.clear()
         for job in self.sizes:
             assert self.ledger.status(job).state.finished, f"{job} never ends"

@@ -23,14 +23,14 @@ def full(redis_client: redis.Redis) -> Iterator[redis.Redis]:
 def test_a_full_redis_is_waited_for_and_loses_nothing(ledger: RedisLedger, full: redis.Redis) -> None:
     """Every write says so in the way that workers and producers wait for; reading goes on; then so does the rest."""
     submit(ledger, chunks=2)
-    held, _ = ledger.refill(MODEL)
-    claim(ledger, held)
+    hint, _ = ledger.refill(MODEL)
+    held = claim(ledger, hint)
     full.config_set("maxmemory", 1)
 
     writes: dict[str, Callable[[], object]] = {
         "open": lambda: submit(ledger, "another"),
-        "commit": lambda: ledger.commit(held.message, [ImageState.SUCCEEDED] * 3, {}),
-        "renew": lambda: ledger.renew([held.message]),
+        "commit": lambda: ledger.commit(held, [ImageState.SUCCEEDED] * 3, {}),
+        "renew": lambda: ledger.renew([held]),
         "reap": lambda: ledger.reap(MODEL, high_empty=False, bulk_empty=False),
         "beat": lambda: serve(ledger),
     }
@@ -38,7 +38,7 @@ def test_a_full_redis_is_waited_for_and_loses_nothing(ledger: RedisLedger, full:
     assert ledger.status("job").running == 3
 
     full.config_set("maxmemory", 0)
-    ledger.commit(held.message, [ImageState.SUCCEEDED] * 3, {})
+    ledger.commit(held, [ImageState.SUCCEEDED] * 3, {})
     assert ledger.status("job").succeeded == 3
 
 

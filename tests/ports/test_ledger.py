@@ -20,11 +20,11 @@ def test_a_job_goes_from_queued_through_running_to_its_end(ledger: RedisLedger) 
     submit(ledger)
     queued = ledger.status("job")
     first, second = ledger.refill(MODEL)
-    claim(ledger, first)
+    one = claim(ledger, first)
     running = ledger.status("job")
-    ledger.commit(first.message, [OK, OK, OK], {})
-    claim(ledger, second)
-    ledger.commit(second.message, [OK, BAD, OK], {4: ErrorInfo("empty", "no bytes")})
+    ledger.commit(one, [OK, OK, OK], {})
+    other = claim(ledger, second)
+    ledger.commit(other, [OK, BAD, OK], {4: ErrorInfo("empty", "no bytes")})
     ended = ledger.status("job")
 
     assert (queued.state, queued.total, queued.queued, queued.name) == (JobState.QUEUED, 6, 6, "a name")
@@ -43,8 +43,7 @@ def test_a_finished_job_expires_sooner_than_an_unfinished_one(ledger: RedisLedge
     client = ledger.scripts.client
     before = client.ttl(keys.JOB % "job")
     (hint,) = ledger.refill(MODEL)
-    claim(ledger, hint)
-    ledger.commit(hint.message, [OK] * 3, {})
+    ledger.commit(claim(ledger, hint), [OK] * 3, {})
 
     assert before > 80 * keys.DAY
     assert {client.ttl(t % "job") for t in (keys.JOB, keys.IMAGES, keys.CHUNKS)} == {keys.FINISHED_TTL_S}
@@ -65,9 +64,9 @@ def test_a_commit_counts_once(ledger: RedisLedger) -> None:
     """A commit whose reply was lost is sent again, and changes nothing the second time."""
     submit(ledger)
     hint, _ = ledger.refill(MODEL)
-    claim(ledger, hint)
-    ledger.commit(hint.message, [OK, OK, BAD], {})
-    ledger.commit(hint.message, [OK, OK, BAD], {})
+    held = claim(ledger, hint)
+    ledger.commit(held, [OK, OK, BAD], {})
+    ledger.commit(held, [OK, OK, BAD], {})
 
     status = ledger.status("job")
     assert (status.succeeded, status.failed, status.running, status.queued) == (2, 1, 0, 3)
@@ -77,19 +76,19 @@ def test_a_lease_that_ran_out_gives_the_chunk_to_another_attempt(ledger: RedisLe
     """The old attempt can neither renew nor commit nor hand back; the new one counts."""
     submit(ledger, chunks=1)
     (hint,) = ledger.refill(MODEL)
-    claim(hasty, hint)
+    old = claim(hasty, hint)
 
     assert hasty.reap(MODEL, high_empty=True, bulk_empty=True) == Reaped(leases=1, hints=0)
     assert ledger.status("job").queued == 3
     (again,) = ledger.refill(MODEL)
     assert again.message.attempt == 2
-    claim(ledger, again, "other")
-    assert ledger.renew([hint.message, again.message]) == ["lost", "held"]
+    new = claim(ledger, again, "other")
+    assert ledger.renew([old, new]) == ["lost", "held"]
     with pytest.raises(LostLeaseError):
-        ledger.commit(hint.message, [BAD] * 3, {})
+        ledger.commit(old, [BAD] * 3, {})
     with pytest.raises(LostLeaseError):
-        ledger.release(hint.message)
-    ledger.commit(again.message, [OK] * 3, {})
+        ledger.release(old)
+    ledger.commit(new, [OK] * 3, {})
     assert ledger.status("job").state is JobState.SUCCEEDED
     assert [(done.chunk, done.attempt) for done in ledger.done("job")] == [("000000", 2)]
 
@@ -98,9 +97,9 @@ def test_a_renewed_lease_does_not_run_out(ledger: RedisLedger, hasty: RedisLedge
     """Renewing moves the deadline, so the reaper finds nothing."""
     submit(ledger, chunks=1)
     (hint,) = ledger.refill(MODEL)
-    claim(hasty, hint)
+    held = claim(hasty, hint)
 
-    assert ledger.renew([hint.message]) == ["held"]
+    assert ledger.renew([held]) == ["held"]
     assert ledger.reap(MODEL, high_empty=True, bulk_empty=True) == Reaped(0, 0)
 
 
@@ -122,8 +121,7 @@ def test_a_chunk_handed_back_is_queued_again_at_once(ledger: RedisLedger) -> Non
     """A stopping worker gives its chunk to the next one without waiting for a lease."""
     submit(ledger, chunks=1)
     (hint,) = ledger.refill(MODEL)
-    claim(ledger, hint)
-    ledger.release(hint.message)
+    ledger.release(claim(ledger, hint))
 
     assert ledger.status("job").queued == 3
     assert [again.message.attempt for again in ledger.refill(MODEL)] == [2]
@@ -178,13 +176,13 @@ def test_a_cancelled_job_ends_when_its_running_images_do(ledger: RedisLedger) ->
     """Queued images end at once; the chunk in hand is told at its next renewal."""
     submit(ledger, chunks=3)
     held, sent = ledger.refill(MODEL)
-    claim(ledger, held)
+    mine = claim(ledger, held)
 
     assert ledger.cancel("job") is True
     assert ledger.claim(sent.message, "x", "w") == "cancelled"
-    assert ledger.renew([held.message]) == ["cancelled"]
+    assert ledger.renew([mine]) == ["cancelled"]
     assert ledger.status("job").state is JobState.RUNNING
-    ledger.commit(held.message, [OK, ImageState.CANCELLED, ImageState.CANCELLED], {})
+    ledger.commit(mine, [OK, ImageState.CANCELLED, ImageState.CANCELLED], {})
     status = ledger.status("job")
     assert (status.state, status.succeeded, status.cancelled) == (JobState.CANCELLED, 1, 8)
     assert ledger.refill(MODEL) == []
@@ -222,8 +220,7 @@ def test_an_unsealed_job_does_not_end(ledger: RedisLedger) -> None:
     ledger.open_job("job", model=MODEL, options=Options(), priority="bulk", name=None)
     ledger.register("job", [NewChunk("000000", 0, 1, "d")])
     (hint,) = ledger.refill(MODEL)
-    claim(ledger, hint)
-    ledger.commit(hint.message, [OK], {})
+    ledger.commit(claim(ledger, hint), [OK], {})
     assert ledger.status("job").state is JobState.RUNNING
     ledger.seal("job")
 

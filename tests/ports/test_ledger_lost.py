@@ -48,8 +48,7 @@ def test_what_is_sent_again_goes_first(ledger: RedisLedger) -> None:
     submit(ledger, "other", chunks=9)
     held = ledger.refill(MODEL)[0]
     assert held.message.job == "job"
-    claim(ledger, held)
-    ledger.release(held.message)
+    ledger.release(claim(ledger, held))
     (again,) = ledger.refill(MODEL)
 
     assert (again.message.chunk, again.message.attempt, again.priority) == (held.message.chunk, 2, "high")
@@ -81,9 +80,9 @@ def test_a_commit_must_have_one_state_for_each_image(ledger: RedisLedger) -> Non
     """A short one would shift every image behind it."""
     submit(ledger, chunks=2)
     hint, _ = ledger.refill(MODEL)
-    claim(ledger, hint)
+    mine = claim(ledger, hint)
     with pytest.raises(ValueError, match="2 states"):
-        ledger.commit(hint.message, [OK, OK], {})
+        ledger.commit(mine, [OK, OK], {})
 
-    ledger.commit(hint.message, [OK, OK, OK], {})
+    ledger.commit(mine, [OK, OK, OK], {})
     assert len(ledger.image_states("job")) == 6

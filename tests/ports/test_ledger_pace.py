@@ -4,7 +4,7 @@ import pytest
 
 from shared import keys
 from shared.contract import Options
-from shared.ledger import Hint, NewChunk, RedisLedger
+from shared.ledger import Claim, Hint, NewChunk, RedisLedger
 from shared.ledger.pace import Estimate, estimate, started_at
 from shared.ledger.scripts import Scripts
 from shared.states import ImageState
@@ -23,7 +23,7 @@ class Run:
     def __init__(self, ledger: RedisLedger, *, sealed: bool = True) -> None:
         self.ledger = ledger
         self.waiting: list[Hint] = []
-        self.held: list[Hint] = []
+        self.held: list[Claim] = []
         ledger.scripts = Scripts(ledger.scripts.client, "the test's Redis", clock=CLOCK)
         self.now(1000)
         ledger.open_job("job", model=MODEL, options=Options(), priority="bulk", name=None)
@@ -42,15 +42,14 @@ class Run:
         self.waiting += self.ledger.refill(MODEL)
         for _ in range(chunks):
             hint = self.waiting.pop(0)
-            claim(self.ledger, hint)
-            self.held.append(hint)
+            self.held.append(claim(self.ledger, hint))
 
     def finish(self, *moments: float, failed: int = 0) -> Estimate:
         """The chunk that is longest in hand is done at each of these moments."""
         for at in moments:
             self.now(at)
             states = [ImageState.FAILED] * failed + [ImageState.SUCCEEDED] * (SIZE - failed)
-            self.ledger.commit(self.held.pop(0).message, states, {})
+            self.ledger.commit(self.held.pop(0), states, {})
         return self.told()
 
     def told(self, at: float | None = None) -> Estimate:
@@ -77,7 +76,7 @@ def test_what_lies_before_the_first_image_was_taken_up_does_not_count(ledger: Re
     """Neither the wait for a worker, nor a worker that died with everything in hand before any result."""
     run = Run(ledger)
     run.take(5000, 1)
-    ledger.release(run.held.pop().message)
+    ledger.release(run.held.pop())
     run.take(9000, 1)
 
     assert run.finish(9010) == Estimate(1.0, 190.0)
@@ -141,9 +140,9 @@ def test_a_finished_run_has_the_rate_of_all_its_time(ledger: RedisLedger) -> Non
     assert ledger.retry("job", list(range(0, 200, SIZE))) == 20
     assert run.told(90_050) == NOTHING
     run.take(90_100, 20)
-    for hint in run.held:
+    for held in run.held:
         run.now(run.seconds + 1)
-        ledger.commit(hint.message, [ImageState.SUCCEEDED], {})
+        ledger.commit(held, [ImageState.SUCCEEDED], {})
 
     assert run.told() == Estimate(1.0, None)
     assert started_at(run.row()) == 90_100

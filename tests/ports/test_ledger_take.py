@@ -26,8 +26,8 @@ def test_a_waiting_chunk_is_taken_and_no_hint_follows(ledger: RedisLedger) -> No
     assert take(ledger) == taken
     assert (taken.message.attempt, taken.indices, taken.references) == (1, (0,), "000000")
     assert ledger.refill(MODEL) == []
-    assert ledger.renew([taken.message]) == ["held"]
-    ledger.commit(taken.message, OK, {})
+    assert ledger.renew([taken]) == ["held"]
+    ledger.commit(taken, OK, {})
     assert ledger.status("job").state is JobState.SUCCEEDED
 
 
@@ -46,9 +46,9 @@ def test_what_another_holds_is_left_to_it(ledger: RedisLedger) -> None:
     """And what is done, cancelled or gone is told apart."""
     submit(ledger, chunks=1, size=1)
     (hint,) = ledger.refill(MODEL)
-    claim(ledger, hint)
+    held = claim(ledger, hint)
     assert ledger.take("job", "000000", "other", "w2") == "held"
-    ledger.commit(hint.message, OK, {})
+    ledger.commit(held, OK, {})
     assert ledger.take("job", "000000", "other", "w2") == "done"
     submit(ledger, "second", chunks=1, size=1)
     ledger.cancel("second")
@@ -66,6 +66,6 @@ def test_after_a_death_it_goes_the_usual_way(ledger: RedisLedger, hasty: RedisLe
 
     assert again.message.attempt == 2
     assert ledger.refill(MODEL) == []
-    ledger.release(again.message)
+    ledger.release(again)
     (hint,) = ledger.refill(MODEL)
     assert (hint.message.attempt, hint.priority) == (3, "high")

@@ -25,7 +25,7 @@ def submit(ledger: RedisLedger, webhook: str | None = URL) -> None:
 def work_off(ledger: RedisLedger, state: ImageState = OK) -> None:
     (hint,) = ledger.refill(MODEL)
     claimed = claim(ledger, hint)
-    ledger.commit(hint.message, [state] * len(claimed.indices), {})
+    ledger.commit(claimed, [state] * len(claimed.indices), {})
 
 
 def due(ledger: RedisLedger, lease_s: float = 60) -> WebhookCall:

@@ -53,8 +53,9 @@ def work_off(settings: Settings, job: str) -> None:
         @app.task(name=CHUNK_TASK, shared=False)  # type: ignore[untyped-decorator]
         def chunk(raw: str) -> str:
             message = decode(raw, ChunkMessage)
-            assert isinstance(ledger.claim(message, message.task_id, "w"), Claim)
-            ledger.commit(message, [ImageState.SUCCEEDED] * 3, {})
+            claim = ledger.claim(message, message.task_id, "w")
+            assert isinstance(claim, Claim)
+            ledger.commit(claim, [ImageState.SUCCEEDED] * 3, {})
             return "done"
 
         hints = ledger.refill(MODEL)

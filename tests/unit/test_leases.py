@@ -5,12 +5,15 @@ from typing import Any, Literal, cast
 
 import pytest
 
-from shared.contract import ChunkMessage
+from shared.contract import ChunkMessage, Options
 from shared.errors import LostLeaseError
-from shared.ledger import Flow
+from shared.ledger import Claim, Flow
 from worker.leases import CancelledJobError, HandBackError, LeaseKeeper
 
-FIRST, SECOND = (ChunkMessage(job="job", chunk=chunk, attempt=1) for chunk in ("000000", "000001"))
+FIRST, SECOND = (
+    Claim(ChunkMessage(job="job", chunk=chunk, attempt=1), Options(), "net@0", "bulk", chunk, token=f"token-{chunk}")
+    for chunk in ("000000", "000001")
+)
 
 
 class Answers:
@@ -19,8 +22,8 @@ class Answers:
     def __init__(self) -> None:
         self.by_chunk: dict[str, str] = {}
 
-    def renew(self, messages: Sequence[ChunkMessage]) -> list[Literal["held", "lost", "cancelled"]]:
-        return [cast(Any, self.by_chunk.get(message.chunk, "held")) for message in messages]
+    def renew(self, claims: Sequence[Claim]) -> list[Literal["held", "lost", "cancelled"]]:
+        return [cast(Any, self.by_chunk.get(claim.message.chunk, "held")) for claim in claims]
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def keeper(ledger: Answers) -> LeaseKeeper:
 def test_a_lost_lease_ends_its_own_chunk_only(keeper: LeaseKeeper, ledger: Answers) -> None:
     """Its neighbours in the process go on."""
     with keeper.hold(FIRST) as first, keeper.hold(SECOND) as second:
-        ledger.by_chunk = {FIRST.chunk: "lost"}
+        ledger.by_chunk = {FIRST.message.chunk: "lost"}
         keeper.renew()
         ledger.by_chunk = {}
         keeper.renew()
@@ -51,7 +54,7 @@ def test_a_lost_lease_ends_its_own_chunk_only(keeper: LeaseKeeper, ledger: Answe
 def test_a_cancelled_job_ends_images_but_not_their_commit(keeper: LeaseKeeper, ledger: Answers) -> None:
     """What was done and what was cancelled is committed together."""
     with keeper.hold(FIRST) as lease:
-        ledger.by_chunk = {FIRST.chunk: "cancelled"}
+        ledger.by_chunk = {FIRST.message.chunk: "cancelled"}
         keeper.renew()
 
         with pytest.raises(CancelledJobError):

@@ -28,6 +28,7 @@ from worker.stages import StageClock
 from worker.usage import Usage
 
 MESSAGE = ChunkMessage(job="j", chunk="000000", attempt=2)
+CLAIM = Claim(MESSAGE, Options(), "m", "bulk", "000000")
 
 
 @dataclass
@@ -77,9 +78,9 @@ def test_images_are_counted_when_the_ledger_took_them(metrics: Metrics) -> None:
     """By outcome and code; an attempt that lost its lease counts no image."""
     states = [ImageState.SUCCEEDED, ImageState.FAILED, ImageState.SUCCEEDED, ImageState.CANCELLED]
     failures = {1: ErrorInfo("truncated", "cut")}
-    ObservedFlow(ScriptedFlow(), metrics).commit(MESSAGE, states, failures)
+    ObservedFlow(ScriptedFlow(), metrics).commit(CLAIM, states, failures)
     with pytest.raises(LostLeaseError):
-        ObservedFlow(ScriptedFlow({"commit": LostLeaseError("gone")}), metrics).commit(MESSAGE, states, failures)
+        ObservedFlow(ScriptedFlow({"commit": LostLeaseError("gone")}), metrics).commit(CLAIM, states, failures)
 
     counted = {
         (outcome, code): value(metrics.registry, "camq_images_total", outcome=outcome, code=code)
@@ -92,12 +93,11 @@ def test_images_are_counted_when_the_ledger_took_them(metrics: Metrics) -> None:
 
 def test_claims_retries_and_what_the_reaper_found_are_counted(metrics: Metrics) -> None:
     """A second attempt is a retry; a refusal counts under its reason."""
-    claim = Claim(MESSAGE, Options(), "m", "bulk", "000000")
-    flow = ObservedFlow(ScriptedFlow({"claim": claim, "reap": Reaped(leases=3, hints=2, quarantined=1)}), metrics)
-    assert flow.claim(MESSAGE, "t", "w") is claim
+    flow = ObservedFlow(ScriptedFlow({"claim": CLAIM, "reap": Reaped(leases=3, hints=2, quarantined=1)}), metrics)
+    assert flow.claim(MESSAGE, "t", "w") is CLAIM
     assert ObservedFlow(ScriptedFlow({"claim": "stale"}), metrics).claim(MESSAGE, "t", "w") == "stale"
     flow.reap("m", high_empty=True, bulk_empty=True)
-    flow.release(MESSAGE)
+    flow.release(CLAIM)
 
     wanted = {"camq_retries_total": 1, "camq_lease_expiries_total": 3, "camq_lost_messages_total": 2}
     assert {name: value(metrics.registry, name) for name in wanted} == wanted

@@ -42,13 +42,13 @@ class Ledger:
             raise UnreachableError("Redis is away")
         return self.claimed
 
-    def renew(self, messages: Sequence[ChunkMessage]) -> list[str]:
-        return ["held"] * len(messages)
+    def renew(self, claims: Sequence[Claim]) -> list[str]:
+        return ["held"] * len(claims)
 
-    def commit(self, message: ChunkMessage, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
+    def commit(self, claim: Claim, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
         self.committed, self.failures = list(states), failures
 
-    def release(self, message: ChunkMessage) -> None:
+    def release(self, claim: Claim) -> None:
         self.released = True
 
 

@@ -33,7 +33,7 @@ def quarantine() -> Iterator[Quarantine]:
 
 @pytest.fixture
 def lease() -> Lease:
-    return Lease(MESSAGE, LeaseKeeper(cast(Flow, None)))
+    return Lease(CLAIM, LeaseKeeper(cast(Flow, None)))
 
 
 def judge(quarantine: Quarantine, lease: Lease, behaviour: str, key: str = "") -> ImageRecord:

@@ -131,7 +131,7 @@ def test_an_image_that_ended_without_a_worker_has_its_reason_from_the_ledger(
     assert claim is not None
     store.put(keys.results_object(job.id, "000000", 1), b"")
     poison = ErrorInfo("poison", "the picture killed the worker process")
-    services.ledger.commit(claim.message, [ImageState.FAILED], {0: poison})
+    services.ledger.commit(claim, [ImageState.FAILED], {0: poison})
 
     assert next(job.results()).error == poison
 

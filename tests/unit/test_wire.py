@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -23,7 +24,7 @@ from shared.contract import (
     encode,
 )
 from shared.errors import MessageError, NewerSchemaError
-from shared.ledger import RedisLedger
+from shared.ledger import Claim, RedisLedger
 from shared.states import ImageState, JobState
 from tests import wire
 from tests.ledgers import claim, serve, submit
@@ -88,13 +89,14 @@ def test_a_job_that_an_older_release_began_is_finished(ledger: RedisLedger) -> N
     assert (status.state, status.total, status.succeeded, status.failed) == (JobState.RUNNING, 6, 1, 1)
     assert (status.running, status.queued, status.name) == (2, 2, "a name")
     assert ledger.failures(wire.JOB)[1].code == "truncated"
-    in_hand = ChunkMessage(job=wire.JOB, chunk="000001", attempt=1)
-    assert ledger.renew([in_hand]) == ["held"]
+    message = ChunkMessage(job=wire.JOB, chunk="000001", attempt=1)
+    in_hand = Claim(message, Options(), wire.MODEL, "bulk", "000001", token="token-000001")
+    assert ledger.renew([in_hand, replace(in_hand, token="another")]) == ["held", "lost"]
     ledger.commit(in_hand, [ImageState.SUCCEEDED] * 2, {})
     [hint] = ledger.refill(wire.MODEL)
     claimed = claim(ledger, hint)
     assert claimed.indices == (4, 5)
-    ledger.commit(hint.message, [ImageState.SUCCEEDED] * 2, {})
+    ledger.commit(claimed, [ImageState.SUCCEEDED] * 2, {})
     status = ledger.status(wire.JOB)
     assert (status.state, status.succeeded, status.failed) == (JobState.PARTIAL, 5, 1)
     assert ledger.retry(wire.JOB, [1]) == 1

@@ -3,8 +3,9 @@
 -- A chunk's record (JSON in the job's chunks hash):
 --   f, n   first image and number of images         x   image indices, when they are not f .. f+n-1
 --   s      p pending, h hinted, l leased, d done, c cancelled, x split into others
---   a      attempt (counts hints sent)              k   attempts charged: their worker died with the chunk in hand
---   o, w   owner: the claim's token, its worker     q   1 if in quarantine
+--   a      attempt (counts hints sent)              k   claims charged: their worker died with the chunk in hand
+--   o, w   owner: the claim's token (it stays when the chunk is done: the commit may be repeated), its worker
+--   q      1 if in quarantine
 --   v      queue of the newest hint, when it is not that of the job's priority
 --   d      digest of the chunk's references         p   parent: the chunk whose references hold these images
 -- Images move only through `paint`, which counts what it changes; so no sequence of calls can count one twice.
@@ -30,12 +31,34 @@ local function field(job, name)
   return redis.call('HGET', key(JOB, job), name) or nil
 end
 
--- Keys of a job expire together, and are renewed on each write while the job is unfinished.
+local KEYS_OF_JOB = { JOB, IMAGES, CHUNKS, PENDING, FAILURES }
+
+-- Keys of a job expire together, and are renewed on each write while the job is unfinished. The index outlives them.
 local function renew_ttl(job)
   local ttl = field(job, 'finished_at') and FINISHED_TTL_S or UNFINISHED_TTL_S
-  for _, template in ipairs({ JOB, IMAGES, CHUNKS, PENDING, FAILURES }) do
-    redis.call('EXPIRE', key(template, job), ttl)
+  for _, template in ipairs(KEYS_OF_JOB) do redis.call('EXPIRE', key(template, job), ttl) end
+  redis.call('EXPIRE', JOBS, INDEX_TTL_S)
+end
+
+-- The chunk's record if this claim still owns it: its token is the fence, because a job that was removed and submitted
+-- again counts its attempts from 1 again. If not, nil; but whoever asks is alive, so if it was charged because its
+-- worker seemed dead, the charge is taken back.
+local function held(job, chunk, token)
+  local record = load_chunk(job, chunk)
+  if not record then
+    redis.call('ZREM', LEASES, job .. '/' .. chunk) -- the job was removed, and now its holder knows
+    return nil
   end
+  if record.s == 'l' and record.o == token then return record end
+  for position, charged in ipairs(record.k or {}) do
+    if charged == token then
+      table.remove(record.k, position)
+      if #record.k == 0 then record.k = nil end
+      save_chunk(job, chunk, record)
+      break
+    end
+  end
+  return nil
 end
 
 local NAMES = { r = 'running', s = 'succeeded', f = 'failed', c = 'cancelled' }
@@ -91,6 +114,7 @@ end
 -- Ends the job when every image of a sealed job is final, and tells those who watch.
 local function settle(job)
   local j = redis.call('HMGET', key(JOB, job), 'sealed', 'total', 'succeeded', 'failed', 'cancelled', 'finished_at', 'webhook')
+  if not j[2] then return end -- the job was removed meanwhile: nothing of it may come back
   local final = tonumber(j[3]) + tonumber(j[4]) + tonumber(j[5])
   if j[1] == '1' and not j[6] and final == tonumber(j[2]) then
     redis.call('HSET', key(JOB, job), 'finished_at', stamp(NOW))

@@ -1,10 +1,10 @@
--- ARGV: job, chunk, attempt, one state byte per image of the chunk, cap of failures kept, then index, error for each.
--- Answers ok (also when this attempt was committed before), stale, or miscounted (not one state per image).
-local job, chunk, attempt, states = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local record = load_chunk(job, chunk)
-if not record or record.a ~= attempt then return 'stale' end
-if record.s == 'd' then return 'ok' end
-if record.s ~= 'l' then return 'stale' end
+-- ARGV: job, chunk, token, one state byte per image of the chunk, cap of failures kept, then index, error for each.
+-- Answers ok (also when this claim was committed before), stale, or miscounted (not one state per image).
+local job, chunk, token, states = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local known = load_chunk(job, chunk)
+if known and known.s == 'd' and known.o == token then return 'ok' end
+local record = held(job, chunk, token)
+if not record then return 'stale' end
 if #states ~= record.n then return 'miscounted' end
 
 -- What shared/ledger/pace.py reads. The chunks that were in hand at the first result began together with it, so their
@@ -34,7 +34,7 @@ for position = 6, #ARGV, 2 do
   if redis.call('HLEN', failures) >= cap then break end
   redis.call('HSET', failures, ARGV[position], ARGV[position + 1])
 end
-record.s, record.o, record.w = 'd', nil, nil
+record.s, record.w = 'd', nil
 save_chunk(job, chunk, record)
 redis.call('ZREM', LEASES, job .. '/' .. chunk)
 keep_pace()

@@ -12,6 +12,5 @@ for position = 3, #ARGV, 2 do
   redis.call('HSET', key(JOB, job), ARGV[position], ARGV[position + 1])
 end
 redis.call('ZADD', JOBS, stamp(NOW), job)
-redis.call('EXPIRE', JOBS, UNFINISHED_TTL_S)
 renew_ttl(job)
 return 'created'

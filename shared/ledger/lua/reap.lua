@@ -1,5 +1,5 @@
 -- ARGV: model, 1 if the high queue is empty else 0, the same for bulk, most chunks to take back in one call, seconds
--- without any reaper that count as an outage, grace seconds after one, charges that lead to quarantine.
+-- without any reaper that count as an outage, grace seconds after one, charges that lead to quarantine, lease seconds, hint seconds.
 -- Answers the number of leases that ran out, of messages that never arrived, and of chunks put into quarantine.
 --
 -- An overdue message counts as lost only when its queue is empty or one sent after it was claimed: behind a slow
@@ -27,7 +27,7 @@ local function take_back(member, expected)
   -- Only a death is charged, not a stop, a hand-back or a slow renewal: the worker shows no sign of life.
   if expected == 'l' and redis.call('EXISTS', key(WORKER, record.w), key(STOPPING, record.w)) == 0 then
     record.k = record.k or {}
-    table.insert(record.k, record.a)
+    table.insert(record.k, record.o)
   end
   if not cancelled and not record.q and #(record.k or {}) >= charges then
     quarantine(job, chunk, record)
@@ -48,6 +48,24 @@ end
 -- Never twice in a row, or reapers that come late each time would never take anything back.
 local last, graced = string.match(redis.call('GET', REAPED) or '', '^([%d.]+)(.*)$')
 local note = stamp(NOW)
+
+-- A clock that was set back (a failover to another host, say) would keep every deadline away for as long as it was
+-- ahead, and call every message claimed before newer than all that follow.
+local function at_most(set, deadline)
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', set, '(' .. stamp(deadline), '+inf')) do
+    redis.call('ZADD', set, stamp(deadline), member)
+  end
+end
+
+if last and tonumber(last) > NOW then
+  at_most(LEASES, NOW + tonumber(ARGV[8]))
+  for _, known in ipairs({ model, unpack(redis.call('ZRANGE', MODELS, 0, -1)) }) do
+    for _, priority in ipairs({ 'high', 'bulk' }) do
+      at_most(key(HINTS, known, priority), NOW + tonumber(ARGV[9]))
+      redis.call('DEL', key(CLAIMED, known, priority))
+    end
+  end
+end
 if last and graced == '' and NOW - tonumber(last) > tonumber(ARGV[5]) then
   local grace = stamp(NOW + tonumber(ARGV[6]))
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', '(' .. grace)) do

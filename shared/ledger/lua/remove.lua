@@ -2,7 +2,7 @@
 -- keeps the id, so that `gc` knows whose objects it may find.
 local job = ARGV[1]
 local known = redis.call('EXISTS', key(JOB, job))
-for _, template in ipairs({ JOB, IMAGES, CHUNKS, PENDING, FAILURES }) do redis.call('DEL', key(template, job)) end
+for _, template in ipairs(KEYS_OF_JOB) do redis.call('DEL', key(template, job)) end
 redis.call('ZREM', WEBHOOKS, job)
 redis.call('PUBLISH', key(EVENTS, job), 'moved')
 return known

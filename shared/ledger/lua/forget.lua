@@ -1,0 +1,4 @@
+-- ARGV: jobs. Takes those whose record is gone out of the index; one that was submitted again meanwhile stays.
+for _, job in ipairs(ARGV) do
+  if redis.call('EXISTS', key(JOB, job)) == 0 then redis.call('ZREM', JOBS, job) end
+end
