@@ -121,7 +121,7 @@ def test_the_job_was_traced_from_submit_to_commit(composed: Composed, collector:
     stages = {span.name for span in collector.spans if span.parent == chunk.span}
     assert (submit.service, chunk.service) == ("camq", "camq-worker")
     assert chunk.parent == submit.span
-    assert stages == {"download", "decode", "wait", "render", "upload", "commit"}
+    assert stages == {"download", "decode", "wait", "render", "encode", "upload", "commit"}
     assert {span.trace for span in collector.spans} == {submit.trace}
     assert (chunk.attributes["camq.images"], chunk.attributes["camq.failed"]) == (6, 1)
     assert submit.trace in composed.log("worker")

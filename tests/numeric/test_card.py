@@ -1,10 +1,10 @@
 """What a worker tells of its model is what its network then does."""
 
 import pytest
-from producer.options import check_options
 
 from shared.contract import Options
 from shared.errors import UsageError
+from shared.options import check_options
 from tests.numeric.networks import network
 from worker.app import card_of
 

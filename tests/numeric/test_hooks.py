@@ -19,14 +19,16 @@ def test_a_hook_on_layer4_saves_the_activations_and_can_be_removed():
     net = network()
     assert net.target_layer == "layer4"
     hook = ActivationHook(net.fast.get_submodule("layer4"))
-    first = net.classify(inputs(1))
+    with torch.inference_mode():
+        first = net.fast(inputs(1))
     caught = hook.activations
     assert caught is not None
     assert caught.shape == (1, 512, 2, 2)
     assert torch.allclose(net.head.logits(caught.double()).float(), first, atol=1e-5)
     hook.remove()
     hook.remove()  # idempotent
-    net.classify(inputs(1, seed=9))
+    with torch.inference_mode():
+        net.fast(inputs(1, seed=9))
     assert hook.activations is caught
     assert hook.calls == 1
     assert hooks(net.fast) == 0
