@@ -4,9 +4,11 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from shared.config import Settings
@@ -16,8 +18,8 @@ from shared.ledger import Claim
 from shared.output import check_output
 from shared.states import ImageState
 from shared.storage import MemoryStore, ObjectStore
-from worker.core.types import Limits
-from worker.explainer import Explainer
+from worker.core.types import ClassMap, Explanation, Limits
+from worker.explainer import Explainer, maps_archive
 
 
 def go_on() -> None:
@@ -115,3 +117,18 @@ def test_a_users_bucket_that_cannot_be_written_fails_the_image_and_ours_does_not
     for act, expected in cases:
         with pytest.raises(expected):
             act()
+
+
+def test_kept_maps_have_every_array_that_is_promised() -> None:
+    """Raw, signed float32 maps of shape (k, h, w), and for each its class, probability and logit; method and model."""
+    values = np.array([[[-3.5, 1e-9, 7.25], [0, 1, 2]], [[9, 8, 7], [6, 5, -4]]], np.float32)
+    classes = (ClassMap(1, 283, 12.5, 0.75, values[0]), ClassMap(4, 2, -1.5, 0.125, values[1]))
+    with np.load(BytesIO(maps_archive(Explanation(classes, "gradcam++"), "net@1")), allow_pickle=False) as kept:
+        assert set(kept.files) == {"maps", "class_index", "probability", "logit", "method", "model"}
+        assert (kept["maps"].dtype, kept["maps"].shape) == (np.float32, (2, 2, 3))
+        np.testing.assert_array_equal(kept["maps"], values)
+        for name, expected in (("class_index", [283, 2]), ("probability", [0.75, 0.125]), ("logit", [12.5, -1.5])):
+            assert kept[name].shape == (2,), name
+            np.testing.assert_array_equal(kept[name], expected)
+        assert kept["class_index"].dtype == np.int64
+        assert (str(kept["method"]), str(kept["model"])) == ("gradcam++", "net@1")
