@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from producer.archive import looks_like_an_archive, members
 from producer.pictures import (
@@ -76,7 +76,7 @@ class Expansion:
             raise UsageError(f"{getattr(item, 'name', item)!r} is open as text: open it with mode 'rb'")
         elif callable(getattr(item, "read", None)):
             name = getattr(item, "name", None)
-            yield LazySource(name if isinstance(name, str) else f"image-{position}", item.read)
+            yield LazySource(name if isinstance(name, str) else f"image-{position}", _reader(item))
         else:
             raise UsageError(
                 f"a {type(item).__name__} is not an image: give a path, a pattern, an s3:// address, bytes,"
@@ -99,6 +99,20 @@ class Expansion:
             raise UsageError(f"no bucket behind {address!r}: {error}") from error
         if not found and looks_like_a_picture(address):
             yield FailedSource(address, f"there is no object {address}")
+
+
+def _reader(file: Any) -> Callable[[], bytes]:
+    """Reads an open file from where it stands now, also a second time, unless it is a pipe."""
+    seek, tell = getattr(file, "seek", None), getattr(file, "tell", None)
+    if not callable(seek) or not callable(tell) or not getattr(file, "seekable", lambda: True)():
+        return cast(Callable[[], bytes], file.read)
+    start = tell()
+
+    def read() -> bytes:
+        seek(start)
+        return cast(bytes, file.read())
+
+    return read
 
 
 def _paths(name: str, *, pattern: bool) -> Iterator[Source]:

@@ -49,7 +49,7 @@ class RedisFlow:
         )
         if answer[0] != "claimed":
             return cast(Refusal, answer[0])
-        _, options, model, priority, references, indices, quarantine = answer
+        _, options, model, priority, references, indices, quarantine, digest = answer
         return Claim(
             message,
             decode(options, Options),
@@ -59,6 +59,7 @@ class RedisFlow:
             msgspec.json.decode(indices, type=tuple[int, ...]),
             bool(quarantine),
             token=token,
+            digest=digest,
         )
 
     def renew(self, claims: Sequence[Claim]) -> list[Literal["held", "lost", "cancelled"]]:

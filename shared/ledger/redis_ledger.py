@@ -3,13 +3,15 @@
 from contextlib import closing
 
 from shared.config import Settings
+from shared.ledger.deletions import RedisDeletions
+from shared.ledger.entries import RedisEntries
 from shared.ledger.flow import RedisFlow
 from shared.ledger.jobs import RedisJobs
 from shared.ledger.registry import RedisRegistry
 from shared.ledger.scripts import Scripts, connect
 
 
-class RedisLedger(RedisJobs, RedisFlow, RedisRegistry):
+class RedisLedger(RedisJobs, RedisEntries, RedisDeletions, RedisFlow, RedisRegistry):
     """All three sides over one connection pool. Safe to use from many threads."""
 
     def __init__(self, settings: Settings) -> None:

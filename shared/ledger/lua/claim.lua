@@ -1,5 +1,6 @@
 -- ARGV: job, chunk, attempt, token, worker, lease seconds. Answers {claimed, options, model, priority, chunk that
--- holds the references, image indices, 1 if in quarantine}, or {stale}, {cancelled}, {gone}.
+-- holds the references, image indices, 1 if in quarantine, digest of
+-- the references}, or {stale}, {cancelled}, {gone}.
 -- Asking again with the same token repeats the answer: the first reply may have been lost.
 local job, chunk, attempt, token = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local record = load_chunk(job, chunk)
@@ -24,4 +25,5 @@ if record.a == attempt and record.s == 'h' then
 elseif not (record.a == attempt and record.s == 'l' and record.o == token) then
   return { 'stale' }
 end
-return { 'claimed', j[1], j[2], j[3], record.p or chunk, cjson.encode(indices_of(record)), record.q or 0 }
+return { 'claimed', j[1], j[2], j[3], record.p or chunk, cjson.encode(indices_of(record)), record.q or 0,
+  digest_of(job, record) }
