@@ -1,13 +1,21 @@
 """Every family of architectures: the head found by structure, the identity, and every method."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torchvision.models import EfficientNet, ResNet
+from torchvision.models.efficientnet import FusedMBConvConfig, MBConvConfig
+from torchvision.models.resnet import Bottleneck
 
 from shared.contract import METHODS, Options
-from tests.numeric.networks import every_method, explained, inputs, network, pictures, random_module
+from tests.numeric.networks import every_method, explained, inputs, load, network, pictures, random_module
 from worker.core import zoo
 from worker.core.engine import Engine
+from worker.core.network import Network
 
 slow = pytest.mark.slow
 QUALIFIED = [
@@ -22,15 +30,42 @@ QUALIFIED = [
     ("squeezenet1_1", "features", 224, 13),
     ("googlenet", "inception5b", 64, 2),
     ("efficientnet_lite0", "pool_input", 224, 7),
-    pytest.param("inception_v3", "Mixed_7c", 107, 2, marks=slow),
+    ("inception_v3", "Mixed_7c", 75, 1),
+    ("regnet_y_400mf", "trunk_output", 64, 2),
     pytest.param("resnext50_32x4d", "layer4", 64, 2, marks=slow),
     pytest.param("wide_resnet50_2", "layer4", 64, 2, marks=slow),
-    pytest.param("regnet_y_400mf", "trunk_output", 64, 2, marks=slow),
     pytest.param("efficientnet_v2_s", "features", 64, 2, marks=slow),
     pytest.param("squeezenet1_0", "features", 224, 13, marks=slow),
     pytest.param("swin_t", "permute", 64, 2, marks=slow),
     pytest.param("swin_v2_t", "permute", 64, 2, marks=slow),
 ]
+
+
+def resnet(**options: int) -> Callable[[int], nn.Module]:
+    return lambda classes: ResNet(Bottleneck, [1, 1, 1, 1], num_classes=classes, **options)  # type: ignore[arg-type]
+
+
+#: Their layer, and how one with as many classes is built.
+SHALLOW: dict[str, tuple[str, Callable[[int], nn.Module]]] = {
+    "resnext50_32x4d": ("layer4", resnet(groups=32, width_per_group=4)),
+    "wide_resnet50_2": ("layer4", resnet(width_per_group=96)),
+    "efficientnet_v2_s": (
+        "features",
+        lambda classes: EfficientNet(
+            [
+                FusedMBConvConfig(1, 3, 1, 24, 24, 1),
+                FusedMBConvConfig(4, 3, 2, 24, 48, 1),
+                FusedMBConvConfig(4, 3, 2, 48, 64, 1),
+                MBConvConfig(4, 3, 2, 64, 128, 1),
+                MBConvConfig(6, 3, 2, 128, 160, 1),
+            ],
+            dropout=0.2,
+            num_classes=classes,
+            norm_layer=partial(nn.BatchNorm2d, eps=1e-3),
+            last_channel=320,
+        ),
+    ),
+}
 OTHERS = [
     ("mobilenet_v3_small", "features", 64, 2),
     ("alexnet", "features.11", 96, 5),
@@ -48,7 +83,20 @@ def test_a_qualified_network_serves_every_method(name: str, layer: str, size: in
 
     What the graph puts out second is exactly what a hook on the target layer catches.
     """
-    net = network(name, 10)
+    serves_every_method(network(name, 10), random_module(name, 10), layer, size, side)
+
+
+@pytest.mark.parametrize("name", SHALLOW)
+def test_a_shallow_member_of_a_family_serves_every_method(name: str, monkeypatch: pytest.MonkeyPatch):
+    """torchvision's own blocks, few of them: the full networks take seconds, and `make test-all` has them."""
+    layer, build = SHALLOW[name]
+    monkeypatch.setattr(zoo, "_construct", lambda _name, options: build(options.get("num_classes", 1000)))
+    net = load(random_module(name, 10), name)
+    serves_every_method(net, random_module(name, 10), layer, 64, 2)
+
+
+def serves_every_method(net: Network, module: nn.Module, layer: str, size: int, side: int) -> None:
+    """`module` is what `net` was loaded from."""
     assert (net.methods, net.target_layer) == (METHODS, layer)
     x = inputs(2, size)
     assert net.graph is not None
@@ -66,7 +114,7 @@ def test_a_qualified_network_serves_every_method(name: str, layer: str, size: in
     with torch.inference_mode():
         pixels = torch.from_numpy(pictures(1, size)[0]).permute(2, 0, 1).float()[None] / 255
         mean, std = (torch.tensor(each).view(3, 1, 1) for each in (net.spec.mean, net.spec.std))
-        logits = random_module(name, 10).eval()((pixels - mean) / std)[0]
+        logits = module.eval()((pixels - mean) / std)[0]
     best = maps["cam"][0]
     assert best.logit == pytest.approx(float(logits.max()), rel=1e-4, abs=1e-5)
     assert best.class_index == int(logits.argmax())

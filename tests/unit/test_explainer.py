@@ -1,4 +1,4 @@
-"""What an image may read, and where its overlays may be written."""
+"""What an image may read, where its overlays may be written, and what ends it."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from shared.config import Settings
 from shared.contract import ChunkMessage, ErrorInfo, ImageRef, Options
@@ -18,8 +19,9 @@ from shared.ledger import Claim
 from shared.output import check_output
 from shared.states import ImageState
 from shared.storage import MemoryStore, ObjectStore
-from worker.core.types import ClassMap, Explanation, Limits
+from worker.core.types import ClassMap, Explanation, InputSpec, Limits
 from worker.explainer import Explainer, maps_archive
+from worker.leases import CancelledJobError
 
 
 def go_on() -> None:
@@ -132,3 +134,38 @@ def test_kept_maps_have_every_array_that_is_promised() -> None:
             np.testing.assert_array_equal(kept[name], expected)
         assert kept["class_index"].dtype == np.int64
         assert (str(kept["method"]), str(kept["model"])) == ("gradcam++", "net@1")
+
+
+def test_an_image_of_a_cancelled_job_is_cancelled_while_it_waits_for_the_device() -> None:
+    """The batcher looks at the lease with the image's own check."""
+    asked: list[Options] = []
+
+    def look() -> None:
+        if asked:
+            raise CancelledJobError("job j was cancelled")
+
+    class Busy:
+        """A declared test adapter: the device is busy, and while an image waits its job is cancelled."""
+
+        def coming(self) -> Any:
+            return nullcontext(go_on)
+
+        def explain(self, pixels: object, options: Options, *, urgent: bool, check: Callable[[], None]) -> None:
+            asked.append(options)
+            check()
+
+    picture = BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "png")
+    store = MemoryStore(buckets={"camq": {}})
+    store.put("inputs/a", picture.getvalue())
+    waiting = replace(
+        explainer(store),
+        network=cast(Any, SimpleNamespace(model="net@1", spec=InputSpec())),
+        batcher=cast(Any, Busy()),
+        compute=cast(Any, lambda stage, call, *args, **kwargs: call(*args, **kwargs)),
+    )
+
+    record = waiting.record(ImageRef(index=0, key="inputs/a"), CLAIM, look)
+
+    assert asked == [Options()]
+    assert record.state is ImageState.CANCELLED
