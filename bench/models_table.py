@@ -29,8 +29,9 @@ torchvision {torchvision}, {day}): random weights, batch normalisation with rand
 
 - **all** methods have a closed form on one forward pass where the network ends in global average pooling and one
   linear layer. camq finds the two in the traced graph and proves at load that the mean of each class's map, plus the
-  bias, is the logit: the *identity error* is the largest difference relative to the largest logit. Weights above 1e-4
-  are refused.
+  bias, is the logit: the *identity error* is the largest difference, relative to the largest of the logits and of what
+  they are summed from (weights by mean activations, and biases, without their signs). A network with an error above
+  1e-4 is refused.
 - **gradcam** only, by autograd from the target layer on, where something else stands at the end. The last column
   says what.
 - `pool_input` is the input of the pool where no layer of its own puts it out: DenseNet pools the output of a function,
