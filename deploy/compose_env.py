@@ -13,7 +13,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def text() -> str:
-    """The file's lines. Hexadecimal, so that no value needs quoting in a shell, in compose or in a URL."""
+    """The file's lines. Hexadecimal, so that no value needs quoting in a shell, in compose or in a URL.
+
+    The webhook secret is read as base64, to which hexadecimal digits belong as well: 64 of them are a key of 48 bytes.
+    """
     password = secrets.token_hex(24)
     return f"""\
 # Secrets of docker-compose.yml, and the way to its services from this machine.
@@ -22,6 +25,7 @@ CAMQ_REDIS_URL=redis://:{password}@127.0.0.1:6379/0
 CAMQ_S3_ENDPOINT=127.0.0.1:8333
 CAMQ_S3_ACCESS_KEY={secrets.token_hex(10)}
 CAMQ_S3_SECRET_KEY={secrets.token_hex(24)}
+CAMQ_WEBHOOK_SECRET={secrets.token_hex(32)}
 FLOWER_PASSWORD={secrets.token_hex(12)}
 GRAFANA_PASSWORD={secrets.token_hex(12)}
 """

@@ -26,6 +26,7 @@ from shared.embedded.ports import free_ports
 from shared.embedded.redis import find_server
 from tests.composefile import BASE, GPU, ROOT, fresh_env, interpolated, load
 from tests.waiting import wait_until
+from worker.webhooks import signer
 
 #: Services that run our image.
 OURS = {"worker", "ui", "exporter", "flower"}
@@ -73,7 +74,7 @@ def test_every_volume_that_is_mounted_is_declared(services: dict[str, Any]) -> N
 def test_without_its_env_file_compose_refuses_to_start(env: dict[str, str]) -> None:
     """No service ever runs with an empty or a well-known password; every secret of `.env` is used."""
     text = BASE.read_text()
-    for name in (name for name in env if name not in ("CAMQ_REDIS_URL", "CAMQ_S3_ENDPOINT")):
+    for name in env.keys() - {"CAMQ_REDIS_URL", "CAMQ_S3_ENDPOINT", "CAMQ_WEBHOOK_SECRET"}:
         uses = re.findall(rf"\$\{{{name}[^}}]*\}}", text)
         assert uses, name
         assert all(":?" in use for use in uses)
@@ -146,6 +147,22 @@ def test_the_services_and_their_user_find_the_same_servers(services: dict[str, A
     storage = services["s3"]["environment"]
     assert storage["AWS_ACCESS_KEY_ID"] == services["minio"]["environment"]["MINIO_ROOT_USER"] == user.s3_access_key
     assert storage["AWS_SECRET_ACCESS_KEY"] == services["minio"]["environment"]["MINIO_ROOT_PASSWORD"]
+
+
+def test_only_workers_know_what_signs_webhooks(services: dict[str, Any], env: dict[str, str]) -> None:
+    """A fresh `.env` holds a secret that signs; a file from before webhooks has none, and everything else still runs."""
+    holders = {name for name in OURS if "CAMQ_WEBHOOK_SECRET" in services[name]["environment"]}
+    assert holders == {"worker"}
+    assert signer(Settings.load(services["worker"]["environment"]).webhook_secret) is not None
+    del env["CAMQ_WEBHOOK_SECRET"]
+    assert Settings.load(load(BASE, env)["services"]["worker"]["environment"]).webhook_secret == ""
+
+
+def test_the_hosts_of_webhooks_reach_the_workers(env: dict[str, str]) -> None:
+    """None unless the operator names them."""
+    for hosts in ("", "hooks.example.com 10.0.0.7:8000"):
+        worker = load(BASE, env | {"CAMQ_WEBHOOK_HOSTS": hosts})["services"]["worker"]
+        assert Settings.load(worker["environment"]).webhook_hosts == hosts
 
 
 def test_another_storage_is_one_variable(env: dict[str, str]) -> None:
