@@ -150,7 +150,7 @@ def test_the_services_and_their_user_find_the_same_servers(services: dict[str, A
 
 
 def test_only_workers_know_what_signs_webhooks(services: dict[str, Any], env: dict[str, str]) -> None:
-    """A fresh `.env` holds a secret that signs; a file from before webhooks has none, and everything else still runs."""
+    """A fresh `.env` holds a secret that signs; with one from before webhooks everything else still runs."""
     holders = {name for name in OURS if "CAMQ_WEBHOOK_SECRET" in services[name]["environment"]}
     assert holders == {"worker"}
     assert signer(Settings.load(services["worker"]["environment"]).webhook_secret) is not None
