@@ -26,6 +26,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rows", nargs="+", choices=ROWS, metavar="NAME", help=", ".join(ROWS))
     parser.add_argument("--quick", action="store_true", help="few and small samples: a check that the rows run")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--workers", type=int, metavar="N", help="with --device cuda: processes that share the card")
     parser.add_argument("--json", action="store_true", help="print the whole report as one JSON object")
     parser.add_argument("--out", type=Path, help="also write the JSON here")
     asked = parser.parse_args(arguments)
@@ -34,19 +35,21 @@ def main(arguments: list[str]) -> None:
     for name in [name for name in os.environ if name.startswith("CAMQ_")]:
         del os.environ[name]  # a developer's own settings are not what is being measured
     names = asked.rows or (USUAL if asked.device == "cpu" else USUAL_CUDA)
-    report = measure([name for name in ROWS if name in names], quick=asked.quick, device=asked.device)
+    report = measure(
+        [name for name in ROWS if name in names], quick=asked.quick, device=asked.device, workers=asked.workers
+    )
     text = json.dumps(plain(report), indent=1, ensure_ascii=False)
     if asked.out:
         asked.out.write_text(text + "\n", "utf-8")
     print(text if asked.json else table.render(report))
 
 
-def measure(names: list[str], *, quick: bool, device: str) -> Report:
-    """The report of these rows."""
+def measure(names: list[str], *, quick: bool, device: str, workers: int | None = None) -> Report:
+    """The report of these rows. `workers` is for CUDA; None: one per four cores."""
     began = datetime.now(UTC).isoformat(timespec="seconds")
     facts = machine.describe(device)
     rows: list[Row] = []
-    with Bench(quick=quick, device=device, say=_say) as bench:
+    with Bench(quick=quick, device=device, say=_say, asked_workers=workers) as bench:
         for name in names:
             _say(f"{ROWS[name].NUMBER}. {ROWS[name].TITLE} …")
             started = time.monotonic()

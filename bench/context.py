@@ -28,6 +28,7 @@ class Bench:
     quick: bool = False
     device: str = "cpu"
     say: Callable[[str], None] = print
+    asked_workers: int | None = None
     _resources: ExitStack = field(default_factory=ExitStack)
     _numbers: Iterator[int] = field(default_factory=count)
 
@@ -111,7 +112,9 @@ class Bench:
     @property
     def workers(self) -> int:
         """On CUDA several processes share the card, since one interpreter cannot feed it; four cores for each."""
-        return max(1, len(fleet.cores()) // 4) if self.device == "cuda" else 1
+        if self.device != "cuda":
+            return 1
+        return self.asked_workers or max(1, len(fleet.cores()) // 4)
 
     @cached_property
     def worker(self) -> list[psutil.Process]:

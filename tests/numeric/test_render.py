@@ -15,7 +15,7 @@ from shared.contract import FORMATS, Options
 from shared.errors import UsageError
 from tests.numeric.pictures import class_map, photo
 from worker.core import colormaps
-from worker.core.render import render
+from worker.core.render import ENCODERS, render
 from worker.core.types import Drawing, Geometry, Prepared
 
 RNG = np.random.default_rng(5)
@@ -202,6 +202,17 @@ def test_overlays_have_the_format_and_size_promised(kind: str, size: tuple[int, 
     if size == (512, 384) and kind != "png":
         exact = pixels(draw(canvas, [[0, 1], [2, 3]])[0].overlay)
         assert np.abs(pixels(draw(canvas, [[0, 1], [2, 3]], format=kind)[0].overlay) - exact).mean() < 3
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_file_has_the_bytes_that_pillow_gives(kind: str) -> None:
+    """Whatever it is written to on the way."""
+    canvas = photo(120, 90)
+    (drawing,) = draw(canvas, np.zeros((7, 7)), format=kind)  # without heat the overlay is the picture
+
+    expected = BytesIO()
+    canvas.save(expected, **ENCODERS[kind])
+    assert drawing.overlay == expected.getvalue()
 
 
 @pytest.mark.parametrize("kind", FORMATS)
