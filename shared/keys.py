@@ -30,6 +30,8 @@ FAILURES = PREFIX + "job:%s:failures"
 TURNS = PREFIX + "turns:%s:%s"
 #: `job/chunk` to be sent once more, because a worker lost or gave them back: one list per model, emptied first.
 AGAIN = PREFIX + "again:%s"
+#: `job/chunk` of pictures in quarantine to be sent once more, by the time when (sorted set).
+LATER = PREFIX + "later:%s"
 #: Counts the places given out per model, so that every fourth one is `bulk` (string).
 PLACES = PREFIX + "places:%s"
 #: `job/chunk` of messages sent and not yet claimed, by the time they count as lost (sorted set).
@@ -67,6 +69,7 @@ _LUA: tuple[str, ...] = (
     "FAILURES",
     "TURNS",
     "AGAIN",
+    "LATER",
     "PLACES",
     "HINTS",
     "CLAIMED",

@@ -53,9 +53,9 @@ class ObservedFlow:
         for code, count in Counter(error.code for error in failures.values()).items():
             self._metrics.images.labels("failed", code).inc(count)
 
-    def release(self, claim: Claim) -> None:
+    def release(self, claim: Claim, *, spent: bool = False) -> None:
         """See `Flow.release`."""
-        self._flow.release(claim)
+        self._flow.release(claim, spent=spent)
         self._metrics.chunks.labels("handed_back").inc()
 
     def refill(self, model: str) -> list[Hint]:

@@ -19,7 +19,7 @@ from worker.explainer import Explainer
 from worker.leases import HandBackError, Lease, LeaseKeeper
 from worker.meter import Meter
 from worker.patience import LOOK_S, Patience
-from worker.quarantine import Quarantine
+from worker.quarantine import Quarantine, QuarantineError
 from worker.stages import Stage
 from worker.traces import ChunkTraces
 
@@ -166,7 +166,7 @@ class Pipeline:
             return Outcome.HANDED_BACK
         log.warning("chunk handed back", task=message.task_id, reason=str(reason))
         try:
-            self._ledger.release(claim)
+            self._ledger.release(claim, spent=isinstance(reason, QuarantineError))
         except (LostLeaseError, UnreachableError):
             log.warning("hand-back not taken; the lease will run out", task=message.task_id)
         self._refill_if_possible()

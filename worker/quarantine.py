@@ -62,6 +62,10 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     unreachable: str | None = None
 
 
+class QuarantineError(UnreachableError):
+    """The picture's own process ended again and again, but in no stage of the picture's own."""
+
+
 class Quarantine:
     """One child at a time, kept for the next suspect. All of it happens in one thread of its own, because
     Linux ends a bound child together with the thread that started it."""
@@ -101,7 +105,7 @@ class Quarantine:
                     what = f"it ended its process {deaths} times during {death.stage} ({death.status})"
                     return _ended(ref, claim, ImageState.FAILED, ErrorInfo("poison", what))
                 if others >= OTHER_DEATHS:
-                    raise UnreachableError(f"the quarantine process does not start ({death.status})") from death
+                    raise QuarantineError(f"the quarantine process does not start ({death.status})") from death
             except BaseException:
                 self._drop()
                 raise

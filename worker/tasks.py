@@ -24,7 +24,7 @@ def register(app: Celery, pipeline: Pipeline, calls: Calls) -> None:
             message = decode(raw, ChunkMessage)
             with structlog.contextvars.bound_contextvars(job=message.job, chunk=message.chunk, attempt=message.attempt):
                 outcome = pipeline.run(message)
-                if outcome is Outcome.DONE:
+                if outcome in (Outcome.DONE, Outcome.HANDED_BACK):  # its last hand-back from quarantine is an end
                     tell(message.job)
         except NewerSchemaError as reason:
             # Not ours to judge. The ledger sends the hint again, and a newer worker may get it then.

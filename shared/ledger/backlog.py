@@ -40,11 +40,12 @@ def read_backlog(scripts: Scripts) -> dict[tuple[str, str], Backlog]:
             pipe.zrange(keys.LEASES, 0, -1)
             for model in models:
                 pipe.lrange(keys.AGAIN % model, 0, -1)
+                pipe.zrange(keys.LATER % model, 0, -1)
             for pair in found:
                 pipe.lrange(keys.TURNS % pair, 0, -1)
                 pipe.zrange(keys.HINTS % pair, 0, -1)
             leases, *lists = pipe.execute()
-        again, lists = lists[: len(models)], lists[len(models) :]
+        again, lists = lists[: 2 * len(models)], lists[2 * len(models) :]
         jobs = set(_jobs_of([*leases, *chain(*again)]))
         for entry, turns, hints in zip(found.values(), lists[::2], lists[1::2], strict=True):
             jobs |= {*turns, *_jobs_of(hints)}

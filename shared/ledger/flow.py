@@ -25,6 +25,11 @@ MESSAGE_KEPT = 500
 REAP_LIMIT = 200
 #: Deaths with the same chunk in hand before its pictures are looked at one by one. One may be chance.
 CHARGES_TO_QUARANTINE = 2
+#: Deaths of its worker, and of its own process outside its own work, before a picture in quarantine is failed. Well
+#: above what killed workers and a worker that cannot start processes do to a healthy one in an hour.
+QUARANTINE_TRIES = 20
+#: Between two of its tries: it doubles from one second up to this.
+LONGEST_PAUSE_S = 300
 #: No reaper for this share of a lease means an outage: renewals may have failed as well ...
 OUTAGE_SHARE = 0.4
 #: ... and after it every holder gets this share of a lease to renew, twice the time between two renewals.
@@ -71,10 +76,11 @@ class RedisFlow:
         if answer != "ok":
             raise LostLeaseError(f"attempt {message.task_id} no longer owns its chunk")
 
-    def release(self, claim: Claim) -> None:
+    def release(self, claim: Claim, *, spent: bool = False) -> None:
         """See `Flow.release`."""
         message = claim.message
-        if self.scripts("release", message.job, message.chunk, claim.token) != "ok":
+        bounds = (int(spent), QUARANTINE_TRIES, LONGEST_PAUSE_S)
+        if self.scripts("release", message.job, message.chunk, claim.token, *bounds) != "ok":
             raise LostLeaseError(f"attempt {message.task_id} no longer owns its chunk")
 
     def refill(self, model: str) -> list[Hint]:
@@ -88,19 +94,11 @@ class RedisFlow:
     def reap(self, model: str, *, high_empty: bool, bulk_empty: bool) -> Reaped:
         """See `Flow.reap`."""
         settings = self.settings
-        outage_s, grace_s = settings.lease_s * OUTAGE_SHARE, settings.lease_s * GRACE_SHARE
+        outage = (settings.lease_s * OUTAGE_SHARE, settings.lease_s * GRACE_SHARE)
         times = (settings.lease_s, settings.hint_s)
-        answer = self.scripts(
-            "reap",
-            model,
-            int(high_empty),
-            int(bulk_empty),
-            REAP_LIMIT,
-            outage_s,
-            grace_s,
-            CHARGES_TO_QUARANTINE,
-            *times,
-        )
+        quarantine = (QUARANTINE_TRIES, LONGEST_PAUSE_S)
+        empty = (int(high_empty), int(bulk_empty))
+        answer = self.scripts("reap", model, *empty, REAP_LIMIT, *outage, CHARGES_TO_QUARANTINE, *times, *quarantine)
         return Reaped(*answer)
 
 

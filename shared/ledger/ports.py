@@ -168,8 +168,11 @@ class Flow(Protocol):
     def commit(self, claim: Claim, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
         """Count the chunk's images, one state each as in `Claim.indices`. LostLeaseError if it is not ours."""
 
-    def release(self, claim: Claim) -> None:
-        """Hand the chunk back, uncharged. LostLeaseError if it is not ours."""
+    def release(self, claim: Claim, *, spent: bool = False) -> None:
+        """Hand the chunk back, uncharged. LostLeaseError if it is not ours.
+
+        `spent`: the process of its quarantine ended, so it waits longer each time and is failed in the end.
+        """
 
     def refill(self, model: str) -> list[Hint]:
         """Hints to send now: the caller sends every one of them."""

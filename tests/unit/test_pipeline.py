@@ -18,6 +18,7 @@ from worker.leases import Lease, LeaseKeeper
 from worker.meter import Meter
 from worker.patience import Patience
 from worker.pipeline import Outcome, Pipeline
+from worker.quarantine import QuarantineError
 from worker.traces import ChunkTraces
 
 MESSAGE = ChunkMessage(job="job", chunk="000000", attempt=1)
@@ -33,7 +34,7 @@ class Ledger:
         )
         self.committed: list[ImageState] | None = None
         self.failures: Mapping[int, ErrorInfo] = {}
-        self.released = False
+        self.released = self.spent = False
         self.away = 0
 
     def claim(self, message: ChunkMessage, token: str, worker: str) -> Claim | str:
@@ -48,8 +49,8 @@ class Ledger:
     def commit(self, claim: Claim, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
         self.committed, self.failures = list(states), failures
 
-    def release(self, claim: Claim) -> None:
-        self.released = True
+    def release(self, claim: Claim, *, spent: bool = False) -> None:
+        self.released, self.spent = True, spent
 
 
 class Explainer:
@@ -175,9 +176,22 @@ def test_an_image_left_behind_stops_at_its_next_look(desk: Desk) -> None:
 
     desk.explainer.on = {0: fails, 1: hangs}
     assert desk.pipeline.run(MESSAGE) is Outcome.HANDED_BACK
+    assert not desk.ledger.spent, "an outage brings no picture nearer to its end"
     gate.set()
 
     assert stopped.wait(10)
+
+
+def test_a_hand_back_says_when_the_quarantine_is_why(desk: Desk) -> None:
+    """The ledger counts those, and only those."""
+
+    def ends(check: Any) -> None:
+        raise QuarantineError("the quarantine process does not start")
+
+    desk.explainer.on = {0: ends}
+
+    assert desk.pipeline.run(MESSAGE) is Outcome.HANDED_BACK
+    assert desk.ledger.spent
 
 
 def test_a_lost_lease_commits_nothing(desk: Desk) -> None:

@@ -17,7 +17,7 @@ from shared.states import ImageState
 from tests.waiting import wait_until
 from worker import quarantine as module
 from worker.leases import Lease, LeaseKeeper
-from worker.quarantine import Quarantine
+from worker.quarantine import Quarantine, QuarantineError
 
 pytestmark = pytest.mark.processes
 
@@ -64,7 +64,7 @@ def test_one_death_may_be_chance(quarantine: Quarantine, lease: Lease, tmp_path:
 @pytest.mark.parametrize("place", ["", " in download", " in upload"])
 def test_deaths_elsewhere_never_condemn(place: str, quarantine: Quarantine, lease: Lease) -> None:
     """A process that cannot load its model says nothing about a picture; the chunk goes back."""
-    with pytest.raises(UnreachableError, match="does not start"):
+    with pytest.raises(QuarantineError, match="does not start"):
         judge(quarantine, lease, f"dies{place}")
 
 

@@ -2,10 +2,10 @@
 --
 -- A chunk's record (JSON in the job's chunks hash):
 --   f, n   first image and number of images         x   image indices, when they are not f .. f+n-1
---   s      p pending, h hinted, l leased, d done, c cancelled, x split into others
+--   s      p pending, h hinted, l leased, d done, c cancelled, x split into others, f failed without a worker
 --   a      attempt (counts hints sent)              k   claims charged: their worker died with the chunk in hand
 --   o, w   owner: the claim's token (it stays when the chunk is done: the commit may be repeated), its worker
---   q      1 if in quarantine
+--   q, b   1 if in quarantine; how often it was handed back because its process there had ended
 --   v      queue of the newest hint, when it is not that of the job's priority
 --   d      digest of the chunk's references         p   parent: the chunk whose references hold these images
 -- Images move only through `paint`, which counts what it changes; so no sequence of calls can count one twice.
@@ -147,12 +147,17 @@ local function indices_of(record)
 end
 
 -- The chunk waits in the ledger for a place in the broker's queue, and its job for its turn. What was sent before has
--- waited already and goes first. A chunk of a cancelled job goes nowhere any more.
-local function make_pending(job, chunk, record)
+-- waited already and goes first, after `pause` seconds if given. A chunk of a cancelled job goes nowhere any more.
+local function make_pending(job, chunk, record, pause)
   record.s, record.o, record.w = field(job, 'cancel') and 'c' or 'p', nil, nil
   save_chunk(job, chunk, record)
   if record.s == 'c' then return end
   local model = field(job, 'model')
+  if pause then
+    redis.call('ZADD', key(LATER, model), stamp(NOW + pause), job .. '/' .. chunk)
+    redis.call('EXPIRE', key(LATER, model), UNFINISHED_TTL_S)
+    return
+  end
   if record.a > 0 then
     redis.call('RPUSH', key(AGAIN, model), job .. '/' .. chunk)
     redis.call('EXPIRE', key(AGAIN, model), UNFINISHED_TTL_S)
@@ -165,4 +170,29 @@ local function make_pending(job, chunk, record)
     redis.call('RPUSH', turns, job)
     redis.call('EXPIRE', turns, UNFINISHED_TTL_S)
   end
+end
+
+-- The chunk leaves its worker's hands without a commit, and waits again. A picture in quarantine that nobody brought to
+-- an end, not even to `poison`, in `tries` deaths and hand-backs is failed: it must not take workers down for ever. Its
+-- answer is kept here alone, and so beyond the cap.
+local function put_back(job, chunk, record, tries, pause)
+  local deaths, returns = #(record.k or {}), record.b or 0
+  local after = 'q'
+  if field(job, 'cancel') then
+    after = 'c'
+  elseif record.q and deaths + returns >= tries then
+    after = 'f'
+  end
+  paint(job, record, function(old) return (old == 'r' or old == 'q') and after or old end)
+  if after == 'f' then
+    local what = 'in quarantine it came to no end: %d times its worker died with it, %d times the process it had to itself '
+      .. 'ended before or after its own work; `camq retry` runs it again'
+    local failure = cjson.encode({ code = 'inference', message = string.format(what, deaths, returns) })
+    for _, index in ipairs(indices_of(record)) do redis.call('HSET', key(FAILURES, job), index, failure) end
+    record.s, record.o, record.w = 'f', nil, nil
+    save_chunk(job, chunk, record)
+  else
+    make_pending(job, chunk, record, pause)
+  end
+  settle(job)
 end

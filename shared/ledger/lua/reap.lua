@@ -1,10 +1,11 @@
 -- ARGV: model, 1 if the high queue is empty else 0, the same for bulk, most chunks to take back in one call, seconds
--- without any reaper that count as an outage, grace seconds after one, charges that lead to quarantine, lease seconds, hint seconds.
+-- without any reaper that count as an outage, grace seconds after one, charges that lead to quarantine, lease seconds, hint seconds,
+-- tries in quarantine, longest pause there.
 -- Answers the number of leases that ran out, of messages that never arrived, and of chunks put into quarantine.
 --
 -- An overdue message counts as lost only when its queue is empty or one sent after it was claimed: behind a slow
 -- worker an old message is merely waiting, and sending it again would make the broker grow without bound.
-local model, limit, charges = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[7])
+local model, limit, charges, tries = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[7]), tonumber(ARGV[10])
 local leases, hints, quarantined = 0, 0, 0
 
 -- One picture per chunk, so that a picture that kills its process can be told from its neighbours.
@@ -22,19 +23,18 @@ local function take_back(member, expected)
   local job, chunk = string.match(member, '^(.-)/(.+)$')
   local record = load_chunk(job, chunk)
   if not record or record.s ~= expected then return 0 end
-  local cancelled = field(job, 'cancel')
-  paint(job, record, function(old) return old == 'r' and (cancelled and 'c' or 'q') or old end)
   -- Only a death is charged, not a stop, a hand-back or a slow renewal: the worker shows no sign of life.
   if expected == 'l' and redis.call('EXISTS', key(WORKER, record.w), key(STOPPING, record.w)) == 0 then
     record.k = record.k or {}
     table.insert(record.k, record.o)
   end
-  if not cancelled and not record.q and #(record.k or {}) >= charges then
+  if not field(job, 'cancel') and not record.q and #(record.k or {}) >= charges then
+    paint(job, record, function(old) return old == 'r' and 'q' or old end)
     quarantine(job, chunk, record)
+    settle(job)
   else
-    make_pending(job, chunk, record)
+    put_back(job, chunk, record, tries)
   end
-  settle(job)
   return 1
 end
 
@@ -60,6 +60,7 @@ end
 if last and tonumber(last) > NOW then
   at_most(LEASES, NOW + tonumber(ARGV[8]))
   for _, known in ipairs({ model, unpack(redis.call('ZRANGE', MODELS, 0, -1)) }) do
+    at_most(key(LATER, known), NOW + tonumber(ARGV[11]))
     for _, priority in ipairs({ 'high', 'bulk' }) do
       at_most(key(HINTS, known, priority), NOW + tonumber(ARGV[9]))
       redis.call('DEL', key(CLAIMED, known, priority))

@@ -59,6 +59,10 @@ while again do
   give_again(again)
   again = redis.call('LPOP', key(AGAIN, model))
 end
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', key(LATER, model), '-inf', stamp(NOW))) do
+  redis.call('ZREM', key(LATER, model), member)
+  give_again(member)
+end
 while true do
   local room = out.high + out.bulk < mark
   local bulk_is_due = places % 4 == 3 and waits('bulk')

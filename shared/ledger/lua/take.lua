@@ -11,10 +11,11 @@ if record.s == 'p' or record.s == 'h' then
   local member = job .. '/' .. chunk
   redis.call('ZREM', key(PENDING, job), chunk)
   redis.call('LREM', key(AGAIN, j[2]), 0, member)
+  redis.call('ZREM', key(LATER, j[2]), member)
   redis.call('ZREM', key(HINTS, j[2], record.v or j[3]), member)
   record.a, record.v = record.a + 1, nil
   lease(job, chunk, record, token, ARGV[4], ARGV[5])
-elseif record.s == 'd' then
+elseif record.s == 'd' or record.s == 'f' then
   return { 'done' }
 elseif record.s == 'c' then
   return { 'cancelled' }
