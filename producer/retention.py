@@ -1,52 +1,47 @@
 """Deleting what is no longer wanted: one job now (`rm`), or whatever no job needs any more (`gc`)."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import time
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
-from producer.parallel import ordered
+from producer.unused import Deleted, Found, Used, delete, delete_unused, inputs, measure
 from shared import keys
-from shared.contract import ImageRef, decode_lines
-from shared.errors import NotFoundError, UsageError
+from shared.errors import UnknownJobError, UsageError
 from shared.ledger.ports import Jobs
-from shared.storage.port import SCHEME, ObjectStore
+from shared.storage.port import ObjectStore, Stat
 
 #: Only what is older than a job's retention and a day more is collected; see `producer.upload` for the other half.
 MIN_AGE = timedelta(seconds=keys.FINISHED_TTL_S + keys.DAY)
-THREADS = 8
-#: Objects looked at and deleted together.
-BATCH = 100
+#: Between two looks whether the workers of a removed job have heard of it.
+LOOK_S = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Deleted:
-    """What was deleted, or would be."""
-
-    objects: int
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    key: str
-    size: int
+def is_removable(ledger: Jobs, store: ObjectStore, job: str) -> bool:
+    """Whether there is the job, or objects of one that expired or whose removal broke off."""
+    if _is_live(ledger, job):
+        return True
+    return job in ledger.known_jobs(expired=True) and any(True for _ in store.list(keys.job_prefix(job)))
 
 
 def remove(ledger: Jobs, store: ObjectStore, job: str) -> Deleted:
     """Delete a job now: its record, results and overlays, and the inputs that no other job uses.
 
-    Raises UnknownJobError. The ledger forgets the job first, so that workers stop writing for it.
+    Raises UnknownJobError, and DeletionError while it is being deleted already. The ledger forgets the job first, so
+    that workers stop writing for it, and they are waited for: a few seconds, a lease at most. A removal that broke
+    off is finished by repeating it.
     """
-    ledger.status(job)  # says so if there is none
-    mine = set(_inputs(store, job, ledger.chunks(job)))
-    others = [other for other in ledger.known_jobs() if other != job]
-    for other in others:
-        mine.difference_update(_inputs(store, other, ledger.chunks(other)))
-    ledger.remove(job)
-    found = [_Found(key, stat.size) for key, stat in store.list(keys.job_prefix(job))]
-    uploaded = sorted(key for key in mine if key.startswith("inputs/"))
-    found += [_Found(key, stat.size) for key in uploaded if (stat := store.stat(key)) is not None]
-    return _delete(store, found)
+    if not is_removable(ledger, store, job):
+        ledger.status(job)  # says so
+    with ledger.deleting(job) as go_on:
+        ledger.remove(job)
+        while ledger.held(job):
+            time.sleep(LOOK_S)
+        prefix = keys.job_prefix(job)
+        references = sorted(key for key, _ in store.list(f"{prefix}chunks/"))
+        mine = {key for key in inputs(store, references, go_on) if key.startswith(keys.INPUTS)}
+        # While the references are there, a repeated removal finds the inputs; so these go first.
+        deleted = delete_unused(ledger, store, sorted(mine), lambda _: True, go_on) if mine else Deleted()
+        return deleted + delete(store, [Found(key, stat.size) for key, stat in store.list(prefix)], go_on)
 
 
 def collect(ledger: Jobs, store: ObjectStore, *, force: bool = False, dry_run: bool = False) -> Deleted:
@@ -63,47 +58,43 @@ def collect(ledger: Jobs, store: ObjectStore, *, force: bool = False, dry_run: b
             "the ledger knows no job at all: is CAMQ_REDIS_URL right? With --force everything old is deleted"
         )
     before = datetime.now(UTC) - MIN_AGE
-    used: set[str] = set()
-    for job in live:
-        used.update(_inputs(store, job, ledger.chunks(job)))
-    total = Deleted(0, 0)
 
-    def is_rubbish(key: str) -> bool:
-        if key.startswith("inputs/"):
-            return key not in used
-        return _job_of(key) not in live and (force or _job_of(key) in known)
+    def is_old(stat: Stat) -> bool:
+        return stat.modified < before
 
-    for prefix in ("jobs/", "inputs/"):
-        listed = store.list(prefix)
-        old = [_Found(key, stat.size) for key, stat in listed if stat.modified < before and is_rubbish(key)]
-        for start in range(0, len(old), BATCH):
-            # Looked at once more, shortly before: a submission may have written an input again since it was listed.
-            batch = old[start : start + BATCH]
-            still = [found for found in batch if (stat := store.stat(found.key)) is not None and stat.modified < before]
-            part = Deleted(len(still), sum(found.size for found in still)) if dry_run else _delete(store, still)
-            total = Deleted(total.objects + part.objects, total.bytes + part.bytes)
-    if not dry_run:
-        ledger.forget(known - live - {_job_of(key) for key, _ in store.list("jobs/")})
-    return total
+    deleted = Deleted()
+    listed = (Found(key, stat.size) for key, stat in store.list("jobs/") if is_old(stat))
+    for job, group in groupby(listed, lambda entry: _job_of(entry.key)):
+        if job not in live and (force or job in known):
+            found = list(group)
+            deleted += measure(found) if dry_run else _delete_outputs(ledger, store, job, found)
+    candidates = [Found(key, stat.size) for key, stat in store.list(keys.INPUTS) if is_old(stat)]
+    if dry_run:
+        used = Used(ledger, store)
+        used.look(_nobody)
+        return deleted + measure(entry for entry in candidates if entry.key not in used.keys)
+    if candidates:
+        deleted += delete_unused(ledger, store, (entry.key for entry in candidates), is_old, _nobody)
+    ledger.forget(known - live - {_job_of(key) for key, _ in store.list("jobs/")})
+    return deleted
 
 
-def _inputs(store: ObjectStore, job: str, chunks: Iterable[str]) -> Iterator[str]:
-    """The keys in camq's bucket that a job refers to; what it reads in place elsewhere is none of ours to delete."""
-    own = f"{SCHEME}{store.bucket}/"
-
-    def load(chunk: str) -> list[ImageRef]:
-        try:
-            return decode_lines(store.get(keys.chunk_object(job, chunk)), ImageRef)
-        except NotFoundError:
-            return []
-
-    for refs in ordered(load, chunks, threads=THREADS):
-        yield from (ref.key.removeprefix(own) for ref in refs if ref.key)
+def _delete_outputs(ledger: Jobs, store: ObjectStore, job: str, found: list[Found]) -> Deleted:
+    """What an expired job left. While it is deleted, no job of this id can begin; nothing, if one has begun already."""
+    with ledger.deleting(job) as go_on:
+        return Deleted() if _is_live(ledger, job) else delete(store, found, go_on)
 
 
-def _delete(store: ObjectStore, found: list[_Found]) -> Deleted:
-    store.delete(entry.key for entry in found)
-    return Deleted(len(found), sum(entry.size for entry in found))
+def _is_live(ledger: Jobs, job: str) -> bool:
+    try:
+        ledger.status(job)
+    except UnknownJobError:
+        return False
+    return True
+
+
+def _nobody() -> None:
+    """Nobody but the spells themselves has to hear that it goes on."""
 
 
 def _job_of(key: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from producer.archive import looks_like_an_archive, members
 from producer.identified import Identified, checked_id
@@ -84,7 +84,7 @@ class Expansion:
             raise UsageError(f"{getattr(item, 'name', item)!r} is open as text: open it with mode 'rb'")
         elif callable(getattr(item, "read", None)):
             name = getattr(item, "name", None)
-            yield LazySource(name if isinstance(name, str) else f"image-{position}", item.read)
+            yield LazySource(name if isinstance(name, str) else f"image-{position}", _reader(item))
         else:
             raise UsageError(
                 f"{_with_article(type(item).__name__)} is not an image: give a path, a pattern, an s3:// address,"
@@ -123,6 +123,20 @@ class Expansion:
 
 def _with_article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiouAEIOU' else 'a'} {noun}"
+
+
+def _reader(file: Any) -> Callable[[], bytes]:
+    """Reads an open file from where it stands now, also a second time, unless it is a pipe."""
+    seek, tell = getattr(file, "seek", None), getattr(file, "tell", None)
+    if not callable(seek) or not callable(tell) or not getattr(file, "seekable", lambda: True)():
+        return cast(Callable[[], bytes], file.read)
+    start = tell()
+
+    def read() -> bytes:
+        seek(start)
+        return cast(bytes, file.read())
+
+    return read
 
 
 def _paths(name: str, *, pattern: bool) -> Iterator[Source]:

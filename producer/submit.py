@@ -1,6 +1,5 @@
 """Submit: check the request, upload, register chunk by chunk, send hints. Interrupted, it can be resumed."""
 
-import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
@@ -11,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from producer.entrance import Entrance, Placed
 from producer.models import resolve
 from producer.output import prove_writable
 from producer.parallel import ordered
@@ -19,12 +19,9 @@ from producer.pictures import Source
 from producer.services import Services
 from producer.sources import Expansion
 from producer.tags import checked_tags
-from producer.upload import Uploader
-from shared import keys
 from shared.config import Settings
-from shared.contract import MAX_IMAGES_PER_JOB, PRIORITIES, ImageRef, JobId, ModelCard, Options, Priority, encode_lines
-from shared.errors import UnreachableError, UsageError
-from shared.ledger.ports import NewChunk
+from shared.contract import MAX_IMAGES_PER_JOB, PRIORITIES, JobId, ModelCard, Options, Priority
+from shared.errors import DeletionError, UnreachableError, UsageError
 from shared.options import check_choice, check_options, check_values
 from shared.output import check_output
 from shared.webhook import check_webhook
@@ -134,16 +131,22 @@ class _Submission:
         self._known: frozenset[str] = frozenset()
 
     def open(self, options: Options, priority: Priority, request: Request, trace: str) -> None:
-        is_new = self._ledger.open_job(
-            self._job,
-            model=self._model,
-            options=options,
-            priority=priority,
-            name=request.name,
-            tags=checked_tags(request.tags),
-            webhook=request.webhook,
-            trace=trace,
-        )
+        def begin() -> bool:
+            return self._ledger.open_job(
+                self._job,
+                model=self._model,
+                options=options,
+                priority=priority,
+                name=request.name,
+                tags=checked_tags(request.tags),
+                webhook=request.webhook,
+                trace=trace,
+            )
+
+        try:
+            is_new = begin()
+        except DeletionError:  # Redis is there; what is left of an earlier job of this id soon is not
+            is_new = self._patient(begin)
         if not is_new:
             self._known = frozenset(self._ledger.chunks(self._job))
         self._listener.job(self._job)
@@ -151,41 +154,30 @@ class _Submission:
     def run(self, sources: Iterable[Source], total: int | None) -> int:
         """How many images the job has."""
         settings = self._services.settings
-        upload = Uploader(self._services.store, limit=settings.max_image_bytes, patient=self._patient)
         count = 0
         try:
-            with closing(ordered(upload, enumerate(sources), threads=settings.io_threads)) as references:
-                for number, chunk in enumerate(_chunks(self._counted(references, total), settings.chunk_size)):
-                    count += len(chunk)
-                    self._register(f"{number:06d}", chunk)
+            entrance = Entrance(self._services, self._job, self._patient)
+            with closing(ordered(entrance.place, enumerate(sources), threads=settings.io_threads)) as images:
+                for number, placed in enumerate(_chunks(self._counted(images, total), settings.chunk_size)):
+                    count += len(placed)
+                    chunk = f"{number:06d}"
+                    entrance.register(chunk, placed, known=chunk in self._known)
+                    self._refill()
             self._seal(count)
         finally:
             self._patient.give_up()  # else an upload that waits for storage would outlive us
         return count
 
-    def _counted(self, references: Iterable[ImageRef], total: int | None) -> Iterator[ImageRef]:
-        for count, reference in enumerate(references, 1):
+    def _counted(self, images: Iterable[Placed], total: int | None) -> Iterator[Placed]:
+        for count, placed in enumerate(images, 1):
             if count > MAX_IMAGES_PER_JOB:
                 raise UsageError(f"a job has at most {MAX_IMAGES_PER_JOB} images; submit the others as another job")
-            yield reference
+            yield placed
             self._listener.progress(count, total)
-
-    def _register(self, chunk: str, references: list[ImageRef]) -> None:
-        raw = encode_lines(references)
-        key = keys.chunk_object(self._job, chunk)
-        store = self._services.store
-        if chunk not in self._known:
-            self._patient(lambda: store.put(key, raw, "application/x-ndjson"))
-        elif self._patient(lambda: store.get(key)) != raw:
-            raise self._other_pictures()
-        digest = hashlib.sha256(raw).hexdigest()
-        new = NewChunk(chunk, references[0].index, len(references), digest)
-        self._patient(lambda: self._ledger.register(self._job, [new]))
-        self._refill()
 
     def _seal(self, count: int) -> None:
         if self._known and self._patient(lambda: self._ledger.status(self._job)).total != count:
-            raise self._other_pictures()
+            raise UsageError(f"job {self._job} exists with other pictures or ids; take another --job-id")
         self._patient(lambda: self._ledger.seal(self._job))
         self._refill()
 
@@ -194,9 +186,6 @@ class _Submission:
         hints = self._patient(lambda: self._ledger.refill(self._model))
         with suppress(UnreachableError):  # a hint that was not sent is found overdue by a worker's reaper
             self._services.sender.send(hints)
-
-    def _other_pictures(self) -> UsageError:
-        return UsageError(f"job {self._job} exists with other pictures or ids; take another --job-id")
 
 
 def _look_ahead(stream: Iterator[Source]) -> list[Source]:
@@ -208,8 +197,8 @@ def _look_ahead(stream: Iterator[Source]) -> list[Source]:
     return head
 
 
-def _chunks(references: Iterator[ImageRef], size: int) -> Iterator[list[ImageRef]]:
-    while chunk := list(islice(references, size)):
+def _chunks(images: Iterator[Placed], size: int) -> Iterator[list[Placed]]:
+    while chunk := list(islice(images, size)):
         yield chunk
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from msgspec import UNSET
@@ -9,7 +10,7 @@ from msgspec import UNSET
 from producer.pictures import ObjectSource, Source, printable
 from shared import keys
 from shared.contract import ErrorInfo, ImageRef
-from shared.errors import ImageError
+from shared.errors import ImageError, UsageError
 from shared.storage.port import ObjectStore
 
 #: Half the retention of a job: far below the age at which `gc` deletes an input that no job refers to.
@@ -43,6 +44,25 @@ class Uploader:
         key = keys.input_object(hashlib.sha256(data).hexdigest())
         self._patient(lambda: self._put_once(key, data))
         return key
+
+    def again(self, item: tuple[Source, ImageRef]) -> None:
+        """Stores the bytes of a reference once more, should they have been deleted meanwhile.
+
+        UsageError when the source, read again, has other bytes.
+        """
+        source, reference = item
+        if not reference.key.startswith(keys.INPUTS) or not self._patient(lambda: self._is_missing(reference.key)):
+            return
+        with suppress(ImageError):
+            data = source.read(self._limit)
+            if keys.input_object(hashlib.sha256(data).hexdigest()) == reference.key:
+                self._patient(lambda: self._put_once(reference.key, data))
+                return
+        raise UsageError(f"{reference.source} changed meanwhile, or can be read only once; submit it as another job")
+
+    def _is_missing(self, key: str) -> bool:
+        known = self._store.stat(key)
+        return known is None or datetime.now(UTC) - known.modified > WRITE_AGAIN_AFTER
 
     def _put_once(self, key: str, data: bytes) -> None:
         # A HEAD costs little beside the picture it may save; two threads with one picture write the same bytes.

@@ -5,6 +5,7 @@ CamqError
 │   └── CredentialsError the operator mends what a service is told about us           exit 2
 ├── UnknownJobError     the caller gives the id of a job that exists                   exit 3
 ├── UnreachableError    the operator brings a service back; trying again helps         exit 4
+│   └── DeletionError   nobody: what is being deleted will be gone soon; trying again helps
 ├── NotFoundError       an object is not there; trying again does not help
 ├── ObjectTooLargeError an object is above the limit its reader set
 ├── EmbeddedError       the operator frees the folder or installs the server           exit 5
@@ -42,6 +43,10 @@ class UnreachableError(CamqError):
     """A service does not answer. The message names its address, never its password."""
 
     exit_code = 4
+
+
+class DeletionError(UnreachableError):
+    """`camq rm` or `camq gc` deletes objects that may be needed; what needs them is to be tried again."""
 
 
 class NotFoundError(CamqError):

@@ -22,6 +22,8 @@ JOB = PREFIX + "job:%s"
 IMAGES = PREFIX + "job:%s:images"
 #: Chunk id → record: images, state, attempt, charges, owner (hash of JSON).
 CHUNKS = PREFIX + "job:%s:chunks"
+#: Chunk id → digest of references that are being written, until the chunk is registered (hash).
+RESERVED = PREFIX + "job:%s:reserved"
 #: Chunks that wait in the ledger for a place in the broker's queue (sorted set by first image).
 PENDING = PREFIX + "job:%s:pending"
 #: Image index → error, capped (hash of JSON).
@@ -58,13 +60,21 @@ WORKER = PREFIX + "worker:%s"
 STOPPING = PREFIX + "stopping:%s"
 #: Worker ids by the end of their heartbeat (sorted set).
 WORKERS = PREFIX + "workers"
+#: A token of who deletes objects now: inputs (`inputs/`), or those of one job (its id) (string).
+DELETING = PREFIX + "deleting:%s"
+#: How often a deletion of inputs was begun (string): what was looked for before it moved may be gone.
+DELETIONS = PREFIX + "deletions"
 #: Publishes a word whenever a job moves (channel, not a key).
 EVENTS = PREFIX + "events:%s"
+
+#: Where input pictures lie in camq's bucket; no job has such an id.
+INPUTS = "inputs/"
 
 _LUA: tuple[str, ...] = (
     "JOB",
     "IMAGES",
     "CHUNKS",
+    "RESERVED",
     "PENDING",
     "FAILURES",
     "TURNS",
@@ -79,7 +89,7 @@ _LUA: tuple[str, ...] = (
     "WEBHOOKS",
 )
 _LUA += ("SERVING", "WORKERS", "WORKER", "STOPPING", "EVENTS", "FINISHED_TTL_S", "UNFINISHED_TTL_S", "INDEX_TTL_S")
-_LUA += ("MODELS",)
+_LUA += ("MODELS", "DELETING", "DELETIONS", "INPUTS")
 
 
 def lua_constants() -> str:
@@ -104,7 +114,7 @@ def explain_queue(name: str) -> str:
 
 def input_object(sha256: str) -> str:
     """An input picture, stored once however often it is submitted."""
-    return f"inputs/{sha256[:2]}/{sha256}"
+    return f"{INPUTS}{sha256[:2]}/{sha256}"
 
 
 def job_prefix(job: str) -> str:

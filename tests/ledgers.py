@@ -11,8 +11,14 @@ def submit(
 ) -> None:
     """A sealed job of `chunks` times `size` images."""
     ledger.open_job(job, model=MODEL, options=Options(), priority=priority, name="a name")
-    ledger.register(job, [NewChunk(f"{i:06d}", i * size, size, f"digest-{i}") for i in range(chunks)])
+    enter(ledger, job, *(NewChunk(f"{i:06d}", i * size, size, f"digest-{i}") for i in range(chunks)))
     ledger.seal(job)
+
+
+def enter(ledger: RedisLedger, job: str, *chunks: NewChunk) -> None:
+    """The chunks become part of the job."""
+    ledger.reserve(job, chunks)
+    ledger.register(job, chunks)
 
 
 def claim(ledger: RedisLedger, hint: Hint, token: str = "token", worker: str = "w") -> Claim:

@@ -27,6 +27,7 @@ from shared.contract import (
 from shared.embedded import Stack
 from shared.ledger import Claim, NewChunk, RedisLedger
 from shared.states import ImageState
+from tests.ledgers import enter
 
 FOLDER = Path(__file__).parent / "data" / "wire"
 MODEL = "resnet18@0123456789ab"
@@ -100,7 +101,7 @@ def half_done(ledger: RedisLedger) -> None:
     """A job of three chunks of two images: one committed with a failure, one in hand, one waiting."""
     ledger.publish(CARD)
     ledger.open_job(JOB, model=MODEL, options=Options(), priority="bulk", name="a name")
-    ledger.register(JOB, [NewChunk(f"{n:06d}", 2 * n, 2, f"digest-{n}") for n in range(3)])
+    enter(ledger, JOB, *(NewChunk(f"{n:06d}", 2 * n, 2, f"digest-{n}") for n in range(3)))
     ledger.seal(JOB)
     first, second = (hint.message for hint in ledger.refill(MODEL))
     claims = [ledger.claim(message, f"token-{message.chunk}", WORKER.worker) for message in (first, second)]

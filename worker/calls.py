@@ -66,7 +66,7 @@ class Calls:
         with structlog.contextvars.bound_contextvars(job=job, task=task_id):
             try:
                 self._check_taking()
-                ours = self._patiently(partial(self._open, job, dict(given)))
+                ours = self._patiently(partial(self._open, job, given))
                 outcome = self._pipeline.run_now(job, CHUNK) if ours else Outcome.SKIPPED
                 if outcome in (Outcome.NOT_TAKEN, Outcome.HANDED_BACK):
                     return outcome
@@ -84,21 +84,25 @@ class Calls:
     def _patiently(self, call: Callable[[], Any]) -> Any:
         return self._patience(self._check_taking, call)
 
-    def _open(self, job: str, given: dict[str, Any]) -> bool:
+    def _open(self, job: str, given: Mapping[str, Any]) -> bool:
         """The call in the ledger, once; False when it was begun for another model of the same name."""
         known = self._status(job)
         if known and known.model != self._card.model:
             return False
-        key = _checked_key(given.pop("key", None), self._in_place)
-        options = check_options(self._card, _checked_classes(given))
+        rest = dict(given)  # a copy for each try: this one may meet an outage
+        key = _checked_key(rest.pop("key", None), self._in_place)
+        options = check_options(self._card, _checked_classes(rest))
         self._ledger.open_job(job, model=self._card.model, options=options, priority="high", name=EXPLAIN_TASK)
         references, where = encode_lines([ImageRef(index=0, key=key, source=key)]), keys.chunk_object(job, CHUNK)
         if known and known.sealed:
             if self._store.get(where) != references:
                 raise UsageError(f"{EXPLAIN_TASK}: this task id was used for another picture; take a new one")
             return True
+        chunk = NewChunk(CHUNK, 0, 1, hashlib.sha256(references).hexdigest())
+        deletions = None if key.startswith(SCHEME) else self._ledger.deletions()
+        self._ledger.reserve(job, [chunk])
         self._store.put(where, references, "application/x-ndjson")
-        self._ledger.register(job, [NewChunk(CHUNK, 0, 1, hashlib.sha256(references).hexdigest())])
+        self._ledger.register(job, [chunk], deletions)
         self._ledger.seal(job)
         return True
 

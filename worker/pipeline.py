@@ -1,5 +1,6 @@
 """One chunk: claim, explain its images, write the results object, commit, refill the queue."""
 
+import hashlib
 import secrets
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -134,6 +135,8 @@ class Pipeline:
         """The references of the chunk's images, in the order of `claim.indices`."""
         key = keys.chunk_object(claim.message.job, claim.references)
         raw = self._patience(lease.check_held, self._store.get, key)
+        if claim.digest and hashlib.sha256(raw).hexdigest() != claim.digest:
+            raise MessageError(f"{key} is not what was registered")
         found = {ref.index: ref for ref in decode_lines(raw, ImageRef)}
         if missing := [index for index in claim.indices if index not in found]:
             raise MessageError(f"{key} has no line for image {missing[0]}")

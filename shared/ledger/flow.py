@@ -103,7 +103,7 @@ class RedisFlow:
 
 
 def _claim(message: ChunkMessage, answer: Sequence[Any], token: str) -> Claim:
-    options, model, priority, references, indices, quarantine, trace = answer
+    options, model, priority, references, indices, quarantine, trace, digest = answer
     return Claim(
         message,
         decode(options, Options),
@@ -114,6 +114,7 @@ def _claim(message: ChunkMessage, answer: Sequence[Any], token: str) -> Claim:
         bool(quarantine),
         trace=trace,
         token=token,
+        digest=digest,
     )
 
 

@@ -11,18 +11,17 @@ import redis
 from shared import keys
 from shared.config import Settings
 from shared.contract import ChunkMessage, ErrorInfo, JobStatus, Options, Priority, decode, encode
-from shared.errors import UnknownJobError, UsageError
+from shared.errors import DeletionError, UnknownJobError, UsageError
 from shared.ledger.chunks import ChunkRecord, decode_chunk
+from shared.ledger.entries import REGISTER_BATCH, removed
 from shared.ledger.pace import estimate, started_at
-from shared.ledger.ports import Done, NewChunk
+from shared.ledger.ports import Done
 from shared.ledger.scripts import Scripts
 from shared.ledger.webhooks import webhook_of
 from shared.states import ImageState, job_state
 
 #: A job unsealed for this long without a sign of its producer counts as interrupted.
 INTERRUPTED_AFTER_S = 600
-#: Chunks registered by one call: bounds how long the script blocks Redis.
-REGISTER_BATCH = 200
 #: Jobs looked at together for those with a tag, which may be few and far between.
 TAGGED_PAGE = 200
 #: `wait_for_news` looks this often although no event came: events are a convenience, not a promise.
@@ -58,29 +57,18 @@ class RedisJobs:
         fields |= {field: value for field, value in optional.items() if value}
         flat = [part for pair in fields.items() for part in pair]
         answer = self.scripts("open_job", job, fingerprint, *flat)
+        if answer == "deleting":
+            raise DeletionError(f"job {job} cannot begin anew while `camq rm` or `camq gc` deletes what it left")
         if answer == "differs":
             raise UsageError(
                 f"job {job} exists with another model, webhook or other options; repeat them, or take another --job-id"
             )
         return bool(answer == "created")
 
-    def register(self, job: str, chunks: Sequence[NewChunk]) -> None:
-        """See `Jobs.register`."""
-        for start in range(0, len(chunks), REGISTER_BATCH):
-            batch = chunks[start : start + REGISTER_BATCH]
-            flat = [part for c in batch for part in (c.chunk, c.first, c.count, c.digest)]
-            answer = self.scripts("register", job, *flat)
-            if answer == "gone":
-                raise _removed(job)
-            if answer == "cancelled":
-                raise UsageError(f"job {job} was cancelled; nothing more can be added to it")
-            if answer != "ok":
-                raise UsageError(f"job {job} exists with other pictures; take another --job-id ({answer})")
-
     def seal(self, job: str) -> None:
         """See `Jobs.seal`."""
         if self.scripts("seal", job) == "gone":
-            raise _removed(job)
+            raise removed(job)
 
     def status(self, job: str) -> JobStatus:
         """See `Jobs.status`."""
@@ -120,7 +108,11 @@ class RedisJobs:
 
     def chunks(self, job: str) -> list[str]:
         """See `Jobs.chunks`; chunks split or retried from them are left out, for they share their references."""
-        return [chunk for chunk, record in self._records(job) if record.parent is None]
+        return list(self.digests(job))
+
+    def digests(self, job: str) -> dict[str, str]:
+        """See `Jobs.digests`."""
+        return {chunk: record.digest for chunk, record in self._records(job) if record.parent is None}
 
     def attempts(self, job: str) -> list[ChunkMessage]:
         """See `Jobs.attempts`."""
@@ -224,10 +216,6 @@ def _drain(news: "redis.client.PubSub") -> None:
 
 def _unknown(job: str) -> UnknownJobError:
     return UnknownJobError(f"no job {job!r}: it never existed, was removed, or expired; see `camq jobs`")
-
-
-def _removed(job: str) -> UnknownJobError:
-    return UnknownJobError(f"job {job} was removed while it was being submitted; submit it again")
 
 
 def _iso(seconds: str | float | None) -> str | None:

@@ -1,6 +1,7 @@
 """What producers and workers may ask of the ledger, and the values that pass."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -32,9 +33,10 @@ class Hint:
 class Claim:
     """The right to work on a chunk until the lease runs out. `token`, unique to this claim, is the fence.
 
-    `references` names the chunk whose reference file holds the images; `indices` are those of them to work on.
-    A chunk in `quarantine` holds one picture, to be run in a process that holds nothing else. `trace` is where its
-    job came from (see `shared.tracing`), empty when its producer was not traced.
+    `references` names the chunk whose reference file holds the images, `digest` is that file's SHA-256 (empty: nothing
+    is known of it); `indices` are those of its images to work on. A chunk in `quarantine` holds one picture, to be run
+    in a process that holds nothing else. `trace` is where its job came from (see `shared.tracing`), empty when its
+    producer was not traced.
     """
 
     message: ChunkMessage
@@ -46,6 +48,7 @@ class Claim:
     quarantine: bool = False
     trace: str = ""
     token: str = ""
+    digest: str = ""
 
 
 #: Why a chunk was not claimed: another attempt is newer (`stale`), has it (`held`) or is `done`, the job is cancelled,
@@ -100,8 +103,18 @@ class Jobs(Protocol):
         """Begin or resume a submission; True if it is new. UsageError if the id holds another request. A `trace` is
         kept for whoever claims its chunks."""
 
-    def register(self, job: str, chunks: Sequence[NewChunk]) -> None:
-        """Chunks become part of the job, once. UsageError if one is known with other content, or it is too late."""
+    def deletions(self) -> int:
+        """What `register` asks for: it moves when inputs are deleted. -1, which never does, while they are."""
+
+    def reserve(self, job: str, chunks: Sequence[NewChunk]) -> None:
+        """The references of these chunks may be written. UsageError if one is known with other content."""
+
+    def register(self, job: str, chunks: Sequence[NewChunk], deletions: int | None = None) -> None:
+        """Reserved chunks join the job, once. UsageError if one is known with other content, or it is too late.
+
+        `deletions` is what was counted before their inputs were looked for (None: they have none of ours). If some may
+        have been deleted since, DeletionError: look for them, write the references and register once more.
+        """
 
     def seal(self, job: str) -> None:
         """No more chunks will come."""
@@ -117,6 +130,9 @@ class Jobs(Protocol):
 
     def attempts(self, job: str) -> list[ChunkMessage]:
         """The newest attempt of every chunk that was ever sent, in chunk order: their task ids."""
+
+    def digests(self, job: str) -> dict[str, str]:
+        """Of the chunks as they were submitted: what their references had as SHA-256 when they were registered."""
 
     def chunks(self, job: str) -> list[str]:
         """The chunks as they were submitted, in the order of their images."""
@@ -141,6 +157,17 @@ class Jobs(Protocol):
 
     def known_jobs(self, *, expired: bool = False) -> list[str]:
         """The ids of all jobs, oldest first; with `expired` also of those whose record is gone."""
+
+    def deleting(self, scope: str) -> AbstractContextManager[Callable[[], None]]:
+        """Objects are deleted as long as this lasts: those of a job by its id, which cannot be opened meanwhile, or
+        `keys.INPUTS`, and no chunk that looked for its inputs before or meanwhile can be registered.
+
+        The function is to be called every few seconds. DeletionError when somebody else deletes there, or does so
+        already because this deletion was silent for too long.
+        """
+
+    def held(self, job: str) -> bool:
+        """Whether a worker may still write for the job: it was removed, and the worker has not heard yet."""
 
     def forget(self, jobs: Iterable[str]) -> None:
         """Take jobs out of the index of which nothing is left anywhere; one that has a record again stays."""

@@ -3,6 +3,8 @@
 from contextlib import closing
 
 from shared.config import Settings
+from shared.ledger.deletions import RedisDeletions
+from shared.ledger.entries import RedisEntries
 from shared.ledger.flow import RedisFlow
 from shared.ledger.jobs import RedisJobs
 from shared.ledger.registry import RedisRegistry
@@ -10,7 +12,7 @@ from shared.ledger.scripts import Scripts, connect
 from shared.ledger.webhooks import RedisWebhooks
 
 
-class RedisLedger(RedisJobs, RedisFlow, RedisRegistry, RedisWebhooks):
+class RedisLedger(RedisJobs, RedisEntries, RedisDeletions, RedisFlow, RedisRegistry, RedisWebhooks):
     """All sides over one connection pool. Safe to use from many threads."""
 
     def __init__(self, settings: Settings) -> None:

@@ -15,6 +15,7 @@ from shared.ledger import NewChunk, RedisLedger
 from shared.storage import S3Store
 from tests.acceptance.conftest import CAMQ, Camq, Start, finished, lines, submitted
 from tests.handworker import MODEL, HandWorker, picture
+from tests.ledgers import enter
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.servers
@@ -172,7 +173,7 @@ def test_an_interrupted_submission_does_not_look_almost_done(
 ) -> None:
     """It has no time left, and what goes on is said: the same command, or an end with what there is."""
     ledger.open_job("mine", model=MODEL, options=Options(), priority="bulk", name=None)
-    ledger.register("mine", [NewChunk("000000", 0, 4, "d")])
+    enter(ledger, "mine", NewChunk("000000", 0, 4, "d"))
     ledger.scripts.client.hset("camq:job:mine", "producer_seen_at", "1000000000")
 
     listed, told = camq("jobs"), camq("status", "mine")

@@ -13,7 +13,7 @@ from shared.contract import ChunkMessage, ErrorInfo, Options
 from shared.errors import LostLeaseError, UsageError
 from shared.ledger import Claim, Hint, NewChunk, RedisLedger
 from shared.states import TRANSITIONS, ImageState
-from tests.ledgers import MODEL, serve
+from tests.ledgers import MODEL, enter, serve
 
 #: Stands in the place of lua/_clock.lua.
 CLOCK = "local NOW = tonumber(redis.call('GET', 'test:now'))\n"
@@ -61,7 +61,7 @@ class LedgerMachine(RuleBasedStateMachine):
             priority: Any = "high" if high else "bulk"
             hook = "https://h/" if job == "a" else None
             self.ledger.open_job(job, model=MODEL, options=Options(), priority=priority, name=None, webhook=hook)
-            self.ledger.register(job, [NewChunk(f"{n:06}", n * size, size, str(n)) for n in range(chunks)])
+            enter(self.ledger, job, *(NewChunk(f"{n:06}", n * size, size, str(n)) for n in range(chunks)))
             self.sizes[job] = chunks * size
 
     @rule(job=st.sampled_from(JOBS))

@@ -8,7 +8,7 @@ from shared.contract import ChunkMessage, ErrorInfo, ModelCard, Options
 from shared.errors import LostLeaseError, UnknownJobError, UnreachableError, UsageError
 from shared.ledger import NewChunk, Reaped, RedisLedger
 from shared.states import ImageState, JobState
-from tests.ledgers import MODEL, claim, serve, submit
+from tests.ledgers import MODEL, claim, enter, serve, submit
 
 pytestmark = pytest.mark.servers
 
@@ -210,15 +210,15 @@ def test_a_submission_can_be_repeated_but_not_changed(ledger: RedisLedger) -> No
     with pytest.raises(UsageError, match="other options"):
         ledger.open_job("job", model=MODEL, options=Options(top_k=1), priority="bulk", name=None)
     with pytest.raises(UsageError, match="other pictures"):
-        ledger.register("job", [NewChunk("000001", 3, 3, "another digest")])
+        enter(ledger, "job", NewChunk("000001", 3, 3, "another digest"))
     with pytest.raises(UsageError, match="other pictures"):
-        ledger.register("job", [NewChunk("000002", 6, 3, "one more")])
+        enter(ledger, "job", NewChunk("000002", 6, 3, "one more"))
 
 
 def test_an_unsealed_job_does_not_end(ledger: RedisLedger) -> None:
     """Its producer may still add to it."""
     ledger.open_job("job", model=MODEL, options=Options(), priority="bulk", name=None)
-    ledger.register("job", [NewChunk("000000", 0, 1, "d")])
+    enter(ledger, "job", NewChunk("000000", 0, 1, "d"))
     (hint,) = ledger.refill(MODEL)
     ledger.commit(claim(ledger, hint), [OK], {})
     assert ledger.status("job").state is JobState.RUNNING

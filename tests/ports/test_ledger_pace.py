@@ -8,7 +8,7 @@ from shared.ledger import Claim, Hint, NewChunk, RedisLedger
 from shared.ledger.pace import Estimate, estimate, started_at
 from shared.ledger.scripts import Scripts
 from shared.states import ImageState
-from tests.ledgers import MODEL, claim, serve
+from tests.ledgers import MODEL, claim, enter, serve
 from tests.ports.ledger_machine import CLOCK
 
 pytestmark = pytest.mark.servers
@@ -27,7 +27,7 @@ class Run:
         ledger.scripts = Scripts(ledger.scripts.client, "the test's Redis", clock=CLOCK)
         self.now(1000)
         ledger.open_job("job", model=MODEL, options=Options(), priority="bulk", name=None)
-        ledger.register("job", [NewChunk(f"{n:06d}", n * SIZE, SIZE, "d") for n in range(20)])
+        enter(ledger, "job", *(NewChunk(f"{n:06d}", n * SIZE, SIZE, "d") for n in range(20)))
         if sealed:
             ledger.seal("job")
 

@@ -129,6 +129,7 @@ def test_retry_takes_back_failed_images_only(ledger: RedisLedger) -> None:
     (hint,) = ledger.refill(MODEL)
     claimed = claim(ledger, hint, worker="w")
     assert (claimed.references, claimed.indices, claimed.quarantine) == ("000000", (1,), False)
+    assert claimed.digest == "digest-0", "that of the references, which it shares with the chunk it repeats"
     ledger.commit(claimed, [OK], {})
     assert ledger.retry("job", range(6)) == 1
     assert ledger.image_states("job") == [OK, OK, OK, OK, QUEUED, OK]

@@ -7,7 +7,7 @@ from shared.contract import Options, WebhookStatus
 from shared.errors import UsageError
 from shared.ledger import NewChunk, RedisLedger, WebhookCall
 from shared.states import ImageState
-from tests.ledgers import MODEL, claim
+from tests.ledgers import MODEL, claim, enter
 
 pytestmark = pytest.mark.servers
 
@@ -18,7 +18,7 @@ DAY = 86400.0
 
 def submit(ledger: RedisLedger, webhook: str | None = URL) -> None:
     ledger.open_job("job", model=MODEL, options=Options(), priority="high", name=None, webhook=webhook)
-    ledger.register("job", [NewChunk("000000", 0, 2, "digest")])
+    enter(ledger, "job", NewChunk("000000", 0, 2, "digest"))
     ledger.seal("job")
 
 

@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from producer.retention import Deleted, collect, remove
+from producer.retention import collect, remove
+from producer.unused import Deleted
 from shared import keys
 from shared.contract import ImageRef, Options, encode_lines
 from shared.errors import UnknownJobError, UsageError
 from shared.ledger import NewChunk, RedisLedger
 from shared.storage import MemoryStore, Stat
-from tests.ledgers import MODEL
+from tests.ledgers import MODEL, enter
 
 pytestmark = pytest.mark.servers
 
@@ -43,7 +44,7 @@ def submit(ledger: RedisLedger, store: Aged, job: str, *inputs: str) -> None:
     store.put(keys.chunk_object(job, "000000"), encode_lines([ImageRef(index=i, key=k) for i, k in enumerate(inputs)]))
     store.put(keys.overlay_object(job, 0, 1, "jpg"), b"overlay")
     ledger.open_job(job, model=MODEL, options=Options(), priority="bulk", name=None)
-    ledger.register(job, [NewChunk("000000", 0, len(inputs), "d")])
+    enter(ledger, job, NewChunk("000000", 0, len(inputs), "d"))
     ledger.seal(job)
 
 
@@ -53,7 +54,7 @@ def test_a_removed_job_takes_its_objects_and_its_own_inputs_along(ledger: RedisL
     submit(ledger, store, "other", DOG)
     store.put(keys.chunk_object("place", "000000"), encode_lines([ImageRef(index=0, key=f"s3://{store.bucket}/{OLD}")]))
     ledger.open_job("place", model=MODEL, options=Options(), priority="bulk", name=None)
-    ledger.register("place", [NewChunk("000000", 0, 1, "d")])
+    enter(ledger, "place", NewChunk("000000", 0, 1, "d"))
     before = store.names()
     deleted = remove(ledger, store, "mine")
 

@@ -143,6 +143,31 @@ def test_a_picture_that_was_uploaded_may_be_named_by_its_key(desk: Desk) -> None
     assert desk.explainer.done == [INPUT]
 
 
+def test_a_call_for_an_uploaded_picture_waits_for_a_deletion(desk: Desk) -> None:
+    """`camq rm` may be about to delete it, and does not know of the call yet; what is read in place is not deleted."""
+    with desk.ledger.deleting(keys.INPUTS):
+        assert desk.run(key=INPUT) is Outcome.NOT_TAKEN
+        assert isinstance(desk.run("another"), ImageRecord)
+
+    assert isinstance(desk.run(key=INPUT), ImageRecord)
+
+
+def test_of_two_calls_with_one_id_the_refused_one_has_changed_nothing(desk: Desk) -> None:
+    """Both found the id unused; the second to reserve the chunk writes no reference over the first's."""
+    reserve = desk.ledger.reserve
+
+    def overtaken(*args: Any) -> None:
+        desk.ledger.reserve = reserve  # type: ignore[method-assign]
+        desk.run(key="s3://pictures/dog.jpg")
+        reserve(*args)
+
+    desk.ledger.reserve = overtaken  # type: ignore[method-assign]
+    with pytest.raises(UsageError, match="other pictures"):
+        desk.run()
+
+    assert line(desk).source == "s3://pictures/dog.jpg"
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [

@@ -1,8 +1,10 @@
 """One chunk through the pipeline, with a ledger, a store and an explainer that misbehave as declared."""
 
+import hashlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -224,6 +226,17 @@ def test_a_chunk_without_its_references_fails_image_by_image_and_not_for_ever(
     assert desk.ledger.committed == [ImageState.FAILED] * IMAGES
     assert {error.code for error in desk.ledger.failures.values()} == {"not_found"}
     assert len(desk.results()) == IMAGES
+
+
+def test_references_that_were_not_registered_are_not_taken_for_those_that_were(desk: Desk) -> None:
+    """Whoever wrote over them: other pictures must not be counted as this job's."""
+    assert isinstance(desk.ledger.claimed, Claim)
+    raw = desk.store.get(keys.chunk_object("job", "000000"))
+    for digest, state in ((hashlib.sha256(raw).hexdigest(), "succeeded"), ("0" * 64, "failed")):
+        desk.ledger.claimed = replace(desk.ledger.claimed, digest=digest)
+        assert desk.pipeline.run(MESSAGE) is Outcome.DONE
+        assert desk.ledger.committed == [ImageState(state)] * IMAGES
+    assert "not what was registered" in desk.ledger.failures[0].message
 
 
 def test_a_fault_of_ours_fails_no_image(desk: Desk) -> None:

@@ -1,5 +1,9 @@
 """The same submission again: it does nothing, goes on where it stopped, or is refused; outages are waited for."""
 
+import hashlib
+import io
+from typing import Any
+
 import pytest
 
 from producer.services import Services
@@ -69,3 +73,45 @@ def test_storage_that_goes_away_during_the_upload_is_waited_for(services: Servic
 
     assert services.ledger.status(job).total == 3
     assert heard == ["S3 at x does not answer; trying again until it does"]
+
+
+@pytest.mark.usefixtures("worker")
+def test_of_two_submissions_with_one_id_the_refused_one_has_changed_nothing(
+    services: Services, store: CountingStore
+) -> None:
+    """Both found the job new and unregistered; the second to reserve a chunk writes no references over the first's."""
+    reserve = services.ledger.reserve
+
+    def overtaken(*args: Any) -> None:
+        services.ledger.reserve = reserve  # type: ignore[method-assign]
+        send(services, pictures(4), job_id="mine")
+        reserve(*args)
+
+    services.ledger.reserve = overtaken  # type: ignore[method-assign]
+    with pytest.raises(UsageError, match="other pictures"):
+        send(services, pictures(4)[::-1], job_id="mine")
+
+    raw = store.get(keys.chunk_object("mine", "000000"))
+    assert hashlib.sha256(raw).hexdigest() == services.ledger.digests("mine")["000000"]
+    assert store.written.count(keys.chunk_object("mine", "000000")) == 1
+
+
+@pytest.mark.usefixtures("worker")
+def test_an_open_file_can_be_stored_twice(services: Services, store: CountingStore) -> None:
+    """Its picture may be deleted by `camq gc` before its chunk is registered; it is read from where it stood."""
+    picture = pictures(1)[0]
+    file = io.BytesIO(b"header" + picture)
+    file.seek(6)
+    reserve = services.ledger.reserve
+
+    def late(*args: Any) -> None:
+        services.ledger.reserve = reserve  # type: ignore[method-assign]
+        with services.ledger.deleting(keys.INPUTS):
+            store.delete(store.inputs())
+        reserve(*args)
+
+    services.ledger.reserve = late  # type: ignore[method-assign]
+    send(services, [file], job_id="mine")
+
+    assert store.get(store.inputs()[0]) == picture
+    assert len(store.inputs()) == 2

@@ -31,7 +31,7 @@ local function field(job, name)
   return redis.call('HGET', key(JOB, job), name) or nil
 end
 
-local KEYS_OF_JOB = { JOB, IMAGES, CHUNKS, PENDING, FAILURES }
+local KEYS_OF_JOB = { JOB, IMAGES, CHUNKS, RESERVED, PENDING, FAILURES }
 
 -- Keys of a job expire together, and are renewed on each write while the job is unfinished. The index outlives them.
 local function renew_ttl(job)
@@ -144,6 +144,12 @@ local function indices_of(record)
   local indices = {}
   for index = record.f, record.f + record.n - 1 do indices[#indices + 1] = index end
   return indices
+end
+
+-- Of the references that hold the chunk's images; a chunk that was split or retried shares its parent's.
+local function digest_of(job, record)
+  local registered = record.p and load_chunk(job, record.p) or record
+  return registered.d or ''
 end
 
 -- The chunk waits in the ledger for a place in the broker's queue, and its job for its turn. What was sent before has

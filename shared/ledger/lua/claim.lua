@@ -1,5 +1,6 @@
 -- ARGV: job, chunk, attempt, token, worker, lease seconds. Answers {claimed, options, model, priority, chunk that
--- holds the references, image indices, 1 if in quarantine, trace}, or {stale}, {cancelled}, {gone}.
+-- holds the references, image indices, 1 if in quarantine, trace, digest of the references}, or {stale}, {cancelled},
+-- {gone}.
 -- Asking again with the same token repeats the answer: the first reply may have been lost.
 local job, chunk, attempt, token = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local record = load_chunk(job, chunk)
@@ -19,4 +20,4 @@ elseif not (record.a == attempt and record.s == 'l' and record.o == token) then
   return { 'stale' }
 end
 return { 'claimed', j[1], j[2], j[3], record.p or chunk, cjson.encode(indices_of(record)), record.q or 0,
-  j[5] or '' }
+  j[5] or '', digest_of(job, record) }

@@ -1,4 +1,5 @@
--- ARGV: job, fingerprint, then field/value pairs. Answers created, same, differs.
+-- ARGV: job, fingerprint, then field/value pairs. Answers created, same, differs, or deleting (what is left
+-- of an earlier job of this id; the new one's objects would go with it).
 local job, fingerprint = ARGV[1], ARGV[2]
 local known = field(job, 'fingerprint')
 if known then
@@ -6,6 +7,7 @@ if known then
   redis.call('HSET', key(JOB, job), 'producer_seen_at', stamp(NOW))
   return 'same'
 end
+if redis.call('EXISTS', key(DELETING, job)) == 1 then return 'deleting' end
 redis.call('HSET', key(JOB, job), 'fingerprint', fingerprint, 'created_at', stamp(NOW), 'producer_seen_at', stamp(NOW),
   'sealed', '0', 'total', 0, 'running', 0, 'succeeded', 0, 'failed', 0, 'cancelled', 0)
 for position = 3, #ARGV, 2 do

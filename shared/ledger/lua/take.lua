@@ -1,7 +1,7 @@
 -- ARGV: job, chunk, token, worker, lease seconds. Claims the chunk without a hint, for a worker that was asked for this
 -- very one. Answers {claimed, attempt, options, model, priority, chunk that holds the references, image indices, 1 if in
--- quarantine, trace}, or {held} by another, {done}, {cancelled}, {gone}. A hint on its way becomes stale: its attempt is not
--- the newest any more. Asking again with the same token repeats the answer.
+-- quarantine, trace, digest of the references}, or {held} by another, {done}, {cancelled}, {gone}. A hint on its way
+-- becomes stale: its attempt is not the newest any more. Asking again with the same token repeats the answer.
 local job, chunk, token = ARGV[1], ARGV[2], ARGV[3]
 local record = load_chunk(job, chunk)
 if not record then return { 'gone' } end
@@ -23,4 +23,4 @@ elseif not (record.s == 'l' and record.o == token) then
   return { 'held' }
 end
 return { 'claimed', record.a, j[1], j[2], j[3], record.p or chunk, cjson.encode(indices_of(record)), record.q or 0,
-  j[4] or '' }
+  j[4] or '', digest_of(job, record) }

@@ -1,0 +1,97 @@
+"""A deletion by itself: whom it waits for, how it is repeated, what it locks."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from producer.retention import remove
+from producer.services import Services
+from producer.submit import Request, submit
+from shared import keys
+from shared.config import Settings
+from shared.contract import Options
+from shared.errors import DeletionError, UnknownJobError
+from shared.ledger import RedisLedger
+from tests import ledgers
+from tests.handworker import HandWorker, picture
+from tests.ledgers import MODEL
+from tests.racing import Racing
+
+pytestmark = pytest.mark.servers
+
+PICTURE = picture()
+
+
+@pytest.fixture
+def store() -> Racing:
+    return Racing()
+
+
+@pytest.fixture
+def services(settings: Settings, ledger: RedisLedger, store: Racing) -> Iterator[Services]:
+    with Services(settings, store=store) as found:
+        HandWorker(ledger, store)
+        yield found
+
+
+def test_a_removal_waits_until_workers_have_heard_of_it(ledger: RedisLedger, store: Racing, settings: Settings) -> None:
+    """What one of them writes after the deletion would stay, and could be taken for a later job's of the same id."""
+    ledgers.submit(ledger, "old", chunks=1)
+    (hint,) = ledger.refill(MODEL)
+    held = ledgers.claim(ledger, hint)
+    removal = threading.Thread(target=remove, args=(ledger, store, "old"), daemon=True)
+    looks, look = threading.Event(), ledger.held
+
+    def looked(job: str) -> bool:
+        looks.set()
+        return look(job)
+
+    ledger.held = looked  # type: ignore[method-assign]
+    removal.start()
+    assert looks.wait(20)
+    store.put(keys.overlay_object("old", 0, 1, "jpg"), b"the worker has not heard yet")
+    assert ledger.renew([held]) == ["lost"]
+    removal.join(settings.lease_s)
+
+    assert list(store.list("jobs/")) == []
+
+
+def test_a_removal_that_broke_off_is_finished_by_repeating_it(
+    services: Services, ledger: RedisLedger, store: Racing
+) -> None:
+    """The ledger has forgotten the job by then, but not its id, and the references say which inputs were its."""
+
+    def breaks() -> None:
+        raise KeyboardInterrupt
+
+    submit(services, [PICTURE], Request(job_id="old"))
+    store.meanwhile = breaks
+    with pytest.raises(KeyboardInterrupt):
+        remove(ledger, store, "old")
+    assert store.stat(keys.chunk_object("old", "000000")) is not None
+
+    remove(ledger, store, "old")
+    assert list(store.list("")) == []
+    with pytest.raises(UnknownJobError):
+        remove(ledger, store, "old")
+
+
+def test_a_deletion_that_was_silent_for_too_long_stops(ledger: RedisLedger) -> None:
+    """Others went on without it, so it knows no longer what is used."""
+    with ledger.deleting(keys.INPUTS) as go_on:
+        go_on()
+        assert ledger.deletions() == -1
+        ledger.scripts.client.delete(keys.DELETING % keys.INPUTS)
+        assert ledger.deletions() == 1
+        with pytest.raises(DeletionError, match="repeat it"):
+            go_on()
+
+
+def test_a_job_that_is_there_is_resumed_also_while_another_is_deleted(ledger: RedisLedger) -> None:
+    """Only its own deletion matters to it."""
+    ledgers.submit(ledger, "mine")
+    with ledger.deleting("mine"), ledger.deleting("other"):
+        assert ledger.open_job("mine", model=MODEL, options=Options(), priority="bulk", name=None) is False
+        with pytest.raises(DeletionError, match="other"):
+            ledger.open_job("other", model=MODEL, options=Options(), priority="bulk", name=None)
