@@ -40,7 +40,8 @@ torchvision {torchvision}, {day}): random weights, batch normalisation with rand
 - Swin transformers qualify by the same structure. Their maps add up to the logit like any other, but each position has
   by then attended to its surroundings: read them with more care than a convolutional network's.
 - Input and map are those of the default weights' own transforms. `--input-size` gives a finer map, except on ViT and
-  MaxViT, which take their own size only. (ViT-H/14 is trained at 518 pixels; its size is read from the weights.)
+  MaxViT, which take their own size only. (ViT-H/14 is trained at 518 pixels; its size is read from the weights.) A
+  smaller one, of at least 32 pixels, is taken as well; AlexNet needs 63 and Inception v3 75.
 - GoogLeNet and Inception v3 are run as torchvision runs its own weights: without auxiliary heads and with
   `transform_input=True`. A checkpoint that was trained with `transform_input=False` cannot be told apart, and would
   see other colours.

@@ -21,6 +21,8 @@ CHUNK_TASK = "camq.chunk"
 EXPLAIN_TASK = "camq.explain"
 #: One byte per image and one string of at most 512 MB per key bound a job; this leaves a wide margin.
 MAX_IMAGES_PER_JOB = 100_000_000
+#: Sides of a network's input that may be asked for, in pixels; each network takes these or fewer (`ModelCard`).
+SMALLEST_INPUT, LARGEST_INPUT = 32, 4096
 
 T = TypeVar("T")
 
@@ -52,7 +54,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     alpha: Annotated[float, Meta(ge=0, le=1)] = 0.5
     resize: Literal["squash", "center-crop"] = "squash"
     #: Side of the network's input in pixels; None is the model's own.
-    input_size: Annotated[int, Meta(ge=32, le=4096)] | None = None
+    input_size: Annotated[int, Meta(ge=SMALLEST_INPUT, le=LARGEST_INPUT)] | None = None
     overlay: Literal["original", "input"] = "original"
     #: Longest side of the overlay in pixels; a smaller picture keeps its size.
     overlay_size: Annotated[int, Meta(ge=16, le=16384)] = 512
@@ -150,6 +152,11 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     #: Every layer that may be hooked, and the one that is when nobody asks for another; older workers tell neither.
     layers: tuple[str, ...] = ()
     target_layer: str | None = None
+    #: Why it has none of the other methods; older workers do not tell.
+    reason: str = ""
+    #: The smallest and the largest side that its input may have, the same where its weights allow no other than
+    #: `input_size`; older workers do not tell.
+    input_sizes: tuple[int, int] | None = None
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from shared.contract import ModelCard, Options
 from shared.errors import UsageError
 from shared.nearest import did_you_mean
 
+_MOST_DIGITS = 10
 _FIELDS = {field.name: field for field in msgspec.structs.fields(Options)}
 
 
@@ -37,9 +38,9 @@ def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:
     the option and its allowed values.
     """
     values = check_values(given)
-    # Also when none was given: on a network without a closed form the default would fail every image.
-    check_choice("method", values.get("method", _FIELDS["method"].default), card.methods)
+    _check_method(card, values)
     _check_layer(card, values)
+    _check_input_size(card, values)
     count = len(card.labels)
     # A model of two classes has no third best; only who asks for three is told.
     top_k = values.setdefault("top_k", min(_FIELDS["top_k"].default, count))
@@ -48,6 +49,27 @@ def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:
     if "classes" in values:
         values["classes"] = _class_indices(card, values["classes"])
     return _convert(values)
+
+
+def _check_method(card: ModelCard, values: Mapping[str, Any]) -> None:
+    """Also when none was given: on a network without a closed form the default would fail every image."""
+    method = values.get("method", _FIELDS["method"].default)
+    if method not in card.methods:
+        reason = f": {card.reason}" if card.reason else ""
+        raise UsageError(f"{card.name} cannot do {method}{reason}. Use method {' or '.join(card.methods)}")
+
+
+def _check_input_size(card: ModelCard, values: Mapping[str, Any]) -> None:
+    size = values.get("input_size")
+    if size is None or card.input_sizes is None:
+        return
+    smallest, largest = card.input_sizes
+    if not smallest <= size <= largest:
+        takes = f"{smallest} pixels only" if smallest == largest else f"{smallest} to {largest} pixels"
+        raise UsageError(
+            f"input_size {size} is not for {card.name}, whose input has a side of {takes}; leave it out for the"
+            f" {card.input_size} that it was trained with"
+        )
 
 
 def _check_layer(card: ModelCard, values: Mapping[str, Any]) -> None:
@@ -92,11 +114,10 @@ def _check_colormap(value: object) -> None:
         )
 
 
-def _class_indices(card: ModelCard, classes: str | int | Iterable[str | int]) -> tuple[int, ...]:
+def _class_indices(card: ModelCard, classes: object) -> tuple[int, ...]:
     if isinstance(classes, str):
-        # A label with a comma in it goes into double quotes.
-        classes = next(csv.reader([classes], skipinitialspace=True), [])
-    elif isinstance(classes, int):
+        classes = _split(classes)
+    elif isinstance(classes, bytes) or not isinstance(classes, Iterable):
         classes = [classes]
     indices = [_class_index(card, wanted) for wanted in classes]
     if not indices:
@@ -104,10 +125,23 @@ def _class_indices(card: ModelCard, classes: str | int | Iterable[str | int]) ->
     return tuple(dict.fromkeys(indices))
 
 
-def _class_index(card: ModelCard, wanted: str | int) -> int:
+def _split(classes: str) -> list[str]:
+    """At its commas; a label with a comma in it stands in double quotes."""
+    try:
+        return next(csv.reader([classes], skipinitialspace=True), [])
+    except csv.Error:
+        raise UsageError(
+            f"classes {classes[:80]!r} is not one line of indices or labels, separated by commas"
+        ) from None
+
+
+def _class_index(card: ModelCard, wanted: object) -> int:
+    if isinstance(wanted, bool):
+        raise UsageError(f"classes has {wanted}, which is neither an index nor a label")
     text = str(wanted).strip()
     if text.isdecimal() or isinstance(wanted, int):
-        if 0 <= int(text) < len(card.labels):
+        # No class has an index of so many digits, and `int` refuses some thousand of them.
+        if len(text) < _MOST_DIGITS and 0 <= int(text) < len(card.labels):
             return int(text)
         raise UsageError(f"no class {text}: {card.model} has the classes 0 to {len(card.labels) - 1}")
     same = [index for index, label in enumerate(card.labels) if label == text]

@@ -215,6 +215,8 @@ def card_of(network: Network) -> ModelCard:
         methods=network.methods,
         layers=tuple(dict.fromkeys([*own, network.target_layer])),
         target_layer=network.target_layer,
+        reason=network.reason,
+        input_sizes=network.input_sizes,
     )
 
 

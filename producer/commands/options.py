@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from producer.commands.values import Choice, Number, Whole, complete_colormaps
-from shared.contract import FORMATS, METHODS, PRIORITIES, Options
+from shared.contract import FORMATS, LARGEST_INPUT, METHODS, PRIORITIES, SMALLEST_INPUT, Options
 
 if TYPE_CHECKING:
     from producer.submit import Request
@@ -38,7 +38,9 @@ _DRAWING: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option("--alpha", type=Number(0, 1), help="Opacity of the heatmap.  [default: 0.5]"),
     click.option("--resize", type=_choice("resize"), help="How a picture becomes square.  [default: squash]"),
-    click.option("--input-size", type=Whole(32, 4096), help="Side of the input.  [default: the model's]"),
+    click.option(
+        "--input-size", type=Whole(SMALLEST_INPUT, LARGEST_INPUT), help="Side of the input.  [default: the model's]"
+    ),
     click.option("--overlay", type=_choice("overlay"), help="What the heat is laid over.  [default: original]"),
     click.option("--overlay-size", type=Whole(16, 16384), help="Longest side in pixels.  [default: 512]"),
     click.option("--format", type=Choice(FORMATS), help="File format of overlays.  [default: jpeg]"),

@@ -82,9 +82,17 @@ def test_every_method_is_at_hand_in_one_worker(picture: Path, tmp_path: Path) ->
             assert Image.open(io.BytesIO(overlay)).size == (90, 60)
 
 
-def test_a_method_that_a_network_cannot_do_is_refused_with_the_alternatives(picture: Path, tmp_path: Path) -> None:
-    """VGG ends in three linear layers, so only gradcam has a meaning there."""
-    done = camq("run", picture, "--model", "vgg16", "--weights", weights("vgg16", tmp_path), cwd=tmp_path)
+def test_what_a_network_cannot_do_is_refused_with_the_reason_before_any_upload(picture: Path, tmp_path: Path) -> None:
+    """AlexNet ends in three linear layers, so only gradcam has a meaning there, and 62 pixels are too few for it."""
+    given = ("--weights", weights("alexnet", tmp_path))
+    with serving("--model", "alexnet", *given, folder=tmp_path) as up:
+        refused = up.camq("submit", picture, "--method", "scorecam")
+        small = up.camq("submit", picture, "--method", "gradcam", "--input-size", 62)
+        assert up.camq("jobs", "--json").stdout.strip() == "[]"
 
-    assert done.returncode == 2
-    assert "gradcam" in done.stderr
+    assert (refused.returncode, small.returncode) == (2, 2)
+    assert (
+        "alexnet cannot do scorecam: classifier.5 (ReLU) stands before its last linear layer, where the global average "
+        "pool must be. Use method gradcam"
+    ) in refused.stderr
+    assert "input_size 62 is not for alexnet" in small.stderr

@@ -27,6 +27,19 @@ def test_a_producer_accepts_the_layers_that_the_network_accepts(layer: str, meth
     assert verdict(check_options, card_of(net), given) == verdict(net.check, options)
 
 
+def test_a_producer_refuses_with_the_networks_own_reason() -> None:
+    """What no method but gradcam can do on it, and no input too small for its layers."""
+    net = network("alexnet", classes=10)
+    card = card_of(net)
+
+    with pytest.raises(UsageError) as caught:
+        check_options(card, {"method": "cam"})
+    assert str(caught.value) == f"alexnet cannot do cam: {net.reason}. Use method gradcam"
+    assert "classifier.5 (ReLU)" in net.reason
+    with pytest.raises(UsageError, match=r"input_size 62 is not for alexnet, .* 63 to 4096 pixels"):
+        check_options(card, {"method": "gradcam", "input_size": 62})
+
+
 def test_the_input_of_a_pool_that_no_layer_puts_out_is_in_the_card() -> None:
     """DenseNet pools the output of a function; the worker puts a layer of its own there."""
     card = card_of(network("densenet121", classes=10))

@@ -273,9 +273,3 @@ def test_classes_and_sizes_out_of_range_are_refused_with_the_range():
     assert "choose 1 to 10" in refusal(net, top_k=11)
     assert "classes 0 to 9" in refusal(net, classes=(3, 10))
     net.check(Options(top_k=10, classes=(0, 9), input_size=448))
-
-
-@pytest.mark.slow
-def test_a_transformer_of_fixed_size_refuses_another():
-    """Its positions are counted in its weights."""
-    assert "224 pixels only, not 448" in refusal(network("vit_b_32", 10), method="gradcam", input_size=448)

@@ -48,6 +48,11 @@ class Network:
     identity_error: float | None = None
     reason: str = ""
 
+    @property
+    def input_sizes(self) -> tuple[int, int]:
+        """The smallest and the largest side that its input may have."""
+        return zoo.input_sizes(self.name, self.spec.size)
+
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """One forward: normalised pictures (N, 3, S, S) → logits (N, C) and activations (N, K, h, w).
 
@@ -112,9 +117,11 @@ class Network:
                     f"{options.method} looks at {self.target_layer}, the input of the pool; "
                     f"another layer ({layer}) takes the method gradcam"
                 )
+        smallest, largest = self.input_sizes
         size = options.input_size or self.spec.size
-        if size != self.spec.size and zoo.has_fixed_size(self.name):
-            raise UsageError(f"{self.name} takes pictures of {self.spec.size} pixels only, not {size}")
+        if not smallest <= size <= largest:
+            takes = f"{smallest} pixels only" if smallest == largest else f"{smallest} to {largest} pixels"
+            raise UsageError(f"{self.name} takes pictures of {takes}, not {size}")
 
 
 def load_network(

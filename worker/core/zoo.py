@@ -11,6 +11,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
 
+from shared.contract import LARGEST_INPUT, SMALLEST_INPUT
 from shared.errors import ModelError, UsageError
 from worker.core.types import InputSpec
 from worker.core.weights import cache_path, download
@@ -28,6 +29,9 @@ _WITHOUT_AUXILIARY = {"aux_logits": False, "init_weights": False, "transform_inp
 _AUXILIARY = re.compile(r"^(aux1|aux2|AuxLogits)\.")
 # DenseNet's published files still call `norm1` by its name of 2017, `norm.1`.
 _DENSENET_2017 = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
+
+# Those that shrink a picture of `SMALLEST_INPUT` pixels to nothing, and what they need.
+_SMALLEST = {"alexnet": 63, "inception_v3": 75}
 
 # Families and their layers whose output is (N, h, w, K): Swin all along, ConvNeXt between two permutations per block.
 _CHANNELS_LAST = (
@@ -115,9 +119,14 @@ def input_spec(name: str, module: nn.Module, weights: Path) -> InputSpec:
     return spec if size == spec.size else replace(spec, size=size, resize_size=size)
 
 
-def has_fixed_size(name: str) -> bool:
-    """Whether the network takes pictures of its own size only: its positions are counted in its weights."""
-    return name.startswith(("vit_", "maxvit_"))
+def input_sizes(name: str, own: int) -> tuple[int, int]:
+    """The smallest and the largest side of its input, `own` being the one it was trained with.
+
+    A transformer whose positions are counted in its weights takes no other.
+    """
+    if name.startswith(("vit_", "maxvit_")):
+        return own, own
+    return _SMALLEST.get(name, SMALLEST_INPUT), LARGEST_INPUT
 
 
 def gradcam_layer(name: str, module: nn.Module) -> str:

@@ -1,0 +1,41 @@
+"""The sides that a network's input may have: what it refuses instead of failing in one of its layers."""
+
+import pytest
+import torch
+
+from shared.contract import LARGEST_INPUT, SMALLEST_INPUT, Options
+from shared.errors import ImageError, UsageError
+from tests.numeric.networks import network, pictures, random_module
+from worker.core import zoo
+from worker.core.engine import Engine
+
+
+@pytest.mark.parametrize(("name", "smallest"), [("alexnet", 63), ("inception_v3", 75), ("googlenet", 32)])
+def test_an_input_that_its_layers_would_shrink_to_nothing_is_refused(name: str, smallest: int):
+    """What is the smallest is what torch says: on its meta device shapes are computed, and nothing else."""
+
+    def runs(size: int) -> bool:
+        try:
+            module(torch.empty(1, 3, size, size, device="meta"))
+        except RuntimeError:
+            return False
+        return True
+
+    module = random_module(name, 10).eval().to("meta")
+    low, high = zoo.input_sizes(name, 224)
+    assert (low, runs(low), high) == (smallest, True, LARGEST_INPUT)
+    assert low == SMALLEST_INPUT or not runs(low - 1)
+
+
+def test_a_picture_below_the_smallest_input_fails_by_name():
+    """A job of a producer that does not know the sizes: an error of the picture's, not of a layer's."""
+    outcome = Engine(network("alexnet", 10), 1).run(pictures(1, 62), [Options(method="gradcam", input_size=62)])[0]
+    assert isinstance(outcome, ImageError)
+    assert (outcome.code, outcome.message) == ("inference", "alexnet takes pictures of 63 to 4096 pixels, not 62")
+
+
+@pytest.mark.slow
+def test_a_transformer_of_fixed_size_refuses_another():
+    """Its positions are counted in its weights."""
+    with pytest.raises(UsageError, match="vit_b_32 takes pictures of 224 pixels only, not 448"):
+        network("vit_b_32", 10).check(Options(method="gradcam", input_size=448))
