@@ -19,7 +19,8 @@ RED = 255
 
 
 class Picky(nn.Module):
-    """Runs `inner`, but raises when a picture is all red, or when there are more than `limit` of them.
+    """Runs `inner`, but raises when a picture is all red, or when there are more than `limit` of them (of sides above
+    `spared`, in pixels).
 
     `batches` are the pictures of each forward; several may share one list.
     """
@@ -27,10 +28,13 @@ class Picky(nn.Module):
     def __init__(self, inner: nn.Module, error: type[Exception], limit: int | None, batches: list[int]) -> None:
         super().__init__()
         self.inner, self.error, self.limit, self.batches = inner, error, limit, batches
+        self.spared = 0
 
     def forward(self, x: Tensor) -> object:
         self.batches.append(len(x))
-        guilty = (x[:, 0].amin((1, 2)) > 2) if self.limit is None else torch.tensor([len(x) > self.limit])
+        guilty = x[:, 0].amin((1, 2)) > 2
+        if self.limit is not None:
+            guilty = torch.tensor([len(x) > self.limit and x.shape[3] > self.spared])
         if guilty.any():
             raise self.error("this picture cannot be run")
         return self.inner(x)
@@ -166,12 +170,40 @@ def test_out_of_memory_halves_the_micro_batch_and_remembers(error: type[Exceptio
 
 
 def test_a_picture_too_large_for_the_memory_alone_fails_alone():
-    """The cap never falls below one."""
+    """With what would mend it, and it leaves the size of the micro-batches as it was."""
     net, _ = picky(MemoryError, limit=0)
     engine = Engine(net, 2)
     outcomes = engine.run(pictures(2), [Options()] * 2)
-    assert [type(each) for each in outcomes] == [ImageError] * 2
-    assert engine.max_batch_size == 1
+    for outcome in outcomes:
+        assert isinstance(outcome, ImageError)
+        assert "this picture alone, at 64 pixels, needs more memory than cpu has; a smaller" in outcome.message
+    assert engine.max_batch_size == 2
+
+
+def test_a_picture_that_is_guilty_of_a_lack_of_memory_costs_its_neighbours_nothing():
+    """Whatever was halved to find it is taken back: the next micro-batch is a full one."""
+    net, module = picky(MemoryError)
+    engine = Engine(net, 8)
+    outcomes = engine.run([*pictures(5), red(), *pictures(2)], [Options()] * 8)
+    assert [isinstance(each, ImageError) for each in outcomes] == [False] * 5 + [True] + [False] * 2
+    module.batches.clear()
+    engine.run(pictures(8), [Options()] * 8)
+    assert (engine.max_batch_size, module.batches) == (8, [8])
+
+
+@pytest.mark.parametrize("limit", [0, 2])
+def test_pictures_larger_than_usual_have_a_micro_batch_of_their_own(limit: int):
+    """Whether they fit in smaller ones or not at all, those of the network's own size run together as before."""
+    net, module = picky(MemoryError, limit=limit)
+    module.spared = net.spec.size
+    large, engine = net.spec.size + 32, Engine(net, 8)
+    for _ in range(2):  # what was learnt of the large ones holds for the next of them
+        module.batches.clear()
+        engine.run(pictures(4, large), [Options(input_size=large)] * 4)
+    assert module.batches == ([2, 2] if limit else [4, 2, 1, 1, 2, 1, 1])
+    module.batches.clear()
+    engine.run(pictures(8), [Options()] * 8)
+    assert (engine.max_batch_size, module.batches) == (8, [8])
 
 
 def test_a_picture_with_a_non_finite_output_fails_alone():

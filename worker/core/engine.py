@@ -1,7 +1,7 @@
 """Micro-batches: pictures and options in, one explanation or error each out, in order."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -17,19 +17,25 @@ from worker.core.types import UInt8Array
 
 #: Waits for a micro-batch that has begun: one outcome per picture, in order.
 Finish: TypeAlias = Callable[[], list[Outcome]]
+#: Pictures that stack and share a forward: the side of their squares, and the layer that autograd goes back to.
+_Kind: TypeAlias = tuple[int, str | None]
 
 
 class Engine:
     """Runs one network on its device, at most `max_batch_size` pictures at once.
 
     One image is one fate: an exception is traced to the guilty picture by halving the micro-batch, and that
-    picture alone gets an `ImageError("inference", …)`. Running out of memory halves `max_batch_size` for
-    good. For one thread at a time; the device would serialise several anyway.
+    picture alone gets an `ImageError("inference", …)`. Running out of memory halves the micro-batch, and what fitted is
+    remembered: in `max_batch_size`, or for pictures that cost more than the usual ones, beside it. A picture that does
+    not fit alone says nothing about the others, and what was halved on the way to it is taken back.
+    For one thread at a time; the device would serialise several anyway.
     """
 
     def __init__(self, network: Network, max_batch_size: int) -> None:
         self.network = network
         self.max_batch_size = max_batch_size
+        #: How many of the dearer kinds of pictures fit at once, where that is known to be fewer.
+        self._fitting: dict[_Kind, int] = {}
         #: Called before each masked forward of a Score-CAM, which takes hundreds. What it raises fails that picture.
         self.beat: Callable[[], None] = no_beat
 
@@ -56,14 +62,14 @@ class Engine:
         outcomes: dict[int, Outcome] = {}
         refusals = {each: self._refusal(each) for each in set(options)}
         # Only pictures of one size stack, and only what shares its layer shares its forward.
-        together: dict[Hashable, list[int]] = defaultdict(list)
+        together: dict[_Kind, list[int]] = defaultdict(list)
         for index, (picture, wish) in enumerate(zip(pixels, options, strict=True)):
             if refusal := refusals[wish]:
                 outcomes[index] = refusal
             else:
-                together[picture.shape, self.network.autograd_layer(wish)].append(index)
-        for indices in together.values():
-            outcomes |= self._run_alike(indices, pixels, options)
+                together[picture.shape[0], self.network.autograd_layer(wish)].append(index)
+        for kind, indices in together.items():
+            outcomes |= self._run_alike(kind, indices, pixels, options)
         return [outcomes[index] for index in range(len(pixels))]
 
     def warm_up(self) -> None:
@@ -90,22 +96,36 @@ class Engine:
             return ImageError("inference", str(error))
         return None
 
+    def _most(self, kind: _Kind) -> int:
+        """How many pictures of a kind run at once."""
+        return min(self.max_batch_size, self._fitting.get(kind, self.max_batch_size))
+
+    def _remember(self, kind: _Kind, most: int) -> None:
+        side, layer = kind
+        # What does not fit of usual pictures, or of smaller ones, fits of none.
+        if side <= self.network.spec.size and layer == self.network.autograd_layer(Options()):
+            self.max_batch_size = most
+        else:
+            self._fitting[kind] = most
+
     def _run_alike(
-        self, indices: list[int], pixels: Sequence[UInt8Array], options: Sequence[Options]
+        self, kind: _Kind, indices: list[int], pixels: Sequence[UInt8Array], options: Sequence[Options]
     ) -> dict[int, Outcome]:
-        """Pictures of one size and layer, in micro-batches that are halved until they run."""
+        """Pictures of one kind, in micro-batches that are halved until they run."""
         outcomes: dict[int, Outcome] = {}
         waiting = [indices]
+        before = self._most(kind)
         while waiting:
             batch = waiting.pop()
-            size = min(len(batch), self.max_batch_size)
+            most = self._most(kind)
+            size = min(len(batch), most)
             batch, rest = batch[:size], batch[size:]
             if rest:
                 waiting.append(rest)
             wishes = [options[i] for i in batch]
             try:
                 inputs = to_input([pixels[i] for i in batch], self.network)
-                explained = explain(self.network, inputs, wishes, self.max_batch_size, self.beat)
+                explained = explain(self.network, inputs, wishes, most, self.beat)
                 outcomes |= zip(batch, explained, strict=True)
             except Exception as error:
                 if is_fatal(error):
@@ -115,14 +135,21 @@ class Engine:
                 if size > 1:
                     half = size // 2
                     if lacks_memory:
-                        self.max_batch_size = half
+                        self._remember(kind, half)
                     waiting += [batch[half:], batch[:half]]
-                elif lacks_memory and self.max_batch_size > 1 and wishes[0].method == "scorecam":
+                elif lacks_memory and most > 1 and wishes[0].method == "scorecam":
                     # One picture, but as many of its masked ones at once as a micro-batch holds.
-                    self.max_batch_size //= 2
+                    self._remember(kind, most // 2)
                     waiting.append(batch)
                 else:
-                    outcomes[batch[0]] = ImageError("inference", f"{type(error).__name__}: {error}")
+                    reason = f"{type(error).__name__}: {error}"
+                    if lacks_memory:
+                        self._remember(kind, before)
+                        reason = (
+                            f"this picture alone, at {kind[0]} pixels, needs more memory than {self.network.device} "
+                            f"has; a smaller input_size or fewer classes need less ({reason})"
+                        )
+                    outcomes[batch[0]] = ImageError("inference", reason)
         return outcomes
 
 
