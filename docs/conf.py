@@ -24,5 +24,7 @@ smartquotes = False
 
 html_theme = "furo"
 html_title = "camq"
+html_static_path = ["_static"]
+html_css_files = ["camq.css"]
 html_copy_source = False
 html_show_sphinx = False

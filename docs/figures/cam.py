@@ -72,50 +72,46 @@ def steps(seen: Look) -> None:
     given = weights * seen.activations.mean(axis=(1, 2))
     # The three that speak most for the class, and the one that speaks most against it.
     chosen = [*np.argsort(given)[::-1][:3], int(np.argmin(given))]
-    figure.text(20, 36, "what the network sees", "bold")
+    figure.text(20, 36, "the input", "bold")
     figure.picture(20, 50, 150, 150, Image.fromarray(seen.prepared.pixels))
-    figure.text(20, 222, "224 × 224 pixels", "quiet small")
+    figure.text(20, 222, "224x224 pixels", "quiet small")
     figure.way("M178 125H212")
-    figure.text(220, 36, f"4 of its {len(weights):,} activations, 7 × 7 each", "bold")
+    figure.text(220, 36, f"4 of {len(weights):,} activations", "bold")
     for place, channel in enumerate(chosen):
         left = 220 + 92 * place
         values = seen.activations[channel]
         figure.cells(left, 50, 82, coloured(values, "gray"))
         figure.text(left + 41, 154, f"A[{channel}]", "quiet small mono", anchor="middle")
-        figure.text(left + 41, 180, f"× {signed(weights[channel])}", "mono accent", anchor="middle")
-    figure.text(220, 222, "times the weight of the class espresso for each, and", "quiet small")
-    figure.text(220, 242, f"so on for the other {len(weights) - len(chosen):,}: the sum is the map", "quiet small")
-    figure.way("M205 237H95V268", back=False)
+        figure.text(left + 41, 180, f"x {signed(weights[channel])}", "mono accent", anchor="middle")
+    figure.text(220, 222, "each times its weight for espresso, and so", "quiet small")
+    figure.text(220, 242, f"on for the other {len(weights) - len(chosen):,}: the sum is the map", "quiet small")
+    figure.way("M205 237H95V268")
     figure.text(20, 300, "the activation map", "bold")
     figure.cells(20, 314, 160, coloured(espresso.values, "jet"))
     figure.text(20, 496, f"{espresso.values.min():.1f} (blue) to {espresso.values.max():.1f} (red)", "quiet small")
     figure.way("M188 394H222")
-    figure.text(230, 300, "stretched, coloured, blended: the overlay", "bold")
+    figure.text(230, 300, "the overlay", "bold")
     [painting, *_] = seen.painted()
     figure.picture(230, 314, 240, 160, painting.overlay)
-    boxed(figure, 230, 314, 240, seen, painting)
-    figure.text(230, 496, f"rank {espresso.rank}: espresso, {espresso.probability:.0%}, and its box", "quiet small")
+    boxed(figure, (230, 314, 240), seen, painting)
+    figure.text(230, 496, f"espresso, {espresso.probability:.0%}, and its box", "quiet small")
     figure.save("cam-steps")
 
 
 def halving(seen: Look) -> None:
     """Why a map has seven cells a side."""
-    figure = Figure(600, 330, "Five halvings from 224 pixels to 7 cells; the picture under the grid of its map")
-    figure.text(20, 36, "five layers with a stride of two", "bold")
+    figure = Figure(600, 240, "Five halvings from 224 pixels to 7 cells; the picture under the grid of its map")
+    figure.text(20, 36, "five times halved", "bold")
     left = 20.0
-    for number, side in enumerate((224, 112, 56, 28, 14, 7)):
-        width = side / 2
-        figure.rect(left, 166 - width, width, width, "node")
-        figure.text(left + (0 if number == 0 else width / 2), 190, str(side), "small", anchor="middle" if number else "start")
-        left += width + 22
-    figure.text(20, 226, "Whatever the picture, the last layers see 7 × 7", "quiet small")
-    figure.text(20, 246, "places. What they found there is all that is left", "quiet small")
-    figure.text(20, 266, "of where, and each cell of the map stands for a", "quiet small")
-    figure.text(20, 286, "seventh of the width and of the height.", "quiet small")
-    figure.text(350, 36, "the picture in cells of its map", "bold")
+    for side in (224, 112, 56, 28, 14, 7):
+        width = side * 0.45
+        figure.rect(left, 152 - width, width, width, "node")
+        figure.text(left + width / 2, 180, str(side), "small", anchor="middle")
+        left += width + 21
+    figure.text(350, 36, "a map's 7x7 cells", "bold")
     figure.picture(350, 50, 230, 230 * 2 / 3, seen.picture)
     figure.lines(350, 50, 230, 230 * 2 / 3, 7)
-    figure.text(350, 226, "600 × 400 pixels: a cell is 86 × 57", "quiet small")
+    figure.text(350, 226, "on a picture of 600x400", "quiet small")
     figure.save("cam-grid")
 
 
@@ -141,31 +137,26 @@ def identity(seen: Look) -> None:
         figure.text(330, 80 + 36 * place, words, kind)
         figure.text(580, 80 + 36 * place, number, f"mono {kind}", anchor="end")
     figure.rect(330, 126, 250, 0.8, "edge")
-    for place, line in enumerate(
-        (
-            f"softmax over all {len(seen.network.labels):,} classes makes it",
-            f"{espresso.probability:.1%}. A cell of 40 has added 40/49",
-            "to the logit: a map is a sum spelled out,",
-            "place by place.",
-        )
-    ):
-        figure.text(330, 204 + 22 * place, line, "quiet small")
+    figure.text(330, 204, f"softmax: {espresso.probability:.1%}", "quiet small")
     figure.save("cam-identity")
 
 
 def scales(seen: Look) -> None:
     """Each map stretched by itself, and all on one scale."""
-    figure = Figure(600, 376, "Three classes, each on its own scale and all on one")
-    for row, (scale, words) in enumerate((("each", "from its own least to its own most"), ("shared", "one scale for all three"))):
+    figure = Figure(600, 392, "Three classes, each on its own scale and all on one")
+    for row, (scale, words) in enumerate(
+        (("each", "each from its own least to its own most"), ("shared", "one scale for all three"))
+    ):
         top = 30 + 172 * row
         figure.text(20, top + 2, f"--scale {scale}", "mono bold")
-        figure.text(160, top + 2, words, "quiet small")
+        figure.text(190, top + 2, words, "quiet small")
         for place, painting in enumerate(seen.painted(scale=scale)):
             figure.picture(20 + 190 * place, top + 14, 180, 120, painting.overlay)
     for place, one in enumerate(seen.maps):
         label = seen.network.labels[one.class_index]
-        figure.text(20 + 190 * place, 362, f"{label}, {percent(one.probability)}", "bold small")
-        figure.text(200 + 190 * place, 362, f"up to {one.values.max():.0f}", "quiet small", anchor="end")
+        figure.text(20 + 190 * place, 358, f"{label}, {percent(one.probability)}", "bold small")
+        span = f"map from {signed(one.values.min(), 1)} to {signed(one.values.max(), 1)}"
+        figure.text(20 + 190 * place, 376, span, "quiet small")
     figure.save("cam-scale")
 
 
@@ -180,13 +171,14 @@ def boxes(seen: Look) -> None:
         grid = np.asarray(Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR))
         bright = np.where(grid > threshold * values.max(), 1.0, 0.32)[..., None]
         figure.picture(left, 20, 180, 120, Image.fromarray((np.asarray(seen.picture) * bright).astype(np.uint8)))
-        boxed(figure, left, 20, 180, seen, painting)
+        boxed(figure, (left, 20, 180), seen, painting)
         figure.text(left, 164, f"{threshold:.0%} of the maximum", "bold small")
     figure.save("cam-box")
 
 
-def boxed(figure: Figure, x: float, y: float, width: float, seen: Look, painting: Painting) -> None:
-    """The painting's box on a picture of this width."""
+def boxed(figure: Figure, at: tuple[float, float, float], seen: Look, painting: Painting) -> None:
+    """The painting's box on a picture at x, y, of this width."""
+    x, y, width = at
     scale = width / seen.picture.width
     if painting.box:
         x0, y0, x1, y1 = (edge * scale for edge in painting.box)
@@ -202,12 +194,12 @@ def coloured(values: FloatArray, name: str) -> list[list[str]]:
 
 def signed(value: float, digits: int = 2) -> str:
     """With a true minus."""
-    return f"{value:+.{digits}f}".replace("-", "−").replace("+", "+")
+    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def percent(share: float) -> str:
     """As the gallery says it."""
-    return f"{share:.1%}" if share >= 0.0005 else "below 0.1%"
+    return f"{share:.1%}" if share >= 0.0005 else "< 0.1%"
 
 
 if __name__ == "__main__":

@@ -12,24 +12,34 @@ IMAGES = Path(__file__).parent.parent / "images"
 
 STYLE = """
 svg { --paper: #fff; --ink: #1b1c1e; --quiet: #5b5e65; --line: #c9c9c5; --accent: #b23809; --wash: #fbeee8;
-  --good: #1c7a4b; --bad: #b4232a; font: 16px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
+  --bad: #b4232a; font: 16px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
 @media (prefers-color-scheme: dark) {
   svg { --paper: #1a1c1f; --ink: #ececea; --quiet: #a5a9b0; --line: #4a4e55; --accent: #ff9663; --wash: #33231b;
-    --good: #57c28e; --bad: #ff8d8a; }
+    --bad: #ff8d8a; }
 }
-text { fill: var(--ink); } .quiet { fill: var(--quiet); } .accent { fill: var(--accent); }
-.good { fill: var(--good); } .bad { fill: var(--bad); } .bold { font-weight: 650; } .small { font-size: 14px; }
+text { fill: var(--ink); }
+.quiet { fill: var(--quiet); }
+.accent { fill: var(--accent); }
+.bad { fill: var(--bad); }
+.bold { font-weight: 650; }
+.small { font-size: 14px; }
 .mono { font-family: ui-monospace, "SF Mono", "Cascadia Mono", "Liberation Mono", monospace; }
-.paper { fill: var(--paper); } .edge { fill: none; stroke: var(--line); } .node { fill: var(--paper); stroke: var(--ink); }
-.final { fill: var(--wash); stroke: var(--accent); stroke-width: 2; } .way { fill: none; stroke: var(--quiet); stroke-width: 1.6; }
-.back { stroke: var(--bad); stroke-dasharray: 5 4; } .head { fill: var(--quiet); } .back-head { fill: var(--bad); }
-.seen { fill: none; stroke: #fff; stroke-width: 2; } .under { fill: none; stroke: #000; stroke-opacity: 0.55; stroke-width: 4; }
+.paper { fill: var(--paper); }
+.edge { fill: none; stroke: var(--line); }
+.node { fill: var(--paper); stroke: var(--quiet); stroke-width: 1.5; }
+.final { fill: var(--wash); stroke: var(--accent); stroke-width: 2; }
+.way { fill: none; stroke: var(--quiet); stroke-width: 1.6; }
+.back { stroke: var(--bad); stroke-dasharray: 5 4; }
+.head { fill: var(--quiet); }
+.back-head { fill: var(--bad); }
+.seen { fill: none; stroke: #fff; stroke-width: 2; }
+.under { fill: none; stroke: #000; stroke-opacity: 0.55; stroke-width: 4; }
 .grid { fill: none; stroke: #fff; stroke-opacity: 0.75; }
 """
 
 MARKERS = "".join(
-    f'<marker id="{name}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8" markerUnits="userSpaceOnUse"'
-    f' orient="auto-start-reverse"><path class="{name}" d="M0 1 9 5 0 9z"/></marker>'
+    f'<marker id="{name}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8"'
+    f' markerUnits="userSpaceOnUse" orient="auto"><path class="{name}" d="M0 1 9 5 0 9z"/></marker>'
     for name in ("head", "back-head")
 )
 
@@ -44,9 +54,7 @@ class Figure:
 
     def text(self, x: float, y: float, words: str, kind: str = "", *, anchor: str = "start") -> None:
         """One line whose baseline is `y`."""
-        self._parts.append(
-            f'<text x="{x:g}" y="{y:g}" class="{kind}" text-anchor="{anchor}" xml:space="preserve">{escape(words)}</text>'
-        )
+        self._parts.append(f'<text x="{x:g}" y="{y:g}" class="{kind}" text-anchor="{anchor}">{escape(words)}</text>')
 
     def rect(self, x: float, y: float, width: float, height: float, kind: str, *, radius: float = 0) -> None:
         """A rectangle."""
@@ -83,7 +91,8 @@ class Figure:
     def shade(self, x: float, y: float, side: float, colour: str, opacity: float) -> None:
         """One square, so faint that words over it are read."""
         self._parts.append(
-            f'<rect x="{x:g}" y="{y:g}" width="{side:g}" height="{side:g}" fill="{colour}" fill-opacity="{opacity:.3f}"/>'
+            f'<rect x="{x:g}" y="{y:g}" width="{side:g}" height="{side:g}" fill="{colour}"'
+            f' fill-opacity="{opacity:.3f}"/>'
         )
 
     def box(self, x: float, y: float, width: float, height: float) -> None:
@@ -101,5 +110,7 @@ class Figure:
     def save(self, name: str) -> None:
         """To `docs/images/NAME.svg`."""
         width, height = self._size
-        head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">'
+        head = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
+        )
         (IMAGES / f"{name}.svg").write_text(f"{head}<style>{STYLE}</style>{''.join(self._parts)}</svg>\n")
