@@ -90,7 +90,7 @@ def death(settings: Settings) -> None:
     end = 34.0
 
     def at(second: float) -> float:
-        return 110 + 470 * second / end
+        return 110 + 462 * second / end
 
     lanes = {"worker A": 70.0, "ledger": 150.0, "worker B": 230.0}
     for name, y in lanes.items():
