@@ -59,6 +59,18 @@ def told_webhook(hook: WebhookStatus) -> str:
     return f"{what} {hook.url}{tries}{f': {hook.reason}' if hook.reason else ''}"
 
 
+def told_delivery(status: JobStatus) -> str:
+    """What became of a job's webhook, without its address: `waiting, 2 attempts: HTTP 503`; empty without one."""
+    hook = status.webhook
+    if hook is None:
+        return ""
+    if not status.state.finished:
+        return "when the job ends"
+    what = {"waiting": "waiting", "delivered": "delivered", "failed": "given up"}[hook.state]
+    tries = f", {count(hook.attempts, 'attempt')}" if hook.attempts and hook.state != "delivered" else ""
+    return f"{what}{tries}{f': {hook.reason}' if hook.reason else ''}"
+
+
 def shown(text: str) -> str:
     """As `visible`, for a page: what joins letters and emoji stays, for a browser draws it and nothing moves."""
     return "".join(part if part in _JOINERS else visible(part) for part in re.split(f"([{_JOINERS}])", text))

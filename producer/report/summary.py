@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from msgspec import UNSET
 
 from producer.report.legend import colours
-from producer.wording import duration, rate, shown
+from producer.wording import duration, rate, shown, told_delivery
 from shared.contract import JobStatus, Options
 from shared.states import JobState
 
@@ -66,6 +66,7 @@ def _facts(status: JobStatus, options: Options, served: bool) -> list[tuple[str,
         ("Rate", rate(status.images_per_second) if status.images_per_second else ""),
         ("Time left", left if served and status.state is JobState.RUNNING else ""),
         ("Model", status.model),
+        ("Webhook", told_delivery(status)),
         ("Tags", ", ".join(status.tags)),
         ("Method", options.method),
         ("Classes", classes),

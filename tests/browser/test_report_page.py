@@ -79,6 +79,23 @@ def test_a_page_of_some_pictures_names_every_failure(open_page: Open, tmp_path: 
     expect(page.get_by_text(names[4])).to_be_visible()
 
 
+@pytest.mark.parametrize(("width", "most"), [(1440, 420), (390, 760)])
+def test_many_failures_leave_the_pictures_in_sight(open_page: Open, tmp_path: Path, width: int, most: int) -> None:
+    """Three codes, long reasons and long paths take a few lines; each file's own name is not what is cut."""
+    images = gallery(60)
+    for place, image in enumerate(image for image in images if image["error"]):
+        image["source"] = f"photographs/2026/november/a-long-holiday-in-the-mountains-{image['index']:04}.jpeg"
+        code = ("not_an_image", "too_large", "unsupported")[place % 3]
+        image["error"] = {"code": code, "message": "a sentence that is longer than any page is wide, " * 4}
+    page = open_page(write(tmp_path / "report.html", images, status_of(images)).as_uri(), width=width)
+    page.locator(".card").first.wait_for()
+
+    assert page.locator("#grid").bounding_box()["y"] <= most  # type: ignore[index]
+    file = page.locator("#failures .file").first
+    expect(file).to_have_css("direction", "rtl")
+    expect(file).to_have_text(images[4]["source"] + " (key-4)")
+
+
 def test_times_are_the_readers_own(open_page: Open, ten: str) -> None:
     """A clock in Tokyo; the tooltip keeps UTC."""
     page = open_page(ten, timezone_id="Asia/Tokyo")

@@ -14,8 +14,9 @@ from producer import progress, sheet
 from producer.demo import _split_last_line
 from producer.progress import Display
 from producer.sheet import Guess, Row, contact_sheet
-from producer.wording import count, duration, milliseconds, rate, shown, time_left, told_webhook, visible
+from producer.wording import count, duration, milliseconds, rate, shown, time_left, told_delivery, told_webhook, visible
 from shared.contract import WebhookStatus
+from shared.states import JobState
 from tests.unit.test_waiting_out import status
 
 
@@ -61,6 +62,18 @@ def test_a_webhook_is_told_in_a_line() -> None:
     assert told_webhook(tried) == "waiting for https://h/x, 2 attempts: HTTP 503"
     assert told_webhook(msgspec.structs.replace(hook, state="delivered", attempts=1)) == "delivered to https://h/x"
     assert told_webhook(msgspec.structs.replace(tried, state="failed")).startswith("given up for https://h/x")
+
+
+def test_a_page_tells_what_became_of_a_webhook() -> None:
+    """Nothing where none was asked for, and nothing of its address."""
+    hook = WebhookStatus(url="https://h/x", state="waiting", attempts=2, reason="HTTP 503")
+    ended = replace(status(), state=JobState.PARTIAL, webhook=hook)
+
+    assert told_delivery(status()) == ""
+    assert told_delivery(replace(ended, state=JobState.RUNNING)) == "when the job ends"
+    assert told_delivery(ended) == "waiting, 2 attempts: HTTP 503"
+    assert told_delivery(replace(ended, webhook=replace(hook, state="delivered", reason=None))) == "delivered"
+    assert told_delivery(replace(ended, webhook=replace(hook, state="failed"))) == "given up, 2 attempts: HTTP 503"
 
 
 @pytest.mark.parametrize(
