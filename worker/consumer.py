@@ -47,6 +47,21 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001
             log.debug("the broken connection could not be closed in order", reason=repr(error))
 
+    def call_soon_ack(self, answer: Callable[..., None], *args: Any, **kwargs: Any) -> Any:
+        """Acknowledges or rejects a message in the consumer's loop.
+
+        If the connection that brought it broke meanwhile, kombu trips over the channel it has taken apart
+        (AttributeError), which would end the worker. Nothing needs that answer: the ledger knows what was committed.
+        """
+
+        def unless_lost() -> None:
+            try:
+                answer(*args, **kwargs)
+            except AttributeError as error:
+                log.debug("the broken connection cannot take an answer", reason=repr(error))
+
+        return super().call_soon_ack(unless_lost)
+
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """The body is no JSON."""
         self._refuse(message, exc)

@@ -1,29 +1,63 @@
 """Celery's consumer when the broker's connection breaks while a message is unacknowledged."""
 
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
+import msgspec
 import pytest
+from celery.utils.log import get_logger
+from kombu.asynchronous import Hub
 
 from shared.broker import make_app, model_queue
 from shared.config import Settings
+from tests.chaos.proxy import Mode, Proxy
 from worker.consumer import Consumer
 
 pytestmark = pytest.mark.servers
 
 
-def test_a_connection_that_cannot_be_closed_in_order_is_dropped(settings: Settings) -> None:
-    """kombu restores what was unacknowledged through a connection it has just taken apart, and trips over that."""
-    app = make_app(settings)
-    connection: Any = app.connection_for_write()
-    queue: Any = model_queue("lost-connection", "bulk")
-    channel = connection.default_channel
-    bound: Any = queue(channel)
-    bound.declare()
-    connection.Producer().publish({}, routing_key=queue.name, exchange=queue.exchange)
-    assert bound.get() is not None  # and it is not acknowledged
+@pytest.fixture
+def lost(settings: Settings) -> Iterator[tuple[Consumer, Any]]:
+    """A consumer, and a message that it has not acknowledged; their broker refuses every connection now."""
+    port = urlsplit(settings.redis_url).port
+    assert port is not None
+    with Proxy(port) as proxy:
+        url = settings.redis_url.replace(f":{port}", f":{proxy.port}")
+        app = make_app(msgspec.structs.replace(settings, redis_url=url))
+        connection: Any = app.connection_for_write()
+        queue: Any = model_queue("lost-connection", "bulk")
+        bound: Any = queue(connection.default_channel)
+        bound.declare()
+        connection.Producer().publish({}, routing_key=queue.name, exchange=queue.exchange)
+        message = bound.get()
+        assert message is not None
+        proxy.set(Mode.REFUSE)
+        consumer = Consumer.__new__(Consumer)  # its constructor wants a whole worker
+        consumer.app, consumer.connection, consumer.hub = app, connection, Hub()
+        yield consumer, message
+        consumer.hub.close()
 
-    consumer = Consumer.__new__(Consumer)  # its constructor wants a whole worker
-    consumer.app, consumer.connection = app, connection
+
+def test_a_connection_that_cannot_be_closed_in_order_is_dropped(lost: tuple[Consumer, Any]) -> None:
+    """kombu restores what was unacknowledged through a connection it has just taken apart, and trips over that."""
+    consumer, _ = lost
+
     consumer.on_connection_error_after_connected(ConnectionError("closed by server"))
 
     assert consumer.connection is None
+
+
+def test_an_answer_to_a_message_of_a_dropped_connection_does_not_end_the_worker(lost: tuple[Consumer, Any]) -> None:
+    """A task that ends before there is another connection acknowledges its message on the old one."""
+    consumer, message = lost
+    errors = consumer.connection.connection_errors
+    consumer.on_connection_error_after_connected(ConnectionError("closed by server"))
+    message.channel._disconnect_pools()  # kombu's own last step, where no restoring has opened them again
+    with pytest.raises(AttributeError):
+        message.ack_log_error(get_logger(__name__), errors)
+
+    consumer.call_soon_ack(message.ack_log_error, get_logger(__name__), errors)
+    next(consumer.hub.create_loop())
+
+    assert not message.acknowledged
