@@ -7,6 +7,10 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	$$name -c '$(SUPPORTED)' >/dev/null 2>&1 && command -v $$name && break; done)
 BIN := .venv/bin
+# The tests start hundreds of processes; without its bytecode each would compile our code again.
+unexport PYTHONDONTWRITEBYTECODE
+# A file's tests stay together, since they share servers and workers, and the folders with the longest files go first.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 STAMP := .venv/.camq-setup
 
 .PHONY: help
@@ -19,20 +23,20 @@ demo: setup ## embedded servers, a worker, sample photographs: overlays in demo-
 
 .PHONY: test
 test: setup ## the whole suite on real servers (at most ten minutes)
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow" --ignore tests/faults
-	@$(BIN)/pytest -q -m "not slow" tests/faults  # alone: what they wait for has deadlines
+	@$(PYTEST) -m "not slow" --ignore tests/faults
+	@$(PYTEST) -m "not slow" tests/faults  # apart: what they wait for has deadlines
 
 .PHONY: test-all
 test-all: setup ## the suite and what takes longer than ten minutes
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --ignore tests/faults
-	@$(BIN)/pytest -q tests/faults
+	@$(PYTEST) --ignore tests/faults
+	@$(PYTEST) tests/faults
 
 .PHONY: check
 check: setup ## lint, types and the quick tests (under a minute)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 tests/unit -m "not slow and not servers and not processes"
+	@$(PYTEST) tests/unit -m "not slow and not servers and not processes"
 
 .PHONY: format
 format: setup ## put the code into its format

@@ -125,8 +125,8 @@ def test_the_id_goes_to_stdout_also_while_a_bar_is_drawn_on_the_terminal(
 
 @pytest.mark.usefixtures("photos")
 def test_a_reader_that_leaves_early_makes_no_noise(start: Start, camq: Camq, worker: HandWorker) -> None:
-    """As in `camq results JOB --json | head -1`."""
-    job = finished(camq, worker, *["photos"] * 400)
+    """As in `camq results JOB --json | head -1`, with more lines than a pipe holds."""
+    job = finished(camq, worker, *["photos"] * 100)
     command = start("results", job, "--json")
     assert command.stdout is not None
     command.stdout.readline()

@@ -39,7 +39,14 @@ def weights(name: str, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("network", ["resnet18", "resnet50", "densenet121", "mobilenet_v2", "efficientnet_b0", "vgg16"])
+#: What differs between families is tested on the engine itself (tests/numeric/test_families.py).
+OTHERS = [
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in ("resnet50", "densenet121", "mobilenet_v2", "efficientnet_b0", "vgg16")
+]
+
+
+@pytest.mark.parametrize("network", ["resnet18", *OTHERS])
 def test_run_explains_with_a_users_own_weights(network: str, picture: Path, tmp_path: Path) -> None:
     """Twelve classes taken from the state dict; the kept maps add up to the logits where they must."""
     method = "gradcam" if network == "vgg16" else "cam"
@@ -89,8 +96,9 @@ def test_what_a_network_cannot_do_is_refused_with_the_reason_before_any_upload(p
         refused = up.camq("submit", picture, "--method", "scorecam")
         small = up.camq("submit", picture, "--method", "gradcam", "--input-size", 62)
         assert up.camq("jobs", "--json").stdout.strip() == "[]"
+        explained = up.camq("submit", picture, "--method", "gradcam", "--input-size", SIZE, "--wait")
 
-    assert (refused.returncode, small.returncode) == (2, 2)
+    assert (refused.returncode, small.returncode, explained.returncode) == (2, 2, 0)
     assert (
         "alexnet cannot do scorecam: classifier.5 (ReLU) stands before its last linear layer, where the global average "
         "pool must be. Use method gradcam"

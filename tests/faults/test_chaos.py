@@ -14,7 +14,7 @@ pytestmark = pytest.mark.servers
 def test_a_short_run_loses_and_repeats_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Every image ends once, with the answer and the very overlay of a run without faults."""
     faults = ["--worker-kills=2", "--worker-stops=0", "--redis-kills=1", "--storage-outages=0", "--cuts=2"]
-    status = main(["--images=400", "--jobs=2", "--seed=3", *faults, f"--json={tmp_path / 'table.json'}"])
+    status = main(["--images=400", "--jobs=2", "--workers=2", "--seed=3", *faults, f"--json={tmp_path / 'table.json'}"])
 
     assert status == 0, capfd.readouterr().out
 
