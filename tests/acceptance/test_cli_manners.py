@@ -144,7 +144,7 @@ def test_a_reader_that_leaves_early_makes_no_noise(start: Start, camq: Camq, wor
         (["photos", "--top-k", "0"], "x>=1"),
         (["photos", "--top-k", "8"], "from 1 to 7"),
         (["photos", "--colormap", "jett"], "did you mean jet"),
-        (["photos", "--method", "scorecam"], "allowed are cam, gradcam"),
+        (["photos", "--method", "scorecam"], "Use method cam or gradcam"),
         (["photos", "--target-layer", "layer44"], "did you mean layer4"),
         (["photos", "--dry-run", "--target-layer", "layer44"], "did you mean layer4"),
         (["photos", "--model", "tinny"], f"known are {MODEL}"),
