@@ -24,6 +24,7 @@ from producer.pictures import (
     looks_like_a_picture,
 )
 from shared.errors import NotFoundError, UsageError
+from shared.nearest import did_you_mean
 from shared.storage.port import SCHEME, ObjectStore
 
 
@@ -62,8 +63,8 @@ class Expansion:
             if not found_here:
                 self._notice(f"no picture matches {os.fsdecode(item)!r}")
         if not self._found:
-            names = ", ".join(repr(source.name) for source in self._missing[:5])
-            raise UsageError(f"no path matches anything{f': {names} not found' if names else ''}")
+            names = ", ".join(f"{source.name!r} not found{_nearest_path(source.name)}" for source in self._missing[:5])
+            raise UsageError(f"no path matches anything{f': {names}' if names else ''}")
 
     def _expand(self, item: Any, position: int) -> Iterator[Source]:
         image = sys.modules.get("PIL.Image")  # a picture can only be given by who has Pillow loaded
@@ -119,6 +120,16 @@ class Expansion:
             raise UsageError(f"no bucket behind {address!r}: {error}") from error
         if not found and looks_like_a_picture(address):
             yield FailedSource(address, f"there is no object {address}")
+
+
+def _nearest_path(name: str) -> str:
+    """A hint at what stands beside a path that does not exist, or nothing."""
+    path = Path(name)
+    try:
+        beside = os.listdir(path.parent) if SCHEME not in name else []  # noqa: PTH208 - names alone
+    except (OSError, ValueError):
+        return ""
+    return did_you_mean(path.name, (one for one in beside if not one.startswith(".")))
 
 
 def _with_article(noun: str) -> str:

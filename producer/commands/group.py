@@ -10,7 +10,8 @@ class Sections(DYMGroup):  # type: ignore[misc]
     """A group whose commands stand under heads, in the order in which they were added."""
 
     def __init__(self, *arguments: object, **attributes: object) -> None:
-        super().__init__(*arguments, **attributes)
+        # At the library's own cutoff every short name looks like every other one.
+        super().__init__(*arguments, cutoff=0.6, **attributes)
         self._sections: dict[str, list[str]] = {}
 
     def add_section(self, head: str, lines: dict[click.Command, str]) -> None:

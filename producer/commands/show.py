@@ -65,7 +65,8 @@ def show(what: str, rank: int | None, way: str, as_json: bool) -> None:
     elif of_job:
         _show_image(of_job[1], int(of_job[2]), rank, way, as_json=as_json)
     else:
-        raise UsageError(f"{what!r} is neither a file nor JOB:INDEX, such as 20261123-081502-3f9ac2:0")
+        job = what if re.fullmatch(r"[A-Za-z0-9][\w-]{0,63}", what) else "20261123-081502-3f9ac2"
+        raise UsageError(f"{what!r} is neither a file nor JOB:INDEX, such as {job}:0")
 
 
 def _show_file(name: str, way: str, *, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """What is mistyped is answered with what was meant."""
 
 import traceback
+from pathlib import Path
 
 import click
 import pytest
@@ -11,9 +12,11 @@ from producer import Client
 from producer.cli import cli
 from producer.commands.values import Choice, Number, Whole, complete_colormaps
 from producer.environment import unknown_variables
+from producer.sources import Expansion
 from shared.config import Settings
-from shared.errors import UnreachableError
+from shared.errors import UnreachableError, UsageError
 from shared.nearest import did_you_mean, nearest
+from shared.storage import MemoryStore
 
 
 def test_the_nearest_words_come_first_and_case_does_not_matter() -> None:
@@ -104,3 +107,29 @@ def test_who_named_another_redis_is_not_told_to_load_settings() -> None:
         client.jobs()
 
     assert "camq.env" not in str(caught.value)
+
+
+def test_a_mistyped_path_is_answered_with_what_stands_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hidden files aside; one whose folder is not there gets no hint."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / ".photso").touch()
+
+    with pytest.raises(UsageError, match=r"'photso' not found \(did you mean photos\?\), 'no/where' not found$"):
+        list(Expansion(["photso", "no/where"], store=MemoryStore))
+
+
+def test_a_mistyped_command_is_answered_with_the_nearest_and_no_other() -> None:
+    """A short name such as `ui` is not near everything."""
+    said = CliRunner().invoke(cli, ["sbumit", "photos"]).output
+
+    assert said.rstrip().endswith("Did you mean one of these?\n    submit")
+
+
+def test_show_takes_a_job_only_with_an_index() -> None:
+    """A job's id alone is answered with how to ask for its first image."""
+    said = str(CliRunner().invoke(cli, ["show", "holiday"]).exception)
+
+    assert "such as holiday:0" in said
