@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open
 from tests.browser.galleries import LABELS, gallery, write
+from tests.waiting import wait_until
 
 PAGE = 60
 Report = Callable[..., Page]
@@ -228,7 +229,7 @@ def test_a_picture_opens_large(report: Report, number: int) -> None:
     expect(page.locator("#boxes")).not_to_be_checked()
     page.keyboard.press("Escape")
     expect(viewer).to_be_hidden()
-    assert focused(page) == "1"
+    wait_until(lambda: focused(page) == "1", "its card has the keyboard")  # a dialog tells of its end later
 
 
 def test_an_id_of_the_users_own_is_found_and_shown(open_page: Open, reports: dict[int, str]) -> None:
