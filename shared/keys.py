@@ -44,6 +44,8 @@ CLAIMED = PREFIX + "claimed:%s:%s"
 LEASES = PREFIX + "leases"
 #: When a reaper last looked (string): a long gap means that nobody could renew.
 REAPED = PREFIX + "reaped"
+#: The newest time from which a deadline was reckoned (string): a clock behind it was set back.
+NEWEST = PREFIX + "newest"
 #: All jobs by creation time (sorted set).
 JOBS = PREFIX + "jobs"
 #: Jobs whose end somebody is to be told, by the time when that is due, or its sender's lease ends (sorted set).
@@ -85,6 +87,7 @@ _LUA: tuple[str, ...] = (
     "CLAIMED",
     "LEASES",
     "REAPED",
+    "NEWEST",
     "JOBS",
     "WEBHOOKS",
 )

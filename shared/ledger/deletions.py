@@ -47,11 +47,7 @@ class RedisDeletions:
 
     def held(self, job: str) -> bool:
         """See `Jobs.held`. A worker asks for its lease every few seconds, and it ends when that worker hears."""
-        with self.scripts.translated(), self.scripts.client.pipeline() as pipe:
-            pipe.time()
-            pipe.zrange(keys.LEASES, 0, -1, withscores=True)
-            (seconds, _), leases = pipe.execute()
-        return any(member.startswith(f"{job}/") and end > seconds for member, end in leases)
+        return bool(self.scripts("held", job))
 
     def _count(self) -> None:
         with self.scripts.translated(), self.scripts.client.pipeline() as pipe:

@@ -49,7 +49,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.before: dict[str, str] = {}
         self.retried: set[tuple[str, int]] = set()
         self.counted: Counter[tuple[str, int]] = Counter()
-        self.tokens = 0
+        self.tokens = self.backs = 0
         for worker in WORKERS:
             serve(ledger, worker)
 
@@ -170,12 +170,12 @@ class LedgerMachine(RuleBasedStateMachine):
             held.committed = True
 
     @precondition(lambda self: self.held)
-    @rule(pick=PICK)
-    def hand_back(self, pick: int) -> None:
+    @rule(pick=PICK, spent=st.booleans())
+    def hand_back(self, pick: int, spent: bool) -> None:
         held = self.held[pick % len(self.held)]
         owned = self.owns(held)
         try:
-            self.ledger.release(held.claim)
+            self.ledger.release(held.claim, spent=spent)
         except LostLeaseError:
             assert not owned
         else:
@@ -200,6 +200,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def advance(self, seconds: float) -> None:
         self.now += seconds
         self.redis.set("test:now", repr(self.now))
+
+    @rule(seconds=st.sampled_from((3, 40, 4000)))
+    def set_the_clock_back(self, seconds: float) -> None:
+        self.backs += 1
+        self.advance(-seconds - self.backs / 1000)  # no moment comes twice
 
     @rule()
     def reap(self) -> None:
@@ -242,13 +247,16 @@ class LedgerMachine(RuleBasedStateMachine):
     def every_open_image_has_exactly_one_live_chunk(self) -> None:
         leases = set(self.redis.zrange(keys.LEASES, 0, -1))
         hints = {m for p in self.queues for m in self.redis.zrange(keys.HINTS % (MODEL, p), 0, -1)}
+        waits = self.redis.zrange(keys.LATER % MODEL, 0, -1)
+        assert all(self.records(job)[chunk]["s"] == "p" for job, chunk in (member.split("/") for member in waits))
         for job in self.sizes:
             row = self.redis.hgetall(keys.JOB % job)
             fresh = set(self.redis.zrange(keys.PENDING % job, 0, -1))
             again = {
                 m.partition("/")[2] for m in self.redis.lrange(keys.AGAIN % MODEL, 0, -1) if m.startswith(f"{job}/")
             }
-            pending = fresh | again
+            later = {member.partition("/")[2] for member in waits if member.startswith(f"{job}/")}
+            pending = fresh | again | later
             live: Counter[int] = Counter()
             for chunk, record in self.records(job).items():
                 if record["s"] not in "phl" or (row.get("cancel") and record["s"] != "l"):

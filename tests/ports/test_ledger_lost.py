@@ -4,8 +4,10 @@ import pytest
 
 from shared import keys
 from shared.ledger import Reaped, RedisLedger
+from shared.ledger.scripts import Scripts
 from shared.states import ImageState
 from tests.ledgers import MODEL, claim, serve, submit
+from tests.ports.ledger_machine import CLOCK
 
 pytestmark = pytest.mark.servers
 
@@ -86,3 +88,21 @@ def test_a_commit_must_have_one_state_for_each_image(ledger: RedisLedger) -> Non
 
     ledger.commit(mine, [OK, OK, OK], {})
     assert len(ledger.image_states("job")) == 6
+
+
+def test_a_clock_set_back_before_any_reaper_looked_delays_nothing(ledger: RedisLedger) -> None:
+    """Nobody noted the time but those who set deadlines; a lease, and a message, would outlast the difference."""
+    client = ledger.scripts.client
+    ledger.scripts = Scripts(client, "the test's Redis", clock=CLOCK)
+    client.set("test:now", 10_000)
+    submit(ledger, chunks=2)
+    first, _ = ledger.refill(MODEL)
+    claim(ledger, first, worker="dead")
+    found = []
+    lease_s, hint_s = ledger.settings.lease_s, ledger.settings.hint_s
+    for seconds in (0, lease_s + 1, 2 * lease_s + hint_s):  # the second look finds an outage, and gives a grace
+        client.set("test:now", 6_000 + seconds)
+        found.append(ledger.reap(MODEL, high_empty=True, bulk_empty=True))
+
+    assert found[0] == Reaped(0, 0, 0)
+    assert (sum(look.leases for look in found), sum(look.hints for look in found)) == (1, 1)

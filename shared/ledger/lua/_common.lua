@@ -124,12 +124,20 @@ local function settle(job)
   redis.call('PUBLISH', key(EVENTS, job), 'moved')
 end
 
+-- To be called with every deadline. It never goes back, so that the next reaper learns of a clock that did.
+local function note_time()
+  if NOW > tonumber(redis.call('GET', NEWEST) or '0') then
+    redis.call('SET', NEWEST, stamp(NOW), 'EX', UNFINISHED_TTL_S)
+  end
+end
+
 -- The chunk is in a worker's hands for so many seconds, unless renewed.
 local function lease(job, chunk, record, token, worker, seconds)
   record.s, record.o, record.w = 'l', token, worker
   save_chunk(job, chunk, record)
   redis.call('ZADD', LEASES, stamp(NOW + tonumber(seconds)), job .. '/' .. chunk)
   redis.call('EXPIRE', LEASES, UNFINISHED_TTL_S)
+  note_time()
   -- A run begins when its first chunk is taken up, and anew when all that was in hand was lost before any result.
   local j = redis.call('HMGET', key(JOB, job), 'run_at', 'running', 'pace')
   if not j[1] or (j[2] == '0' and not j[3]) then redis.call('HSET', key(JOB, job), 'run_at', stamp(NOW)) end
@@ -162,6 +170,7 @@ local function make_pending(job, chunk, record, pause)
   if pause then
     redis.call('ZADD', key(LATER, model), stamp(NOW + pause), job .. '/' .. chunk)
     redis.call('EXPIRE', key(LATER, model), UNFINISHED_TTL_S)
+    note_time()
     return
   end
   if record.a > 0 then

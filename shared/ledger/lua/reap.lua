@@ -44,10 +44,20 @@ local function overdue(set, before)
   return members
 end
 
+local last, graced = string.match(redis.call('GET', REAPED) or '', '^([%d.]+)(.*)$')
+last = tonumber(last)
+local was_set_back = math.max(last or 0, tonumber(redis.call('GET', NEWEST) or '0')) > NOW
+
 -- After an outage nobody could renew, so nothing can be said of leases yet: every holder gets a little longer.
 -- Never twice in a row, or reapers that come late each time would never take anything back.
-local last, graced = string.match(redis.call('GET', REAPED) or '', '^([%d.]+)(.*)$')
-local note = stamp(NOW)
+local late, grace = {}, stamp(NOW + tonumber(ARGV[6]))
+if last and graced == '' and NOW - last > tonumber(ARGV[5]) then
+  late = redis.call('ZRANGEBYSCORE', LEASES, '-inf', '(' .. grace)
+end
+
+-- The first write of all: a Redis without memory refuses it, and after any other one it would take the rest.
+redis.call('SET', REAPED, stamp(NOW) .. (#late > 0 and ' grace' or ''), 'EX', UNFINISHED_TTL_S)
+redis.call('SET', NEWEST, stamp(NOW), 'EX', UNFINISHED_TTL_S)
 
 -- A clock that was set back (a failover to another host, say) would keep every deadline away for as long as it was
 -- ahead, and call every message claimed before newer than all that follow.
@@ -57,7 +67,7 @@ local function at_most(set, deadline)
   end
 end
 
-if last and tonumber(last) > NOW then
+if was_set_back then
   at_most(LEASES, NOW + tonumber(ARGV[8]))
   for _, known in ipairs({ model, unpack(redis.call('ZRANGE', MODELS, 0, -1)) }) do
     at_most(key(LATER, known), NOW + tonumber(ARGV[11]))
@@ -67,14 +77,7 @@ if last and tonumber(last) > NOW then
     end
   end
 end
-if last and graced == '' and NOW - tonumber(last) > tonumber(ARGV[5]) then
-  local grace = stamp(NOW + tonumber(ARGV[6]))
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', '(' .. grace)) do
-    redis.call('ZADD', LEASES, grace, member)
-    note = stamp(NOW) .. ' grace'
-  end
-end
-redis.call('SET', REAPED, note, 'EX', UNFINISHED_TTL_S)
+for _, member in ipairs(late) do redis.call('ZADD', LEASES, grace, member) end
 
 for _, member in ipairs(overdue(LEASES)) do leases = leases + take_back(member, 'l') end
 for position, priority in ipairs({ 'high', 'bulk' }) do

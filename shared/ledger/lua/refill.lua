@@ -19,6 +19,7 @@ local function waits(priority)
 end
 
 local function send(job, chunk, record, queue)
+  note_time()
   record.s, record.a = 'h', record.a + 1
   record.v = queue ~= field(job, 'priority') and queue or nil
   save_chunk(job, chunk, record)

@@ -1,5 +1,6 @@
 -- ARGV: lease seconds, then job, chunk, token for each. Answers held, lost or cancelled for each.
 local lease_s, answer = tonumber(ARGV[1]), {}
+note_time()
 for position = 2, #ARGV, 3 do
   local job, chunk = ARGV[position], ARGV[position + 1]
   if not held(job, chunk, ARGV[position + 2]) then
