@@ -164,6 +164,7 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
             traces=traces,
             refill=reaper.refill,
             worker=heart.worker,
+            model=network.model,
             images=images_on_their_way(settings),
         )
         stack.callback(pipeline.close)

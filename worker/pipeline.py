@@ -61,6 +61,7 @@ class Pipeline:
         traces: ChunkTraces,
         refill: Callable[[], None],
         worker: str,
+        model: str,
         images: int,
     ) -> None:
         self._ledger = ledger
@@ -74,6 +75,7 @@ class Pipeline:
         self._traces = traces
         self._refill = refill
         self._worker = worker
+        self._model = model
         self._bulk = ThreadPoolExecutor(images, thread_name_prefix="image")
         self._urgent = ThreadPoolExecutor(min(images, URGENT_IMAGES), thread_name_prefix="urgent")
 
@@ -99,6 +101,11 @@ class Pipeline:
             log.debug("not claimed", task=name, reason=claim)
             return Outcome.SKIPPED
         message = claim.message
+        if claim.model != self._model:
+            # An id used again for another network, or a message in the wrong queue: its own workers get it.
+            return self._hand_back(
+                claim, HandBackError(f"it is for {claim.model}, and this worker serves {self._model}")
+            )
         try:
             with self._keeper.hold(claim) as lease, self._traces(claim) as span:
                 span.set(failed=self._work(claim, lease))

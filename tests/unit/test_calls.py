@@ -71,6 +71,7 @@ class Desk:
             traces=ChunkTraces(Untraced(), name),
             refill=lambda: None,
             worker=name,
+            model=model,
             images=2,
         )
         self.calls = Calls(

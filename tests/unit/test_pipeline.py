@@ -89,6 +89,7 @@ class Desk:
             traces=ChunkTraces(tracing or Untraced(), "w"),
             refill=self.refill,
             worker="w",
+            model="net@0123456789ab",
             images=IMAGES,
         )
 
@@ -182,6 +183,15 @@ def test_an_image_left_behind_stops_at_its_next_look(desk: Desk) -> None:
     gate.set()
 
     assert stopped.wait(10)
+
+
+def test_a_chunk_of_another_model_goes_back_untouched(desk: Desk) -> None:
+    """An id may be removed and used again for another network while its message is on the way."""
+    assert isinstance(desk.ledger.claimed, Claim)
+    desk.ledger.claimed = replace(desk.ledger.claimed, model="net@ffffffffffff")
+
+    assert desk.pipeline.run(MESSAGE) is Outcome.HANDED_BACK
+    assert (desk.ledger.released, desk.ledger.spent, desk.ledger.committed) == (True, False, None)
 
 
 def test_a_hand_back_says_when_the_quarantine_is_why(desk: Desk) -> None:

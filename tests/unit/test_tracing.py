@@ -23,7 +23,7 @@ from shared.otel import OpenTelemetry
 from shared.states import ImageState
 from shared.tracing import Untraced
 from tests.collector import collecting
-from tests.handworker import BROKEN, HandWorker
+from tests.handworker import BROKEN, CARD, HandWorker
 from tests.unit.submitting import CountingStore, pictures, send
 from tests.unit.test_pipeline import MESSAGE, Desk
 from worker.leases import LeaseKeeper
@@ -91,6 +91,7 @@ def pipeline(ledger: RedisLedger, store: CountingStore, traced: OpenTelemetry) -
         traces=traces,
         refill=lambda: None,
         worker="w-1",
+        model=CARD.model,
         images=2,
     )
     with closing(found):
