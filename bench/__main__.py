@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,28 +36,30 @@ def main(arguments: list[str]) -> None:
     for name in [name for name in os.environ if name.startswith("CAMQ_")]:
         del os.environ[name]  # a developer's own settings are not what is being measured
     names = asked.rows or (USUAL if asked.device == "cpu" else USUAL_CUDA)
-    report = measure(
-        [name for name in ROWS if name in names], quick=asked.quick, device=asked.device, workers=asked.workers
-    )
-    text = json.dumps(plain(report), indent=1, ensure_ascii=False)
-    if asked.out:
-        asked.out.write_text(text + "\n", "utf-8")
+    names = [name for name in ROWS if name in names]
+    for report in measure(names, quick=asked.quick, device=asked.device, workers=asked.workers):
+        text = json.dumps(plain(report), indent=1, ensure_ascii=False)
+        if asked.out:
+            asked.out.write_text(text + "\n", "utf-8")
     print(text if asked.json else table.render(report))
 
 
-def measure(names: list[str], *, quick: bool, device: str, workers: int | None = None) -> Report:
-    """The report of these rows. `workers` is for CUDA; None: one per four cores."""
+def measure(names: list[str], *, quick: bool, device: str, workers: int | None = None) -> Iterator[Report]:
+    """The report so far after each of these rows: what was measured outlives a row that fails.
+
+    `workers` is for CUDA; None: one per core.
+    """
     began = datetime.now(UTC).isoformat(timespec="seconds")
     facts = machine.describe(device)
-    rows: list[Row] = []
+    settings = {"rows": names, "quick": quick, "device": device, "pictures": "500x375 JPEG, quality 90"}
+    rows: tuple[Row, ...] = ()
     with Bench(quick=quick, device=device, say=_say, asked_workers=workers) as bench:
         for name in names:
             _say(f"{ROWS[name].NUMBER}. {ROWS[name].TITLE} …")
             started = time.monotonic()
             row: Row = ROWS[name].run(bench)
-            rows.append(msgspec.structs.replace(row, seconds=time.monotonic() - started))
-    settings = {"rows": names, "quick": quick, "device": device, "pictures": "500x375 JPEG, quality 90"}
-    return Report(started_at=began, settings=settings, machine=facts, rows=tuple(rows))
+            rows += (msgspec.structs.replace(row, seconds=time.monotonic() - started),)
+            yield Report(started_at=began, settings=settings, machine=facts, rows=rows)
 
 
 def _say(line: str) -> None:

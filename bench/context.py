@@ -101,8 +101,11 @@ class Bench:
 
     @property
     def sized(self) -> dict[str, int]:
-        """Settings that a data-centre GPU needs: its micro-batch is far larger than that of two cores."""
-        return {"max_batch_size": 64, "chunk_size": 64, "chunks_in_flight": 4} if self.device == "cuda" else {}
+        """Settings that a data-centre GPU needs: a far larger micro-batch than two cores', cores shared out."""
+        if self.device != "cuda":
+            return {}
+        threads = max(1, len(fleet.cores()) // self.workers)
+        return {"max_batch_size": 64, "chunk_size": 64, "chunks_in_flight": 4, "compute_threads": threads}
 
     @cached_property
     def client(self) -> Client:
@@ -111,10 +114,10 @@ class Bench:
 
     @property
     def workers(self) -> int:
-        """On CUDA several processes share the card, since one interpreter cannot feed it; four cores for each."""
+        """On CUDA several processes share the card, since one interpreter cannot feed it: one for each core."""
         if self.device != "cuda":
             return 1
-        return self.asked_workers or max(1, len(fleet.cores()) // 4)
+        return self.asked_workers or len(fleet.cores())
 
     @cached_property
     def worker(self) -> list[psutil.Process]:

@@ -23,7 +23,8 @@ _STOP_S = 30.0
 def environment(settings: Settings) -> dict[str, str]:
     """Ours, with exactly these settings; the tree that is being measured comes before one that is installed."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    return own | settings.environment() | {"PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join([str(ROOT), *filter(None, [own.get("PYTHONPATH")])])
+    return own | settings.environment() | {"PYTHONPATH": path}
 
 
 @contextmanager
