@@ -104,8 +104,13 @@ class Bench:
         """Settings that a data-centre GPU needs: a far larger micro-batch than two cores', cores shared out."""
         if self.device != "cuda":
             return {}
-        threads = max(1, len(fleet.cores()) // self.workers)
-        return {"max_batch_size": 64, "chunk_size": 64, "chunks_in_flight": 4, "compute_threads": threads}
+        return {
+            "max_batch_size": 64,
+            "chunk_size": 64,
+            "chunks_in_flight": 4,
+            "compute_threads": max(1, len(fleet.cores()) // self.workers),
+            "slots_per_gpu": self.workers,
+        }
 
     @cached_property
     def client(self) -> Client:

@@ -24,7 +24,7 @@ def run(bench: Bench) -> Row:
     for name, options, target, _ in _KINDS:
         images = bench.pick(1000, 160) if target else bench.pick(400, 96)
         if bench.device == "cuda":
-            images *= 3  # a job takes seconds there as well
+            images *= 2  # a job takes seconds there as well
         jobs[name] = EndToEnd(bench, images, options)
     bench.worker  # noqa: B018 - started and warm before the first sample
     samples = timing.interleave({"forward": bench.forward, **jobs}, bench.pick(3, 1))
