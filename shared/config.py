@@ -55,7 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 20.0
     io_threads: Annotated[int, Meta(ge=1, le=256, description="parallel downloads, and parallel uploads")] = 8
     compute_threads: Annotated[
-        int, Meta(ge=0, le=256, description="threads that decode and render; 0 is one per core")
+        int,
+        Meta(ge=0, le=256, description="threads that decode and render; 0 is one per core, shared under --all-devices"),
     ] = 0
     torch_threads: Annotated[
         int, Meta(ge=0, le=256, description="threads of the network on a CPU; 0 is torch's own choice")

@@ -29,6 +29,7 @@ from worker.compute import Compute
 from worker.core.cuda import engine_for
 from worker.core.network import Network, load_network
 from worker.core.types import Limits
+from worker.cores import cores
 from worker.decoding import Decoding
 from worker.explainer import Explainer
 from worker.heart import Heart
@@ -56,11 +57,6 @@ IMAGES_PER_BATCH_PLACE = 3
 CARD_S = 60.0
 #: A process whose device broke ends with this code, and its chunks run elsewhere.
 EXIT_FATAL = 70
-
-
-def _cores() -> int:
-    """The cores this process may use, which in a container are fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def load(settings: Settings) -> Network:
@@ -94,7 +90,7 @@ def explaining(
         batcher = Batcher(observe(engine), settings.max_batch_delay_ms / 1000, stage, _die)
         engine.beat = batcher.beat
         stack.callback(batcher.close)
-        threads = settings.compute_threads or _cores()
+        threads = settings.compute_threads or cores()
         compute = stack.enter_context(closing(Compute(threads, settings.decode_s, on_stuck)))
         decoding = stack.enter_context(closing(Decoding(settings, threads)))
         yield Explainer(

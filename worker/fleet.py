@@ -17,6 +17,7 @@ import structlog
 from shared.config import Settings
 from shared.embedded import Spec, Supervisor
 from shared.errors import UsageError
+from worker.cores import cores
 from worker.inventory import Inventory, nvidia_smi
 from worker.shutdown import GOODBYE_S
 from worker.slots import Slot, available
@@ -59,7 +60,12 @@ def _network(model: str) -> Member:
 
 
 def specs(settings: Settings, workers: Sequence[Member]) -> list[Spec]:
-    """How to run each worker. With CAMQ_HTTP_PORT, the n-th one listens n - 1 ports above it."""
+    """How to run each worker. With CAMQ_HTTP_PORT, the n-th one listens n - 1 ports above it.
+
+    They share the machine's cores: more threads than cores would wait for each other, and most of all the one in each
+    process that feeds the device.
+    """
+    threads = str(settings.compute_threads or max(1, cores() // len(workers)))
     found = []
     for number, member in enumerate(workers):
         own = {"CAMQ_HTTP_PORT": str(settings.http_port + number)} if settings.http_port else {}
@@ -67,7 +73,7 @@ def specs(settings: Settings, workers: Sequence[Member]) -> list[Spec]:
             Spec(
                 name="-".join(["worker", str(number + 1), *filter(None, [member.get("CAMQ_MODEL")])]),
                 argv=[sys.executable, "-P", "-m", "worker", "serve"],
-                env={**os.environ, **settings.environment(), **member, **own},
+                env={**os.environ, **settings.environment(), "CAMQ_COMPUTE_THREADS": threads, **member, **own},
                 log=None,
                 stop_s=settings.drain_s + GOODBYE_S + _MARGIN_S,
             )

@@ -23,6 +23,15 @@ def test_each_worker_has_a_name_and_a_port_of_its_own() -> None:
     assert "CAMQ_HTTP_PORT" not in fleet.specs(Settings(), [{}])[0].env
 
 
+@pytest.mark.parametrize(("workers", "asked", "each"), [(2, 0, 4), (3, 0, 2), (16, 0, 1), (2, 5, 5)])
+def test_the_workers_share_the_cores(workers: int, asked: int, each: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of eight; what an operator asks for, each of them has."""
+    monkeypatch.setattr(fleet, "cores", lambda: 8)
+    specs = fleet.specs(Settings(compute_threads=asked), [{}] * workers)
+
+    assert {spec.env["CAMQ_COMPUTE_THREADS"] for spec in specs} == {str(each)}
+
+
 def test_several_models_run_side_by_side_on_every_gpu_and_share_its_memory() -> None:
     """Two models on two GPUs are four processes; none may take more than half of what the operator granted."""
     settings = Settings(models="resnet50 densenet121", device_memory=0.8)
