@@ -53,7 +53,9 @@ _OPTIONS: dict[str, Any] = {
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
     "broker_channel_error_retry": True,
-    "broker_pool_limit": 20,
+    # Celery's default, and not to be changed: kombu has one limit for the whole process, and where an application has
+    # a Celery app of its own, the second one of two that differ fails.
+    "broker_pool_limit": 10,
     "result_backend_always_retry": True,
     # After an outage a slot must not sleep on; the default is ten seconds.
     "result_backend_max_sleep_between_retries_ms": 1000,

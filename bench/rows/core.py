@@ -55,7 +55,7 @@ def run(bench: Bench) -> Row:
 
             sides[f"torchcam k={k}"] = peers.torchcam(bench.published, pixels, k)
             sides[f"grad-cam k={k}"] = peers.grad_cam(bench.published, pixels, k)
-    samples = timing.interleave(sides, bench.pick(5, 2))
+    samples = timing.interleave(sides, bench.pick(3, 2))
     series = {name: Series("images/s", tuple(values)) for name, values in samples.items()}
     for k in (1, 5):
         for other in ("forward", *([f"torchcam k={k}", f"grad-cam k={k}"] if compared else [])):

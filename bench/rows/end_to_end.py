@@ -22,12 +22,12 @@ def run(bench: Bench) -> Row:
     """Images per second, and the processor time that each process spends on an image."""
     jobs = {}
     for name, options, target, _ in _KINDS:
-        images = bench.pick(1000, 160) if target else bench.pick(400, 96)
+        images = bench.pick(1000, 160) if target else bench.pick(200, 96)
         if bench.device == "cuda":
             images *= 2  # a job takes seconds there as well
         jobs[name] = EndToEnd(bench, images, options)
     bench.worker  # noqa: B018 - started and warm before the first sample
-    samples = timing.interleave({"forward": bench.forward, **jobs}, bench.pick(3, 1))
+    samples = timing.interleave({"forward": bench.forward, **jobs}, bench.pick(2, 1))
     series = {name: Series("images/s", tuple(values)) for name, values in samples.items()}
     targets = []
     for name, _, bound, stretch in _KINDS:

@@ -19,10 +19,10 @@ def run(bench: Bench) -> Row:
     sides = {}
     for k, images in ((1, bench.pick(60, 12)), (5, bench.pick(24, 6))):
         files = sorted(folder(bench.new_folder(), images).iterdir())
-        sides[f"camq k={k}"] = EndToEnd(bench, bench.pick(400, 96), {"top_k": k, "overlay": "input"})
+        sides[f"camq k={k}"] = EndToEnd(bench, bench.pick(250, 96), {"top_k": k, "overlay": "input"})
         sides[f"loop k={k}"] = peers.loop(bench.published, files, out, k)
     bench.worker  # noqa: B018 - started and warm before the first sample
-    samples = timing.interleave(sides, bench.pick(3, 1))
+    samples = timing.interleave(sides, bench.pick(2, 1))
     series = {name: Series("images/s", tuple(values)) for name, values in samples.items()}
     targets = []
     for k, bound in _BOUNDS.items():

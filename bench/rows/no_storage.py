@@ -16,14 +16,14 @@ _GPU_TARGET = 3000.0
 def run(bench: Bench) -> Row:
     """Images per second, and per stage the seconds that an image spends in it (waiting for a core included)."""
     settings = Settings(model="resnet18", weights=str(bench.weights), device=bench.device, **bench.sized)
-    images = bench.pick(600, 96) * (8 if bench.device == "cuda" else 1)
+    images = bench.pick(300, 96) * (16 if bench.device == "cuda" else 1)
     several = bench.workers > 1
     with in_memory.shared(settings, bench.workers) if several else in_memory.alone(settings) as side:
         jobs = {f"k={k}, 224": _Job(side, images, {"top_k": k, "overlay": "input"}) for k in (1, 5)}
         for job in jobs.values():
             job()  # warm
             job.stages.clear()
-        samples = timing.interleave({"forward": bench.forward, **jobs}, bench.pick(3, 1))
+        samples = timing.interleave({"forward": bench.forward, **jobs}, bench.pick(2, 1))
     series = {name: Series("images/s", tuple(values)) for name, values in samples.items()}
     targets = []
     for name, job in jobs.items():

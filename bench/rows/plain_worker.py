@@ -13,7 +13,7 @@ def run(bench: Bench) -> Row:
     """Images per second of both, k = 1, overlays of 224 pixels."""
     camq = EndToEnd(bench, bench.pick(500, 96), {"top_k": 1, "overlay": "input"})
     with Plain(bench, bench.pick(250, 48)) as plain:
-        samples = timing.interleave({"camq": camq, "plain": plain, "forward": bench.forward}, bench.pick(3, 1))
+        samples = timing.interleave({"camq": camq, "plain": plain, "forward": bench.forward}, bench.pick(2, 1))
     series = {name: Series("images/s", tuple(values)) for name, values in samples.items()}
     series["camq / plain"] = ratio(samples["camq"], samples["plain"])
     series["plain / forward"] = ratio(samples["plain"], samples["forward"])
