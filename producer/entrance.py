@@ -45,10 +45,10 @@ class Entrance:
         seen = self._deletions  # before the look
         return Placed(item[1], self._upload(item), seen)
 
-    def register(self, chunk: str, placed: list[Placed], *, known: bool) -> None:
-        """The chunk is part of the job. One that is `known` was registered by an earlier run and is only compared.
+    def register(self, chunk: str, placed: list[Placed]) -> None:
+        """The chunk is part of the job. One that an earlier run registered is only compared.
 
-        UsageError when the job has other pictures there; then nothing of it was touched.
+        UsageError when the job has other pictures there; then nothing of the chunk was written over.
         """
         references = [image.reference for image in placed]
         raw = encode_lines(references)
@@ -58,8 +58,7 @@ class Entrance:
 
         def enter() -> None:
             deletions = self._look_again(placed) if next(tries) else _seen(placed)
-            self._ledger.reserve(self._job, [new])
-            if not known:
+            if chunk not in self._ledger.reserve(self._job, [new]):
                 self._store.put(key, raw, "application/x-ndjson")
             self._ledger.register(self._job, [new], deletions)
 

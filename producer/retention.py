@@ -1,12 +1,13 @@
 """Deleting what is no longer wanted: one job now (`rm`), or whatever no job needs any more (`gc`)."""
 
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from producer.unused import Deleted, Found, Used, delete, delete_unused, inputs, measure
 from shared import keys
-from shared.errors import UnknownJobError, UsageError
+from shared.errors import DeletionError, UnknownJobError, UsageError
 from shared.ledger.ports import Jobs
 from shared.storage.port import ObjectStore, Stat
 
@@ -35,13 +36,14 @@ def remove(ledger: Jobs, store: ObjectStore, job: str) -> Deleted:
     with ledger.deleting(job) as go_on:
         ledger.remove(job)
         while ledger.held(job):
+            go_on()
             time.sleep(LOOK_S)
         prefix = keys.job_prefix(job)
-        references = sorted(key for key, _ in store.list(f"{prefix}chunks/"))
-        mine = {key for key in inputs(store, references, go_on) if key.startswith(keys.INPUTS)}
+        # Both listings are worked off as they come: that of a large job lasts longer than the ledger waits for a word.
+        mine = set(inputs(store, (key for key, _ in store.list(f"{prefix}chunks/")), go_on))
         # While the references are there, a repeated removal finds the inputs; so these go first.
         deleted = delete_unused(ledger, store, sorted(mine), lambda _: True, go_on) if mine else Deleted()
-        return deleted + delete(store, [Found(key, stat.size) for key, stat in store.list(prefix)], go_on)
+        return deleted + delete(store, (Found(key, stat.size) for key, stat in store.list(prefix)), go_on)
 
 
 def collect(ledger: Jobs, store: ObjectStore, *, force: bool = False, dry_run: bool = False) -> Deleted:
@@ -80,8 +82,13 @@ def collect(ledger: Jobs, store: ObjectStore, *, force: bool = False, dry_run: b
 
 
 def _delete_outputs(ledger: Jobs, store: ObjectStore, job: str, found: list[Found]) -> Deleted:
-    """What an expired job left. While it is deleted, no job of this id can begin; nothing, if one has begun already."""
-    with ledger.deleting(job) as go_on:
+    """What an expired job left. While it is deleted, no job of this id can begin; nothing, if one has begun already,
+    or if somebody else deletes it now."""
+    with ExitStack() as stack:
+        try:
+            go_on = stack.enter_context(ledger.deleting(job, wait_s=0))
+        except DeletionError:
+            return Deleted()
         return Deleted() if _is_live(ledger, job) else delete(store, found, go_on)
 
 

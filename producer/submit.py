@@ -127,8 +127,8 @@ class _Submission:
         self._model = model
         self._listener = listener
         self._patient = Patience(listener.notice)
-        #: Chunks that an earlier run of the same submission registered.
-        self._known: frozenset[str] = frozenset()
+        #: An earlier run of the same submission opened the job.
+        self._resumed = False
 
     def open(self, options: Options, priority: Priority, request: Request, trace: str) -> None:
         def begin() -> bool:
@@ -147,8 +147,7 @@ class _Submission:
             is_new = begin()
         except DeletionError:  # Redis is there; what is left of an earlier job of this id soon is not
             is_new = self._patient(begin)
-        if not is_new:
-            self._known = frozenset(self._ledger.chunks(self._job))
+        self._resumed = not is_new
         self._listener.job(self._job)
 
     def run(self, sources: Iterable[Source], total: int | None) -> int:
@@ -160,8 +159,7 @@ class _Submission:
             with closing(ordered(entrance.place, enumerate(sources), threads=settings.io_threads)) as images:
                 for number, placed in enumerate(_chunks(self._counted(images, total), settings.chunk_size)):
                     count += len(placed)
-                    chunk = f"{number:06d}"
-                    entrance.register(chunk, placed, known=chunk in self._known)
+                    entrance.register(f"{number:06d}", placed)
                     self._refill()
             self._seal(count)
         finally:
@@ -176,7 +174,7 @@ class _Submission:
             self._listener.progress(count, total)
 
     def _seal(self, count: int) -> None:
-        if self._known and self._patient(lambda: self._ledger.status(self._job)).total != count:
+        if self._resumed and self._patient(lambda: self._ledger.status(self._job)).total != count:
             raise UsageError(f"job {self._job} exists with other pictures or ids; take another --job-id")
         self._patient(lambda: self._ledger.seal(self._job))
         self._refill()

@@ -8,19 +8,23 @@ chunk whose inputs were looked for before or meanwhile is not registered before 
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from producer.parallel import ordered
 from shared import keys
 from shared.contract import ImageRef, decode_lines
-from shared.errors import NotFoundError
+from shared.errors import DeletionError, NotFoundError
 from shared.ledger.ports import Jobs
 from shared.storage.port import SCHEME, ObjectStore, Stat
 
 THREADS = 8
-#: Objects looked at and deleted together, and reference files read, before the ledger hears that it goes on.
+#: Objects listed, looked at and deleted together, and reference files and jobs looked at, before the ledger hears that
+#: it goes on.
 BATCH = 100
-#: Submissions wait as long as a spell lasts, and go on in the pause after it.
+#: Submissions wait as long as a spell lasts, and go on in the pause after it. A spell that has begun deletes a batch,
+#: however long the look before it took.
 SPELL_S = 20.0
 PAUSE_S = 5.0
 #: Says to the ledger that the deletion goes on.
@@ -47,23 +51,35 @@ class Found:
 
 
 class Used:
-    """The inputs that registered chunks refer to. Looking again reads only what was registered since."""
+    """The inputs that registered chunks refer to. Looking again reads only jobs that have changed, and of them only
+    the references that came since."""
 
     def __init__(self, ledger: Jobs, store: ObjectStore) -> None:
         self._ledger, self._store = ledger, store
+        self._revisions: dict[str, str] = {}
         self._seen: set[tuple[str, str, str]] = set()
         self.keys: set[str] = set()
 
     def look(self, go_on: GoOn) -> None:
         """Up to now."""
-        for job in self._ledger.known_jobs():
-            chunks = {(job, chunk, digest) for chunk, digest in self._ledger.digests(job).items()} - self._seen
-            self.keys.update(inputs(self._store, (keys.chunk_object(job, chunk) for _, chunk, _ in chunks), go_on))
-            self._seen |= chunks
+        names = self._ledger.known_jobs(expired=True)
+        for start in range(0, len(names), BATCH):
+            go_on()
+            page = names[start : start + BATCH]
+            for job, revision in zip(page, self._ledger.revisions(page), strict=True):
+                if revision and revision != self._revisions.get(job):
+                    go_on()
+                    self._read(job, go_on)
+                    self._revisions[job] = revision  # of before the reading: what came meanwhile is read again
+
+    def _read(self, job: str, go_on: GoOn) -> None:
+        chunks = {(job, chunk, digest) for chunk, digest in self._ledger.digests(job).items()} - self._seen
+        self.keys.update(inputs(self._store, (keys.chunk_object(job, chunk) for _, chunk, _ in chunks), go_on))
+        self._seen |= chunks
 
 
 def inputs(store: ObjectStore, references: Iterable[str], go_on: GoOn) -> Iterator[str]:
-    """What these reference objects name in camq's bucket; what a job reads elsewhere is none of ours to delete."""
+    """The inputs that these reference objects name; what a job reads elsewhere is none of ours to delete."""
     own = f"{SCHEME}{store.bucket}/"
 
     def load(key: str) -> list[ImageRef]:
@@ -75,7 +91,8 @@ def inputs(store: ObjectStore, references: Iterable[str], go_on: GoOn) -> Iterat
     for number, refs in enumerate(ordered(load, references, threads=THREADS)):
         if number % BATCH == 0:
             go_on()
-        yield from (ref.key.removeprefix(own) for ref in refs if ref.key)
+        named = (ref.key.removeprefix(own) for ref in refs)
+        yield from (key for key in named if key.startswith(keys.INPUTS))
 
 
 def delete_unused(
@@ -88,11 +105,25 @@ def delete_unused(
     batches = deque(unused[start : start + BATCH] for start in range(0, len(unused), BATCH))
     deleted = Deleted()
     while batches:
-        with ledger.deleting(keys.INPUTS) as spell_goes_on:
+        used.look(go_on)  # once more, so that they need not wait for what came in the meantime to be read
+        with _locked(ledger, go_on) as spell_goes_on:
             deleted += _spell(store, used, batches, wanted, (spell_goes_on, go_on))
         if batches:
             time.sleep(PAUSE_S)
     return deleted
+
+
+@contextmanager
+def _locked(ledger: Jobs, go_on: GoOn) -> Iterator[GoOn]:
+    """The inputs are ours to delete, however long another deletion of inputs is at it before."""
+    with ExitStack() as stack:
+        while True:
+            with suppress(DeletionError):
+                spell_goes_on = stack.enter_context(ledger.deleting(keys.INPUTS, wait_s=0))
+                break
+            go_on()
+            time.sleep(PAUSE_S)  # not at once after the other's spell: submissions have their turn in between
+        yield spell_goes_on
 
 
 def _spell(
@@ -106,23 +137,25 @@ def _spell(
         for one_goes_on in both_go_on:
             one_goes_on()
 
-    used.look(go_on)
     end, deleted = time.monotonic() + SPELL_S, Deleted()
+    used.look(go_on)
     while batches:
         batch = [key for key in batches.popleft() if key not in used.keys]
         stats = zip(batch, ordered(store.stat, batch, threads=THREADS), strict=True)
-        deleted += delete(store, [Found(key, stat.size) for key, stat in stats if stat and wanted(stat)], go_on)
+        deleted += delete(store, (Found(key, stat.size) for key, stat in stats if stat and wanted(stat)), go_on)
         if time.monotonic() > end:
             break
     return deleted
 
 
-def delete(store: ObjectStore, found: list[Found], go_on: GoOn) -> Deleted:
-    """All of them, batch by batch."""
-    for start in range(0, len(found), BATCH):
+def delete(store: ObjectStore, found: Iterable[Found], go_on: GoOn) -> Deleted:
+    """All of them, batch by batch as they are listed."""
+    listed, deleted = iter(found), Deleted()
+    while batch := list(islice(listed, BATCH)):
         go_on()
-        store.delete(entry.key for entry in found[start : start + BATCH])
-    return measure(found)
+        store.delete(entry.key for entry in batch)
+        deleted += measure(batch)
+    return deleted
 
 
 def measure(found: Iterable[Found]) -> Deleted:

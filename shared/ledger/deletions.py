@@ -1,6 +1,6 @@
 """Deletions of objects, so that nothing which refers to them comes into the ledger meanwhile."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -12,7 +12,7 @@ from shared.ledger.scripts import Scripts
 
 #: A deletion that was silent for this long is over: its process was killed, or was away.
 SILENCE_S = 120
-#: Who finds another deletion under way waits for its end this long.
+#: Who finds another deletion under way waits for its end this long, unless told otherwise.
 WAIT_S = 30
 
 
@@ -30,12 +30,12 @@ class RedisDeletions:
         return -1 if under_way else int(count or 0)
 
     @contextmanager
-    def deleting(self, scope: str) -> Iterator[Callable[[], None]]:
+    def deleting(self, scope: str, wait_s: float = WAIT_S) -> Iterator[Callable[[], None]]:
         """See `Jobs.deleting`."""
         client = self.scripts.client
         lock = client.lock(keys.DELETING % scope, timeout=SILENCE_S, sleep=0.2, thread_local=False)
         with self.scripts.translated():
-            if not lock.acquire(blocking_timeout=WAIT_S):
+            if not lock.acquire(blocking_timeout=wait_s):
                 raise DeletionError("another `camq rm` or `camq gc` deletes there; try again when it has ended")
         try:
             if scope == keys.INPUTS:
@@ -48,6 +48,18 @@ class RedisDeletions:
     def held(self, job: str) -> bool:
         """See `Jobs.held`. A worker asks for its lease every few seconds, and it ends when that worker hears."""
         return bool(self.scripts("held", job))
+
+    def revisions(self, jobs: Sequence[str]) -> list[str]:
+        """See `Jobs.revisions`. Records only ever join a job; those that join a sealed one share references."""
+        with self.scripts.translated(), self.scripts.client.pipeline(transaction=False) as pipe:
+            for job in jobs:
+                pipe.hmget(keys.JOB % job, "created_at", "sealed")
+                pipe.hlen(keys.CHUNKS % job)
+            found = pipe.execute()
+        return [
+            f"{born} {'sealed' if sealed == '1' else size}" if born else ""
+            for (born, sealed), size in zip(found[::2], found[1::2], strict=True)
+        ]
 
     def _count(self) -> None:
         with self.scripts.translated(), self.scripts.client.pipeline() as pipe:

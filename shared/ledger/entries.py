@@ -15,11 +15,15 @@ class RedisEntries:
 
     scripts: Scripts
 
-    def reserve(self, job: str, chunks: Sequence[NewChunk]) -> None:
+    def reserve(self, job: str, chunks: Sequence[NewChunk]) -> set[str]:
         """See `Jobs.reserve`."""
+        registered: set[str] = set()
         for start in range(0, len(chunks), REGISTER_BATCH):
             pairs = [part for c in chunks[start : start + REGISTER_BATCH] for part in (c.chunk, c.digest)]
-            _check(job, self.scripts("reserve", job, *pairs))
+            answer, *known = self.scripts("reserve", job, *pairs)
+            _check(job, answer)
+            registered.update(known)
+        return registered
 
     def register(self, job: str, chunks: Sequence[NewChunk], deletions: int | None = None) -> None:
         """See `Jobs.register`."""
@@ -38,7 +42,12 @@ def _check(job: str, answer: str) -> None:
             raise removed(job)
         case "cancelled":
             raise UsageError(f"job {job} was cancelled; nothing more can be added to it")
-        case "unreserved" | "deleting":
+        case "unreserved":
+            raise DeletionError(
+                f"the ledger does not take these pictures: job {job} was removed and begun anew meanwhile, and what "
+                "they refer to may be gone"
+            )
+        case "deleting":
             raise DeletionError("the ledger takes no new pictures while `camq rm` or `camq gc` deletes old ones")
     raise UsageError(f"job {job} exists with other pictures or ids; take another --job-id ({answer})")
 

@@ -106,8 +106,9 @@ class Jobs(Protocol):
     def deletions(self) -> int:
         """What `register` asks for: it moves when inputs are deleted. -1, which never does, while they are."""
 
-    def reserve(self, job: str, chunks: Sequence[NewChunk]) -> None:
-        """The references of these chunks may be written. UsageError if one is known with other content."""
+    def reserve(self, job: str, chunks: Sequence[NewChunk]) -> set[str]:
+        """The references of these chunks may be written; those of the chunks it answers, which are registered already,
+        need not be. UsageError if one is known with other content."""
 
     def register(self, job: str, chunks: Sequence[NewChunk], deletions: int | None = None) -> None:
         """Reserved chunks join the job, once. UsageError if one is known with other content, or it is too late.
@@ -158,13 +159,17 @@ class Jobs(Protocol):
     def known_jobs(self, *, expired: bool = False) -> list[str]:
         """The ids of all jobs, oldest first; with `expired` also of those whose record is gone."""
 
-    def deleting(self, scope: str) -> AbstractContextManager[Callable[[], None]]:
+    def deleting(self, scope: str, wait_s: float = ...) -> AbstractContextManager[Callable[[], None]]:
         """Objects are deleted as long as this lasts: those of a job by its id, which cannot be opened meanwhile, or
         `keys.INPUTS`, and no chunk that looked for its inputs before or meanwhile can be registered.
 
-        The function is to be called every few seconds. DeletionError when somebody else deletes there, or does so
-        already because this deletion was silent for too long.
+        The function is to be called every few seconds. DeletionError when somebody else deletes there for longer than
+        `wait_s`, or does so already because this deletion was silent for too long.
         """
+
+    def revisions(self, jobs: Sequence[str]) -> list[str]:
+        """A word for each: another one when the job has begun anew, or chunks of its own references may have joined it.
+        Empty for one that is not there."""
 
     def held(self, job: str) -> bool:
         """Whether a worker may still write for the job: it was removed, and the worker has not heard yet."""

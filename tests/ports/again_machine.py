@@ -106,10 +106,10 @@ class AgainMachine(RuleBasedStateMachine):
 
     def submission(self, job: str, pictures: Sequence[int]) -> Program:
         try:
-            new = self.ledger.open_job(job, model=MODEL, options=Options(), priority="bulk", name=None)
+            self.advance(0.001)  # no two lives of a job begin at one moment
+            self.ledger.open_job(job, model=MODEL, options=Options(), priority="bulk", name=None)
         except DeletionError:
             return
-        known = [] if new else self.ledger.chunks(job)
         yield
         seen = self.ledger.deletions()
         for index, picture in enumerate(pictures):
@@ -117,7 +117,7 @@ class AgainMachine(RuleBasedStateMachine):
             key = keys.input_object(f"{picture:064}")
             yield from self.place(key)
             try:
-                yield from self.enter(job, ImageRef(index=index, key=key, source=key), seen, known)
+                yield from self.enter(job, ImageRef(index=index, key=key, source=key), seen)
             except (UsageError, UnknownJobError):
                 return
         if job in self.ledger.known_jobs():
@@ -128,15 +128,15 @@ class AgainMachine(RuleBasedStateMachine):
             yield
             self.store.put(key, b"a picture")
 
-    def enter(self, job: str, reference: ImageRef, seen: int, known: Sequence[str]) -> Program:
+    def enter(self, job: str, reference: ImageRef, seen: int) -> Program:
         raw = encode_lines([reference])
         new = NewChunk(f"{reference.index:06}", reference.index, 1, hashlib.sha256(raw).hexdigest())
         while True:
             yield
             life = self.lives[job]
-            self.ledger.reserve(job, [new])
+            registered = self.ledger.reserve(job, [new])
             yield
-            if new.chunk not in known:
+            if new.chunk not in registered:
                 self.store.put(keys.chunk_object(job, new.chunk), raw)
                 (self.spoilt.discard if life == self.lives[job] else self.spoilt.add)((job, new.chunk))
                 yield
@@ -166,7 +166,7 @@ class AgainMachine(RuleBasedStateMachine):
                     assert held.heard or held.until <= self.now, "a worker still writes for the job"
             prefix = keys.job_prefix(job)
             references = [key for key, _ in self.store.list(f"{prefix}chunks/")]
-            mine = [key for key in inputs(self.store, references, _nobody) if key.startswith(keys.INPUTS)]
+            mine = list(inputs(self.store, references, _nobody))
             yield
             yield from self.delete_unused(mine)
             self.store.delete([key for key, _ in self.store.list(prefix)])

@@ -5,13 +5,13 @@ import redis
 
 from shared import keys
 from shared.config import Settings
-from shared.contract import ErrorInfo
-from shared.errors import UnreachableError
-from shared.ledger import RedisLedger
+from shared.contract import ErrorInfo, Options
+from shared.errors import UnreachableError, UsageError
+from shared.ledger import NewChunk, RedisLedger
 from shared.ledger.flow import MESSAGE_KEPT
 from shared.ledger.scripts import Scripts
 from shared.states import ImageState
-from tests.ledgers import MODEL, claim, serve, submit
+from tests.ledgers import MODEL, claim, enter, serve, submit
 
 pytestmark = pytest.mark.servers
 
@@ -92,3 +92,21 @@ def test_a_clock_that_was_set_back_delays_recovery_by_a_lease_at_most(ledger: Re
     assert [at(back + step) for step in (third, 2 * third, 3 * third)] == [(0, 0), (0, 0), (1, 0)]
     assert client.zscore(keys.HINTS % (MODEL, "bulk"), f"job/{sent.message.chunk}") <= back + settings.hint_s
     client.delete("test:now")
+
+
+def test_nothing_is_reserved_or_registered_unless_all_of_a_call_is(ledger: RedisLedger) -> None:
+    """A refusal half-way would leave keys of the job behind without their lifetime."""
+    ledger.open_job("job", model=MODEL, options=Options(), priority="bulk", name=None)
+    client = ledger.scripts.client
+    first, second = (NewChunk(f"{n:06d}", n, 1, f"digest {n}") for n in range(2))
+    enter(ledger, "job", first)
+    other = NewChunk("000000", 0, 1, "another digest")
+    with pytest.raises(UsageError, match="000000"):
+        ledger.reserve("job", [second, other])
+    assert not client.exists(keys.RESERVED % "job")
+    assert ledger.reserve("job", [first, second]) == {"000000"}
+    with pytest.raises(UsageError, match="000000"):
+        ledger.register("job", [second, other])
+
+    assert ledger.chunks("job") == ["000000"]
+    assert client.ttl(keys.RESERVED % "job") > 0

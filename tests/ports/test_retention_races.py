@@ -117,11 +117,11 @@ def test_a_submission_that_was_quicker_than_the_deletion_keeps_its_picture(
     """It was registered after the long look at what is used, and before the deletion began."""
     begin = other.deleting
 
-    def deleting(scope: str) -> AbstractContextManager[Callable[[], None]]:
+    def deleting(scope: str, **how: Any) -> AbstractContextManager[Callable[[], None]]:
         if scope == keys.INPUTS:
             submit(services, [PICTURE], Request(job_id="new"))
             store.make_old()  # else its age alone would save it
-        return begin(scope)
+        return begin(scope, **how)
 
     other.deleting = deleting  # type: ignore[method-assign]
     delete(other, store)
@@ -136,10 +136,10 @@ def test_a_picture_that_was_deleted_before_its_chunk_came_is_stored_again(
     """The whole deletion fits between the upload and the registration."""
     reserve = services.ledger.reserve
 
-    def late(*args: Any) -> None:
+    def late(*args: Any) -> set[str]:
         services.ledger.reserve = reserve  # type: ignore[method-assign]
         remove(other, store, "old")
-        reserve(*args)
+        return reserve(*args)
 
     services.ledger.reserve = late  # type: ignore[method-assign]
     submit(services, [PICTURE], Request(job_id="new"))
@@ -161,9 +161,9 @@ def test_submissions_get_their_turn_in_a_long_deletion(
     begin = other.deleting
 
     @contextmanager
-    def deleting(scope: str) -> Iterator[Callable[[], None]]:
+    def deleting(scope: str, **how: Any) -> Iterator[Callable[[], None]]:
         began.append(scope)
-        with begin(scope) as go_on:
+        with begin(scope, **how) as go_on:
             yield go_on
         if began.count(keys.INPUTS) == 1:
             submit(services, [PICTURE], Request(job_id="new"))
@@ -203,10 +203,10 @@ def test_gc_leaves_an_expired_job_alone_that_has_begun_anew(
     """It was listed as nobody's; its references lie where the old ones lay."""
     begin = other.deleting
 
-    def deleting(scope: str) -> AbstractContextManager[Callable[[], None]]:
+    def deleting(scope: str, **how: Any) -> AbstractContextManager[Callable[[], None]]:
         if scope == "old":
             submit(services, [PICTURE], Request(job_id="old"))
-        return begin(scope)
+        return begin(scope, **how)
 
     other.deleting = deleting  # type: ignore[method-assign]
     gc(other, store)
@@ -229,6 +229,29 @@ def test_references_that_went_with_a_removed_job_are_written_again(
         register(*args)
 
     services.ledger.register = late  # type: ignore[method-assign]
+    heard: list[str] = []
+    submit(services, [PICTURE], Request(job_id="new"), Listener(notice=heard.append))
+
+    assert is_whole(ledger, store, "new")
+    assert [sentence for sentence in heard if "job new was removed and begun anew" in sentence] == heard[-1:]
+
+
+@pytest.mark.usefixtures("doomed")
+def test_a_resumed_submission_writes_what_a_removal_took_after_its_opening(
+    services: Services, ledger: RedisLedger, other: RedisLedger, store: Racing
+) -> None:
+    """What an earlier run had registered when it was opened says nothing of a job that has begun anew since."""
+    submit(services, [PICTURE], Request(job_id="new"))
+    reserve = services.ledger.reserve
+
+    def late(*args: Any) -> set[str]:
+        services.ledger.reserve = reserve  # type: ignore[method-assign]
+        options, model = ledger.options("new"), ledger.status("new").model
+        remove(other, store, "new")
+        other.open_job("new", model=model, options=options, priority="high", name=None)
+        return reserve(*args)
+
+    services.ledger.reserve = late  # type: ignore[method-assign]
     submit(services, [PICTURE], Request(job_id="new"))
 
     assert is_whole(ledger, store, "new")

@@ -82,10 +82,10 @@ def test_of_two_submissions_with_one_id_the_refused_one_has_changed_nothing(
     """Both found the job new and unregistered; the second to reserve a chunk writes no references over the first's."""
     reserve = services.ledger.reserve
 
-    def overtaken(*args: Any) -> None:
+    def overtaken(*args: Any) -> set[str]:
         services.ledger.reserve = reserve  # type: ignore[method-assign]
         send(services, pictures(4), job_id="mine")
-        reserve(*args)
+        return reserve(*args)
 
     services.ledger.reserve = overtaken  # type: ignore[method-assign]
     with pytest.raises(UsageError, match="other pictures"):
@@ -104,11 +104,11 @@ def test_an_open_file_can_be_stored_twice(services: Services, store: CountingSto
     file.seek(6)
     reserve = services.ledger.reserve
 
-    def late(*args: Any) -> None:
+    def late(*args: Any) -> set[str]:
         services.ledger.reserve = reserve  # type: ignore[method-assign]
         with services.ledger.deleting(keys.INPUTS):
             store.delete(store.inputs())
-        reserve(*args)
+        return reserve(*args)
 
     services.ledger.reserve = late  # type: ignore[method-assign]
     send(services, [file], job_id="mine")
