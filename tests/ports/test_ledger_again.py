@@ -3,14 +3,16 @@
 import pytest
 
 from shared import keys
+from shared.contract import Options
 from shared.errors import LostLeaseError, UnknownJobError
-from shared.ledger import RedisLedger
+from shared.ledger import NewChunk, RedisLedger
 from shared.states import ImageState, JobState
-from tests.ledgers import MODEL, claim, submit
+from tests.ledgers import MODEL, claim, enter, submit
 
 pytestmark = pytest.mark.servers
 
 OK, BAD = ImageState.SUCCEEDED, ImageState.FAILED
+ANOTHER = "another@0123456789ab"
 
 
 def test_a_claim_on_a_removed_job_is_lost_although_the_new_one_has_the_same_attempt(ledger: RedisLedger) -> None:
@@ -109,3 +111,18 @@ def test_the_index_outlives_every_job_in_it(ledger: RedisLedger) -> None:
     claim(ledger, hint)
 
     assert client.ttl(keys.JOBS) > client.ttl(keys.JOB % "job")
+
+
+@pytest.mark.parametrize("was", ["waiting", "handed back"])
+def test_an_id_used_again_for_another_model_is_sent_to_its_workers_only(was: str, ledger: RedisLedger) -> None:
+    """The old one still has the job in turn, or a chunk of it to send again; its workers would only hand it back."""
+    submit(ledger, "nightly", chunks=1)
+    if was == "handed back":
+        (hint,) = ledger.refill(MODEL)
+        ledger.release(claim(ledger, hint))
+    ledger.remove("nightly")
+    ledger.open_job("nightly", model=ANOTHER, options=Options(), priority="bulk", name=None)
+    enter(ledger, "nightly", NewChunk("000000", 0, 1, "digest"))
+
+    assert ledger.refill(MODEL) == []
+    assert [hint.message.attempt for hint in ledger.refill(ANOTHER)] == [1]

@@ -18,6 +18,11 @@ local function waits(priority)
   return redis.call('LLEN', key(TURNS, model, priority)) > 0
 end
 
+-- Whether the job is still this model's: it may have been removed, and its id used again for another one's.
+local function ours(job)
+  return field(job, 'model') == model
+end
+
 local function send(job, chunk, record, queue)
   note_time()
   record.s, record.a = 'h', record.a + 1
@@ -35,11 +40,12 @@ end
 local function give(priority)
   local turns = key(TURNS, model, priority)
   local job = redis.call('LPOP', turns)
+  if not ours(job) then return end
   local popped = redis.call('ZPOPMIN', key(PENDING, job))
   if redis.call('ZCARD', key(PENDING, job)) > 0 then
     redis.call('RPUSH', turns, job)
     redis.call('EXPIRE', turns, UNFINISHED_TTL_S)
-  elseif redis.call('EXISTS', key(JOB, job)) == 1 then
+  else
     redis.call('HDEL', key(JOB, job), 'in_turn')
   end
   local chunk = popped[1]
@@ -52,7 +58,7 @@ end
 local function give_again(member)
   local job, chunk = string.match(member, '^(.-)/(.+)$')
   local record = load_chunk(job, chunk)
-  if record and record.s == 'p' and not field(job, 'cancel') then send(job, chunk, record, 'high') end
+  if record and record.s == 'p' and ours(job) and not field(job, 'cancel') then send(job, chunk, record, 'high') end
 end
 
 local again = redis.call('LPOP', key(AGAIN, model))

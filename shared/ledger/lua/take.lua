@@ -15,7 +15,7 @@ if record.s == 'p' or record.s == 'h' then
   redis.call('ZREM', key(HINTS, j[2], record.v or j[3]), member)
   record.a, record.v = record.a + 1, nil
   lease(job, chunk, record, token, ARGV[4], ARGV[5])
-elseif record.s == 'd' or record.s == 'f' then
+elseif record.s == 'd' or record.s == 'f' then -- f: of a picture in quarantine, which nobody asks for by name today
   return { 'done' }
 elseif record.s == 'c' then
   return { 'cancelled' }
