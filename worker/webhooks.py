@@ -15,6 +15,7 @@ from shared.config import Settings
 from shared.contract import JobStatus, encode
 from shared.errors import UnknownJobError, UsageError
 from shared.ledger import WebhookCall, Webhooks
+from shared.ledger.webhooks import SENDER_LEASE_S
 from shared.storage.pool import trusted_roots
 from shared.webhook import check_webhook, shown_webhook
 from worker.metrics import Metrics
@@ -24,8 +25,6 @@ log = structlog.get_logger()
 EVENT = "job.finished"
 #: For the whole of one try. A receiver that needs longer should answer first and work afterwards.
 TRY_S = 10.0
-#: A sender silent for this long has died. Longer than its try, the name server and the report together.
-LEASE_S = 60.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 3600.0
 #: A receiver that was away for a night is told all the same; after this nobody is.
 GIVE_UP_S = 24 * 3600.0
@@ -53,7 +52,7 @@ class WebhookSender:
 
     def send_due(self) -> None:
         """Every webhook that is due, one after the other."""
-        while (call := self._ledger.claim_webhook(LEASE_S)) is not None:
+        while (call := self._ledger.claim_webhook(SENDER_LEASE_S)) is not None:
             self._send(call)
 
     def _send(self, call: WebhookCall) -> None:

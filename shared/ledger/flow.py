@@ -10,6 +10,7 @@ from shared.contract import ChunkMessage, ErrorInfo, Options, Priority, decode, 
 from shared.errors import LostLeaseError
 from shared.ledger.ports import Claim, Hint, Reaped, Refusal
 from shared.ledger.scripts import Scripts
+from shared.ledger.webhooks import SENDER_LEASE_S
 from shared.states import ImageState
 
 #: The broker holds this many chunks per live worker slot: enough that no slot runs dry, few enough that a
@@ -96,9 +97,9 @@ class RedisFlow:
         settings = self.settings
         outage = (settings.lease_s * OUTAGE_SHARE, settings.lease_s * GRACE_SHARE)
         times = (settings.lease_s, settings.hint_s)
-        quarantine = (QUARANTINE_TRIES, LONGEST_PAUSE_S)
+        ends = (QUARANTINE_TRIES, LONGEST_PAUSE_S, SENDER_LEASE_S)
         empty = (int(high_empty), int(bulk_empty))
-        answer = self.scripts("reap", model, *empty, REAP_LIMIT, *outage, CHARGES_TO_QUARANTINE, *times, *quarantine)
+        answer = self.scripts("reap", model, *empty, REAP_LIMIT, *outage, CHARGES_TO_QUARANTINE, *times, *ends)
         return Reaped(*answer)
 
 

@@ -8,6 +8,9 @@ from shared.ledger.ports import WebhookCall
 from shared.ledger.scripts import Scripts
 from shared.webhook import shown_webhook
 
+#: A sender silent for this long has died. Longer than its try, the name server and the report together.
+SENDER_LEASE_S = 60.0
+
 
 class RedisWebhooks:
     """Implements `Webhooks`; see there."""

@@ -6,8 +6,11 @@ from shared import keys
 from shared.contract import Options, WebhookStatus
 from shared.errors import UsageError
 from shared.ledger import NewChunk, RedisLedger, WebhookCall
+from shared.ledger.scripts import Scripts
+from shared.ledger.webhooks import SENDER_LEASE_S
 from shared.states import ImageState
 from tests.ledgers import MODEL, claim, enter
+from tests.ports.ledger_machine import CLOCK
 
 pytestmark = pytest.mark.servers
 
@@ -152,3 +155,26 @@ def test_the_same_id_with_another_webhook_is_another_request(ledger: RedisLedger
     submit(ledger)
     with pytest.raises(UsageError, match="webhook"):
         submit(ledger, "https://hooks.example.com/other")
+
+
+@pytest.mark.parametrize(("what", "back_to"), [("due", 996_400), ("being sent", 1_000_050), ("failed", 1_000_150)])
+def test_a_clock_that_was_set_back_delays_a_webhook_by_a_sender_s_lease_at_most(
+    what: str, back_to: int, ledger: RedisLedger
+) -> None:
+    """Nobody else noted the time: its deadline alone tells the first reaper that the clock is behind."""
+    client = ledger.scripts.client
+    ledger.scripts = Scripts(client, "the test's Redis", clock=CLOCK)
+    client.set("test:now", 1_000_000)
+    submit(ledger)
+    ledger.cancel("job")
+    if what != "due":
+        client.set("test:now", 1_000_100)
+        call = due(ledger)
+        client.set("test:now", 1_000_200)
+        if what == "failed":
+            ledger.report_webhook(call, "HTTP 503", again_s=1800, most_s=DAY)
+    client.set("test:now", back_to)
+    ledger.reap(MODEL, high_empty=True, bulk_empty=True)
+
+    assert client.zscore(keys.WEBHOOKS, "job") <= back_to + SENDER_LEASE_S
+    client.delete("test:now")

@@ -97,12 +97,20 @@ local function paint(job, record, choose)
   end
 end
 
+-- To be called with every deadline. It never goes back, so that the next reaper learns of a clock that did.
+local function note_time()
+  if NOW > tonumber(redis.call('GET', NEWEST) or '0') then
+    redis.call('SET', NEWEST, stamp(NOW), 'EX', UNFINISHED_TTL_S)
+  end
+end
+
 -- Whoever asked for it is told of each end of the job: a worker sends what is due.
 local function announce_end(job)
   redis.call('HSET', key(JOB, job), 'webhook_state', 'waiting', 'webhook_attempts', 0)
   redis.call('HDEL', key(JOB, job), 'webhook_reason')
   redis.call('ZADD', WEBHOOKS, stamp(NOW), job)
   redis.call('EXPIRE', WEBHOOKS, UNFINISHED_TTL_S)
+  note_time()
 end
 
 -- The job goes on: what was not told of its last end is told with the next one.
@@ -122,13 +130,6 @@ local function settle(job)
   end
   renew_ttl(job)
   redis.call('PUBLISH', key(EVENTS, job), 'moved')
-end
-
--- To be called with every deadline. It never goes back, so that the next reaper learns of a clock that did.
-local function note_time()
-  if NOW > tonumber(redis.call('GET', NEWEST) or '0') then
-    redis.call('SET', NEWEST, stamp(NOW), 'EX', UNFINISHED_TTL_S)
-  end
 end
 
 -- The chunk is in a worker's hands for so many seconds, unless renewed.

@@ -1,6 +1,6 @@
 -- ARGV: model, 1 if the high queue is empty else 0, the same for bulk, most chunks to take back in one call, seconds
 -- without any reaper that count as an outage, grace seconds after one, charges that lead to quarantine, lease seconds, hint seconds,
--- tries in quarantine, longest pause there.
+-- tries in quarantine, longest pause there, lease seconds of who sends a webhook.
 -- Answers the number of leases that ran out, of messages that never arrived, and of chunks put into quarantine.
 --
 -- An overdue message counts as lost only when its queue is empty or one sent after it was claimed: behind a slow
@@ -69,6 +69,7 @@ end
 
 if was_set_back then
   at_most(LEASES, NOW + tonumber(ARGV[8]))
+  at_most(WEBHOOKS, NOW + tonumber(ARGV[12]))
   for _, known in ipairs({ model, unpack(redis.call('ZRANGE', MODELS, 0, -1)) }) do
     at_most(key(LATER, known), NOW + tonumber(ARGV[11]))
     for _, priority in ipairs({ 'high', 'bulk' }) do

@@ -5,6 +5,7 @@ while due do
   local j = redis.call('HMGET', key(JOB, due), 'webhook', 'finished_at', 'webhook_state')
   if j[1] and j[2] and j[3] == 'waiting' then
     redis.call('ZADD', WEBHOOKS, stamp(NOW + tonumber(ARGV[1])), due)
+    note_time()
     return { due, j[1], j[2], redis.call('HINCRBY', key(JOB, due), 'webhook_attempts', 1) }
   end
   redis.call('ZREM', WEBHOOKS, due) -- the job expired, or somebody wrote here who should not

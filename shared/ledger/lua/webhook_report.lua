@@ -17,6 +17,7 @@ end
 redis.call('HSET', key(JOB, job), 'webhook_state', state)
 if state == 'waiting' then
   redis.call('ZADD', WEBHOOKS, stamp(again), job)
+  note_time()
 else
   redis.call('ZREM', WEBHOOKS, job)
 end
