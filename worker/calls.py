@@ -16,20 +16,22 @@ import structlog
 
 from shared import keys
 from shared.contract import EXPLAIN_TASK, ImageRecord, ImageRef, JobStatus, ModelCard, decode_lines, encode_lines
-from shared.errors import UnknownJobError, UnreachableError, UsageError
+from shared.errors import DeletionError, UnknownJobError, UnreachableError, UsageError
 from shared.ledger import Jobs, NewChunk
 from shared.options import check_options
 from shared.states import ImageState
 from shared.storage import SCHEME, ObjectStore
 from shared.storage.port import locate_object
 from worker.leases import HandBackError
-from worker.patience import Patience
+from worker.patience import Patience, nap
 from worker.pipeline import Outcome, Pipeline
 
 log = structlog.get_logger()
 
 JOB_PREFIX = "explain-"
 CHUNK = "000000"
+#: A call that meets a deletion goes back to the queue after so long: not at once, or it would come again as fast.
+DELETION_S = 1.0
 #: A job's id has at most 64 characters; Celery's own ids (a UUID) have 36.
 _TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,56}")
 _INPUT = re.compile(r"inputs/[0-9a-f]{2}/[0-9a-f]{64}")
@@ -66,7 +68,7 @@ class Calls:
         with structlog.contextvars.bound_contextvars(job=job, task=task_id):
             try:
                 self._check_taking()
-                ours = self._patiently(partial(self._open, job, given))
+                ours = self._patiently(partial(self._begin, job, given))
                 outcome = self._pipeline.run_now(job, CHUNK) if ours else Outcome.SKIPPED
                 if outcome in (Outcome.NOT_TAKEN, Outcome.HANDED_BACK):
                     return outcome
@@ -83,6 +85,17 @@ class Calls:
 
     def _patiently(self, call: Callable[[], Any]) -> Any:
         return self._patience(self._check_taking, call)
+
+    def _begin(self, job: str, given: Mapping[str, Any]) -> bool:
+        """`_open`; HandBackError after a moment when a deletion is in its way.
+
+        It may last for minutes. Waited out here, a few calls would take every slot from work that it does not touch.
+        """
+        try:
+            return self._open(job, given)
+        except DeletionError as reason:
+            nap(self._check_taking, DELETION_S)
+            raise HandBackError(str(reason)) from None
 
     def _open(self, job: str, given: Mapping[str, Any]) -> bool:
         """The call in the ledger, once; False when it was begun for another model of the same name."""

@@ -34,7 +34,7 @@ class Patience:
             retry=retry_if_exception_type(UnreachableError),
             wait=wait_random_exponential(multiplier=0.1, max=self._max_wait_s),
             stop=stop_after_delay(self._limit_s),
-            sleep=partial(_nap, check),
+            sleep=partial(nap, check),
             before_sleep=_tell_once,
             reraise=True,
         ):
@@ -43,7 +43,8 @@ class Patience:
         raise AssertionError("unreachable: Retrying either returns or raises")
 
 
-def _nap(check: Callable[[], None], seconds: float) -> None:
+def nap(check: Callable[[], None], seconds: float) -> None:
+    """Sleeps; `check` ends it within LOOK_S by raising."""
     end = time.monotonic() + seconds
     check()
     while (left := end - time.monotonic()) > 0:

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from shared.errors import LostLeaseError, UnreachableError
-from worker.patience import Patience, _nap
+from worker.patience import Patience, nap
 
 
 class Service:
@@ -64,6 +64,6 @@ def test_a_stop_or_a_lost_lease_ends_a_wait_at_once() -> None:
 
     began = time.monotonic()
     with pytest.raises(LostLeaseError):
-        _nap(check, 3600)
+        nap(check, 3600)
 
     assert time.monotonic() - began < 2
