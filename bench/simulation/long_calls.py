@@ -7,8 +7,9 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,14 @@ def main(images: int = 3_200_000) -> None:
         ledger.open_job("big", model=MODEL, options=Options(), priority="bulk", name=None)
         chunks = images // CHUNK
         new = [NewChunk(f"{n:07d}", n * CHUNK, CHUNK, "0" * 16) for n in range(chunks)]
-        ledger.reserve("big", new)
-        registered = _seconds(lambda: ledger.register("big", new))
+        entered = {}
+        for name, enter in (("reserve", ledger.reserve), ("register", ledger.register)):
+            started = time.perf_counter()
+            busy_us = _server_us(ledger, partial(_one_by_one, enter, new))
+            entered[name] = {
+                "seconds": round(time.perf_counter() - started, 2),
+                "redis_us_per_chunk": round(busy_us / chunks, 1),
+            }
         ledger.seal("big")
         refill = {}
         for workers in (1, 10, 100, 1000):
@@ -45,7 +52,7 @@ def main(images: int = 3_200_000) -> None:
         found: dict[str, Any] = {
             "images": images,
             "chunks": chunks,
-            "register_s": round(registered, 2),
+            "entered": entered,
             "refill_us_by_live_workers": refill,
             "bytes_per_image": round(_memory(ledger) / images, 1),
             "seconds": {
@@ -70,6 +77,12 @@ def _worker(number: int) -> WorkerInfo:
     return WorkerInfo(
         worker=f"host-{number:05d}", host="h", pid=1, device="cpu", models=(MODEL,), state="ready", slots=3
     )
+
+
+def _one_by_one(enter: Callable[[str, Sequence[NewChunk]], object], new: Sequence[NewChunk]) -> None:
+    """As a producer does: the references of each are written between the two calls."""
+    for chunk in new:
+        enter("big", [chunk])
 
 
 def _seconds(call: Callable[[], object]) -> float:
