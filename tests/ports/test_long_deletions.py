@@ -133,7 +133,7 @@ def test_a_removal_looks_long_at_what_others_use(ledger: RedisLedger, store: Slo
         ledger.open_job(f"new-{number}", model=MODEL, options=Options(), priority="bulk", name=None)
     submit(ledger, store, "live", DOG)
     submit(ledger, store, "old", CAT, DOG)
-    slowly(ledger, clock, 1)
+    slowly(ledger, clock, 2)
 
     remove(ledger, store, "old")
     assert store.stat(CAT) is None
