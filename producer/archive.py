@@ -17,7 +17,7 @@ from shared.errors import ImageError, UsageError
 
 #: More pictures belong into storage or a folder: the list of an archive's members is held in memory.
 MOST_MEMBERS = 200_000
-#: A picture of a compressed .tar is held in memory until it is uploaded, several at a time.
+#: A picture of a compressed .tar is held in memory until its chunk is registered, which ends early for large ones.
 MOST_STREAMED_BYTES = 100_000_000
 
 _PLAIN = (".tar",)

@@ -30,7 +30,8 @@ class Placed:
 
 class Entrance:
     """One job's chunks. An input that is there may be deleted before the chunk that needs it is registered; the
-    ledger then says so, and the chunk's inputs are looked for once more. So its sources are kept until it is in."""
+    ledger then says so, and the chunk's inputs are looked for once more. So its sources are kept until it is in, and a
+    chunk whose sources hold much data is a small one."""
 
     def __init__(self, services: Services, job: str, patient: Patience) -> None:
         self._ledger, self._store = services.ledger, services.store

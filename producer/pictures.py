@@ -36,9 +36,9 @@ class Source:
         raise NotImplementedError
 
     @property
-    def holds_data(self) -> bool:
-        """Whether the source itself keeps bytes or a picture in memory, so that few may wait at once."""
-        return isinstance(self, BytesSource | LazySource)
+    def held(self) -> int:
+        """Bytes of data that the source itself keeps in memory, so that few such may wait at once."""
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,11 @@ class BytesSource(Source):
 
     data: bytes
 
+    @property
+    def held(self) -> int:
+        """All of them."""
+        return len(self.data)
+
     def read(self, limit: int) -> bytes:
         """The same bytes."""
         return checked(self.name, self.data, limit)
@@ -73,9 +78,15 @@ class BytesSource(Source):
 
 @dataclass(frozen=True, slots=True)
 class LazySource(Source):
-    """Bytes that are made when they are needed."""
+    """Bytes that are made when they are needed, of something that keeps about `size` bytes in memory."""
 
     make: Callable[[], bytes]
+    size: int
+
+    @property
+    def held(self) -> int:
+        """What it is made of."""
+        return self.size
 
     def read(self, limit: int) -> bytes:
         """Made anew."""

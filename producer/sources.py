@@ -27,6 +27,11 @@ from shared.errors import NotFoundError, UsageError
 from shared.nearest import did_you_mean
 from shared.storage.port import SCHEME, ObjectStore
 
+#: Names beside a mistyped path that are looked at; in a folder of millions it would take minutes to compare all.
+MOST_NEIGHBOURS = 10_000
+#: What an open file is taken to keep in memory, where nobody can say: as much as a usual picture.
+USUAL_PICTURE = 1 << 20
+
 
 class Expansion:
     """Iterates over the images that `given` means.
@@ -80,12 +85,13 @@ class Expansion:
             yield BytesSource(f"image-{position}", bytes(item))
         elif image is not None and isinstance(item, image.Image):
             name = getattr(item, "filename", "") or f"image-{position}"
-            yield LazySource(os.fsdecode(name), lambda: encode_picture(item))
+            size = 4 * item.width * item.height  # Pillow keeps four bytes a pixel of most modes
+            yield LazySource(os.fsdecode(name), lambda: encode_picture(item), size)
         elif isinstance(item, io.TextIOBase):
             raise UsageError(f"{getattr(item, 'name', item)!r} is open as text: open it with mode 'rb'")
         elif callable(getattr(item, "read", None)):
             name = getattr(item, "name", None)
-            yield LazySource(name if isinstance(name, str) else f"image-{position}", _reader(item))
+            yield LazySource(name if isinstance(name, str) else f"image-{position}", _reader(item), _size(item))
         else:
             raise UsageError(
                 f"{_with_article(type(item).__name__)} is not an image: give a path, a pattern, an s3:// address,"
@@ -124,9 +130,12 @@ class Expansion:
 
 def _nearest_path(name: str) -> str:
     """A hint at what stands beside a path that does not exist, or nothing."""
+    if SCHEME in name:
+        return ""
     path = Path(name)
     try:
-        beside = os.listdir(path.parent) if SCHEME not in name else []  # noqa: PTH208 - names alone
+        with os.scandir(path.parent) as entries:
+            beside = [entry.name for entry in islice(entries, MOST_NEIGHBOURS)]
     except (OSError, ValueError):
         return ""
     return did_you_mean(path.name, (one for one in beside if not one.startswith(".")))
@@ -148,6 +157,11 @@ def _reader(file: Any) -> Callable[[], bytes]:
         return cast(bytes, file.read())
 
     return read
+
+
+def _size(file: Any) -> int:
+    """What an open file may keep in memory, in bytes."""
+    return file.getbuffer().nbytes if isinstance(file, io.BytesIO) else USUAL_PICTURE
 
 
 def _paths(name: str, *, pattern: bool) -> Iterator[Source]:

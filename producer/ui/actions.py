@@ -55,7 +55,7 @@ class Actions:
 
 def _sources(form: FormData) -> list[Source]:
     files = [item for item in form.getlist("pictures") if isinstance(item, UploadFile) and item.filename]
-    return [LazySource(file.filename or "", file.file.read) for file in files]
+    return [LazySource(file.filename or "", file.file.read, file.size or 0) for file in files]
 
 
 def _submission(form: FormData) -> Submission:

@@ -91,6 +91,15 @@ def test_a_member_above_the_limit_fails_alone(name: str, tmp_path: Path, monkeyp
     assert small.read(1000) == picture()
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_only_a_compressed_tar_holds_its_pictures_in_memory(name: str, tmp_path: Path) -> None:
+    """What can be read again where it lies is not kept."""
+    held = [source.held for source in expand(pack(tmp_path / name, INSIDE))]
+
+    streamed = name.endswith((".gz", ".tgz", ".xz"))
+    assert held == [len(INSIDE[inner]) if streamed else 0 for inner in WANTED]
+
+
 def test_what_is_too_large_is_not_unpacked() -> None:
     """A small archive may hold a huge file."""
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from producer.pictures import FailedSource, ObjectSource, Source, encode_picture, printable
-from producer.sources import Expansion
+from producer.sources import USUAL_PICTURE, Expansion
 from shared.errors import ImageError, UsageError
 from shared.storage import MemoryStore
 from tests.handworker import picture
@@ -177,6 +177,17 @@ def test_bytes_pictures_and_file_objects_are_images_too(tmp_path: Path) -> None:
     assert contents[0] == contents[2] == contents[3] == picture()
     with Image.open(io.BytesIO(contents[1])) as again:
         assert (again.format, again.size, again.getpixel((0, 0))) == ("PNG", (3, 2), (1, 2, 3))
+
+
+def test_what_a_source_keeps_in_memory_is_counted(tmp_path: Path) -> None:
+    """A chunk ends by it. A file that is named keeps nothing, and of an open one nobody knows."""
+    data = picture()
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        sources = expand(path, data, io.BytesIO(data), Image.new("RGB", (30, 20)), file)
+
+    assert [source.held for source in sources] == [0, len(data), len(data), 30 * 20 * 4, USUAL_PICTURE]
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "F", "I;16", "YCbCr"])

@@ -1,6 +1,7 @@
 """Submission on a real Redis: what is uploaded, registered and refused, and how it is resumed."""
 
 import json
+import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 import redis
 
 from producer.cli import main
+from producer.pictures import BytesSource
 from producer.services import Services
-from producer.submit import Listener, new_job_id
+from producer.submit import HIGH_AT_MOST, Listener, new_job_id
 from shared import keys
 from shared.config import Settings
 from shared.contract import ImageRef, decode_lines
@@ -202,6 +204,48 @@ def test_a_stream_of_pictures_is_not_collected_in_memory(services: Services) -> 
 
     assert len(taken) == 200
     assert max(ahead) <= 40
+
+
+class Heavy(BytesSource):
+    """Says that it holds a hundred megabytes."""
+
+    @property
+    def held(self) -> int:
+        return 100 << 20
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_chunk_ends_early_when_its_sources_hold_much_data(
+    services: Services, ledger: RedisLedger, store: CountingStore
+) -> None:
+    """They are kept until it is registered. The same command again makes the same chunks."""
+    for _ in range(2):
+        job = send(services, [Heavy(f"{n}.png", data) for n, data in enumerate(pictures(7))], job_id="heavy")
+
+    references = [decode_lines(store.get(keys.chunk_object(job, chunk)), ImageRef) for chunk in ledger.chunks(job)]
+    assert [[reference.index for reference in chunk] for chunk in references] == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+@pytest.mark.usefixtures("worker")
+def test_what_holds_data_is_let_go_of_with_its_chunk(settings: Settings, store: CountingStore) -> None:
+    """However many images a message may carry."""
+    made: list[weakref.ref[Heavy]] = []
+    alive: list[int] = []
+
+    def stream() -> Iterator[Heavy]:
+        for number, data in enumerate(pictures(100)):
+            source = Heavy(f"{number}.png", data)
+            made.append(weakref.ref(source))
+            yield source
+
+    def count(*_: object) -> None:
+        alive.append(sum(source() is not None for source in made))
+
+    with Services(msgspec.structs.replace(settings, chunk_size=256), store=store) as services:
+        send(services, stream(), Listener(progress=count))
+
+    assert (len(made), len(alive)) == (100, 100)
+    assert max(alive) <= HIGH_AT_MOST + 2 * settings.io_threads + 8
 
 
 def test_pictures_in_storage_are_read_in_place(settings: Settings, empty_redis: redis.Redis) -> None:

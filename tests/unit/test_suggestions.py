@@ -8,7 +8,7 @@ import pytest
 import redis
 from click.testing import CliRunner
 
-from producer import Client
+from producer import Client, sources
 from producer.cli import cli
 from producer.commands.values import Choice, Number, Whole, complete_colormaps
 from producer.environment import unknown_variables
@@ -119,6 +119,21 @@ def test_a_mistyped_path_is_answered_with_what_stands_beside_it(
 
     with pytest.raises(UsageError, match=r"'photso' not found \(did you mean photos\?\), 'no/where' not found$"):
         list(Expansion(["photso", "no/where"], store=MemoryStore))
+
+
+def test_a_mistyped_path_in_a_folder_of_millions_is_answered_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what stands beside it some is looked at."""
+    for number in range(9):
+        (tmp_path / f"{number}.jpg").touch()
+    seen: list[str] = []
+    monkeypatch.setattr(sources, "MOST_NEIGHBOURS", 5)
+    monkeypatch.setattr(sources, "did_you_mean", lambda _, known: seen.extend(known) or "")
+
+    with pytest.raises(UsageError, match="not found"):
+        list(Expansion([tmp_path / "x.jpg"], store=MemoryStore))
+    assert len(seen) == 5
 
 
 def test_a_mistyped_command_is_answered_with_the_nearest_and_no_other() -> None:
