@@ -8,6 +8,7 @@ afterwards, so that one normalised value has one colour in every overlay.
 import math
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from io import BytesIO
 from typing import IO, Any, NamedTuple
 
@@ -159,15 +160,19 @@ def _packed(lanes: NDArray[Any]) -> NDArray[np.uint64]:
 
 
 def _encode(picture: Image.Image, kind: str) -> bytes:
-    with _scratch() as file:
+    with _scratch(kind) as file:
         picture.save(file, **ENCODERS[kind])
         file.seek(0)
         return file.read()
 
 
-def _scratch() -> IO[bytes]:
+def _scratch(kind: str) -> IO[bytes]:
     """A file in memory. Pillow's JPEG encoder lets go of Python's lock only where it writes to a descriptor.
 
-    Without that, threads would encode one after the other: two take twice as long as one.
+    Without that, threads would encode one after the other: two take twice as long as one. The others gain nothing.
     """
-    return os.fdopen(os.memfd_create("overlay"), "w+b") if hasattr(os, "memfd_create") else BytesIO()
+    if kind == "jpeg" and hasattr(os, "memfd_create"):
+        # A kernel may refuse it: a seccomp filter, a hardened sysctl, no descriptor left.
+        with suppress(OSError):
+            return os.fdopen(os.memfd_create("overlay"), "w+b")
+    return BytesIO()
