@@ -63,8 +63,11 @@ def test_a_scorecam_that_lacks_memory_masks_fewer_pictures_at_once():
     [outcome] = engine.run(pictures(1, 32), [Options(method="scorecam", top_k=1)])
     [expected] = Engine(network("resnet18", 10), 128).run(pictures(1, 32), [Options(method="scorecam", top_k=1)])
     np.testing.assert_allclose(numbers(outcome)[1], numbers(expected)[1], rtol=0, atol=1e-5)
-    assert engine.max_batch_size == 128
     assert module.batches == [1, 512, 1, 256, 1, *[128] * 4]
+    module.batches.clear()
+    explained(engine.run(pictures(1, 32), [Options(method="scorecam", top_k=1)])[0])
+    assert module.batches == [1, *[128] * 4]  # what was learnt holds for the next one, and for no other method
+    assert engine.max_batch_size == 512
 
 
 def test_a_scorecam_that_fits_in_no_memory_fails_alone():

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -17,8 +17,17 @@ from worker.core.types import UInt8Array
 
 #: Waits for a micro-batch that has begun: one outcome per picture, in order.
 Finish: TypeAlias = Callable[[], list[Outcome]]
-#: Pictures that stack and share a forward: the side of their squares, and the layer that autograd goes back to.
-_Kind: TypeAlias = tuple[int, str | None]
+
+
+class _Kind(NamedTuple):
+    """Pictures that run together, and so whose memory is alike."""
+
+    #: Of their squares: only pictures of one size stack.
+    side: int
+    #: That autograd goes back to: only what shares it shares a forward.
+    layer: str | None
+    #: Hundreds of masked forwards more for each picture.
+    scorecam: bool
 
 
 class Engine:
@@ -26,8 +35,9 @@ class Engine:
 
     One image is one fate: an exception is traced to the guilty picture by halving the micro-batch, and that
     picture alone gets an `ImageError("inference", …)`. Running out of memory halves the micro-batch, and what fitted is
-    remembered: in `max_batch_size`, or for pictures that cost more than the usual ones, beside it. A picture that does
-    not fit alone says nothing about the others, and what was halved on the way to it is taken back.
+    remembered: in `max_batch_size`, or for larger inputs, other layers and Score-CAM beside it, each for its own kind.
+    Options that are costly otherwise, such as very many classes, are not told apart from the usual ones. A picture
+    that does not fit alone says nothing about the others, and what was halved on the way to it is taken back.
     For one thread at a time; the device would serialise several anyway.
     """
 
@@ -61,13 +71,13 @@ class Engine:
         """
         outcomes: dict[int, Outcome] = {}
         refusals = {each: self._refusal(each) for each in set(options)}
-        # Only pictures of one size stack, and only what shares its layer shares its forward.
         together: dict[_Kind, list[int]] = defaultdict(list)
         for index, (picture, wish) in enumerate(zip(pixels, options, strict=True)):
             if refusal := refusals[wish]:
                 outcomes[index] = refusal
             else:
-                together[picture.shape[0], self.network.autograd_layer(wish)].append(index)
+                kind = _Kind(picture.shape[0], self.network.autograd_layer(wish), wish.method == "scorecam")
+                together[kind].append(index)
         for kind, indices in together.items():
             outcomes |= self._run_alike(kind, indices, pixels, options)
         return [outcomes[index] for index in range(len(pixels))]
@@ -101,9 +111,9 @@ class Engine:
         return min(self.max_batch_size, self._fitting.get(kind, self.max_batch_size))
 
     def _remember(self, kind: _Kind, most: int) -> None:
-        side, layer = kind
+        usual = kind.layer == self.network.autograd_layer(Options()) and not kind.scorecam
         # What does not fit of usual pictures, or of smaller ones, fits of none.
-        if side <= self.network.spec.size and layer == self.network.autograd_layer(Options()):
+        if usual and kind.side <= self.network.spec.size:
             self.max_batch_size = most
         else:
             self._fitting[kind] = most
@@ -146,7 +156,7 @@ class Engine:
                     if lacks_memory:
                         self._remember(kind, before)
                         reason = (
-                            f"this picture alone, at {kind[0]} pixels, needs more memory than {self.network.device} "
+                            f"this picture alone, at {kind.side} pixels, needs more memory than {self.network.device} "
                             f"has; a smaller input_size or fewer classes need less ({reason})"
                         )
                     outcomes[batch[0]] = ImageError("inference", reason)
