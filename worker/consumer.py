@@ -58,9 +58,19 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
             try:
                 answer(*args, **kwargs)
             except AttributeError as error:
-                log.debug("the broken connection cannot take an answer", reason=repr(error))
+                if not self._is_lost(answer):
+                    raise
+                log.warning("a connection that broke cannot take an answer to its message", reason=repr(error))
 
         return super().call_soon_ack(unless_lost)
+
+    def _is_lost(self, answer: Callable[..., None]) -> bool:
+        """Whether the message whose method this is came over another connection than the present one."""
+        message: Any = getattr(answer, "__self__", None)
+        channel = getattr(message, "channel", None)
+        if channel is None:
+            return False
+        return self.connection is None or channel.connection is not self.connection.transport
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """The body is no JSON."""

@@ -48,8 +48,11 @@ def test_a_connection_that_cannot_be_closed_in_order_is_dropped(lost: tuple[Cons
     assert consumer.connection is None
 
 
-def test_an_answer_to_a_message_of_a_dropped_connection_does_not_end_the_worker(lost: tuple[Consumer, Any]) -> None:
-    """A task that ends before there is another connection acknowledges its message on the old one."""
+@pytest.mark.parametrize("reconnected", [False, True])
+def test_an_answer_to_a_message_of_a_dropped_connection_does_not_end_the_worker(
+    reconnected: bool, lost: tuple[Consumer, Any]
+) -> None:
+    """A task that ends after it acknowledges its message on the old one, whether there is another by then or not."""
     consumer, message = lost
     errors = consumer.connection.connection_errors
     consumer.on_connection_error_after_connected(ConnectionError("closed by server"))
@@ -57,7 +60,23 @@ def test_an_answer_to_a_message_of_a_dropped_connection_does_not_end_the_worker(
     with pytest.raises(AttributeError):
         message.ack_log_error(get_logger(__name__), errors)
 
+    if reconnected:
+        consumer.connection = consumer.app.connection_for_write()
     consumer.call_soon_ack(message.ack_log_error, get_logger(__name__), errors)
     next(consumer.hub.create_loop())
 
     assert not message.acknowledged
+
+
+def test_an_answer_that_trips_over_anything_on_the_present_connection_is_not_hushed_up(
+    lost: tuple[Consumer, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would hear of such a mistake, and the message would stay unacknowledged."""
+    consumer, message = lost
+    monkeypatch.delattr("kombu.transport.virtual.base.Channel.basic_ack")
+
+    consumer.call_soon_ack(message.ack_log_error, get_logger(__name__), consumer.connection.connection_errors)
+    with pytest.raises(AttributeError, match="basic_ack"):
+        next(consumer.hub.create_loop())
+
+    consumer.on_connection_error_after_connected(ConnectionError("closed by server"))  # else kombu tries again at exit
