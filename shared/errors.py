@@ -100,6 +100,6 @@ CODES = {
     "too_large": "the file or the picture is above a limit",
     "timeout": "decoding took longer than allowed",
     "poison": "the picture killed the worker process that decoded or classified it",
-    "inference": "the network or the map failed on this picture",
+    "inference": "the network or the map failed on this picture, or quarantine came to no end with it",
     "output": "its overlays cannot be written where the job asked for",
 }

@@ -27,7 +27,8 @@ REAP_LIMIT = 200
 #: Deaths with the same chunk in hand before its pictures are looked at one by one. One may be chance.
 CHARGES_TO_QUARANTINE = 2
 #: Deaths of its worker, and of its own process outside its own work, before a picture in quarantine is failed. Well
-#: above what killed workers and a worker that cannot start processes do to a healthy one in an hour.
+#: above the deaths that chance brings. The pauses between twenty hand-backs add up to 58 minutes: a worker that cannot
+#: start processes fails a healthy picture then, unless it is mended or another worker takes the picture meanwhile.
 QUARANTINE_TRIES = 20
 #: Between two of its tries: it doubles from one second up to this.
 LONGEST_PAUSE_S = 300

@@ -6,6 +6,7 @@ from producer.report import failures, originals
 from producer.report.failures import Failed, group, named
 from shared import keys
 from shared.contract import ErrorInfo, ImageRef, encode_lines
+from shared.errors import CODES
 
 EMPTY = ErrorInfo("empty", "the file has no bytes")
 TORN = ErrorInfo("truncated", "it ends early")
@@ -30,7 +31,7 @@ def test_reasons_that_differ_stand_with_their_images() -> None:
     (found,) = group(errors, {0: "a", 1: "b"}, 2).groups
 
     assert found.images == (Failed(0, "a", "out of luck"), Failed(1, "b", "out of time"))
-    assert found.reason == "the network or the map failed on this picture"
+    assert found.reason == CODES["inference"]
 
 
 def test_no_code_hides_behind_another(monkeypatch: pytest.MonkeyPatch) -> None:
