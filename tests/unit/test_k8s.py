@@ -29,6 +29,20 @@ def objects() -> dict[tuple[str, str], dict[str, Any]]:
 
 OBJECTS = objects()
 PODS = {name: OBJECTS["Deployment", name]["spec"]["template"]["spec"] for name in ("camq-worker", "camq-exporter")}
+SECRETS = [name for made in KUSTOMIZATION["secretGenerator"] for name in made["envs"]]
+
+
+def entries(secrets: str) -> dict[str, str]:
+    """What a file of secrets holds as it comes."""
+    lines = (FOLDER / f"{secrets}.example").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+
+
+def files_of(container: dict[str, Any]) -> list[str]:
+    """The files behind the Secrets that a container is given."""
+    made = {secret["name"]: secret["envs"] for secret in KUSTOMIZATION["secretGenerator"]}
+    names = [source["secretRef"]["name"] for source in container["envFrom"] if "secretRef" in source]
+    return [file for name in names for file in made[name]]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -44,34 +58,45 @@ def test_a_manifest_is_valid(key: tuple[str, str], version: str) -> None:
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl here")
 def test_kustomize_renders_them(tmp_path: Path) -> None:
-    """With the secrets file that the example becomes; every reference to a generated name is followed."""
+    """With the files of secrets that the examples become; every reference to a generated name is followed."""
     shutil.copytree(FOLDER, tmp_path / "k8s")
-    shutil.copy(FOLDER / "secrets.env.example", tmp_path / "k8s" / "secrets.env")
+    for name in SECRETS:
+        shutil.copy(FOLDER / f"{name}.example", tmp_path / "k8s" / name)
     done = subprocess.run(["kubectl", "kustomize", str(tmp_path / "k8s")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rendered = list(yaml.safe_load_all(done.stdout))
     names = {(document["kind"], document["metadata"]["name"]) for document in rendered}
     worker = next(d for d in rendered if (d["kind"], d["metadata"]["name"]) == ("Deployment", "camq-worker"))
     container = worker["spec"]["template"]["spec"]["containers"][0]
-    [config, secret] = container["envFrom"]
+    config, *secrets = container["envFrom"]
     assert ("ConfigMap", config["configMapRef"]["name"]) in names
-    assert ("Secret", secret["secretRef"]["name"]) in names
+    assert {("Secret", secret["secretRef"]["name"]) for secret in secrets} <= names
+    assert len(secrets) == len(SECRETS)
     assert container["image"] == "camq:0.1.0"
     assert {document["metadata"].get("namespace", "camq") for document in rendered} == {"camq"}
 
 
 def test_variables_are_settings_and_secrets_stay_out() -> None:
-    """Secrets come from a file that git does not know."""
+    """Secrets come from files that git does not know."""
     literals = dict(line.split("=", 1) for line in KUSTOMIZATION["configMapGenerator"][0]["literals"])
-    lines = (FOLDER / "secrets.env.example").read_text().splitlines()
-    example = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    example = {key: value for name in SECRETS for key, value in entries(name).items()}
     worker = {entry["name"]: entry["value"] for entry in PODS["camq-worker"]["containers"][0]["env"]}
     fields = set(Settings.__struct_fields__)
     assert {name.removeprefix("CAMQ_").lower() for name in literals | example | worker} <= fields
     assert not {name for name in literals if re.search("KEY|URL|SECRET", name)}
     loaded = Settings.load(literals | example | worker)
     assert signer(loaded.webhook_secret) is None  # empty as it comes: a worker refuses a secret that is none
-    assert "deploy/k8s/secrets.env" in (FOLDER.parents[1] / ".gitignore").read_text().splitlines()
+    ignored = (FOLDER.parents[1] / ".gitignore").read_text().splitlines()
+    assert {f"deploy/k8s/{name}" for name in SECRETS} <= set(ignored)
+
+
+def test_only_workers_know_what_signs_webhooks() -> None:
+    """The exporter, which answers whoever scrapes it, is not given the secret."""
+    given = {
+        pod: {key for name in files_of(spec["containers"][0]) for key in entries(name)} for pod, spec in PODS.items()
+    }
+    assert given["camq-worker"] - given["camq-exporter"] == {"CAMQ_WEBHOOK_SECRET"}
+    assert "CAMQ_REDIS_URL" in given["camq-exporter"]
 
 
 def test_a_worker_has_time_to_hand_back_what_it_holds() -> None:
