@@ -3,6 +3,7 @@
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import torch
 from bench.fleet import cores
 
 _PACKAGES = ("torch", "torchvision", "Pillow", "numpy", "celery", "kombu", "redis", "minio", "torchcam", "grad-cam")
+#: What is imported where its name is another one.
+_MODULES = {"grad-cam": "pytorch_grad_cam", "Pillow": "PIL"}
 
 
 def describe(device: str) -> dict[str, Any]:
@@ -33,8 +36,8 @@ def describe(device: str) -> dict[str, Any]:
 def _version(name: str) -> str:
     try:
         return version(name)
-    except PackageNotFoundError:  # the peers, where only camq is installed
-        return "not installed"
+    except PackageNotFoundError:  # the peers, where only camq is installed, or they lie on PYTHONPATH
+        return "version unknown" if find_spec(_MODULES.get(name, name)) else "not installed"
 
 
 def _processor() -> str:

@@ -41,7 +41,8 @@ torchvision {torchvision}, {day}): random weights, batch normalisation with rand
   by then attended to its surroundings: read them with more care than a convolutional network's.
 - Input and map are those of the default weights' own transforms. `--input-size` gives a finer map, except on ViT and
   MaxViT, which take their own size only. (ViT-H/14 is trained at 518 pixels; its size is read from the weights.) A
-  smaller one, of at least 32 pixels, is taken as well; AlexNet needs 63 and Inception v3 75.
+  smaller one, of at least 32 pixels, is taken as well; AlexNet needs 63 and Inception v3 75. (Shapes were computed
+  at that size for each of them.)
 - GoogLeNet and Inception v3 are run as torchvision runs its own weights: without auxiliary heads and with
   `transform_input=True`. A checkpoint that was trained with `transform_input=False` cannot be told apart, and would
   see other colours.

@@ -55,6 +55,13 @@ def test_version_and_help_are_instant(argument: str) -> None:
     assert done.stderr == "loaded:\n"
 
 
+def test_the_package_runs_as_the_command() -> None:
+    """Where the script is not on the path; its help still says `camq`."""
+    done = subprocess.run([PYTHON, "-m", "producer", "jbos"], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "Usage: camq [OPTIONS] COMMAND [ARGS]...")
+
+
 def test_importing_the_producer_costs_nothing() -> None:
     """Its names are loaded when they are used."""
     code = "import sys, producer; print(*[m for m in ('click', 'redis', 'minio', 'rich', 'PIL') if m in sys.modules])"

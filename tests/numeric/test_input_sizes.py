@@ -1,5 +1,7 @@
 """The sides that a network's input may have: what it refuses instead of failing in one of its layers."""
 
+from contextlib import suppress
+
 import pytest
 import torch
 
@@ -8,6 +10,8 @@ from shared.errors import ImageError, UsageError
 from tests.numeric.networks import network, pictures, random_module
 from worker.core import zoo
 from worker.core.engine import Engine
+from worker.core.fold import folded
+from worker.core.structure import UnqualifiedError, find_structure
 
 
 @pytest.mark.parametrize(("name", "smallest"), [("alexnet", 63), ("inception_v3", 75), ("googlenet", 32)])
@@ -25,6 +29,18 @@ def test_an_input_that_its_layers_would_shrink_to_nothing_is_refused(name: str, 
     low, high = zoo.input_sizes(name, 224)
     assert (low, runs(low), high) == (smallest, True, LARGEST_INPUT)
     assert low == SMALLEST_INPUT or not runs(low - 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [each for each in zoo.NAMES if not each.startswith(("vit_", "maxvit_"))])
+def test_every_network_that_has_no_fixed_size_takes_its_smallest(name: str):
+    """As a worker runs it: its traced graph where it has one, and shapes alone."""
+    with torch.device("meta"):
+        module = zoo._construct(name, dict(zoo._WITHOUT_AUXILIARY) if name in zoo._INCEPTIONS else {}).eval()
+    with suppress(UnqualifiedError):
+        module = find_structure(folded(module)).graph
+    low, _ = zoo.input_sizes(name, 224)
+    assert module(torch.empty(1, 3, low, low, device="meta")) is not None
 
 
 def test_a_picture_below_the_smallest_input_fails_by_name():

@@ -1,11 +1,13 @@
 """The benchmark's own arithmetic: a ratio that is computed wrongly would be believed."""
 
 import json
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 import torch
 
-from bench import table, timing
+from bench import machine, table, timing
 from bench.__main__ import main
 from bench.results import Report, Row, Series, Target, plain, ratio
 from bench.rows import ROWS, USUAL
@@ -91,3 +93,23 @@ def test_without_a_gpu_the_cuda_rows_are_refused_in_one_sentence(monkeypatch: py
     assert ended.value.code == (
         "python -m bench: no CUDA device is visible to torch here; run --device cuda on a machine with one"
     )
+
+
+def test_a_package_that_is_only_importable_is_not_called_absent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its rows were measured, from a folder on PYTHONPATH; only who made them is not known."""
+    (tmp_path / "pytorch_grad_cam").mkdir()
+    (tmp_path / "pytorch_grad_cam" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def unknown(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(machine, "version", unknown)
+    monkeypatch.setattr(machine, "_PACKAGES", ("grad-cam", "no-such-package"))
+
+    assert machine.describe("cpu")["versions"] == {
+        "grad-cam": "version unknown",
+        "no-such-package": "not installed",
+    }
