@@ -44,6 +44,10 @@ class FakeNetwork:
     methods: tuple[str, ...] = ("cam",)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
+    module: torch.nn.Module = field(default_factory=torch.nn.Identity)
+    target_layer: str = "nothing"
+    reason: str = ""
+    input_sizes: tuple[int, int] = (224, 224)
 
 
 @dataclass
@@ -74,6 +78,7 @@ class FakeExplainer:
     #: Whether images pass the batcher; if not, they are answered at once.
     sleeps: bool
     network: FakeNetwork = FakeNetwork()
+    in_place: tuple[str, ...] = ()
 
     def record(self, ref: ImageRef, claim: Claim, check: Callable[[], None]) -> ImageRecord:
         """A success, of a size that k = 1 has."""

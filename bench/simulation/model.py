@@ -16,7 +16,7 @@ import numpy as np
 class Costs:
     """What Redis' thread pays, in microseconds; measured by `bench.simulation.measure` and `long_calls`."""
 
-    chunk_submitted: float = 260.0
+    chunk_submitted: float = 350.0
     chunk_worked_off: float = 900.0
     #: Per refill and live worker: it adds up the slots of all of them, after each chunk and at each look.
     refill_per_worker: float = 0.8

@@ -9,8 +9,11 @@ import torch
 
 from bench import machine, table, timing
 from bench.__main__ import main
+from bench.fake_worker import FakeNetwork
+from bench.fake_worker_model import MODEL
 from bench.results import Report, Row, Series, Target, plain, ratio
 from bench.rows import ROWS, USUAL
+from worker.app import card_of
 
 
 def report() -> Report:
@@ -113,3 +116,10 @@ def test_a_package_that_is_only_importable_is_not_called_absent(
         "grad-cam": "version unknown",
         "no-such-package": "not installed",
     }
+
+
+def test_the_fake_worker_s_network_tells_all_that_a_worker_publishes() -> None:
+    """Else none of the rows that measure the ledger has a worker."""
+    card = card_of(FakeNetwork())  # type: ignore[arg-type]
+
+    assert (card.model, card.labels, card.target_layer) == (MODEL, ("nothing",), "nothing")
