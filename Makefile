@@ -74,7 +74,7 @@ setup: $(STAMP) ## the virtual environment in .venv; quick when nothing changed
 $(STAMP): requirements.lock pyproject.toml
 	@$(or $(PYTHON),false) -c '$(SUPPORTED)' || \
 		{ echo "camq needs Python 3.11, 3.12 or 3.13, and none is on the PATH: set PYTHON=/path/to/python3" >&2; exit 1; }
-	@echo "Setting up .venv with $$($(PYTHON) -V) (about 5 GB with torch's CUDA libraries, once; a few minutes)"
+	@echo "Setting up .venv with $$($(PYTHON) -V) (about 7 GB with torch's CUDA libraries, once: some five minutes, without a word from pip)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -38,9 +38,12 @@ def examine(settings: Settings) -> Iterator[Check]:
     """Every check as soon as it is made, in the order in which faults are best mended."""
     with Services(settings) as reach:
         yield _versions()
-        yield _service("redis", lambda: _redis(reach))
+        redis = _service("redis", lambda: _redis(reach))
+        yield redis
         yield _service("storage", lambda: _storage(reach))
-        yield _service("workers", lambda: _workers(reach))
+        # Not asked twice of a Redis that is silent: each time takes seconds.
+        away = Check("workers", False, "not known while Redis is away", exit_status=redis.exit_status)
+        yield _service("workers", lambda: _workers(reach)) if redis.ok else away
         yield from _worker_side(settings)
 
 
