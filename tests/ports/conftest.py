@@ -6,9 +6,12 @@ import msgspec
 import pytest
 import redis
 
+from producer.services import Services
 from shared import keys
 from shared.config import Settings
 from shared.ledger import RedisLedger
+from tests.handworker import HandWorker
+from tests.racing import Racing
 
 
 @pytest.fixture
@@ -27,3 +30,17 @@ def hasty(settings: Settings) -> Iterator[RedisLedger]:
     made = RedisLedger(msgspec.structs.replace(settings, lease_s=1e-6, hint_s=1e-6))
     yield made
     made.close()
+
+
+@pytest.fixture
+def store() -> Racing:
+    """An object store in memory, between whose steps a test may put others."""
+    return Racing()
+
+
+@pytest.fixture
+def services(settings: Settings, ledger: RedisLedger, store: Racing) -> Iterator[Services]:
+    """A producer's, with a worker that serves the model."""
+    with Services(settings, store=store) as found:
+        HandWorker(ledger, store)
+        yield found

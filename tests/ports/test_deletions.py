@@ -1,7 +1,6 @@
 """A deletion by itself: whom it waits for, how it is repeated, what it locks."""
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,25 +13,13 @@ from shared.contract import Options
 from shared.errors import DeletionError, UnknownJobError
 from shared.ledger import RedisLedger
 from tests import ledgers
-from tests.handworker import HandWorker, picture
+from tests.handworker import picture
 from tests.ledgers import MODEL
 from tests.racing import Racing
 
 pytestmark = pytest.mark.servers
 
 PICTURE = picture()
-
-
-@pytest.fixture
-def store() -> Racing:
-    return Racing()
-
-
-@pytest.fixture
-def services(settings: Settings, ledger: RedisLedger, store: Racing) -> Iterator[Services]:
-    with Services(settings, store=store) as found:
-        HandWorker(ledger, store)
-        yield found
 
 
 def test_a_removal_waits_until_workers_have_heard_of_it(ledger: RedisLedger, store: Racing, settings: Settings) -> None:

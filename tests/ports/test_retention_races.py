@@ -17,24 +17,12 @@ from shared.contract import ImageRef, decode_lines
 from shared.errors import UnknownJobError
 from shared.ledger import RedisLedger
 from shared.storage import MemoryStore
-from tests.handworker import HandWorker, picture
+from tests.handworker import picture
 from tests.racing import Racing
 
 pytestmark = pytest.mark.servers
 
 PICTURE = picture()
-
-
-@pytest.fixture
-def store() -> Racing:
-    return Racing()
-
-
-@pytest.fixture
-def services(settings: Settings, ledger: RedisLedger, store: Racing) -> Iterator[Services]:
-    with Services(settings, store=store) as found:
-        HandWorker(ledger, store)
-        yield found
 
 
 @pytest.fixture
