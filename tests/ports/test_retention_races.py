@@ -25,6 +25,18 @@ pytestmark = pytest.mark.servers
 PICTURE = picture()
 
 
+def just_before_deleting(ledger: RedisLedger, scope: str, action: Callable[[], object]) -> None:
+    """Whenever it begins to delete what is in `scope`, somebody was quicker."""
+    begin = ledger.deleting
+
+    def deleting(asked: str, **how: Any) -> AbstractContextManager[Callable[[], None]]:
+        if asked == scope:
+            action()
+        return begin(asked, **how)
+
+    ledger.deleting = deleting  # type: ignore[method-assign]
+
+
 @pytest.fixture
 def other(settings: Settings) -> Iterator[RedisLedger]:
     """The ledger of somebody else's process."""
@@ -103,15 +115,12 @@ def test_a_submission_that_was_quicker_than_the_deletion_keeps_its_picture(
     store: Racing,
 ) -> None:
     """It was registered after the long look at what is used, and before the deletion began."""
-    begin = other.deleting
 
-    def deleting(scope: str, **how: Any) -> AbstractContextManager[Callable[[], None]]:
-        if scope == keys.INPUTS:
-            submit(services, [PICTURE], Request(job_id="new"))
-            store.make_old()  # else its age alone would save it
-        return begin(scope, **how)
+    def quicker() -> None:
+        submit(services, [PICTURE], Request(job_id="new"))
+        store.make_old()  # else its age alone would save it
 
-    other.deleting = deleting  # type: ignore[method-assign]
+    just_before_deleting(other, keys.INPUTS, quicker)
     delete(other, store)
 
     assert is_whole(ledger, store, "new")
@@ -189,14 +198,7 @@ def test_gc_leaves_an_expired_job_alone_that_has_begun_anew(
     services: Services, ledger: RedisLedger, other: RedisLedger, store: Racing
 ) -> None:
     """It was listed as nobody's; its references lie where the old ones lay."""
-    begin = other.deleting
-
-    def deleting(scope: str, **how: Any) -> AbstractContextManager[Callable[[], None]]:
-        if scope == "old":
-            submit(services, [PICTURE], Request(job_id="old"))
-        return begin(scope, **how)
-
-    other.deleting = deleting  # type: ignore[method-assign]
+    just_before_deleting(other, "old", lambda: submit(services, [PICTURE], Request(job_id="old")))
     gc(other, store)
 
     assert is_whole(ledger, store, "old")

@@ -1,7 +1,7 @@
 """`camq.explain` on a real ledger: what is refused, what is answered, and that a call is never done twice."""
 
 from collections.abc import Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -12,80 +12,18 @@ from producer.results import records
 from shared import keys
 from shared.broker import worker_queues
 from shared.config import Settings
-from shared.contract import ErrorInfo, ImageRecord, ImageRef, Options
+from shared.contract import ErrorInfo, ImageRecord, Options
 from shared.errors import UsageError
 from shared.ledger import Claim, RedisLedger
-from shared.states import ImageState
 from shared.storage import MemoryStore
-from shared.tracing import Untraced
-from tests.handworker import CARD, MODEL
+from tests.desk import KEY, TASK, Desk
+from tests.handworker import MODEL
 from tests.ledgers import submit
-from worker.calls import Calls
-from worker.leases import LeaseKeeper
-from worker.meter import Meter
-from worker.patience import Patience
-from worker.pipeline import Outcome, Pipeline
-from worker.traces import ChunkTraces
+from worker.pipeline import Outcome
 
 pytestmark = pytest.mark.servers
 
-KEY = "s3://pictures/cat.jpg"
 INPUT = f"inputs/ab/{'ab' * 32}"
-TASK = "8d7f2f4e-0b7e-4e59-9a0a-0123456789ab"
-
-
-class Explainer:
-    """A declared test adapter: every image succeeds unless its key says otherwise."""
-
-    def __init__(self) -> None:
-        self.done: list[str] = []
-
-    def record(self, ref: ImageRef, claim: Claim, check: Any) -> ImageRecord:
-        self.done.append(ref.key)
-        failed = "broken" in ref.key
-        return ImageRecord(
-            index=ref.index,
-            source=ref.source,
-            state=ImageState.FAILED if failed else ImageState.SUCCEEDED,
-            model=claim.model,
-            error=ErrorInfo("not_an_image", "no picture") if failed else None,
-        )
-
-
-class Desk:
-    """One worker's calls and what they stand on."""
-
-    def __init__(self, ledger: RedisLedger, store: MemoryStore, name: str = "w", model: str = MODEL) -> None:
-        self.ledger, self.store, self.explainer = ledger, store, Explainer()
-        self.keeper = LeaseKeeper(ledger)
-        patience = Patience(1, max_wait_s=0.01)
-        self.pipeline = Pipeline(
-            ledger=ledger,
-            store=store,
-            explainer=self.explainer,  # type: ignore[arg-type]
-            quarantine=None,  # type: ignore[arg-type]
-            keeper=self.keeper,
-            patience=patience,
-            meter=Meter(),
-            stage=lambda stage: nullcontext(),
-            traces=ChunkTraces(Untraced(), name),
-            refill=lambda: None,
-            worker=name,
-            model=model,
-            images=2,
-        )
-        self.calls = Calls(
-            ledger=ledger,
-            store=store,
-            pipeline=self.pipeline,
-            patience=patience,
-            check_taking=self.keeper.check_taking,
-            card=msgspec.structs.replace(CARD, model=model),
-            in_place=("s3://pictures/",),
-        )
-
-    def run(self, task: str = TASK, **given: object) -> ImageRecord | Outcome:
-        return self.calls.run(task, {"key": KEY, **given})
 
 
 @pytest.fixture
