@@ -13,11 +13,12 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from bench.simulation.model import Costs, Outcome, Plan, most_images_per_second, redis_load, simulate
+from producer.chunks import LARGE
 
 #: As it comes, and as docs/operations.md advises from a hundred workers on: larger chunks, signs of life and looks
 #: for lost work as seldom as one can wait for them.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "as it comes": {},
+    "as it comes": {"chunk": LARGE},  # what nearly all chunks of so large a job are
     "for a large fleet": {"chunk": 256, "lease_s": 60.0, "reap_s": 10.0, "costs": Costs(worker_second=330.0)},
 }
 FLEETS = (10, 30, 100, 300, 1000, 3000)

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from producer.chunks import chunks
 from producer.entrance import Entrance, Placed
 from producer.models import resolve
 from producer.output import prove_writable
@@ -30,9 +31,6 @@ from shared.webhook import check_webhook
 HIGH_AT_MOST = 16
 #: So many images are listed before the first upload, so that usual jobs know their total; more are streamed.
 LOOK_AHEAD = 10_000
-#: Bytes that the sources of one chunk may hold in memory, and the last of them more, since they are kept until it is
-#: registered. A chunk of pictures in memory may end here, before it has as many as the settings say.
-HELD_AT_MOST = 256 << 20
 
 
 def _ignore(*_: object) -> None:
@@ -160,7 +158,7 @@ class _Submission:
         try:
             entrance = Entrance(self._services, self._job, self._patient)
             with closing(ordered(entrance.place, enumerate(sources), threads=settings.io_threads)) as images:
-                for number, placed in enumerate(_chunks(self._counted(images, total), settings.chunk_size)):
+                for number, placed in enumerate(chunks(self._counted(images, total), settings.chunk_size)):
                     count += len(placed)
                     entrance.register(f"{number:06d}", placed)
                     placed.clear()  # else its sources would be held while the next chunk is collected
@@ -197,20 +195,6 @@ def _look_ahead(stream: Iterator[Source]) -> list[Source]:
         if source.held and len(head) > HIGH_AT_MOST:
             break
     return head
-
-
-def _chunks(images: Iterator[Placed], size: int) -> Iterator[list[Placed]]:
-    """`size` images each, or fewer that hold enough data. A submission that is resumed makes the same ones."""
-    chunk: list[Placed] = []
-    held = 0
-    for image in images:
-        chunk.append(image)
-        held += image.source.held
-        if len(chunk) == size or held >= HELD_AT_MOST:
-            yield chunk
-            chunk, held = [], 0
-    if chunk:
-        yield chunk
 
 
 def _checked_id(job_id: str | None) -> str:

@@ -47,8 +47,10 @@ _OPTIONS: dict[str, Any] = {
     # One message per slot: chunks wait in the ledger, where another worker can take them.
     "worker_prefetch_multiplier": 1,
     "worker_hijack_root_logger": False,
-    "worker_send_task_events": True,
-    "task_send_sent_event": True,
+    # Five events per chunk would take a fifth of what a worker spends on its message. Flower, and whoever else wants
+    # to listen, asks the workers for them while it runs.
+    "worker_send_task_events": False,
+    "task_send_sent_event": False,
     # Redis may come back after any time; a worker must not have given up by then.
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,

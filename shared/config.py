@@ -46,7 +46,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="of the network's weights and activations; maps are float32 whatever it is"),
     ] = "fp32"
 
-    chunk_size: Annotated[int, Meta(ge=1, le=256, description="images that one message carries")] = 32
+    chunk_size: Annotated[
+        Annotated[int, Meta(ge=1, le=256)] | None,
+        Meta(description="images that one message carries; unset: 32, and 128 from a job's 8,193rd image on"),
+    ] = None
     chunks_in_flight: Annotated[int, Meta(ge=1, le=64, description="chunks that one worker works on at once")] = 3
     max_batch_size: Annotated[int, Meta(ge=1, le=1024, description="images that go through the network at once")] = 16
     max_batch_delay_ms: Annotated[

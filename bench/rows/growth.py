@@ -12,6 +12,8 @@ import redis
 from bench import fleet
 from bench.context import Bench
 from bench.results import Row, Series, Target
+from producer import chunks
+from shared.config import Settings
 from shared.ledger import RedisLedger
 
 NUMBER, NAME, TITLE = 6, "growth", "growth: jobs of 10³ to 10⁶ images, an engine that does nothing"
@@ -43,7 +45,7 @@ def run(bench: Bench) -> Row:
         number=NUMBER,
         name=NAME,
         title=TITLE,
-        settings={"chunk size": bench.settings.chunk_size, "workers": 1},
+        settings={"chunk size": f"{chunks.SMALL}, and {chunks.LARGE} after {chunks.SMALL_ONES} chunks", "workers": 1},
         series=series,
         targets=(
             Target(f"time per image, {sides}", growth("submission and work in µs/image"), "≤", 1.2),
@@ -63,7 +65,7 @@ def _one(bench: Bench, size: int) -> dict[str, float]:
     settings = bench.settings
     with closing(redis.Redis.from_url(settings.redis_url)) as client:
         before = _memory(client)
-        submitted = _submit(bench, size)
+        submitted = submit(settings, size)
         after_submit = _memory(client)
         with fleet.worker(settings, bench.folder / "fake.log", "bench.fake_worker", arguments=("nothing",)) as workers:
             status = bench.client.job(submitted["job"]).status()
@@ -89,10 +91,11 @@ def _one(bench: Bench, size: int) -> dict[str, float]:
     }
 
 
-def _submit(bench: Bench, size: int) -> dict[str, Any]:
+def submit(settings: Settings, size: int) -> dict[str, Any]:
+    """A job of so many references, by a process of its own; what `bench.submit_references` says of it."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.submit_references", str(size)],
-        env=fleet.environment(bench.settings),
+        env=fleet.environment(settings),
         cwd=fleet.ROOT,
         capture_output=True,
         text=True,

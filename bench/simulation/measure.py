@@ -18,8 +18,9 @@ import redis
 
 from bench import fleet
 from bench.context import Bench
-from bench.rows.growth import _submit
+from bench.rows.growth import submit
 
+CHUNK = 32
 IDLE_S = 30.0
 IDLE_WORKERS = 4
 #: For a large fleet: signs of life and looks for lost work as seldom as one can wait for them.
@@ -29,14 +30,14 @@ CALM = {"heartbeat_s": 5.0, "heartbeat_ttl_s": 20.0, "reap_s": 10.0, "lease_s": 
 def main(images: int = 32_000) -> None:
     """One job, on one worker; then the server alone, and with workers that have nothing to do."""
     with Bench(say=lambda line: print(line, file=sys.stderr)) as bench:
-        chunks = -(-images // bench.settings.chunk_size)
+        chunks = -(-images // CHUNK)
         server = psutil.Process(bench.stack.pids()["redis"])
         alone = _idle(server)
         with closing(redis.Redis.from_url(bench.settings.redis_url)) as client:
             with _workers(bench):
                 pass  # the model is known from now on
             before, empty = _cpu(server), _memory(client)
-            job = _submit(bench, images)["job"]
+            job = submit(msgspec.structs.replace(bench.settings, chunk_size=CHUNK), images)["job"]
             submitted, full = _cpu(server), _memory(client)
             with _workers(bench):
                 while not bench.client.job(job).status().state.finished:
