@@ -1,4 +1,4 @@
-"""Pictures into the object store, each distinct one once."""
+"""Pictures into the object store; one that is there is not sent again, save a few behind many new ones."""
 
 import hashlib
 from collections.abc import Callable
@@ -11,10 +11,15 @@ from producer.pictures import ObjectSource, Source, printable
 from shared import keys
 from shared.contract import ErrorInfo, ImageRef
 from shared.errors import ImageError, UsageError
-from shared.storage.port import ObjectStore
+from shared.storage.port import ObjectStore, Stat
 
 #: Half the retention of a job: far below the age at which `gc` deletes an input that no job refers to.
 WRITE_AGAIN_AFTER = timedelta(seconds=keys.FINISHED_TTL_S / 2)
+#: From so many bytes on, a question always costs little beside the picture that it may save.
+ALWAYS_ASK_FROM = 256 << 10
+#: After so many sendings in a row, of smaller pictures one in `ASK_ONE_IN` is asked for, until one is there.
+SENT_IN_A_ROW = 32
+ASK_ONE_IN = 8
 
 
 class Uploader:
@@ -25,6 +30,8 @@ class Uploader:
         self._limit = limit
         #: Calls again what found storage unreachable.
         self._patient = patient
+        #: Pictures sent since the last one that was there. Threads may lose a count; nothing depends on one.
+        self._sent = 0
 
     def __call__(self, item: tuple[int, Source]) -> ImageRef:
         """The image's reference, after its bytes are in the store; what cannot be read says why."""
@@ -62,11 +69,25 @@ class Uploader:
 
     def _is_missing(self, key: str) -> bool:
         known = self._store.stat(key)
-        return known is None or datetime.now(UTC) - known.modified > WRITE_AGAIN_AFTER
+        return known is None or _is_old(known)
 
     def _put_once(self, key: str, data: bytes) -> None:
-        # A HEAD costs little beside the picture it may save; two threads with one picture write the same bytes.
+        # Two threads with one picture write the same bytes.
+        if self._worth_asking(len(data)) and self._is_there(key, len(data)):
+            self._sent = 0
+        else:
+            self._store.put(key, data)
+            self._sent += 1
+
+    def _worth_asking(self, size: int) -> bool:
+        """Of a folder that is new storage has nothing, and to be told so costs half as much as to send 40 KB."""
+        return size >= ALWAYS_ASK_FROM or self._sent < SENT_IN_A_ROW or self._sent % ASK_ONE_IN == 0
+
+    def _is_there(self, key: str, size: int) -> bool:
         # What is old is written again, so that `gc`, which deletes by age, can never take it from this job.
         known = self._store.stat(key)
-        if known is None or known.size != len(data) or datetime.now(UTC) - known.modified > WRITE_AGAIN_AFTER:
-            self._store.put(key, data)
+        return known is not None and known.size == size and not _is_old(known)
+
+
+def _is_old(known: Stat) -> bool:
+    return datetime.now(UTC) - known.modified > WRITE_AGAIN_AFTER
