@@ -81,16 +81,6 @@ def test_the_map_is_resized_as_torch_does_and_quantised_last() -> None:
     assert (overlay == wanted).mean() > 0.999
 
 
-@pytest.mark.parametrize("shape", [(7, 7), (14, 14), (1, 9), (5, 2)])
-def test_the_float_resize_agrees_with_torch(shape: tuple[int, int]) -> None:
-    """What heat and boxes stand on: Pillow's mode F against F.interpolate, to 1e-5."""
-    values = RNG.standard_normal(shape).astype(np.float32)
-    ours = np.asarray(Image.fromarray(values).resize((333, 250), Image.Resampling.BILINEAR))
-    theirs = F.interpolate(torch.from_numpy(values)[None, None], size=(250, 333), mode="bilinear", align_corners=False)
-
-    np.testing.assert_allclose(ours, theirs[0, 0].numpy(), atol=1e-5)
-
-
 def test_outside_the_crop_the_picture_is_left_as_it_is() -> None:
     """Heat only where the network looked."""
     canvas = photo(50, 40)
