@@ -1,6 +1,8 @@
 """Limits in seconds during which this process ran: what stopped all of it is no picture's doing."""
 
 import time
+from concurrent.futures import Future
+from typing import Any
 
 #: A wait is cut into pieces of this length. Whatever a piece really took (a SIGSTOP, `docker pause`, a machine that
 #: slept), it counts as two of them at most.
@@ -24,3 +26,12 @@ class Deadline:
         self._left -= min(now - self._since, 2 * PIECE_S)
         self._since = now
         return self._left <= 0
+
+
+def ended(future: Future[Any], seconds: float) -> bool:
+    """Waits so long at most; whether the call has ended, well or not. A third of the time of `futures.wait`."""
+    try:
+        future.exception(seconds)
+    except TimeoutError:  # of the wait: the call's own would have been an answer
+        return future.done()
+    return True

@@ -4,13 +4,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from shared.contract import Options
 from shared.errors import ImageError
+from worker.awake import ended
 from worker.core.types import Explanation, UInt8Array
 from worker.patience import LOOK_S
 from worker.stages import Stage
@@ -106,7 +107,7 @@ class Batcher:
                 came = True
                 with self._wake:
                     self._coming -= 1
-                    self._wake.notify()
+                    self._notify_if_due()
 
         with self._wake:
             self._coming += 1
@@ -128,9 +129,9 @@ class Batcher:
                 raise RuntimeError("the batcher is closed")
             waiting.wait.enter_context(self._stage("wait"))
             (self._urgent if urgent else self._normal).append(waiting)
-            self._wake.notify()
+            self._notify_if_due()
         try:
-            while not wait([waiting.future], LOOK_S).done:
+            while not ended(waiting.future, LOOK_S):
                 check()
         except BaseException:
             self._abandon(waiting)
@@ -210,6 +211,14 @@ class Batcher:
             return 0
         oldest = min(queue[0].since for queue in (self._urgent, self._normal) if queue)
         return max(0.0, oldest + self._max_delay_s - time.monotonic())
+
+    def _notify_if_due(self) -> None:
+        """Wakes the engine's thread for a micro-batch, or for its first image, whose seconds begin.
+
+        Else it would wake twice per image only to wait on, and take Python's lock away from those that decode.
+        """
+        if len(self._urgent) + len(self._normal) == 1 or self._wait_s() == 0:
+            self._wake.notify()
 
     def _take_batch(self) -> list[_Waiting]:
         first = self._urgent or self._normal

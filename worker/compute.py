@@ -1,15 +1,14 @@
 """The threads that decode and draw: as many as there are cores, each call with a limit on its seconds."""
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
 import structlog
 
 from shared.errors import ImageError
-from worker.awake import Deadline
+from worker.awake import PIECE_S, Deadline, ended
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,32 +31,25 @@ class Compute:
 
     def __call__(self, stage: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The call's answer; its seconds count from when it got a core, not from when it was queued."""
-        started = threading.Event()
+        begun: list[Deadline] = []
 
         def work() -> T:
-            started.set()
+            # Not an event: that would wake the caller, who takes Python's lock away only to wait on.
+            begun.append(Deadline(self._limit_s))
             return _named(stage, call, *args, **kwargs)
 
         future = self._pool.submit(copy_context().run, work)
-        started.wait()
         # Drawing is ours and bounded by the options; only a decoder can be made to hang by a picture.
-        if stage == "decode" and not _done(future, Deadline(self._limit_s)):
-            self.stuck = True
-            self._on_stuck()
-            raise ImageError("timeout", f"{stage} took longer than {self._limit_s:g} s (CAMQ_DECODE_S)")
+        while stage == "decode" and not ended(future, begun[0].piece() if begun else min(PIECE_S, self._limit_s)):
+            if begun and begun[0].passed() and not future.done():
+                self.stuck = True
+                self._on_stuck()
+                raise ImageError("timeout", f"{stage} took longer than {self._limit_s:g} s (CAMQ_DECODE_S)")
         return future.result()
 
     def close(self) -> None:
         """Ends the threads, except those that hang."""
         self._pool.shutdown(wait=not self.stuck, cancel_futures=True)
-
-
-def _done(future: Future[T], deadline: Deadline) -> bool:
-    """Whether the call ended within its seconds."""
-    while not wait([future], deadline.piece()).done:
-        if deadline.passed():
-            return future.done()
-    return True
 
 
 def _named(stage: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

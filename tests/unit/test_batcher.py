@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
@@ -127,6 +127,29 @@ def test_a_batch_waits_for_images_on_their_way_but_a_lone_one_does_not() -> None
         engine.gate.release()
         assert first.result(10).method == "1"
     batcher.close()
+
+
+def test_the_engines_thread_is_woken_for_a_batch_and_for_its_first_image_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first begins the wait for company, the fourth fills the batch; those between need nobody."""
+    engine = GatedEngine()
+    batcher = Batcher(engine, 3600.0, untimed, fatal)
+    notify, woken = batcher._wake.notify, list[int]()
+    monkeypatch.setattr(batcher._wake, "notify", lambda: (woken.append(len(batcher._normal)), notify()))
+    engine.gate.release(2)
+    with ThreadPoolExecutor(8) as pool, closing(batcher), batcher.coming() as arrived:
+        for shade in (1, 2, 3):
+            pool.submit(batcher.explain, picture(shade), Options(), urgent=False)
+            wait_until(lambda shade=shade: len(batcher._normal) == shade, "the image waits")
+        pool.submit(batcher.explain, picture(4), Options(), urgent=False)
+        assert engine.entered.acquire(timeout=10)
+        assert woken == [1, 4]
+        for shade in (5, 6):
+            pool.submit(batcher.explain, picture(shade), Options(), urgent=False)
+            wait_until(lambda shade=shade: len(batcher._normal) == shade - 4, "the image waits")
+        arrived()  # nobody is on the way any more
+        assert engine.entered.acquire(timeout=10)
+
+    assert engine.batches == [[1, 2, 3, 4], [5, 6]]
 
 
 @pytest.mark.parametrize(("overlaps", "begun"), [(True, [1, 3, 3, 4]), (False, [1, 2, 3, 4])])
