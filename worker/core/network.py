@@ -11,6 +11,7 @@ from shared.contract import METHODS, Options
 from shared.errors import ModelError, UsageError
 from worker.core import zoo
 from worker.core.fold import folded
+from worker.core.fused import fused
 from worker.core.gradients import Tape
 from worker.core.head import Head, identity_error
 from worker.core.hooks import ActivationHook
@@ -166,6 +167,8 @@ def load_network(
     for each in (module, fast, *([graph] if graph else [])):
         # Pictures lie in memory with their channels last, and convolutions on a CPU run faster so.
         each.to(dtype=dtype).to(memory_format=torch.channels_last)
+    if graph is not None and (device.type, dtype) == ("cpu", torch.float32):
+        graph = fused(graph, noise.contiguous(memory_format=torch.channels_last)) or graph
     return Network(
         name=name,
         model=model,

@@ -50,7 +50,7 @@ class Structure:
 
     module: nn.Module
     layer: str
-    graph: nn.Module
+    graph: fx.GraphModule
     head: Head
 
 
@@ -102,7 +102,7 @@ def _layer_of(node: fx.Node, tracer: Tracer) -> str | None:
     return min(owners, key=lambda path: path.count("."), default=None)
 
 
-def _with_second_output(module: nn.Module, graph: fx.Graph, caught: fx.Node) -> nn.Module:
+def _with_second_output(module: nn.Module, graph: fx.Graph, caught: fx.Node) -> fx.GraphModule:
     """The same network as a graph, sharing its parameters, that returns its logits and what `caught` puts out."""
     copied: dict[fx.Node, fx.Node] = {}
     both = fx.Graph()

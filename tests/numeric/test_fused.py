@@ -1,0 +1,96 @@
+"""Fused convolutions against the plain graph: the same answers, and what must stay as it is stays."""
+
+import operator
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from tests.numeric.networks import network
+from worker.core.fold import folded
+from worker.core.fused import fused
+from worker.core.structure import find_structure
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(torch.ops.mkldnn, "_convolution_pointwise"), reason="this torch has no fused convolutions"
+)
+SIDE = 64
+
+
+def pictures(count: int, side: int = SIDE, seed: int = 0) -> Tensor:
+    noise = torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(seed))
+    return noise.contiguous(memory_format=torch.channels_last)
+
+
+def calls(graph: fx.GraphModule) -> list[str]:
+    """What is left of a graph, by the kind of module or the name of the function."""
+    modules = dict(graph.named_modules())
+    return [
+        type(modules[str(node.target)]).__name__
+        if node.op == "call_module"
+        else str(getattr(node.target, "__name__", ""))
+        for node in graph.graph.nodes
+        if node.op.startswith("call")
+    ]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "mobilenet_v2", "squeezenet1_1", "shufflenet_v2_x1_0"])
+@pytest.mark.parametrize(("count", "side"), [(1, SIDE), (3, SIDE), (2, 96)])
+def test_the_answers_are_those_of_the_plain_graph(name: str, count: int, side: int) -> None:
+    """Logits and activations, for one picture with its packed weights, several, and pictures of another size."""
+    plain = find_structure(folded(network(name, 10).module)).graph
+    found = fused(plain, pictures(1))
+    assert found is not None
+    with torch.inference_mode():
+        for ours, theirs in zip(found(pictures(count, side, 1)), plain(pictures(count, side, 1)), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6 * float(theirs.abs().max()))
+
+
+def test_a_resnet_runs_with_its_convolutions_fused() -> None:
+    """Twenty calls for its convolutions, and none for additions, normalisations and ReLUs."""
+    plain = find_structure(folded(network("resnet18", 10).module)).graph
+    found = fused(plain, pictures(1))
+    assert found is not None
+    assert sorted(calls(found)) == sorted(["_Fused"] * 20 + ["MaxPool2d", "AdaptiveAvgPool2d", "flatten", "Linear"])
+
+
+class _Twisted(nn.Module):
+    """Nothing in here may be fused but the last ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(3))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        x = x * 1  # the caller's stays what it was
+        raw = self.first(x)
+        rectified = F.relu(raw)  # the raw result is read below as well
+        scaled = self.second(x)
+        x += 1  # in place: the second must have read what was there before
+        added = operator.add(scaled, x)
+        broadcast = self.third(added) + added.mean((0, 2, 3), keepdim=True)
+        return raw, rectified, broadcast, F.relu(self.first(broadcast))
+
+
+def test_only_what_follows_at_once_and_reads_alone_is_fused() -> None:
+    """A result that others read, a change in place between, an addition of another shape: all stay apart."""
+    torch.manual_seed(0)
+    plain = fx.symbolic_trace(_Twisted().eval().requires_grad_(requires_grad=False))
+    found = fused(plain, pictures(1))
+    assert found is not None
+    assert calls(found).count("relu") == 1
+    assert calls(found).count("add") + calls(found).count("iadd") == 3
+    with torch.inference_mode():
+        for ours, theirs in zip(found(pictures(2)), plain(pictures(2)), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_a_fused_network_that_answers_otherwise_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should a release of torch or a processor compute something else, the plain graph runs."""
+    plain = find_structure(folded(network("resnet18", 10).module)).graph
+    monkeypatch.setattr("worker.core.fused._RELUS", {F.relu, torch.relu, torch.flatten})
+    monkeypatch.setattr("worker.core.fused._ADDITIONS", {torch.mul})
+    assert fused(plain, pictures(1)) is not None  # fewer are fused, and nothing is wrong
+    monkeypatch.setattr("worker.core.fused._Fused.forward", lambda self, x, other=None: self._packed * 0)
+    assert fused(plain, pictures(1)) is None
