@@ -9,16 +9,24 @@ import base64
 import hashlib
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPResponse, HTTPSConnection
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from shared.config import Settings
-from shared.storage.exchange import Answer, Connection, Unusual
-from shared.storage.pool import trusted_roots
+from shared.storage.pool import CONNECT_S, PatientSend, trusted_roots
 from shared.storage.signature import UNSIGNED, Signer
+
+
+class Answer(NamedTuple):
+    """What a server says: 200, or 404 to a HEAD."""
+
+    status: int
+    headers: HTTPMessage
+    body: bytes
 
 
 class _Bucket(NamedTuple):
@@ -26,7 +34,7 @@ class _Bucket(NamedTuple):
 
     host: str
     path: str
-    idle: deque[Connection]
+    idle: deque[HTTPConnection]
 
 
 class Direct:
@@ -41,15 +49,15 @@ class Direct:
 
     def head(self, bucket: str, name: str) -> Answer | None:
         """404 when there is no such object."""
-        return self._ask("HEAD", bucket, name, {})
+        return self._ask("HEAD", bucket, name)
 
     def get(self, bucket: str, name: str, most: int | None) -> Answer | None:
         """With the object's bytes, if they are said to be `most` at most."""
-        return self._ask("GET", bucket, name, {}, most=most)
+        return self._ask("GET", bucket, name, most=most)
 
     def put(self, bucket: str, name: str, data: bytes, content_type: str) -> Answer | None:
         """200 when the object is stored."""
-        return self._ask("PUT", bucket, name, {"content-type": content_type}, data)
+        return self._ask("PUT", bucket, name, body=data, more={"content-type": content_type})
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -58,37 +66,46 @@ class Direct:
                 bucket.idle.pop().close()
 
     def _ask(
-        self, method: str, bucket: str, name: str, more: dict[str, str], body: bytes = b"", *, most: int | None = None
+        self,
+        method: str,
+        bucket: str,
+        name: str,
+        *,
+        body: bytes | None = None,
+        more: Mapping[str, str] = MappingProxyType({}),
+        most: int | None = None,
     ) -> Answer | None:
         """TimeoutError where the long way would wait in vain as well."""
         place = self._buckets.get(bucket) or self._find(bucket)
         path = place.path + quote(name)
-        headers = {"host": place.host, **more, **self._vouch(body)}
+        headers = {"host": place.host, **more, **self._vouch(body or b"")}
         self._sign(method, path, headers)
         connection = self._connection(place)
-        whole = False
+        answer = None
         try:
-            answer = connection.exchange(method, path, headers, body, most)
-            whole = connection.open
+            connection.request(method, path, body, headers)
+            answer = _read(connection.getresponse(), most, accepted={200, 404} if method == "HEAD" else {200})
         except TimeoutError:
             raise
-        except (OSError, HTTPException, Unusual):
-            return None  # the long way meets it again, and says what it is
+        except (OSError, HTTPException):
+            pass  # the long way meets it again, and says what it is
         finally:
-            if whole:
-                place.idle.append(connection)
+            if answer is None:
+                connection.close()  # half of an answer may be in it
             else:
-                connection.close()
+                place.idle.append(connection)
         return answer
 
     def _find(self, bucket: str) -> _Bucket:
         url = urlsplit(self._address(bucket))
         return self._buckets.setdefault(bucket, _Bucket(url.netloc, url.path.removesuffix("-"), deque()))
 
-    def _connection(self, place: _Bucket) -> Connection:
+    def _connection(self, place: _Bucket) -> HTTPConnection:
         with suppress(IndexError):
             return place.idle.pop()
-        return Connection(place.host, self._tls)
+        if self._tls is None:
+            return _Connection(place.host, timeout=CONNECT_S)
+        return _SecureConnection(place.host, timeout=CONNECT_S, context=self._tls)
 
     def _vouch(self, body: bytes) -> dict[str, str]:
         """Headers that let the server notice a body that changed on its way."""
@@ -96,3 +113,20 @@ class Direct:
             return {"x-amz-content-sha256": hashlib.sha256(body).hexdigest()}
         digest = hashlib.md5(body, usedforsecurity=False).digest()
         return {"x-amz-content-sha256": UNSIGNED, "content-md5": base64.b64encode(digest).decode()}
+
+
+def _read(response: HTTPResponse, most: int | None, *, accepted: set[int]) -> Answer | None:
+    """The whole answer, so that its connection can be used again."""
+    if response.status not in accepted:
+        return None
+    if most is not None and (response.length is None or response.length > most):
+        return None
+    return Answer(response.status, response.headers, response.read())
+
+
+class _Connection(PatientSend, HTTPConnection):
+    pass
+
+
+class _SecureConnection(PatientSend, HTTPSConnection):
+    pass

@@ -15,8 +15,7 @@ from minio.error import InvalidResponseError, S3Error, ServerError
 
 from shared.config import Settings
 from shared.errors import CamqError, CredentialsError, NotFoundError, ObjectTooLargeError, UnreachableError, UsageError
-from shared.storage.direct import Direct
-from shared.storage.exchange import Answer
+from shared.storage.direct import Answer, Direct
 from shared.storage.pool import http_pool, probe_pool
 from shared.storage.port import SCHEME, Stat, locate, locate_object, own_key
 
@@ -211,8 +210,8 @@ def _body(response: urllib3.BaseHTTPResponse, most: int | None) -> bytes:
 
 
 def _told(answer: Answer) -> Stat:
-    modified = answer.headers.get("last-modified")
-    return Stat(int(answer.headers.get("content-length", 0)), parsedate_to_datetime(modified) if modified else _NEVER)
+    modified = answer.headers["Last-Modified"]
+    return Stat(int(answer.headers["Content-Length"] or 0), parsedate_to_datetime(modified) if modified else _NEVER)
 
 
 def _stat(entry: Object) -> Stat:

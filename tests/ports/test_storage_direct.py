@@ -96,48 +96,6 @@ def test_a_connection_that_went_stale_is_no_failure() -> None:
         assert [store.get("key") for _ in range(3)] == [b"body"] * 3
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
-        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody",
-        b"HTTP/1.1 200 OK\r\ncontent-LENGTH:4\r\nConnection: close\r\n\r\nbody",
-        b"HTTP/1.1 200 OK\nContent-Length: 4\n\nbody",
-        b"HTTP/1.0 200 OK\r\n\r\nbody",
-        b"HTTP/1.1 200\r\nConnection: close\r\n\r\nbody",
-    ],
-)
-def test_an_answer_in_another_form_is_the_same_answer(answer: bytes) -> None:
-    """Here or by the long way; the next request finds no rest of it on its connection."""
-    with a_server(raw=answer) as server:
-        store = store_at(server.port)
-        for _ in range(2):
-            assert store.get("key") == store.get("key", max_bytes=4) == b"body"
-
-
-def test_a_connection_that_the_server_ends_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Said so, it costs no request that fails first."""
-    monkeypatch.setattr(Minio, "get_object", None)
-    with a_server(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: Close\r\n\r\nbody") as server:
-        store = store_at(server.port)
-        assert [store.get("key") for _ in range(3)] == [b"body"] * 3
-
-
-def test_what_does_not_speak_http_is_unreachable() -> None:
-    """Another server behind a mistyped port."""
-    with a_server(raw=b"SSH-2.0-OpenSSH_9.6\r\n\r\n") as server, pytest.raises(UnreachableError):
-        store_at(server.port).get("key")
-
-
-def test_what_is_stored_is_not_sent_twice_for_a_word_too_few() -> None:
-    """A PUT that was answered with 200 was carried out, however the answer ends."""
-    with a_server(raw=b"HTTP/1.1 200 OK\r\nETag: x\r\nConnection: close\r\n\r\n") as server:
-        store_at(server.port).put("key", b"data")
-
-    assert len(server.heard) == 1
-
-
 def test_a_server_that_says_nothing_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waited for half a minute knows; the long way would wait as long twice more."""
     monkeypatch.setattr(pool, "READ_S", 0.2)
@@ -199,7 +157,7 @@ class AServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, *, hangs_up: bool, silent: bool, raw: bytes, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, *, hangs_up: bool, silent: bool, tls: ssl.SSLContext | None) -> None:
         self.connections = 0
         self.heard: list[Mapping[str, str]] = []
         self.over = threading.Event()
@@ -218,10 +176,6 @@ class AServer(ThreadingHTTPServer):
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 if silent:
                     server.over.wait()
-                if raw:
-                    self.wfile.write(raw)
-                    self.close_connection = True
-                    return
                 missing = self.command == "HEAD"
                 body = b"" if missing else b"body"
                 self.send_response(404 if missing else 200)
@@ -248,10 +202,8 @@ class AServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def a_server(
-    *, hangs_up: bool = False, silent: bool = False, raw: bytes = b"", tls: ssl.SSLContext | None = None
-) -> Iterator[AServer]:
-    with AServer(hangs_up=hangs_up, silent=silent, raw=raw, tls=tls) as server:
+def a_server(*, hangs_up: bool = False, silent: bool = False, tls: ssl.SSLContext | None = None) -> Iterator[AServer]:
+    with AServer(hangs_up=hangs_up, silent=silent, tls=tls) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
