@@ -60,7 +60,7 @@ def _pool(size: int, timeout: urllib3.Timeout, retry: urllib3.Retry) -> urllib3.
     return manager
 
 
-class PatientSend:
+class _PatientSend:
     """A timeout bounds one slice of the body, not the whole.
 
     urllib3 leaves the connect timeout on a new socket while the body is sent, and `sendall` counts it
@@ -70,12 +70,10 @@ class PatientSend:
     sock: Any
 
     def connect(self) -> None:
-        """Within the connect timeout, which then ends."""
         super().connect()  # type: ignore[misc]
         self.sock.settimeout(READ_S)
 
     def send(self, data: Any) -> None:
-        """Slice by slice."""
         if not isinstance(data, bytes) or len(data) <= _SLICE:
             super().send(data)  # type: ignore[misc]
             return
@@ -84,11 +82,11 @@ class PatientSend:
             super().send(view[start : start + _SLICE])  # type: ignore[misc]
 
 
-class _Connection(PatientSend, HTTPConnection):
+class _Connection(_PatientSend, HTTPConnection):
     pass
 
 
-class _SecureConnection(PatientSend, HTTPSConnection):
+class _SecureConnection(_PatientSend, HTTPSConnection):
     pass
 
 

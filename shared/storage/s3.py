@@ -4,7 +4,6 @@ import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Self
 
 import urllib3
@@ -15,7 +14,6 @@ from minio.error import InvalidResponseError, S3Error, ServerError
 
 from shared.config import Settings
 from shared.errors import CamqError, CredentialsError, NotFoundError, ObjectTooLargeError, UnreachableError, UsageError
-from shared.storage.direct import Answer, Direct
 from shared.storage.pool import http_pool, probe_pool
 from shared.storage.port import SCHEME, Stat, locate, locate_object, own_key
 
@@ -29,17 +27,15 @@ _OURS_ALREADY = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 _MIN_PART = 5 * 1024 * 1024
 #: What S3 allows in one multi-delete.
 _DELETE_BATCH = 1000
-_NEVER = datetime.fromtimestamp(0, UTC)
 
 
 class S3Store:
     """Objects on an S3 server. One store per process; its threads share the connections."""
 
-    def __init__(self, client: Minio, probe: Minio, direct: Direct, *, bucket: str, endpoint: str) -> None:
+    def __init__(self, client: Minio, probe: Minio, *, bucket: str, endpoint: str) -> None:
         self.bucket = bucket
         self._client = client
         self._probe = probe
-        self._direct = direct
         self._endpoint = endpoint
 
     @classmethod
@@ -62,11 +58,9 @@ class S3Store:
             )
 
         try:
-            usual = client(http_pool(pool_size))
             return cls(
-                usual,
+                client(http_pool(pool_size)),
                 client(probe_pool()),
-                Direct(settings, lambda bucket: str(usual.presigned_get_object(bucket, "-"))),
                 bucket=settings.bucket,
                 endpoint=settings.s3_endpoint,
             )
@@ -79,8 +73,6 @@ class S3Store:
         """One PUT, whatever the size."""
         bucket, name = locate_object(key, self.bucket)
         with self._translated(key):
-            if self._direct.put(bucket, name, data, content_type):
-                return
             self._client.put_object(
                 bucket, name, io.BytesIO(data), len(data), content_type, part_size=max(len(data), _MIN_PART)
             )
@@ -89,8 +81,6 @@ class S3Store:
         """One GET; its length is looked at before the body is read."""
         bucket, name = locate_object(key, self.bucket)
         with self._translated(key):
-            if answer := self._direct.get(bucket, name, max_bytes):
-                return answer.body
             response = self._client.get_object(bucket, name)
             try:
                 length = int(response.headers.get("Content-Length", 0))
@@ -110,8 +100,6 @@ class S3Store:
         bucket, name = locate_object(key, self.bucket)
         try:
             with self._translated(key):
-                if answer := self._direct.head(bucket, name):
-                    return None if answer.status == 404 else _told(answer)
                 return _stat(self._client.stat_object(bucket, name))
         except NotFoundError:
             return None
@@ -161,7 +149,6 @@ class S3Store:
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._direct.close()
         for client in (self._client, self._probe):
             client._http.clear()
 
@@ -186,8 +173,6 @@ class S3Store:
             raise self._unreachable(f"answers HTTP {error.status_code}") from error
         except InvalidResponseError as error:
             raise self._unreachable("answers, but not as an S3 server does") from error
-        except TimeoutError as error:
-            raise self._unreachable("does not answer: timed out") from error
         except urllib3.exceptions.HTTPError as error:
             reason = getattr(error, "reason", None) or error  # what was behind the last of several attempts
             cause = str(reason.args[-1]) if reason.args else str(reason)
@@ -209,13 +194,8 @@ def _body(response: urllib3.BaseHTTPResponse, most: int | None) -> bytes:
     return b"".join(blocks)
 
 
-def _told(answer: Answer) -> Stat:
-    modified = answer.headers["Last-Modified"]
-    return Stat(int(answer.headers["Content-Length"] or 0), parsedate_to_datetime(modified) if modified else _NEVER)
-
-
 def _stat(entry: Object) -> Stat:
-    return Stat(entry.size or 0, entry.last_modified or _NEVER)
+    return Stat(entry.size or 0, entry.last_modified or datetime.fromtimestamp(0, UTC))
 
 
 def _refusal(code: str | None, what: str, endpoint: str) -> CamqError | None:
