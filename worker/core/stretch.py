@@ -15,8 +15,7 @@ from worker.core.types import FloatArray
 #: By how much a pixel may differ from Pillow's, as a share of the map's greatest absolute value. In float32 a number is
 #: off by 2⁻²⁴ of itself: here by one for the weights, the products and their sum, each way; in Pillow by one each way.
 ROUNDING = 8 * 2.0**-24
-#: Sides above which nearly all weights are zero, so that Pillow, which skips those, is quicker. It also shrinks: the
-#: mean of many cells is rounded once for each of them.
+#: Sides above which nearly all weights are zero, so that Pillow, which skips those, is quicker.
 MOST_CELLS = 32
 #: Rows of one product. OpenBLAS shares out products of more than 2¹⁸ multiplications among threads of its own, which
 #: would fight with ours over the cores.
@@ -25,11 +24,10 @@ _BAND = 16
 
 def stretch(values: FloatArray, width: int, height: int) -> FloatArray:
     """The map (h, w) float32, as (height, width); read-only or not, nobody else's."""
-    rows, columns = values.shape
-    few = rows <= min(MOST_CELLS, height) and columns <= min(MOST_CELLS, width)
     # What is not finite would spread over its whole row and column: zero times infinity is no number.
-    if not few or not np.isfinite(values).all():
+    if max(values.shape) > MOST_CELLS or not np.isfinite(values).all():
         return by_pillow(values, width, height)
+    rows, columns = values.shape
     wide = values @ _weights(columns, width).T
     stretched: FloatArray = (_bands(rows, height) @ wide).reshape(-1, width)[:height]
     return stretched
