@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy import ndimage
 
+from worker.core.stretch import stretch
 from worker.core.types import FloatArray, Geometry
 
 #: The map is resized to the picture, but to no more than this on its longer side: a map of 7 or 14 cells holds
@@ -29,7 +29,7 @@ def box(values: FloatArray, geometry: Geometry, threshold: float) -> tuple[int, 
     x0, y0, x1, y1 = geometry.seen
     shrink = min(1.0, GRID / max(x1 - x0, y1 - y0))
     columns, rows = (max(1, round(side * shrink)) for side in (x1 - x0, y1 - y0))
-    grid = np.asarray(Image.fromarray(values).resize((columns, rows), Image.Resampling.BILINEAR))
+    grid = stretch(values, columns, rows)
     mask = grid > bar
     if not mask.any():  # the peak fell between the points of a grid coarser than the map
         mask.flat[grid.argmax()] = True
