@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--quick", action="store_true", help="few and small samples: a check that the rows run")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--workers", type=int, metavar="N", help="with --device cuda: processes that share the card")
+    parser.add_argument("--producers", type=int, metavar="N", help="with --device cuda: processes that submit at once")
     parser.add_argument("--json", action="store_true", help="print the whole report as one JSON object")
     parser.add_argument("--out", type=Path, help="also write the JSON here")
     asked = parser.parse_args(arguments)
@@ -37,23 +38,27 @@ def main(arguments: list[str]) -> None:
         del os.environ[name]  # a developer's own settings are not what is being measured
     names = asked.rows or (USUAL if asked.device == "cpu" else USUAL_CUDA)
     names = [name for name in ROWS if name in names]
-    for report in measure(names, quick=asked.quick, device=asked.device, workers=asked.workers):
+    for report in measure(
+        names, quick=asked.quick, device=asked.device, workers=asked.workers, producers=asked.producers
+    ):
         text = json.dumps(plain(report), indent=1, ensure_ascii=False)
         if asked.out:
             asked.out.write_text(text + "\n", "utf-8")
     print(text if asked.json else table.render(report))
 
 
-def measure(names: list[str], *, quick: bool, device: str, workers: int | None = None) -> Iterator[Report]:
+def measure(
+    names: list[str], *, quick: bool, device: str, workers: int | None = None, producers: int | None = None
+) -> Iterator[Report]:
     """The report so far after each of these rows: what was measured outlives a row that fails.
 
-    `workers` is for CUDA; None: one per core.
+    `workers` and `producers` are for CUDA; None: one per core, and four.
     """
     began = datetime.now(UTC).isoformat(timespec="seconds")
     facts = machine.describe(device)
     settings = {"rows": names, "quick": quick, "device": device, "pictures": "500x375 JPEG, quality 90"}
     rows: tuple[Row, ...] = ()
-    with Bench(quick=quick, device=device, say=_say, asked_workers=workers) as bench:
+    with Bench(quick=quick, device=device, say=_say, asked_workers=workers, asked_producers=producers) as bench:
         for name in names:
             _say(f"{ROWS[name].NUMBER}. {ROWS[name].TITLE} …")
             started = time.monotonic()

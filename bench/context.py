@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -15,6 +15,8 @@ import torch
 from torch import nn
 
 from bench import fleet, network, timing
+from bench.pictures import folder, fresh
+from bench.producers import Producers
 from producer import Client
 from shared.config import Settings
 from shared.contract import JobStatus
@@ -29,6 +31,7 @@ class Bench:
     device: str = "cpu"
     say: Callable[[str], None] = print
     asked_workers: int | None = None
+    asked_producers: int | None = None
     _resources: ExitStack = field(default_factory=ExitStack)
     _numbers: Iterator[int] = field(default_factory=count)
 
@@ -124,6 +127,20 @@ class Bench:
             return 1
         return self.asked_workers or len(fleet.cores())
 
+    @property
+    def producers(self) -> int:
+        """On CUDA several send at the same time, since one interpreter sends as much as a third of the cores take."""
+        return 1 if self.device != "cuda" else self.asked_producers or 4
+
+    @cached_property
+    def several_producers(self) -> Producers:
+        """In processes of their own, warm: past their first job."""
+        found = self._resources.enter_context(closing(Producers(self.settings, self.producers)))
+        jobs, _ = found.submit([folder(self.new_folder(), 4) for _ in range(self.producers)], {"top_k": 1})
+        for job in jobs:
+            self.finish(self.client.job(job).wait())
+        return found
+
     @cached_property
     def worker(self) -> list[psutil.Process]:
         """Real workers, warm: ready, and past their first job."""
@@ -136,8 +153,6 @@ class Bench:
 
     def pictures(self, number: int) -> list[bytes]:
         """Pictures that storage does not hold yet."""
-        from bench.pictures import fresh
-
         return [picture for _, picture in zip(range(number), fresh(), strict=False)]
 
     @staticmethod

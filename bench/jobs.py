@@ -1,6 +1,6 @@
-"""One job through the real producer, servers and worker, timed by the ledger."""
+"""Jobs through the real producer, servers and workers, timed by the ledger."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,15 +11,15 @@ from bench.pictures import folder
 from shared.contract import JobStatus
 
 
-def elapsed_s(status: JobStatus) -> float:
-    """From `created_at`, which is before the first upload, to `finished_at`, when everything is committed."""
-    assert status.finished_at is not None
-    return (datetime.fromisoformat(status.finished_at) - datetime.fromisoformat(status.created_at)).total_seconds()
+def elapsed_s(jobs: Sequence[JobStatus]) -> float:
+    """From the first `created_at`, which is before any upload, to the last `finished_at`, when all is committed."""
+    begun = min(datetime.fromisoformat(status.created_at) for status in jobs)
+    return (max(datetime.fromisoformat(status.finished_at or "") for status in jobs) - begun).total_seconds()
 
 
 @dataclass
 class EndToEnd:
-    """A side of a comparison: a job of `images` fresh pictures each time it is called."""
+    """A side of a comparison: a job of `images` fresh pictures each time it is called, or one of each producer."""
 
     bench: Bench
     images: int
@@ -28,13 +28,21 @@ class EndToEnd:
     cpu_ms: dict[str, list[float]] = field(default_factory=dict)
 
     def __call__(self) -> float:
-        """Images per second of one job."""
+        """Images per second."""
         bench = self.bench
         workers = bench.worker
-        path = folder(bench.new_folder(), self.images)
+        count = bench.producers
+        several = bench.several_producers if count > 1 else None
+        paths = [folder(bench.new_folder(), self.images // count) for _ in range(count)]
         before = fleet.usage(bench.stack, workers)
-        status = bench.finish(bench.client.submit(path, **self.options).wait())
+        if several:
+            names, elsewhere = several.submit(paths, self.options)
+            jobs = [bench.client.job(name) for name in names]
+        else:
+            jobs, elsewhere = [bench.client.submit(paths[0], **self.options)], 0.0
+        statuses = [bench.finish(job.wait()) for job in jobs]
         spent = fleet.usage(bench.stack, workers).since(before)
+        spent["producer"] += elsewhere
         for name, seconds in spent.items():
             self.cpu_ms.setdefault(name, []).append(1000 * seconds / self.images)
-        return self.images / elapsed_s(status)
+        return sum(status.total for status in statuses) / elapsed_s(statuses)

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import msgspec
+from msgspec import UNSET
 
 from producer.parallel import ordered
 from shared import keys
@@ -57,7 +58,13 @@ class _Snapshot:
         return decode_lines(self._store.get(keys.chunk_object(self._job, chunk)), ImageRef)
 
     def load(self, chunk: str) -> list[ImageRecord]:
-        lines = _lines(self._store, self._job, self._done.get(chunk, []))
+        done = self._done.get(chunk, [])
+        lines = _lines(self._store, self._job, done)
+        if any(entry.parent is None and entry.count == len(lines) for entry in done):
+            # A line for each of the chunk's images: nothing else needs to be read.
+            references = [_reference(lines[index]) for index in sorted(lines)]
+        else:
+            references = self.references(chunk)
         return [
             msgspec.structs.replace(
                 self._record(reference, lines.get(reference.index)),
@@ -65,7 +72,7 @@ class _Snapshot:
                 name=self._name,
                 tags=self._tags,
             )
-            for reference in self.references(chunk)
+            for reference in references
         ]
 
     def _record(self, reference: ImageRef, line: ImageRecord | None) -> ImageRecord:
@@ -79,6 +86,11 @@ class _Snapshot:
         if state is ImageState.FAILED:
             error = self._failures.get(index) or reference.error or _CAPPED
         return ImageRecord(index=index, source=reference.source, state=state, error=error)
+
+
+def _reference(line: ImageRecord) -> ImageRef:
+    """As much of the image's reference as a record needs."""
+    return ImageRef(index=line.index, source=line.source, id=line.id or UNSET)
 
 
 def _by_origin(done: list[Done]) -> dict[str, list[Done]]:

@@ -40,6 +40,7 @@ def run(bench: Bench) -> Row:
     notes = [_NOTE]
     if bench.device == "cuda":
         targets.append(Target("images/s end to end, k=1, 224", series["k=1, 224"].median, "≥", _GPU_TARGET))
+        notes.append(f"{bench.producers} producers submit a job each at the same time")
         notes.append(f"{bench.workers} workers share the GPU; pictures are decoded and overlays encoded on the CPU")
     return Row(
         number=NUMBER,

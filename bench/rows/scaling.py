@@ -29,7 +29,7 @@ def run(bench: Bench) -> Row:
             services = stack.enter_context(Services(bench.settings))
             job = submit(services, references(share * count), Request(model=MODEL))
             status = bench.finish(bench.client.job(job).wait())
-        return status.total / elapsed_s(status)
+        return status.total / elapsed_s([status])
 
     sides = {str(count): lambda count=count: measure(count) for count in _COUNTS}
     samples = timing.interleave(sides, bench.pick(2, 1))

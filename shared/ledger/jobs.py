@@ -125,7 +125,7 @@ class RedisJobs:
     def done(self, job: str) -> list[Done]:
         """See `Jobs.done`."""
         return [
-            Done(chunk, record.attempt, record.first, record.parent)
+            Done(chunk, record.attempt, record.first, record.count, record.parent)
             for chunk, record in self._records(job)
             if record.state == "d"
         ]

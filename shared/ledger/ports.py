@@ -62,7 +62,9 @@ class Done:
 
     chunk: str
     attempt: int
+    #: Its first image, and how many it has.
     first: int
+    count: int
     parent: str | None = None
 
 

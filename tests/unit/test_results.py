@@ -83,6 +83,23 @@ def test_results_come_in_the_order_of_the_images_with_all_that_is_known(
     assert job.status().state is JobState.PARTIAL
 
 
+def test_the_references_of_a_chunk_that_is_done_are_not_read(
+    client: Client, worker: HandWorker, store: MemoryStore, folder: Path
+) -> None:
+    """Its results say all of it; of one that is not done the references do."""
+    job = client.submit({f"mine-{path.stem}": path for path in sorted(folder.iterdir())})
+    first = worker.claim_next(job.id)
+    assert first is not None
+    worker.finish(first)
+    store.delete([keys.chunk_object(job.id, "000000")])
+
+    found = list(job.results())
+
+    assert [result.index for result in found] == list(range(10))
+    assert [result.id for result in found] == [f"mine-{path.stem}" for path in sorted(folder.iterdir())]
+    assert {result.source for result in found} == {str(path) for path in folder.iterdir()}
+
+
 def test_a_predictions_overlay_is_a_picture(client: Client, worker: HandWorker) -> None:
     """Fetched when it is asked for."""
     job = client.submit(picture())
