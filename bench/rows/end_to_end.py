@@ -24,7 +24,7 @@ def run(bench: Bench) -> Row:
     for name, options, target, _ in _KINDS:
         images = bench.pick(1000, 160) if target else bench.pick(200, 96)
         if bench.device == "cuda":
-            images *= 2  # a job takes seconds there as well
+            images *= 6 if target else 2  # a job takes seconds there as well
         jobs[name] = EndToEnd(bench, images, options)
     bench.worker  # noqa: B018 - started and warm before the first sample
     samples = timing.interleave({"forward": bench.forward, **jobs}, bench.pick(2, 1))
