@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from tests.numeric.networks import network
+from tests.numeric.networks import load, network, random_module
+from worker.core.engine import Engine
 from worker.core.fold import folded
-from worker.core.fused import fused
-from worker.core.structure import find_structure
+from worker.core.fused import _Fused, fused
+from worker.core.structure import UnqualifiedError, find_structure
 
 pytestmark = pytest.mark.skipif(
     not hasattr(torch.ops.mkldnn, "_convolution_pointwise"), reason="this torch has no fused convolutions"
@@ -21,6 +22,11 @@ SIDE = 64
 def pictures(count: int, side: int = SIDE, seed: int = 0) -> Tensor:
     noise = torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(seed))
     return noise.contiguous(memory_format=torch.channels_last)
+
+
+def plain(name: str) -> fx.GraphModule:
+    """The network as a graph of separate calls."""
+    return find_structure(folded(network(name, 10).module)).graph
 
 
 def calls(graph: fx.GraphModule) -> list[str]:
@@ -39,19 +45,16 @@ def calls(graph: fx.GraphModule) -> list[str]:
 @pytest.mark.parametrize(("count", "side"), [(1, SIDE), (3, SIDE), (2, 96)])
 def test_the_answers_are_those_of_the_plain_graph(name: str, count: int, side: int) -> None:
     """Logits and activations, for one picture with its packed weights, several, and pictures of another size."""
-    plain = find_structure(folded(network(name, 10).module)).graph
-    found = fused(plain, pictures(1))
-    assert found is not None
+    found = fused(plain(name), pictures(1))
+    inputs = pictures(count, side, 1)
     with torch.inference_mode():
-        for ours, theirs in zip(found(pictures(count, side, 1)), plain(pictures(count, side, 1)), strict=True):
+        for ours, theirs in zip(found(inputs), plain(name)(inputs), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6 * float(theirs.abs().max()))
 
 
 def test_a_resnet_runs_with_its_convolutions_fused() -> None:
     """Twenty calls for its convolutions, and none for additions, normalisations and ReLUs."""
-    plain = find_structure(folded(network("resnet18", 10).module)).graph
-    found = fused(plain, pictures(1))
-    assert found is not None
+    found = fused(plain("resnet18"), pictures(1))
     assert sorted(calls(found)) == sorted(["_Fused"] * 20 + ["MaxPool2d", "AdaptiveAvgPool2d", "flatten", "Linear"])
 
 
@@ -76,21 +79,38 @@ class _Twisted(nn.Module):
 def test_only_what_follows_at_once_and_reads_alone_is_fused() -> None:
     """A result that others read, a change in place between, an addition of another shape: all stay apart."""
     torch.manual_seed(0)
-    plain = fx.symbolic_trace(_Twisted().eval().requires_grad_(requires_grad=False))
-    found = fused(plain, pictures(1))
-    assert found is not None
+    twisted = fx.symbolic_trace(_Twisted().eval().requires_grad_(requires_grad=False))
+    found = fused(twisted, pictures(1))
     assert calls(found).count("relu") == 1
     assert calls(found).count("add") + calls(found).count("iadd") == 3
     with torch.inference_mode():
-        for ours, theirs in zip(found(pictures(2)), plain(pictures(2)), strict=True):
+        for ours, theirs in zip(found(pictures(2)), twisted(pictures(2)), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_a_fused_network_that_answers_otherwise_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Should a release of torch or a processor compute something else, the plain graph runs."""
-    plain = find_structure(folded(network("resnet18", 10).module)).graph
-    monkeypatch.setattr("worker.core.fused._RELUS", {F.relu, torch.relu, torch.flatten})
-    monkeypatch.setattr("worker.core.fused._ADDITIONS", {torch.mul})
-    assert fused(plain, pictures(1)) is not None  # fewer are fused, and nothing is wrong
-    monkeypatch.setattr("worker.core.fused._Fused.forward", lambda self, x, other=None: self._packed * 0)
-    assert fused(plain, pictures(1)) is None
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_fused_network_that_answers_otherwise_is_not_used(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Should a release of torch or a processor compute something else, for one picture or for several."""
+    forward = _Fused.forward
+
+    def off_by_a_thousandth(self: _Fused, inputs: Tensor, other: Tensor | None = None) -> Tensor:
+        return forward(self, inputs, other) * (1.001 if len(inputs) == count else 1.0)
+
+    monkeypatch.setattr(_Fused, "forward", off_by_a_thousandth)
+    with pytest.raises(UnqualifiedError, match="other answers"):
+        fused(plain("resnet18"), pictures(1))
+
+
+def test_without_torchs_calls_a_network_runs_as_it_is_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are not part of torch's interface, so a release may not have them."""
+
+    def forward(*_: object) -> Tensor:
+        raise AttributeError("no such call")
+
+    monkeypatch.setattr(_Fused, "forward", forward)
+    net = load(random_module("resnet18", 10), "resnet18")
+
+    assert net.unfused == "AttributeError: no such call"
+    assert Engine(net, 2).manner == "eager, without fused convolutions: AttributeError: no such call"
+    for found, hooked in zip(net.forward(pictures(2)), net.hooked(pictures(2)), strict=True):
+        assert torch.equal(found, hooked)

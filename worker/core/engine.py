@@ -57,7 +57,7 @@ class Engine:
     @property
     def manner(self) -> str:
         """How micro-batches run here, for people."""
-        return "eager"
+        return f"eager, without fused convolutions: {self.network.unfused}" if self.network.unfused else "eager"
 
     def begin(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> Finish:
         """`run` in two steps: what is returned has the outcomes. Here all of the work happens in that call."""

@@ -48,6 +48,8 @@ class Network:
     head: Head | None = None
     identity_error: float | None = None
     reason: str = ""
+    #: Why a CPU runs its convolutions one by one, where it could run them fused.
+    unfused: str = ""
 
     @property
     def input_sizes(self) -> tuple[int, int]:
@@ -167,8 +169,12 @@ def load_network(
     for each in (module, fast, *([graph] if graph else [])):
         # Pictures lie in memory with their channels last, and convolutions on a CPU run faster so.
         each.to(dtype=dtype).to(memory_format=torch.channels_last)
+    unfused = ""
     if graph is not None and (device.type, dtype) == ("cpu", torch.float32):
-        graph = fused(graph, noise.contiguous(memory_format=torch.channels_last)) or graph
+        try:
+            graph = fused(graph, noise.contiguous(memory_format=torch.channels_last))
+        except UnqualifiedError as unqualified:
+            unfused = str(unqualified)
     return Network(
         name=name,
         model=model,
@@ -184,6 +190,7 @@ def load_network(
         head=head,
         identity_error=error,
         reason=reason,
+        unfused=unfused,
     )
 
 

@@ -1,8 +1,8 @@
 """An activation map → the same map at a picture's size: bilinear, half-pixel centres, edges held.
 
 It is Pillow's resize of mode F, and so `F.interpolate(align_corners=False)`, as two matrix products. Each pixel is a
-weighted mean of cells, and its weights are Pillow's own; only the rounding differs, by `ROUNDING` at most. A map of
-few cells takes a tenth of Pillow's time.
+weighted mean of cells, and its weights are Pillow's own; only the rounding differs, by `ROUNDING` at most where the
+picture is larger than its map. A map of few cells takes a tenth of Pillow's time.
 """
 
 from functools import lru_cache
@@ -17,17 +17,19 @@ from worker.core.types import FloatArray
 ROUNDING = 8 * 2.0**-24
 #: Sides above which nearly all weights are zero, so that Pillow, which skips those, is quicker.
 MOST_CELLS = 32
-#: Rows of one product. OpenBLAS shares out products of more than 2¹⁸ multiplications among threads of its own, which
-#: would fight with ours over the cores.
+#: OpenBLAS shares out products of more multiplications than this among threads of its own, which would fight with ours
+#: over the cores. Where bands of so many rows are still too wide, Pillow resizes.
+_MOST_PRODUCT = 1 << 18
 _BAND = 16
 
 
 def stretch(values: FloatArray, width: int, height: int) -> FloatArray:
     """The map (h, w) float32, as (height, width); read-only or not, nobody else's."""
-    # What is not finite would spread over its whole row and column: zero times infinity is no number.
-    if max(values.shape) > MOST_CELLS or not np.isfinite(values).all():
-        return by_pillow(values, width, height)
     rows, columns = values.shape
+    large = max(rows, columns) > MOST_CELLS or max(columns, _BAND) * rows * width > _MOST_PRODUCT
+    # What is not finite would spread over its whole row and column: zero times infinity is no number.
+    if large or not np.isfinite(values).all():
+        return by_pillow(values, width, height)
     wide = values @ _weights(columns, width).T
     stretched: FloatArray = (_bands(rows, height) @ wide).reshape(-1, width)[:height]
     return stretched
@@ -38,7 +40,7 @@ def by_pillow(values: FloatArray, width: int, height: int) -> FloatArray:
     return np.asarray(Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR))
 
 
-@lru_cache(maxsize=64)  # two for each side of a canvas, some ten kilobytes each
+@lru_cache(maxsize=64)  # two for each side of a canvas, ten kilobytes each at 512 pixels, 500 at most
 def _weights(cells: int, pixels: int) -> FloatArray:
     """How much of each cell is in each pixel: (pixels, cells)."""
     return by_pillow(np.eye(cells, dtype=np.float32), cells, pixels)
