@@ -19,7 +19,7 @@ def elapsed_s(jobs: Sequence[JobStatus]) -> float:
 
 @dataclass
 class EndToEnd:
-    """A side of a comparison: a job of `images` fresh pictures each time it is called, or one of each producer."""
+    """A side of a comparison: each time it is called, `images` fresh pictures in equal jobs, one of each producer."""
 
     bench: Bench
     images: int
@@ -33,7 +33,8 @@ class EndToEnd:
         workers = bench.worker
         count = bench.producers
         several = bench.several_producers if count > 1 else None
-        paths = [folder(bench.new_folder(), self.images // count) for _ in range(count)]
+        each = self.images // count
+        paths = [folder(bench.new_folder(), each) for _ in range(count)]
         before = fleet.usage(bench.stack, workers)
         if several:
             names, elsewhere = several.submit(paths, self.options)
@@ -44,5 +45,5 @@ class EndToEnd:
         spent = fleet.usage(bench.stack, workers).since(before)
         spent["producer"] += elsewhere
         for name, seconds in spent.items():
-            self.cpu_ms.setdefault(name, []).append(1000 * seconds / self.images)
+            self.cpu_ms.setdefault(name, []).append(1000 * seconds / (each * count))
         return sum(status.total for status in statuses) / elapsed_s(statuses)
