@@ -17,7 +17,8 @@ from shared.storage.port import ObjectStore, Stat
 WRITE_AGAIN_AFTER = timedelta(seconds=keys.FINISHED_TTL_S / 2)
 #: From so many bytes on, a question always costs little beside the picture that it may save.
 ALWAYS_ASK_FROM = 256 << 10
-#: After so many sendings in a row, of smaller pictures one in `ASK_ONE_IN` is asked for, until one is there.
+#: After so many sendings in a row, of smaller pictures one in `ASK_ONE_IN` is asked for, until one is there: on
+#: average, since several threads may see the same count, or step over one.
 SENT_IN_A_ROW = 32
 ASK_ONE_IN = 8
 

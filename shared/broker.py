@@ -47,8 +47,9 @@ _OPTIONS: dict[str, Any] = {
     # One message per slot: chunks wait in the ledger, where another worker can take them.
     "worker_prefetch_multiplier": 1,
     "worker_hijack_root_logger": False,
-    # Five events per chunk would take a fifth of what a worker spends on its message. Flower, and whoever else wants
-    # to listen, asks the workers for them while it runs.
+    # Five events per chunk would take a fifth of what a worker spends on its message. Flower asks the workers for them
+    # again and again; `celery events` does not, so `control enable_events` comes first. They go on until the worker
+    # restarts or is told `control disable_events`.
     "worker_send_task_events": False,
     "task_send_sent_event": False,
     # Redis may come back after any time; a worker must not have given up by then.

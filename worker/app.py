@@ -229,7 +229,8 @@ def serve(settings: Settings, gpu: str | None = None) -> int:
             concurrency=settings.chunks_in_flight,
             hostname=f"camq-{os.getpid()}@{socket.gethostname()}",
             loglevel="WARNING",
-            # Gossip and mingle talk to every other worker, which camq's workers have no use for.
+            # Gossip and mingle talk to every other worker, which camq's workers have no use for. `without_heartbeat` is
+            # not among these: with it task events could not be switched on while the worker runs.
             without_gossip=True,
             without_mingle=True,
             quiet=True,

@@ -7,13 +7,15 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 from PIL import Image
 
+from producer import Client
+from shared.broker import make_app
 from shared.config import Settings
 from shared.storage import S3Store
 from tests.acceptance.conftest import CAMQ
@@ -107,6 +109,34 @@ def test_celerys_own_view_of_the_tasks_is_true(up: Up, photos: Path) -> None:
         return [task["state"] for task in status["tasks"]]
 
     wait_until(lambda: states() == ["SUCCESS"], "the task's success is stored")
+
+
+def test_task_events_are_sent_once_somebody_has_asked_for_them(up: Up, photos: Path) -> None:
+    """As Flower does, and `celery -A shared.monitor control enable_events` beside `celery events`."""
+    settings = Settings.load(up.environment)
+    heard: list[str] = []
+    handlers = {"*": lambda event: heard.append(event["type"])}
+    with (
+        closing(make_app(settings)) as app,
+        app.events.Receiver(app.connection_for_read(), handlers).consumer_context() as (connection, _, _),
+        Client(settings) as client,
+    ):
+
+        def listen() -> None:
+            with suppress(TimeoutError):
+                connection.drain_events(timeout=0.1)
+
+        listen()  # subscribes
+        # Told so only while there are none yet.
+        (asked,) = app.control.broadcast("enable_events", reply=True, limit=1)
+        client.submit(photos)
+        wait_until(lambda: listen() or "task-succeeded" in heard, f"the chunk's events are heard: {heard}")
+        (ended,) = app.control.broadcast("disable_events", reply=True, limit=1)
+
+    assert [answer for reply in (asked, ended) for answer in reply.values()] == [
+        {"ok": "task events enabled"},
+        {"ok": "task events disabled"},
+    ]
 
 
 def test_the_way_in_is_private_and_no_secret_is_said(up: Up) -> None:

@@ -30,8 +30,9 @@ class Network:
 
     `model` is `name@` and the fingerprint of weights and labels. `module` is the network as published;
     `fast` computes the same with batch normalisation folded, and its layer `target_layer` puts out what
-    `head` turns into logits; `graph` is `fast`, traced, with that output as its second. `head` and `graph` are
-    None, and `reason` says why, where maps have no closed form. `identity_error` is what the check at load measured.
+    `head` turns into logits; `graph` is `fast`, traced, and on a CPU fused, with that output as its second. `head`
+    and `graph` are None, and `reason` says why, where maps have no closed form. `identity_error` is what the check at
+    load measured.
     """
 
     name: str
