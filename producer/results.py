@@ -1,6 +1,5 @@
 """A job's results: one record per image, in index order, chunk by chunk."""
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -32,12 +31,8 @@ def records(ledger: Jobs, store: ObjectStore, job: str, *, threads: int = 8) -> 
 def record_at(ledger: Jobs, store: ObjectStore, job: str, index: int) -> ImageRecord:
     """One image's record, whatever the size of the job. UsageError when the job has no image of this index."""
     snapshot = _Snapshot(ledger, store, job)
-    chunks = ledger.chunks(job)
-    # Chunks stand in the order of their images; a few looks find the last one that does not begin after it.
-    position = bisect_right(chunks, index, key=lambda chunk: snapshot.references(chunk)[0].index) - 1
-    for record in snapshot.load(chunks[position]) if position >= 0 else []:
-        if record.index == index:
-            return record
+    for chunk in ledger.holders(job, [index]):
+        return next(record for record in snapshot.load(chunk) if record.index == index)
     raise UsageError(f"job {job} has no image {index}: its images are 0 to {ledger.status(job).total - 1}")
 
 
@@ -60,8 +55,9 @@ class _Snapshot:
     def load(self, chunk: str) -> list[ImageRecord]:
         done = self._done.get(chunk, [])
         lines = _lines(self._store, self._job, done)
-        if any(entry.parent is None and entry.count == len(lines) for entry in done):
-            # A line for each of the chunk's images: nothing else needs to be read.
+        complete = any(entry.parent is None and entry.count == len(lines) for entry in done)
+        # Nothing else needs to be read then. A worker that had no references to read left the sources empty.
+        if complete and all(line.source for line in lines.values()):
             references = [_reference(lines[index]) for index in sorted(lines)]
         else:
             references = self.references(chunk)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from producer.chunks import chunks
+from producer.chunks import SMALL, chunks
 from producer.entrance import Entrance, Placed
 from producer.models import resolve
 from producer.output import prove_writable
@@ -21,7 +21,7 @@ from producer.services import Services
 from producer.sources import Expansion
 from producer.tags import checked_tags
 from shared.config import Settings
-from shared.contract import MAX_IMAGES_PER_JOB, PRIORITIES, JobId, ModelCard, Options, Priority
+from shared.contract import MAX_IMAGES_PER_JOB, PRIORITIES, SLOW_METHODS, JobId, ModelCard, Options, Priority
 from shared.errors import DeletionError, UnreachableError, UsageError
 from shared.options import check_choice, check_options, check_values
 from shared.output import check_output
@@ -130,6 +130,7 @@ class _Submission:
         self._patient = Patience(listener.notice)
         #: An earlier run of the same submission opened the job.
         self._resumed = False
+        self._chunk_size = services.settings.chunk_size
 
     def open(self, options: Options, priority: Priority, request: Request, trace: str) -> None:
         def begin() -> bool:
@@ -149,6 +150,8 @@ class _Submission:
         except DeletionError:  # Redis is there; what is left of an earlier job of this id soon is not
             is_new = self._patient(begin)
         self._resumed = not is_new
+        if options.method in SLOW_METHODS and self._chunk_size is None:
+            self._chunk_size = SMALL
         self._listener.job(self._job)
 
     def run(self, sources: Iterable[Source], total: int | None) -> int:
@@ -158,7 +161,7 @@ class _Submission:
         try:
             entrance = Entrance(self._services, self._job, self._patient)
             with closing(ordered(entrance.place, enumerate(sources), threads=settings.io_threads)) as images:
-                for number, placed in enumerate(chunks(self._counted(images, total), settings.chunk_size)):
+                for number, placed in enumerate(chunks(self._counted(images, total), self._chunk_size)):
                     count += len(placed)
                     entrance.register(f"{number:06d}", placed)
                     placed.clear()  # else its sources would be held while the next chunk is collected

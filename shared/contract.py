@@ -34,6 +34,8 @@ Method = Literal[
 Format = Literal["jpeg", "webp", "png"]
 Priority = Literal["high", "bulk"]
 METHODS: tuple[str, ...] = get_args(Method)
+#: They take seconds per picture, where the others take milliseconds.
+SLOW_METHODS = frozenset({"scorecam"})
 FORMATS: tuple[str, ...] = get_args(Format)
 PRIORITIES: tuple[str, ...] = get_args(Priority)
 EXTENSIONS = {"jpeg": "jpg", "webp": "webp", "png": "png"}

@@ -9,15 +9,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from shared.contract import Options
+from shared.contract import SLOW_METHODS, Options
 from shared.errors import ImageError
 from worker.awake import ended
 from worker.core.types import Explanation, UInt8Array
 from worker.patience import LOOK_S
 from worker.stages import Stage
-
-#: Methods that run the network hundreds of times for one picture.
-SLOW_METHODS = frozenset({"scorecam"})
 
 
 class AbandonedError(Exception):

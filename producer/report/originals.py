@@ -1,8 +1,6 @@
 """Where the original of each picture of a job is, and what its owner calls it."""
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 
 from producer.parallel import ordered
 from shared import keys
@@ -10,9 +8,6 @@ from shared.contract import ImageRef, decode_lines
 from shared.errors import NotFoundError, ObjectTooLargeError, UsageError
 from shared.ledger.ports import Jobs
 from shared.storage.port import ObjectStore
-
-#: Reference files in memory while names are looked up; the search touches few of them twice.
-_KEPT = 16
 
 
 def references(ledger: Jobs, store: ObjectStore, job: str, *, threads: int = 8) -> Iterator[ImageRef]:
@@ -26,22 +21,10 @@ def references(ledger: Jobs, store: ObjectStore, job: str, *, threads: int = 8) 
 
 def sources(ledger: Jobs, store: ObjectStore, job: str, indices: Iterable[int]) -> dict[int, str]:
     """The names of these images by index, and their own ids. Only the reference files that hold them are read."""
-    chunks = ledger.chunks(job)
-
-    @lru_cache(maxsize=_KEPT)
-    def load(position: int) -> list[ImageRef]:
-        return decode_lines(store.get(keys.chunk_object(job, chunks[position])), ImageRef)
-
-    def holder(index: int) -> int:
-        # Chunks of one submission are equally long, the last apart; a resumed one may have changed its chunk size.
-        guess = min(index // max(1, len(load(0))), len(chunks) - 1)
-        if load(guess)[0].index <= index <= load(guess)[-1].index:
-            return guess
-        return max(0, bisect_right(range(len(chunks)), index, key=lambda position: load(position)[0].index) - 1)
-
     found: dict[int, str] = {}
-    for index in sorted(indices) if chunks else ():
-        found |= {one.index: _name(one) for one in load(holder(index)) if one.index == index}
+    for chunk, held in ledger.holders(job, indices).items():
+        references = decode_lines(store.get(keys.chunk_object(job, chunk)), ImageRef)
+        found |= {one.index: _name(one) for one in references if one.index in held}
     return found
 
 

@@ -1,6 +1,7 @@
 """The producer's side of the ledger: submit, read, cancel."""
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
@@ -110,6 +111,16 @@ class RedisJobs:
         """See `Jobs.chunks`; chunks split or retried from them are left out, for they share their references."""
         return list(self.digests(job))
 
+    def holders(self, job: str, indices: Iterable[int]) -> dict[str, set[int]]:
+        """See `Jobs.holders`."""
+        wanted = sorted(set(indices))
+        found = {}
+        for chunk, record in self._records(job):
+            low, high = (bisect_left(wanted, edge) for edge in (record.first, record.first + record.count))
+            if record.parent is None and low < high:
+                found[chunk] = set(wanted[low:high])
+        return found
+
     def digests(self, job: str) -> dict[str, str]:
         """See `Jobs.digests`."""
         return {chunk: record.digest for chunk, record in self._records(job) if record.parent is None}
@@ -157,13 +168,9 @@ class RedisJobs:
 
     def retry(self, job: str, indices: Sequence[int]) -> int:
         """See `Jobs.retry`. Each image goes into a new chunk beside the one whose references hold it."""
-        wanted, flat = set(indices), []
-        for chunk, record in self._records(job):
-            if record.parent is not None:
-                continue
-            mine = sorted(wanted & set(range(record.first, record.first + record.count)))
-            if mine:
-                flat += [chunk, encode(mine).decode()]
+        flat: list[str] = []
+        for chunk, held in self.holders(job, indices).items():
+            flat += [chunk, encode(sorted(held)).decode()]
         taken = 0
         for start in range(0, len(flat), 2 * REGISTER_BATCH):
             answer = self.scripts("retry", job, *flat[start : start + 2 * REGISTER_BATCH])

@@ -140,6 +140,9 @@ class Jobs(Protocol):
     def chunks(self, job: str) -> list[str]:
         """The chunks as they were submitted, in the order of their images."""
 
+    def holders(self, job: str, indices: Iterable[int]) -> dict[str, set[int]]:
+        """Those of them that hold these images, in their order, and which ones each holds."""
+
     def done(self, job: str) -> list[Done]:
         """The committed chunks, in the order of their images."""
 

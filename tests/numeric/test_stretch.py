@@ -55,3 +55,11 @@ def test_what_is_not_finite_spoils_no_more_than_its_neighbours(broken: float) ->
     np.testing.assert_array_equal(found, by_pillow(values, 70, 70))
     assert np.isfinite(found[16:, :]).all()
     assert np.isfinite(found[:, 16:]).all()
+
+
+@pytest.mark.parametrize(("shape", "width"), [((14, 14), 4096), ((7, 7), 2400), ((30, 30), 500)])
+def test_products_that_blas_would_share_out_among_threads_are_pillows(shape: tuple[int, int], width: int) -> None:
+    """To the last bit, since nothing is multiplied."""
+    values = RNG.standard_normal(shape).astype(np.float32)
+
+    np.testing.assert_array_equal(stretch(values, width, 20), by_pillow(values, width, 20))

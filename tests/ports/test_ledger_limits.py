@@ -110,3 +110,13 @@ def test_nothing_is_reserved_or_registered_unless_all_of_a_call_is(ledger: Redis
 
     assert ledger.chunks("job") == ["000000"]
     assert client.ttl(keys.RESERVED % "job") > 0
+
+
+def test_the_holders_of_images_are_found_whatever_the_chunks_sizes(ledger: RedisLedger) -> None:
+    """The first, the last and some between; what no chunk holds has no holder."""
+    ledger.open_job("job", model=MODEL, options=Options(), priority="bulk", name=None)
+    for number, (first, count) in enumerate([(0, 3), (3, 6), (9, 1), (10, 128)]):
+        enter(ledger, "job", NewChunk(f"{number:06d}", first, count, f"digest {number}"))
+
+    assert ledger.holders("job", [137, 9, 2, 0, 138, 500]) == {"000000": {0, 2}, "000002": {9}, "000003": {137}}
+    assert ledger.holders("job", []) == ledger.holders("gone", [0]) == {}

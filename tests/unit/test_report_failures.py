@@ -4,9 +4,12 @@ import pytest
 
 from producer.report import failures, originals
 from producer.report.failures import Failed, group, named
+from producer.services import Services
+from producer.submit import Request, submit
 from shared import keys
-from shared.contract import ErrorInfo, ImageRef, encode_lines
+from shared.contract import ErrorInfo
 from shared.errors import CODES
+from tests.unit.submitting import CountingStore, pictures
 
 EMPTY = ErrorInfo("empty", "the file has no bytes")
 TORN = ErrorInfo("truncated", "it ends early")
@@ -49,32 +52,15 @@ def test_a_second_look_is_pressed_only_where_it_may_help(codes: tuple[ErrorInfo,
     assert group(dict(enumerate(codes)), {}, 2).permanent is permanent
 
 
-class Shelf:
-    """A ledger and a store of one job whose chunks hold these images; it counts what is read."""
+@pytest.mark.usefixtures("worker")
+def test_a_name_is_read_where_its_chunk_lies(services: Services, store: CountingStore) -> None:
+    """Of each chunk that holds one of them the references are read once; an index that no chunk holds has no name."""
+    job = submit(services, {f"k{number}": data for number, data in enumerate(pictures(10))}, Request())
+    read: list[str] = []
+    get = store.get
+    store.get = lambda key, *limits: (read.append(key), get(key, *limits))[1]  # type: ignore[assignment, func-returns-value]
 
-    def __init__(self, *chunks: range) -> None:
-        self._held = {f"{number:06d}": chunk for number, chunk in enumerate(chunks)}
-        self.reads: list[str] = []
+    found = originals.sources(services.ledger, store, job, {9, 0, 3, 12})
 
-    def chunks(self, _job: str) -> list[str]:
-        return list(self._held)
-
-    def get(self, key: str) -> bytes:
-        self.reads.append(key)
-        chunk = next(name for name in self._held if key == keys.chunk_object("job", name))
-        return encode_lines([ImageRef(index=index, key="", source=f"name {index}") for index in self._held[chunk]])
-
-
-@pytest.mark.parametrize(
-    "chunks",
-    [(), (range(2),), tuple(range(at, at + 4) for at in range(0, 400, 4)), (range(3), range(3, 9), range(9, 10))],
-    ids=["none", "one", "many", "of several sizes"],
-)
-def test_a_name_is_found_wherever_its_chunk_lies(chunks: tuple[range, ...]) -> None:
-    """The first, the last and some between; an index that no chunk holds has no name."""
-    shelf, total = Shelf(*chunks), sum(map(len, chunks))
-    wanted = {0, total // 2, total - 1, total + 5} - {-1}
-    found = originals.sources(shelf, shelf, "job", wanted)  # type: ignore[arg-type]
-
-    assert found == {index: f"name {index}" for index in wanted if index < total}
-    assert len(shelf.reads) <= 16
+    assert {index: name.rpartition(" ")[2] for index, name in found.items()} == {0: "(k0)", 3: "(k3)", 9: "(k9)"}
+    assert read == [keys.chunk_object(job, "000000"), keys.chunk_object(job, "000002")]

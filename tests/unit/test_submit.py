@@ -14,7 +14,7 @@ import redis
 from producer.cli import main
 from producer.pictures import BytesSource
 from producer.services import Services
-from producer.submit import HIGH_AT_MOST, Listener, new_job_id
+from producer.submit import HIGH_AT_MOST, Listener, Request, new_job_id, submit
 from shared import keys
 from shared.config import Settings
 from shared.contract import ImageRef, decode_lines
@@ -275,3 +275,19 @@ def test_services_that_are_away_are_named_before_a_job_is_opened(settings: Setti
         with Services(away) as services, pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9"):
             send(services, pictures(1))
         assert ledger.jobs(10) == []
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_slow_methods_chunks_stay_small(
+    settings: Settings, ledger: RedisLedger, store: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three chunks of 128 pictures with Score-CAM would be an hour's work of one worker."""
+    monkeypatch.setattr("producer.chunks.SMALL_ONES", 1)
+    sizes = {}
+    ledger.publish(msgspec.structs.replace(CARD, methods=("cam", "scorecam")))
+    with Services(msgspec.structs.replace(settings, chunk_size=None), store=store) as services:
+        for method in ("cam", "scorecam"):
+            job = submit(services, pictures(70), Request(model=MODEL, options={"method": method}))
+            sizes[method] = [record.count for _, record in ledger._records(job)]
+
+    assert sizes == {"cam": [32, 38], "scorecam": [32, 32, 6]}
