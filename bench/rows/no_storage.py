@@ -16,7 +16,7 @@ _GPU_TARGET = 3000.0
 def run(bench: Bench) -> Row:
     """Images per second, and per stage the seconds that an image spends in it (waiting for a core included)."""
     settings = Settings(model="resnet18", weights=str(bench.weights), device=bench.device, **bench.sized)
-    images = bench.pick(300, 96) * (48 if bench.device == "cuda" else 1)
+    images = bench.pick(200, 96) * (72 if bench.device == "cuda" else 1)
     several = bench.workers > 1
     with in_memory.shared(settings, bench.workers) if several else in_memory.alone(settings) as side:
         jobs = {f"k={k}, 224": _Job(side, images, {"top_k": k, "overlay": "input"}) for k in (1, 5)}
