@@ -20,7 +20,7 @@ def run(bench: Bench) -> Row:
     client, network, one = bench.client, bench.published, noise(1, bench.device)
     bare, whole, parts = [], [], {"submit": [], "wait": [], "results": []}
     with torch.inference_mode():
-        for picture in bench.pictures(bench.pick(200, 30) + 5):
+        for picture in bench.pictures(bench.pick(150, 30) + 5):
             bare.append(1000 * seconds(lambda: network(one)))
             time.sleep(_PAUSE_S)
             times = [time.perf_counter()]
