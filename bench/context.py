@@ -18,9 +18,9 @@ from bench import fleet, network, timing
 from bench.pictures import folder, fresh
 from bench.producers import Producers
 from producer import Client
+from producer.local.embedded import Stack
 from shared.config import Settings
 from shared.contract import JobStatus
-from shared.embedded import Stack
 
 
 @dataclass

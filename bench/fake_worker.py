@@ -24,9 +24,9 @@ from shared.ledger import Claim
 from shared.states import ImageState
 from shared.storage import S3Store
 from worker import app
-from worker.batcher import Batcher
 from worker.core.types import Explanation, InputSpec, UInt8Array
-from worker.patience import Patience
+from worker.image.batcher import Batcher
+from worker.timing.outage import Patience
 
 _PREDICTION = PredictionRecord(
     rank=1, class_index=0, label="nothing", probability=1.0, overlay="", box=None, map_min=0.0, map_max=0.0, flat=True

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from producer.local.embedded import Stack
 from shared.config import PREFIX, Settings
-from shared.embedded import Stack
 from shared.ledger import RedisLedger
 
 ROOT = Path(__file__).parents[1]

@@ -17,8 +17,8 @@ from shared.ledger import Claim
 from shared.states import ImageState
 from shared.storage.memory import MemoryStore
 from worker.app import explaining
-from worker.explainer import Explainer
-from worker.stages import StageClock
+from worker.image.explainer import Explainer
+from worker.timing.stages import StageClock
 
 #: On their way at once, per image of a micro-batch.
 _THREADS = 6

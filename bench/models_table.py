@@ -15,9 +15,9 @@ import torch
 import torchvision
 
 from shared.contract import METHODS, Options
-from worker.core import zoo
-from worker.core.engine import Engine
-from worker.core.network import Network, load_network
+from worker.core.engine.engine import Engine
+from worker.core.model import zoo
+from worker.core.model.network import Network, load_network
 from worker.core.types import Explanation
 
 PAGE = Path(__file__).parent.parent / "docs" / "models.md"

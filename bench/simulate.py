@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from bench.simulation.model import Costs, Outcome, Plan, most_images_per_second, redis_load, simulate
-from producer.chunks import LARGE
+from producer.submission.chunks import LARGE
 
 #: As it comes, and as docs/operations.md advises from a hundred workers on: larger chunks, signs of life and looks
 #: for lost work as seldom as one can wait for them.

@@ -15,9 +15,9 @@ import psutil
 
 from bench.fake_worker_model import MODEL
 from bench.fleet import peak_mib
-from producer.pictures import ObjectSource
+from producer.inputs.source import ObjectSource
 from producer.services import Services
-from producer.submit import Request, submit
+from producer.submission.submit import Request, submit
 from shared.config import Settings
 
 

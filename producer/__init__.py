@@ -8,14 +8,14 @@ The names below are loaded when they are first used, so that `import producer` c
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from producer.client import Client, ImageResult, Job, Prediction
+    from producer.api.client import Client, ImageResult, Job, Prediction
 
 __all__ = ["Client", "ImageResult", "Job", "Prediction"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from producer import client
+        from producer.api import client
 
         return getattr(client, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

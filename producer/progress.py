@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Self
 
-from producer.wording import count, rate, time_left, visible
+from producer.formatting import count, rate, time_left, visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

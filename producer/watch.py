@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator
 
 from shared.contract import JobStatus, WebhookStatus
 from shared.errors import UnreachableError
-from shared.ledger.ports import Jobs
+from shared.ledger.values import Jobs
 
 #: A worker looks for due webhooks every few seconds, and one try takes at most ten.
 _FIRST_TRY_S = 20.0

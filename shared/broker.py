@@ -15,12 +15,12 @@ from kombu.entity import Exchange, Queue
 from kombu.exceptions import LimitExceeded, OperationalError
 
 from shared import keys
-from shared.addresses import celery_options, celery_url, shown
 from shared.config import Settings
 from shared.contract import CHUNK_TASK, PRIORITIES, encode
 from shared.errors import UnreachableError
-from shared.ledger.ports import Hint
 from shared.ledger.scripts import connect
+from shared.ledger.values import Hint
+from shared.redis_url import celery_options, celery_url, shown
 
 #: A backstop only: the ledger's leases find lost work within seconds, and a message that comes twice is
 #: skipped at the claim. Long, so that a slow chunk is not delivered again while it is being worked on.

@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from msgspec import Meta
 
-from shared.addresses import shown
 from shared.errors import UsageError
+from shared.redis_url import shown
 
 PREFIX = "CAMQ_"
 #: Settings whose value must never be printed.

@@ -9,7 +9,7 @@ import msgspec
 from shared.colormaps import NAMES
 from shared.contract import ModelCard, Options
 from shared.errors import UsageError
-from shared.nearest import did_you_mean
+from shared.suggest import did_you_mean
 
 _MOST_DIGITS = 10
 _FIELDS = {field.name: field for field in msgspec.structs.fields(Options)}

@@ -10,8 +10,8 @@ import psutil
 import pytest
 import redis
 
+from producer.local.embedded import Stack
 from shared.config import Settings
-from shared.embedded import Stack
 from shared.storage import S3Store
 from tests.waiting import wait_until
 

@@ -11,12 +11,12 @@ from shared.states import ImageState
 from shared.storage import MemoryStore
 from shared.tracing import Untraced
 from tests.handworker import CARD, MODEL
-from worker.calls import Calls
-from worker.leases import LeaseKeeper
-from worker.meter import Meter
-from worker.patience import Patience
-from worker.pipeline import Outcome, Pipeline
-from worker.traces import ChunkTraces
+from worker.chunk.explain_task import Calls
+from worker.chunk.leases import LeaseKeeper
+from worker.chunk.pipeline import Outcome, Pipeline
+from worker.timing.outage import Patience
+from worker.timing.throughput import Meter
+from worker.timing.traces import ChunkTraces
 
 KEY = "s3://pictures/cat.jpg"
 TASK = "8d7f2f4e-0b7e-4e59-9a0a-0123456789ab"

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from producer.local.embedded import Stack
 from shared import keys
 from shared.contract import (
     SCHEMA_VERSION,
@@ -24,7 +25,6 @@ from shared.contract import (
     encode,
     encode_lines,
 )
-from shared.embedded import Stack
 from shared.ledger import Claim, NewChunk, RedisLedger
 from shared.states import ImageState
 from tests.ledgers import enter

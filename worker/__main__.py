@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
 
 def _serve(settings: Settings) -> int:
     logs.configure(settings)
-    from worker.slots import claimed
+    from worker.devices.slots import claimed
 
     with claimed(settings) as slot:  # before torch is imported, which looks for devices only once
         from worker.app import serve  # torch takes seconds to import; a wrong setting is told before
@@ -37,27 +37,27 @@ def _serve(settings: Settings) -> int:
 
 def _fleet(settings: Settings) -> int:
     logs.configure(settings)
-    from worker.fleet import serve
+    from worker.devices.launcher import serve
 
     return serve(settings)
 
 
 def _exporter(settings: Settings) -> int:
     logs.configure(settings)
-    from worker.exporter import serve
+    from worker.observe.exporter import serve
 
     return serve(settings)
 
 
 def _quarantine(settings: Settings) -> int:
     logs.configure(settings)
-    from worker.isolated import serve
+    from worker.chunk.quarantine_child import serve
 
     return serve(settings)
 
 
 def _check(settings: Settings) -> int:
-    from worker.doctor import check
+    from worker.check import check
 
     report = check(settings)
     print(report.json())  # noqa: T201
@@ -65,7 +65,7 @@ def _check(settings: Settings) -> int:
 
 
 def _fetch(name: str) -> int:
-    from worker.core.zoo import fetch
+    from worker.core.model.zoo import fetch
 
     print(fetch(name))  # noqa: T201
     return 0

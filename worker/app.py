@@ -21,32 +21,32 @@ from shared.errors import UnreachableError
 from shared.ledger import RedisLedger
 from shared.output import check_output
 from shared.storage import S3Store
-from worker import device as devices
-from worker import tasks
-from worker.batcher import Batcher, Runs
-from worker.calls import Calls
-from worker.compute import Compute
-from worker.core.cuda import engine_for
-from worker.core.network import Network, load_network
+from worker.chunk import tasks
+from worker.chunk.explain_task import Calls
+from worker.chunk.leases import LeaseKeeper
+from worker.chunk.pipeline import URGENT_IMAGES, Pipeline
+from worker.chunk.quarantine import Quarantine
+from worker.core.engine.cuda import engine_for
+from worker.core.model.network import Network, load_network
 from worker.core.types import Limits
-from worker.cores import cores
-from worker.decoding import Decoding
-from worker.explainer import Explainer
-from worker.heart import Heart
-from worker.leases import LeaseKeeper
-from worker.meter import Meter
-from worker.observed import ObservedEngine, ObservedFlow
-from worker.patience import Patience
-from worker.periodic import Periodic
-from worker.pipeline import URGENT_IMAGES, Pipeline
-from worker.quarantine import Quarantine
-from worker.reaper import Reaper
-from worker.shutdown import Shutdown, listen_until_celery_does
-from worker.stages import Stage, StageClock
-from worker.telemetry import Telemetry
-from worker.traces import ChunkTraces
-from worker.webhooks import WebhookSender
-from worker.weights import local_weights
+from worker.devices import device as devices
+from worker.devices.cores import cores
+from worker.image.batcher import Batcher, Runs
+from worker.image.compute import Compute
+from worker.image.decode_pool import Decoding
+from worker.image.explainer import Explainer
+from worker.image.weights_file import local_weights
+from worker.observe.instrumented import ObservedEngine, ObservedFlow
+from worker.observe.telemetry import Telemetry
+from worker.timing.outage import Patience
+from worker.timing.periodic import Periodic
+from worker.timing.stages import Stage, StageClock
+from worker.timing.throughput import Meter
+from worker.timing.traces import ChunkTraces
+from worker.upkeep.heartbeat import Heart
+from worker.upkeep.reaper import Reaper
+from worker.upkeep.shutdown import Shutdown, listen_until_celery_does
+from worker.upkeep.webhooks import WebhookSender
 
 log = structlog.get_logger()
 
@@ -167,7 +167,7 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
 
         app = make_app(settings)
         app.conf.task_queues = worker_queues(network.model)
-        app.conf.worker_consumer = "worker.consumer:Consumer"
+        app.conf.worker_consumer = "worker.chunk.consumer:Consumer"
         card = card_of(network)
         calls = Calls(
             ledger=ledger,

@@ -10,9 +10,9 @@ from bench.context import Bench
 from bench.pictures import cuts
 from bench.results import Row, Series, Target, ratio
 from shared.contract import Options
-from worker.core.cuda import engine_for
-from worker.core.network import load_network
-from worker.core.preprocess import prepare
+from worker.core.engine.cuda import engine_for
+from worker.core.model.network import load_network
+from worker.core.picture.preprocess import prepare
 from worker.core.types import Explanation, Limits
 
 NUMBER, NAME, TITLE = 2, "core", "engine: uint8 pictures in, top-k and normalised maps out"

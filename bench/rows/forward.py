@@ -5,7 +5,7 @@ import torch
 from bench import network, timing
 from bench.context import Bench
 from bench.results import Row, Series
-from worker.core.network import load_network
+from worker.core.model.network import load_network
 
 NUMBER, NAME, TITLE = 1, "forward", "bare forward of resnet18, float32, channels_last: the limit"
 

@@ -13,7 +13,7 @@ import redis
 from bench import fleet
 from bench.context import Bench
 from bench.results import Row, Series, Target
-from producer import chunks
+from producer.submission import chunks
 from shared.config import Settings
 from shared.ledger import RedisLedger
 

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from producer.local.embedded import Stack
 from shared import keys
 from shared.contract import ModelCard, Options, WorkerInfo
-from shared.embedded import Stack
 from shared.ledger import NewChunk, RedisLedger
 from shared.ledger.backlog import read_backlog
 

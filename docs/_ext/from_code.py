@@ -9,9 +9,9 @@ import click
 import msgspec
 from sphinx.application import Sphinx
 
-from producer.cli import cli
-from producer.images import ImageResult, Prediction
-from producer.table import COLUMNS, URL
+from producer.cli.main import cli
+from producer.results.objects import ImageResult, Prediction
+from producer.results.table import COLUMNS, URL
 from shared.colormaps import NAMES
 from shared.config import PREFIX, SECRET, Settings
 from shared.contract import JobStatus, Options, WebhookStatus, WorkerInfo

@@ -14,11 +14,11 @@ from skimage import data
 from docs.figures.methods import side_by_side
 from docs.figures.svg import Figure
 from shared.contract import Options
-from worker.core.colormaps import palette
-from worker.core.engine import Engine, to_input
-from worker.core.network import Network, load_network
-from worker.core.preprocess import prepare
-from worker.core.render import paint
+from worker.core.engine.engine import Engine, to_input
+from worker.core.model.network import Network, load_network
+from worker.core.picture.colormaps import palette
+from worker.core.picture.preprocess import prepare
+from worker.core.picture.render import paint
 from worker.core.types import ClassMap, FloatArray, Limits, Painting, Prepared
 
 CLASSES = ("espresso", "cup", "lynx")

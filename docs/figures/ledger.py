@@ -84,7 +84,7 @@ def death(settings: Settings) -> None:
         600, 300, "A stopped worker's lease runs out, another worker finishes the chunk, the late commit is refused"
     )
     lease, reap = settings.lease_s, settings.reap_s
-    renew = lease / 4  # worker/leases.py
+    renew = lease / 4  # worker/chunk/leases.py
     stopped, last = 2 * renew + 1, 2 * renew
     found = last + lease + reap / 2
     end = 34.0

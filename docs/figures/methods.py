@@ -14,10 +14,10 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from skimage import data
 
 from shared.contract import METHODS, Options
-from worker.core.engine import Engine
-from worker.core.network import load_network
-from worker.core.preprocess import prepare
-from worker.core.render import render
+from worker.core.engine.engine import Engine
+from worker.core.model.network import load_network
+from worker.core.picture.preprocess import prepare
+from worker.core.picture.render import render
 from worker.core.types import Explanation, Limits
 
 PAGE = Path(__file__).parent.parent / "images" / "methods.jpg"

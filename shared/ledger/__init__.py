@@ -4,7 +4,8 @@ Four ports, one per reader: `Jobs` (a producer's side), `Flow` (a worker's side)
 `Webhooks` (who is told of an end). `RedisLedger` is all of them over one connection pool.
 """
 
-from shared.ledger.ports import (
+from shared.ledger.redis_ledger import RedisLedger
+from shared.ledger.values import (
     Claim,
     Done,
     Flow,
@@ -17,7 +18,6 @@ from shared.ledger.ports import (
     WebhookCall,
     Webhooks,
 )
-from shared.ledger.redis_ledger import RedisLedger
 
 __all__ = [
     "Claim",

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from shared.errors import DeletionError, UnknownJobError, UsageError
-from shared.ledger.ports import NewChunk
 from shared.ledger.scripts import Scripts
+from shared.ledger.values import NewChunk
 
 #: Chunks handled by one call: bounds how long the script blocks Redis.
 REGISTER_BATCH = 200

@@ -15,9 +15,9 @@ from shared.contract import ChunkMessage, ErrorInfo, JobStatus, Options, Priorit
 from shared.errors import DeletionError, UnknownJobError, UsageError
 from shared.ledger.chunks import ChunkRecord, decode_chunk
 from shared.ledger.entries import REGISTER_BATCH, removed
-from shared.ledger.pace import estimate, started_at
-from shared.ledger.ports import Done
+from shared.ledger.eta import estimate, started_at
 from shared.ledger.scripts import Scripts
+from shared.ledger.values import Done
 from shared.ledger.webhooks import webhook_of
 from shared.states import ImageState, job_state
 

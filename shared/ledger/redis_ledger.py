@@ -5,11 +5,11 @@ from contextlib import closing
 from shared.config import Settings
 from shared.ledger.deletions import RedisDeletions
 from shared.ledger.entries import RedisEntries
-from shared.ledger.flow import RedisFlow
 from shared.ledger.jobs import RedisJobs
 from shared.ledger.registry import RedisRegistry
 from shared.ledger.scripts import Scripts, connect
 from shared.ledger.webhooks import RedisWebhooks
+from shared.ledger.worker_side import RedisFlow
 
 
 class RedisLedger(RedisJobs, RedisEntries, RedisDeletions, RedisFlow, RedisRegistry, RedisWebhooks):

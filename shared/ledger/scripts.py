@@ -12,9 +12,9 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from shared import keys
-from shared.addresses import sentinels
 from shared.config import Settings, redis_address
 from shared.errors import UnreachableError, UsageError
+from shared.redis_url import sentinels
 
 #: It answers, and refuses until somebody makes room (memory, disk) or the failover is over (a replica that is not the
 #: master yet, a master without its replicas). redis-py knows some by their class and leaves others to their first

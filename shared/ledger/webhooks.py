@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Literal, cast
 
 from shared.contract import WebhookStatus
-from shared.ledger.ports import WebhookCall
 from shared.ledger.scripts import Scripts
+from shared.ledger.values import WebhookCall
 from shared.webhook import shown_webhook
 
 #: A sender silent for this long has died. Longer than its try, the name server and the report together.

@@ -14,7 +14,7 @@ from minio.error import InvalidResponseError, S3Error, ServerError
 
 from shared.config import Settings
 from shared.errors import CamqError, CredentialsError, NotFoundError, ObjectTooLargeError, UnreachableError, UsageError
-from shared.storage.pool import http_pool, probe_pool
+from shared.storage.http import http_pool, probe_pool
 from shared.storage.port import SCHEME, Stat, locate, locate_object, own_key
 
 _MISSING = {"NoSuchKey", "NoSuchBucket"}

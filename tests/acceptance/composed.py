@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from producer.local.embedded.ports import free_ports
 from shared.config import Settings
-from shared.embedded.ports import free_ports
 from tests.composefile import BASE, ROOT, fresh_env, load
 
 #: Services of ours and the port each listens on inside its container.

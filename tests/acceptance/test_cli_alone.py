@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.cli import cli
+from producer.cli.main import cli
 from tests.acceptance.conftest import CAMQ, Command
 from tests.handworker import picture
 
@@ -47,7 +47,7 @@ def silent() -> Iterator[str]:
 def test_version_and_help_are_instant(argument: str) -> None:
     """Nothing that takes long to import is imported before it is needed."""
     heavy = ("torch", "numpy", "celery", "kombu", "redis", "minio", "urllib3", "PIL", "rich", "jinja2", "starlette")
-    code = "import atexit, sys; from producer.cli import main; atexit.register(lambda: print("
+    code = "import atexit, sys; from producer.cli.main import main; atexit.register(lambda: print("
     code += f"'loaded:', *sorted({set(heavy)!r} & set(sys.modules)), file=sys.stderr)); main([{argument!r}])"
 
     done = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True)

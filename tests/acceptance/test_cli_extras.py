@@ -14,7 +14,7 @@ import click
 import pytest
 from pyarrow import parquet
 
-from producer.cli import cli
+from producer.cli.main import cli
 from shared.ledger import RedisLedger
 from shared.storage import S3Store
 from tests.acceptance.conftest import CAMQ, Camq, finished, lines, submitted

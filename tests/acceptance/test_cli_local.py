@@ -112,7 +112,7 @@ def test_celerys_own_view_of_the_tasks_is_true(up: Up, photos: Path) -> None:
 
 
 def test_task_events_are_sent_once_somebody_has_asked_for_them(up: Up, photos: Path) -> None:
-    """As Flower does, and `celery -A shared.monitor control enable_events` beside `celery events`."""
+    """As Flower does, and `celery -A shared.celery_app control enable_events` beside `celery events`."""
     settings = Settings.load(up.environment)
     heard: list[str] = []
     handlers = {"*": lambda event: heard.append(event["type"])}

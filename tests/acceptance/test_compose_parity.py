@@ -19,9 +19,9 @@ import yaml
 from PIL import Image
 
 from producer import Client
+from producer.local.embedded import Stack
+from producer.local.embedded.ports import free_ports
 from shared.config import Settings
-from shared.embedded import Stack
-from shared.embedded.ports import free_ports
 from tests.acceptance.composed import PORTS, Composed
 from tests.collector import Collector, collecting
 from tests.composefile import ROOT

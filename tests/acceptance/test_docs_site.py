@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.cli import cli
+from producer.cli.main import cli
 from tests.pages import ROOT
 
 

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from producer import Client
+from producer.local.embedded.ports import free_ports
 from shared.config import Settings
 from shared.contract import WorkerInfo
-from shared.embedded.ports import free_ports
 from shared.ledger import RedisLedger
 from tests.acceptance.conftest import CAMQ
 from tests.waiting import wait_until

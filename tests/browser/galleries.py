@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from PIL import Image
 
-from producer.report.cards import card
-from producer.report.failures import group, named
-from producer.report.write import write_page
+from producer.web.kit.cards import card
+from producer.web.kit.failures import group, named
+from producer.web.report import write_page
 from shared.contract import ErrorInfo, ImageRecord, JobStatus, Options, PredictionRecord
 from shared.states import ImageState, JobState
 

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from playwright.sync_api import Page, expect
 
-from producer.pictures import BytesSource
+from producer.inputs.source import BytesSource
 from producer.services import Services
-from producer.submit import Request, submit
-from producer.ui.serve import Server
+from producer.submission.submit import Request, submit
+from producer.web.live.serve import Server
 from shared.contract import ImageRecord, ImageRef, Options
 from shared.states import JobState
 from tests.browser.conftest import Open

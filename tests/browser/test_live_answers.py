@@ -12,11 +12,11 @@ from threading import Thread
 import pytest
 import urllib3
 
-from producer.pictures import BytesSource
+from producer.inputs.source import BytesSource
 from producer.services import Services
-from producer.submit import Request, submit
-from producer.ui import actions
-from producer.ui.serve import Server
+from producer.submission.submit import Request, submit
+from producer.web.live import actions
+from producer.web.live.serve import Server
 from shared.config import Settings
 from tests.handworker import HandWorker, picture
 
@@ -194,7 +194,7 @@ def test_the_ui_command_prints_one_link_and_ends_by_ctrl_c(settings: Settings, s
 def test_without_its_packages_the_ui_says_how_to_install_them(settings: Settings, services: Services) -> None:
     """In one line, and with a status of its own."""
     code = "import sys; sys.modules |= {'starlette': None, 'uvicorn': None};"
-    code += "from producer.cli import main; main(['ui'])"
+    code += "from producer.cli.main import main; main(['ui'])"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | settings.environment(),

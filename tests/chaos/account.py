@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from producer import results
+from producer.results import records as results
 from shared import keys
 from shared.contract import ImageRecord
 from shared.ledger import RedisLedger

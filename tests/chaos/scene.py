@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from producer.local.embedded import Stack
 from shared.config import Settings
-from shared.embedded import Stack
 from shared.ledger import RedisLedger
 from shared.storage import S3Store
 from tests.chaos.fleet import ROOT, WorkerProcess
@@ -68,7 +68,7 @@ class Scene:
 
     def submit(self, pictures: Path, job: str, options: Sequence[str]) -> "subprocess.Popen[bytes]":
         """A producer as a process, through the proxies; the same call again resumes the submission."""
-        code = "from producer.cli import main; main()"
+        code = "from producer.cli.main import main; main()"
         command = [sys.executable, "-c", code, "submit", str(pictures), "--job-id", job, *options]
         env = {"PATH": "", **self.settings.environment()}
         with (self.folder / f"producer-{job}.log").open("ab") as log:

@@ -10,9 +10,9 @@ import pytest
 import redis
 
 from producer import Client
+from producer.local.embedded import Stack
 from shared import keys
 from shared.config import Settings
-from shared.embedded import Stack
 from shared.ledger import RedisLedger
 from tests.chaos.fleet import WorkerProcess, make_network
 from tests.chaos.proxy import Proxy

@@ -13,7 +13,7 @@ import msgspec
 
 from shared.contract import ImageRecord
 from shared.states import ImageState
-from worker.quarantine import Answer, Request
+from worker.chunk.quarantine import Answer, Request
 
 
 def say(answer: Answer) -> None:

@@ -12,7 +12,7 @@ from celery import Celery
 from standardwebhooks import Webhook
 
 from producer import Client
-from producer.results import records
+from producer.results.records import records
 from shared.config import Settings
 from shared.contract import encode
 from shared.ledger import RedisLedger

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from producer import Client
+from producer.local.embedded import Stack
 from shared.config import Settings
-from shared.embedded import Stack
 from shared.errors import UnreachableError
 from shared.ledger import RedisLedger
 from tests.chaos.fleet import picture

@@ -9,10 +9,10 @@ import torch
 
 from shared.contract import Options
 from tests.numeric.networks import every_method, explained, load, network, pictures, random_module
-from worker.core.captured import TOLERANCE, CapturedEngine, buckets, difference
-from worker.core.cuda import engine_for
-from worker.core.engine import Engine
-from worker.core.network import Network
+from worker.core.engine.captured import TOLERANCE, CapturedEngine, buckets, difference
+from worker.core.engine.cuda import engine_for
+from worker.core.engine.engine import Engine
+from worker.core.model.network import Network
 
 pytestmark = [
     pytest.mark.gpu,

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from shared.contract import Options
-from worker.core import zoo
-from worker.core.cam import Evidence, Target
-from worker.core.network import Network, load_network
+from worker.core.maps.evidence import Evidence, Target
+from worker.core.model import zoo
+from worker.core.model.network import Network, load_network
 from worker.core.types import ClassMap, Explanation, UInt8Array
 
 CPU = torch.device("cpu")

@@ -15,8 +15,8 @@ from torchvision.models.swin_transformer import (
 from shared.contract import Options
 from shared.errors import ImageError, UsageError
 from tests.numeric.networks import explained, network, pictures
-from worker.core import zoo
-from worker.core.engine import Engine
+from worker.core.engine.engine import Engine
+from worker.core.model import zoo
 
 #: Small ones of torchvision's own classes. Sides of maps are powers of two here, and channels multiples of three.
 SMALL = {

@@ -12,11 +12,11 @@ from shared.contract import Options
 from shared.errors import ImageError, ModelError
 from tests.numeric.networks import every_method, explained, network, pictures
 from tests.numeric.test_engine import picky, red
-from worker.core.captured import TOLERANCE, CapturedEngine, buckets, difference
-from worker.core.cuda import engine_for
-from worker.core.engine import Engine, Normalise
-from worker.core.explain import Outcome
-from worker.core.network import Network
+from worker.core.engine.captured import TOLERANCE, CapturedEngine, buckets, difference
+from worker.core.engine.cuda import engine_for
+from worker.core.engine.engine import Engine, Normalise
+from worker.core.maps.explain import Outcome
+from worker.core.model.network import Network
 from worker.core.types import Explanation, FloatArray, UInt8Array
 
 SIDE = 64

@@ -12,7 +12,7 @@ from PIL import PngImagePlugin
 
 from shared.errors import ImageError
 from tests.numeric.pictures import MODES, encoded, one_of_each, photo
-from worker.core.decode import decode
+from worker.core.picture.decode import decode
 from worker.core.types import Limits
 
 LIMITS = Limits()

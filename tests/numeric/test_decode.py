@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from tests.numeric.pictures import encoded, in_mode, one_of_each, photo, turned
-from worker.core.decode import FORMATS, decode, decode_scaled
+from worker.core.picture.decode import FORMATS, decode, decode_scaled
 from worker.core.types import Limits
 
 LIMITS = Limits()

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from shared.contract import Options
 from shared.errors import ImageError, ModelError
 from tests.numeric.networks import every_method, explained, network, pictures
-from worker.core.engine import Engine
-from worker.core.explain import Outcome
-from worker.core.network import Network
+from worker.core.engine.engine import Engine
+from worker.core.maps.explain import Outcome
+from worker.core.model.network import Network
 
 RED = 255
 

@@ -9,9 +9,9 @@ from shared.contract import Options
 from shared.errors import ImageError
 from tests.numeric.networks import explained, load, network, pictures, random_module
 from tests.numeric.test_engine import numbers, picky
-from worker.core import zoo
-from worker.core.engine import Engine
-from worker.core.network import Network
+from worker.core.engine.engine import Engine
+from worker.core.model import zoo
+from worker.core.model.network import Network
 
 
 @pytest.fixture(scope="module")

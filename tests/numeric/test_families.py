@@ -13,9 +13,9 @@ from torchvision.models.resnet import Bottleneck
 
 from shared.contract import METHODS, Options
 from tests.numeric.networks import every_method, explained, inputs, load, network, pictures, random_module
-from worker.core import zoo
-from worker.core.engine import Engine
-from worker.core.network import Network
+from worker.core.engine.engine import Engine
+from worker.core.model import zoo
+from worker.core.model.network import Network
 
 slow = pytest.mark.slow
 QUALIFIED = [

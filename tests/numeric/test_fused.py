@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from tests.numeric.networks import load, network, random_module
-from worker.core.engine import Engine
-from worker.core.fold import folded
-from worker.core.fused import _Fused, fused
-from worker.core.structure import UnqualifiedError, find_structure
+from worker.core.engine.engine import Engine
+from worker.core.model.fold import folded
+from worker.core.model.fused import _Fused, fused
+from worker.core.model.structure import UnqualifiedError, find_structure
 
 pytestmark = pytest.mark.skipif(
     not hasattr(torch.ops.mkldnn, "_convolution_pointwise"), reason="this torch has no fused convolutions"

@@ -10,8 +10,8 @@ from PIL import Image
 
 from shared.contract import Options
 from tests.numeric.pictures import MODES, class_map, encoded, in_mode, photo, turned
-from worker.core.preprocess import prepare
-from worker.core.render import render
+from worker.core.picture.preprocess import prepare
+from worker.core.picture.render import render
 from worker.core.types import ClassMap, Drawing, Geometry, InputSpec, Limits, Prepared
 
 SPEC, LIMITS = InputSpec(), Limits()

@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from shared.errors import ModelError
 from tests.numeric.networks import inputs, load, network, random_module
-from worker.core.fold import folded
-from worker.core.head import LinearHead, PooledConvHead, identity_error
-from worker.core.network import IDENTITY_TOLERANCE
-from worker.core.structure import POOL_INPUT, UnqualifiedError, find_structure
+from worker.core.model.fold import folded
+from worker.core.model.head import LinearHead, PooledConvHead, identity_error
+from worker.core.model.network import IDENTITY_TOLERANCE
+from worker.core.model.structure import POOL_INPUT, UnqualifiedError, find_structure
 
 
 class Tiny(nn.Module):
@@ -167,7 +167,7 @@ def test_a_wrong_head_is_refused_when_it_is_loaded(monkeypatch: pytest.MonkeyPat
         found = right(module)
         return replace(found, head=replace(found.head, bias=found.head.bias + 0.1))
 
-    monkeypatch.setattr("worker.core.network.find_structure", wrong)
+    monkeypatch.setattr("worker.core.model.network.find_structure", wrong)
     with pytest.raises(ModelError, match="do not add up to the logits"):
         load(random_module("shufflenet_v2_x0_5", 3), "shufflenet_v2_x0_5")
 

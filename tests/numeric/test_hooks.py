@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tests.numeric.networks import inputs, network
-from worker.core.hooks import ActivationHook
+from worker.core.model.hooks import ActivationHook
 
 
 def hooks(module: nn.Module) -> int:

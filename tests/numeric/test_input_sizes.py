@@ -8,10 +8,10 @@ import torch
 from shared.contract import LARGEST_INPUT, SMALLEST_INPUT, Options
 from shared.errors import ImageError, UsageError
 from tests.numeric.networks import network, pictures, random_module
-from worker.core import zoo
-from worker.core.engine import Engine
-from worker.core.fold import folded
-from worker.core.structure import UnqualifiedError, find_structure
+from worker.core.engine.engine import Engine
+from worker.core.model import zoo
+from worker.core.model.fold import folded
+from worker.core.model.structure import UnqualifiedError, find_structure
 
 
 @pytest.mark.parametrize(("name", "smallest"), [("alexnet", 63), ("inception_v3", 75), ("googlenet", 32)])

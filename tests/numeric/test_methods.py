@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from shared.contract import METHODS as CONTRACT_METHODS
 from tests.numeric.networks import evidence, inputs, network
-from worker.core.cam import Evidence, Target, target_scores
-from worker.core.head import Head, LinearHead, PooledConvHead
-from worker.core.methods import METHODS
-from worker.core.methods.eigencam import first_component
-from worker.core.methods.scorecam import stretched
+from worker.core.maps.evidence import Evidence, Target, target_scores
+from worker.core.maps.methods import METHODS
+from worker.core.maps.methods.eigencam import first_component
+from worker.core.maps.methods.scorecam import stretched
+from worker.core.model.head import Head, LinearHead, PooledConvHead
 
 N, K, C, SIDE = 3, 6, 7, 4
 CLASSES = torch.tensor([[2, 0], [5, 1], [6, 6]])

@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from shared.contract import METHODS, Options
 from shared.errors import UsageError
 from tests.numeric.networks import evidence, explained, inputs, load, network, pictures, random_module
-from worker.core.engine import Engine, to_input
-from worker.core.gradients import Tape
-from worker.core.head import LinearHead
-from worker.core.methods import METHODS as FUNCTIONS
-from worker.core.network import Network
+from worker.core.engine.engine import Engine, to_input
+from worker.core.maps.methods import METHODS as FUNCTIONS
+from worker.core.model.gradients import Tape
+from worker.core.model.head import LinearHead
+from worker.core.model.network import Network
 from worker.core.types import InputSpec
 
 

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.numeric.networks import evidence, inputs, load, network
-from worker.core import zoo
-from worker.core.cam import Evidence
-from worker.core.methods import METHODS
-from worker.core.methods.scorecam import stretched
-from worker.core.network import Network
+from worker.core.maps.evidence import Evidence
+from worker.core.maps.methods import METHODS
+from worker.core.maps.methods.scorecam import stretched
+from worker.core.model import zoo
+from worker.core.model.network import Network
 
 # Name, seed, side of the input: odd sides make maps whose edges do not fall on the grid's.
 CASES = [

@@ -8,7 +8,7 @@ from torchvision.transforms import functional as F
 
 from shared.contract import Options
 from tests.numeric.pictures import encoded, photo, turned
-from worker.core.preprocess import MAX_RESIZED_PIXELS, prepare
+from worker.core.picture.preprocess import MAX_RESIZED_PIXELS, prepare
 from worker.core.types import InputSpec, Limits, Prepared
 
 LIMITS = Limits()
@@ -84,7 +84,7 @@ def test_the_crop_of_a_strip_needs_no_gigapixels(size: tuple[int, int]) -> None:
 def test_both_ways_of_a_crop_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bounded way is the plain one within one level."""
     plain = prepared(photo(801, 300), resize="center-crop").pixels
-    monkeypatch.setattr("worker.core.preprocess.MAX_RESIZED_PIXELS", 0)
+    monkeypatch.setattr("worker.core.picture.preprocess.MAX_RESIZED_PIXELS", 0)
     bounded = prepared(photo(801, 300), resize="center-crop").pixels
 
     assert np.abs(plain.astype(int) - bounded).max() <= 1

@@ -14,8 +14,8 @@ from shared.colormaps import NAMES
 from shared.contract import FORMATS, Options
 from shared.errors import UsageError
 from tests.numeric.pictures import class_map, photo
-from worker.core import colormaps
-from worker.core.render import ENCODERS, render
+from worker.core.picture import colormaps
+from worker.core.picture.render import ENCODERS, render
 from worker.core.types import Drawing, Geometry, Prepared
 
 RNG = np.random.default_rng(5)

@@ -16,10 +16,10 @@ from torch import nn
 
 from shared.errors import ModelError, UsageError
 from tests.numeric.networks import CPU, inputs, load, network, random_module
-from worker.core import zoo
-from worker.core.labels import read_labels
-from worker.core.network import load_network
-from worker.core.weights import cache_path, download, read_state
+from worker.core.model import zoo
+from worker.core.model.labels import read_labels
+from worker.core.model.network import load_network
+from worker.core.model.weights import cache_path, download, read_state
 
 NAME = "shufflenet_v2_x0_5"
 

@@ -1,7 +1,7 @@
 """A model of ids that are used again while what they left is deleted, for hypothesis to put together in any order.
 
 Submissions, `camq rm` and `camq gc` are generators that stop after each call to the ledger or to storage, in the order
-in which `producer.entrance`, `producer.retention` and `producer.unused` make their calls; so any two can meet anywhere.
+in which `submission.entrance`, `retention.delete` and `unused_inputs` make their calls; so any two can meet anywhere.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from producer.unused import Used, inputs
+from producer.retention.unused_inputs import Used, inputs
 from shared import keys
 from shared.contract import ImageRef, Options, encode_lines
 from shared.errors import DeletionError, LostLeaseError, UnknownJobError, UsageError

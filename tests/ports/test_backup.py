@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from producer.local.embedded import Supervisor
+from producer.local.embedded.ports import free_ports
+from producer.local.embedded.redis import RedisServer
 from producer.services import Services
 from shared.config import Settings
-from shared.embedded import Supervisor
-from shared.embedded.ports import free_ports
-from shared.embedded.redis import RedisServer
 from shared.ledger import RedisLedger
 from shared.states import JobState
 from tests.handworker import HandWorker

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from producer.retention import remove
+from producer.retention.delete import remove
 from producer.services import Services
-from producer.submit import Request, submit
+from producer.submission.submit import Request, submit
 from shared import keys
 from shared.config import Settings
 from shared.contract import Options

@@ -19,12 +19,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from producer.local.embedded import Stack, write_env
+from producer.local.embedded import redis as embedded_redis
+from producer.local.embedded import s3 as embedded_s3
+from producer.local.embedded import stack as stack_module
+from producer.local.embedded.env_file import load_command
 from shared.config import Settings, secrets
-from shared.embedded import Stack, write_env
-from shared.embedded import redis as embedded_redis
-from shared.embedded import s3 as embedded_s3
-from shared.embedded import stack as stack_module
-from shared.embedded.envfile import load_command
 from shared.errors import CamqError, EmbeddedError
 from shared.storage import S3Store
 from tests.waiting import wait_until
@@ -194,7 +194,7 @@ def test_the_servers_die_with_a_parent_that_is_killed(folder: Path) -> None:
     parent = """
         import sys
         from pathlib import Path
-        from shared.embedded import Stack
+        from producer.local.embedded import Stack
         with Stack(Path(sys.argv[1])) as stack:
             print(*stack.pids().values(), flush=True)
             sys.stdin.read()

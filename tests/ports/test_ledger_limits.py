@@ -8,8 +8,8 @@ from shared.config import Settings
 from shared.contract import ErrorInfo, Options
 from shared.errors import UnreachableError, UsageError
 from shared.ledger import NewChunk, RedisLedger
-from shared.ledger.flow import MESSAGE_KEPT
 from shared.ledger.scripts import Scripts
+from shared.ledger.worker_side import MESSAGE_KEPT
 from shared.states import ImageState
 from tests.ledgers import MODEL, claim, enter, serve, submit
 

@@ -5,7 +5,7 @@ import pytest
 from shared import keys
 from shared.contract import Options
 from shared.ledger import Claim, Hint, NewChunk, RedisLedger
-from shared.ledger.pace import Estimate, estimate, started_at
+from shared.ledger.eta import Estimate, estimate, started_at
 from shared.ledger.scripts import Scripts
 from shared.states import ImageState
 from tests.ledgers import MODEL, claim, enter, serve

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from producer import retention, unused
-from producer.retention import collect, remove
-from producer.unused import Deleted, Used, delete_unused
+from producer.retention import delete as retention
+from producer.retention import unused_inputs as unused
+from producer.retention.delete import collect, remove
+from producer.retention.unused_inputs import Deleted, Used, delete_unused
 from shared import keys
 from shared.config import Settings
 from shared.contract import ImageRef, Options, encode_lines

@@ -12,7 +12,7 @@ from kombu.asynchronous import Hub
 from shared.broker import make_app, model_queue
 from shared.config import Settings
 from tests.chaos.proxy import Mode, Proxy
-from worker.consumer import Consumer
+from worker.chunk.consumer import Consumer
 
 pytestmark = pytest.mark.servers
 

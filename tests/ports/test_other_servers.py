@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 import pytest
 from celery.contrib.testing.worker import start_worker
 
+from producer.local.embedded import Spec, Supervisor
+from producer.local.embedded.ports import free_ports
+from producer.local.embedded.redis import RedisServer, find_server
 from shared.broker import Sender, make_app, model_queues
 from shared.config import Settings
 from shared.contract import CHUNK_TASK, ChunkMessage, decode
-from shared.embedded import Spec, Supervisor
-from shared.embedded.ports import free_ports
-from shared.embedded.redis import RedisServer, find_server
 from shared.errors import UnreachableError
 from shared.ledger import Claim, RedisLedger
 from shared.states import ImageState

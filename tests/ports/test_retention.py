@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from producer.retention import collect, remove
-from producer.unused import Deleted
+from producer.retention.delete import collect, remove
+from producer.retention.unused_inputs import Deleted
 from shared import keys
 from shared.contract import ImageRef, Options, encode_lines
 from shared.errors import UnknownJobError, UsageError

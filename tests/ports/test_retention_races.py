@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from producer import unused
-from producer.retention import collect, remove
+from producer.retention import unused_inputs as unused
+from producer.retention.delete import collect, remove
 from producer.services import Services
-from producer.submit import Listener, Request, submit
+from producer.submission.submit import Listener, Request, submit
 from shared import keys
 from shared.config import Settings
 from shared.contract import ImageRef, decode_lines

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shared.embedded import Spec, Supervisor
-from shared.embedded.process import Child
+from producer.local.embedded import Spec, Supervisor
 from shared.errors import EmbeddedError
+from shared.processes.child import Child
 from tests.waiting import wait_until
 
 MakeSpec = Callable[..., Spec]
@@ -164,7 +164,7 @@ def test_children_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     parent = """
         import sys
         from pathlib import Path
-        from shared.embedded import Spec, Supervisor
+        from producer.local.embedded import Spec, Supervisor
         with Supervisor() as supervisor:
             spec = Spec(name="x", argv=["sleep", "60"], env={"PATH": "/bin:/usr/bin"}, log=Path(sys.argv[1]))
             print(supervisor.start(spec), flush=True)

@@ -9,8 +9,8 @@ import torch
 from shared.config import Settings
 from shared.errors import ModelError
 from shared.storage import S3Store
-from worker.core.zoo import input_spec
-from worker.weights import local_weights
+from worker.core.model.zoo import input_spec
+from worker.image.weights_file import local_weights
 
 pytestmark = pytest.mark.servers
 

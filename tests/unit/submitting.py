@@ -3,7 +3,7 @@
 from typing import Any
 
 from producer.services import Services
-from producer.submit import Listener, Request, submit
+from producer.submission.submit import Listener, Request, submit
 from shared.storage import MemoryStore
 from tests.handworker import picture
 

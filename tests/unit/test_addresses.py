@@ -2,9 +2,9 @@
 
 import pytest
 
-from shared.addresses import Sentinels, celery_options, celery_url, sentinels, shown
 from shared.config import Settings, secrets
 from shared.errors import UsageError
+from shared.redis_url import Sentinels, celery_options, celery_url, sentinels, shown
 
 URL = "redis+sentinel://:p%40ss@h1:26380,h2/3?master=camq"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from producer import archive
-from producer.pictures import Source
-from producer.sources import Expansion
+from producer.inputs import archive
+from producer.inputs.expand import Expansion
+from producer.inputs.source import Source
 from shared.errors import ImageError, UsageError
 from shared.storage import MemoryStore
 from tests.handworker import picture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from worker import awake
-from worker.awake import PIECE_S, Deadline
+from worker.timing import deadline as awake
+from worker.timing.deadline import PIECE_S, Deadline
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 from shared.contract import Options
 from shared.errors import ImageError
 from tests.waiting import wait_until
-from worker.batcher import AbandonedError, Batcher
 from worker.core.types import Explanation, UInt8Array
+from worker.image.batcher import AbandonedError, Batcher
 
 PICTURE = np.zeros((1, 1, 3), np.uint8)
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import redis
 
-from producer.results import records
+from producer.results.records import records
 from shared import keys
 from shared.broker import worker_queues
 from shared.config import Settings
@@ -19,7 +19,7 @@ from shared.storage import MemoryStore
 from tests.desk import KEY, TASK, Desk
 from tests.handworker import MODEL
 from tests.ledgers import submit
-from worker.pipeline import Outcome
+from worker.chunk.pipeline import Outcome
 
 pytestmark = pytest.mark.servers
 
@@ -84,7 +84,7 @@ def test_a_picture_that_was_uploaded_may_be_named_by_its_key(desk: Desk) -> None
 
 def test_an_uploaded_picture_s_call_goes_back_during_a_deletion(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The picture may be about to go; what is read in place is not. Waited out here, the call would keep its slot."""
-    monkeypatch.setattr("worker.calls.DELETION_S", 0)
+    monkeypatch.setattr("worker.chunk.explain_task.DELETION_S", 0)
     monkeypatch.setattr(desk.ledger, "deletions", iter((-1, 1)).__next__)  # one for each time that it is taken
     with desk.ledger.deleting(keys.INPUTS):
         assert desk.run(key=INPUT) is Outcome.NOT_TAKEN

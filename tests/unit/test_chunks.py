@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from producer.chunks import HELD_AT_MOST, chunks
-from producer.entrance import Placed
-from producer.pictures import ObjectSource
+from producer.inputs.source import ObjectSource
+from producer.submission.chunks import HELD_AT_MOST, chunks
+from producer.submission.entrance import Placed
 from shared.contract import ImageRef
 
 

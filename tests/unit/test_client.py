@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from producer import Client
-from producer.results import record_at
+from producer.results.records import record_at
 from producer.services import Services
 from shared.errors import ImageError, UsageError
 from shared.states import JobState

@@ -20,13 +20,13 @@ import redis
 import yaml
 
 from deploy import compose_env
+from producer.local.embedded import Spec, Supervisor
+from producer.local.embedded.ports import free_ports
+from producer.local.embedded.redis import find_server
 from shared.config import Settings
-from shared.embedded import Spec, Supervisor
-from shared.embedded.ports import free_ports
-from shared.embedded.redis import find_server
 from tests.composefile import BASE, GPU, ROOT, fresh_env, interpolated, load
 from tests.waiting import wait_until
-from worker.webhooks import signer
+from worker.upkeep.webhooks import signer
 
 #: Services that run our image.
 OURS = {"worker", "ui", "exporter", "flower"}

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from shared.errors import ImageError
-from worker.compute import Compute
+from worker.image.compute import Compute
 
 
 def test_a_call_that_outlives_its_seconds_fails_its_picture_and_tells_the_process() -> None:
@@ -57,9 +57,9 @@ def test_what_a_decoder_raises_is_this_pictures_failure() -> None:
 PROGRAM = """
 import threading
 from shared.errors import ImageError
-from worker.compute import Compute
-from worker.leases import LeaseKeeper
-from worker.shutdown import Shutdown
+from worker.image.compute import Compute
+from worker.chunk.leases import LeaseKeeper
+from worker.upkeep.shutdown import Shutdown
 import signal, sys
 keeper = LeaseKeeper(None)
 shutdown = Shutdown(keeper, 3600, lambda: None)

@@ -14,9 +14,9 @@ from shared.config import Settings
 from shared.contract import ModelCard
 from shared.ledger import RedisLedger
 from tests.metric_names import exposed, named
-from worker.exporter import Fleet
-from worker.metrics import Metrics
-from worker.usage import Usage
+from worker.observe.device_usage import Usage
+from worker.observe.exporter import Fleet
+from worker.observe.metrics import Metrics
 
 GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana"
 DASHBOARD = json.loads((GRAFANA / "dashboards" / "camq.json").read_text())

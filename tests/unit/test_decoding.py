@@ -12,8 +12,8 @@ from PIL import Image
 
 from shared.config import Settings
 from shared.errors import ImageError
-from worker.core.decode import COMMON_FORMATS, is_common
-from worker.decoding import Decoding
+from worker.core.picture.decode import COMMON_FORMATS, is_common
+from worker.image.decode_pool import Decoding
 
 pytestmark = pytest.mark.processes
 
@@ -27,7 +27,7 @@ def encoded(file_format: str, size: tuple[int, int] = (7, 5)) -> bytes:
 def child_that(code: str) -> Callable[[], list[str]]:
     """A declared test adapter of the child: the real one, after `code` has changed what `decode` does."""
     program = (
-        "import os, sys, time, worker.decoder as d\n"
+        "import os, sys, time, worker.image.decode_child as d\n"
         "from shared.config import Settings\n"
         "real = d.decode\n"
         f"def decode(data, limits):\n    {code}\n    return real(data, limits)\n"

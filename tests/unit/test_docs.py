@@ -12,7 +12,7 @@ import pytest
 
 from docs.figures import ledger, svg
 from producer import Client, ImageResult, Job, Prediction
-from producer.cli import cli
+from producer.cli.main import cli
 from shared.config import PREFIX, SECRET, Settings
 from shared.contract import JobStatus, Options
 from tests.pages import PAGES, ROOT, blocks, commands

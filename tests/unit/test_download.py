@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from producer.download import clear
+from producer.results.download import clear
 
 
 def fill(folder: Path, *names: str) -> None:

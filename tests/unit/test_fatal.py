@@ -6,14 +6,14 @@ import sys
 import pytest
 import torch
 
-from worker.core.engine import is_fatal
+from worker.core.engine.engine import is_fatal
 
 PROGRAM = """
 from contextlib import nullcontext
 import numpy as np
 from shared.contract import Options
 from worker.app import _die
-from worker.batcher import Batcher
+from worker.image.batcher import Batcher
 
 class Lost:
     '''A declared test adapter of the engine: its device has a sticky error.'''

@@ -7,9 +7,9 @@ import pytest
 
 from shared.config import Settings
 from shared.errors import UsageError
-from worker import fleet
-from worker.inventory import Gpu
-from worker.slots import Slot
+from worker.devices import launcher as fleet
+from worker.devices.gpus import Gpu
+from worker.devices.slots import Slot
 
 GPUS = [Gpu("GPU-aaaa", "A", 0), Gpu("GPU-bbbb", "B", 1)]
 

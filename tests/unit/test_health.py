@@ -14,7 +14,7 @@ from shared.broker import make_app
 from shared.config import Settings
 from shared.errors import UnreachableError, UsageError
 from tests.waiting import wait_until
-from worker.health import Health, Pulse, serving, watch_main_loop
+from worker.observe.health import Health, Pulse, serving, watch_main_loop
 
 
 def away() -> None:

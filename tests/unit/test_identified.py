@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from producer import Client
-from producer.identified import LONGEST_ID
-from producer.results import record_at
+from producer.inputs.expand import Expansion
+from producer.inputs.identified import LONGEST_ID
+from producer.results.records import record_at
 from producer.services import Services
-from producer.sources import Expansion
 from shared import keys
 from shared.contract import ImageRecord, ImageRef, encode
 from shared.errors import UsageError

@@ -11,7 +11,7 @@ import yaml
 
 from shared.config import Settings
 from tests.metric_names import named
-from worker.webhooks import signer
+from worker.upkeep.webhooks import signer
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "k8s"
 KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())

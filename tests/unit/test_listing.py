@@ -2,7 +2,7 @@
 
 import pytest
 
-from producer.commands.listing import print_results
+from producer.cli.listing import print_results
 from shared.contract import ErrorInfo, ImageRecord
 from shared.states import ImageState
 

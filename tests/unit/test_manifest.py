@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
-from producer import manifest
-from producer.manifest import Manifest
+from producer.inputs import manifest
+from producer.inputs.manifest import Manifest
 from shared.errors import UsageError
 
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from worker.meter import Meter
+from worker.timing.throughput import Meter
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
-    monkeypatch.setattr("worker.meter.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("worker.timing.throughput.time.monotonic", lambda: now[0])
     return now
 
 

@@ -20,12 +20,12 @@ from shared.ledger import Claim, Reaped, RedisLedger
 from shared.states import ImageState
 from tests import ledgers
 from tests.ledgers import MODEL
-from worker.exporter import Fleet
-from worker.meter import Meter
-from worker.metrics import Metrics
-from worker.observed import ObservedEngine, ObservedFlow
-from worker.stages import StageClock
-from worker.usage import Usage
+from worker.observe.device_usage import Usage
+from worker.observe.exporter import Fleet
+from worker.observe.instrumented import ObservedEngine, ObservedFlow
+from worker.observe.metrics import Metrics
+from worker.timing.stages import StageClock
+from worker.timing.throughput import Meter
 
 MESSAGE = ChunkMessage(job="j", chunk="000000", attempt=2)
 CLAIM = Claim(MESSAGE, Options(), "m", "bulk", "000000")

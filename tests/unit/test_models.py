@@ -2,7 +2,7 @@
 
 import pytest
 
-from producer.models import resolve
+from producer.submission.model_choice import resolve
 from shared.contract import ModelCard
 from shared.errors import UsageError
 

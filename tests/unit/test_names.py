@@ -6,8 +6,8 @@ import os
 import click
 import pytest
 
-from producer.commands.arguments import DURATION
-from producer.commands.paths import read_names
+from producer.cli.arguments import DURATION
+from producer.cli.paths import read_names
 
 
 class Slow(io.BytesIO):

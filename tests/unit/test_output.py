@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from producer import Client
-from producer.retention import remove
+from producer.retention.delete import remove
 from producer.services import Services
-from producer.ui.pictures import Pictures
+from producer.web.live.pictures import Pictures
 from shared import keys
 from shared.config import Settings
 from shared.contract import Options, encode

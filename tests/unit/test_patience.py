@@ -5,7 +5,7 @@ import time
 import pytest
 
 from shared.errors import LostLeaseError, UnreachableError
-from worker.patience import Patience, nap
+from worker.timing.outage import Patience, nap
 
 
 class Service:

@@ -16,12 +16,12 @@ from shared.ledger import Claim
 from shared.states import ImageState
 from shared.storage import MemoryStore
 from shared.tracing import Tracing, Untraced
-from worker.leases import Lease, LeaseKeeper
-from worker.meter import Meter
-from worker.patience import Patience
-from worker.pipeline import Outcome, Pipeline
-from worker.quarantine import QuarantineError
-from worker.traces import ChunkTraces
+from worker.chunk.leases import Lease, LeaseKeeper
+from worker.chunk.pipeline import Outcome, Pipeline
+from worker.chunk.quarantine import QuarantineError
+from worker.timing.outage import Patience
+from worker.timing.throughput import Meter
+from worker.timing.traces import ChunkTraces
 
 MESSAGE = ChunkMessage(job="job", chunk="000000", attempt=1)
 IMAGES = 3

@@ -8,9 +8,9 @@ import torch
 
 from shared.config import Settings
 from tests.numeric.networks import random_module
-from worker import device as devices
 from worker.app import load
-from worker.doctor import check
+from worker.check import check
+from worker.devices import device as devices
 
 CPU = torch.device("cpu")
 

@@ -15,9 +15,9 @@ from shared.errors import LostLeaseError, UnreachableError
 from shared.ledger import Claim, Flow
 from shared.states import ImageState
 from tests.waiting import wait_until
-from worker import quarantine as module
-from worker.leases import Lease, LeaseKeeper
-from worker.quarantine import Quarantine, QuarantineError
+from worker.chunk import quarantine as module
+from worker.chunk.leases import Lease, LeaseKeeper
+from worker.chunk.quarantine import Quarantine, QuarantineError
 
 pytestmark = pytest.mark.processes
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from producer.report import failures, originals
-from producer.report.failures import Failed, group, named
 from producer.services import Services
-from producer.submit import Request, submit
+from producer.submission.submit import Request, submit
+from producer.web.kit import failures, originals
+from producer.web.kit.failures import Failed, group, named
 from shared import keys
 from shared.contract import ErrorInfo
 from shared.errors import CODES

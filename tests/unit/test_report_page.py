@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from producer.report import legend
-from producer.report.cards import fit
-from producer.report.failures import group
-from producer.report.page import SCRIPTS, UI, render, script, script_json
-from producer.report.summary import elapsed_s, moment, summarise
-from producer.report.write import write_page
+from producer.web.kit import legend
+from producer.web.kit.cards import fit
+from producer.web.kit.failures import group
+from producer.web.kit.page import LIVE, SCRIPTS, render, script, script_json
+from producer.web.kit.summary import elapsed_s, moment, summarise
+from producer.web.report import write_page
 from shared.contract import JobStatus, Options
 from shared.states import JobState
 from tests.browser.galleries import STATUS, gallery, write
@@ -67,7 +67,7 @@ def test_a_nonce_is_used_once() -> None:
 )
 def test_modules_are_joined_without_their_imports(report: tuple[str, ...], live: tuple[str, ...]) -> None:
     """What they import is in the same script; a name is declared once."""
-    text = script(*report) + "\n" + script(*live, package=UI)
+    text = script(*report) + "\n" + script(*live, package=LIVE)
     names = re.findall(r"^(?:const|let|class|function|async function) (\w+)", text, re.MULTILINE)
 
     assert not re.search(r"^(?:import|export)\b", text, re.MULTILINE)

@@ -5,8 +5,8 @@ import io
 import pytest
 from PIL import Image
 
-from producer.report import thumbnails
-from producer.report.thumbnails import thumbnail
+from producer.web.kit import thumbnails
+from producer.web.kit.thumbnails import thumbnail
 
 
 def encoded(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:

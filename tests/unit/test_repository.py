@@ -61,9 +61,9 @@ def test_a_room_imports_only_what_the_design_allows(room: str) -> None:
     ("module", "forbidden"),
     [
         ("producer", ("torch", "torchvision", "numpy", "celery")),
-        ("producer.cli", ("torch", "torchvision", "numpy", "celery", "opentelemetry")),
-        ("worker.core.engine", ("celery", "redis", "minio", "opentelemetry")),
-        ("worker.traces", ("torch", "shared.otel")),
+        ("producer.cli.main", ("torch", "torchvision", "numpy", "celery", "opentelemetry")),
+        ("worker.core.engine.engine", ("celery", "redis", "minio", "opentelemetry")),
+        ("worker.timing.traces", ("torch", "shared.tracing.otel")),
         ("shared.contract", ("torch", "numpy", "celery", "redis", "minio")),
     ],
 )

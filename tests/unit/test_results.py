@@ -10,8 +10,8 @@ import redis
 from PIL import Image
 
 from producer import Client, Job
-from producer.download import download
-from producer.results import records
+from producer.results.download import download
+from producer.results.records import records
 from producer.services import Services
 from shared import keys
 from shared.config import Settings

@@ -7,8 +7,8 @@ import pytest
 
 PROGRAM = """
 import os, signal, sys, threading
-from worker.leases import LeaseKeeper
-from worker.shutdown import Shutdown
+from worker.chunk.leases import LeaseKeeper
+from worker.upkeep.shutdown import Shutdown
 
 told = threading.Event()
 shutdown = Shutdown(LeaseKeeper(None), 3600, told.set)

@@ -9,8 +9,8 @@ import pytest
 
 from shared.config import Settings
 from shared.errors import UsageError
-from worker.inventory import Gpu, allowed, parse
-from worker.slots import NoSlotError, claimed
+from worker.devices.gpus import Gpu, allowed, parse
+from worker.devices.slots import NoSlotError, claimed
 
 pytestmark = pytest.mark.processes
 
@@ -20,8 +20,8 @@ GPUS = [Gpu("GPU-aaaa", "A", 0), Gpu("GPU-bbbb", "B", 1)]
 HOLDER = """
 import os, sys
 from shared.config import Settings
-from worker.inventory import Gpu
-from worker.slots import claimed
+from worker.devices.gpus import Gpu
+from worker.devices.slots import claimed
 
 with claimed(Settings.load(), lambda: [Gpu("GPU-aaaa", "A", 0), Gpu("GPU-bbbb", "B", 1)]) as slot:
     print("holds", os.environ["CUDA_VISIBLE_DEVICES"], slot.number, "torch" in sys.modules, flush=True)
@@ -168,7 +168,7 @@ def test_processes_that_share_a_gpu_keep_to_their_share(
 ) -> None:
     """torch is told before anything is loaded; a whole GPU and a CPU have no limit."""
     torch = pytest.importorskip("torch")
-    from worker import device
+    from worker.devices import device
 
     told: list[float] = []
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda part, _: told.append(part))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from producer.pictures import FailedSource, ObjectSource, Source, encode_picture, printable
-from producer.sources import USUAL_PICTURE, Expansion
+from producer.inputs.expand import USUAL_PICTURE, Expansion
+from producer.inputs.source import FailedSource, ObjectSource, Source, encode_picture, printable
 from shared.errors import ImageError, UsageError
 from shared.storage import MemoryStore
 from tests.handworker import picture

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 import redis
 
-from producer.cli import main
-from producer.pictures import BytesSource
+from producer.cli.main import main
+from producer.inputs.source import BytesSource
 from producer.services import Services
-from producer.submit import HIGH_AT_MOST, Listener, Request, new_job_id, submit
+from producer.submission.submit import HIGH_AT_MOST, Listener, Request, new_job_id, submit
 from shared import keys
 from shared.config import Settings
 from shared.contract import ImageRef, decode_lines
@@ -282,7 +282,7 @@ def test_a_slow_methods_chunks_stay_small(
     settings: Settings, ledger: RedisLedger, store: CountingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three chunks of 128 pictures with Score-CAM would be an hour's work of one worker."""
-    monkeypatch.setattr("producer.chunks.SMALL_ONES", 1)
+    monkeypatch.setattr("producer.submission.chunks.SMALL_ONES", 1)
     sizes = {}
     ledger.publish(msgspec.structs.replace(CARD, methods=("cam", "scorecam")))
     with Services(msgspec.structs.replace(settings, chunk_size=None), store=store) as services:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from producer.services import Services
-from producer.submit import Listener
+from producer.submission.submit import Listener
 from shared import keys
 from shared.errors import UnreachableError, UsageError
 from tests.unit.submitting import CountingStore, pictures, send

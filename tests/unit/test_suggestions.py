@@ -8,15 +8,16 @@ import pytest
 import redis
 from click.testing import CliRunner
 
-from producer import Client, sources
-from producer.cli import cli
-from producer.commands.values import Choice, Number, Whole, complete_colormaps
-from producer.environment import unknown_variables
-from producer.sources import Expansion
+from producer import Client
+from producer.cli.environment import unknown_variables
+from producer.cli.main import cli
+from producer.cli.values import Choice, Number, Whole, complete_colormaps
+from producer.inputs import expand as sources
+from producer.inputs.expand import Expansion
 from shared.config import Settings
 from shared.errors import UnreachableError, UsageError
-from shared.nearest import did_you_mean, nearest
 from shared.storage import MemoryStore
+from shared.suggest import did_you_mean, nearest
 
 
 def test_the_nearest_words_come_first_and_case_does_not_matter() -> None:

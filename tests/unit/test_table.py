@@ -8,7 +8,7 @@ import pandas
 import pytest
 from pyarrow import parquet
 
-from producer.table import COLUMNS, rows, to_pandas, write_csv, write_parquet
+from producer.results.table import COLUMNS, rows, to_pandas, write_csv, write_parquet
 from shared.contract import ErrorInfo, ImageRecord, PredictionRecord
 from shared.errors import CamqError
 from shared.states import ImageState

@@ -5,7 +5,7 @@ import re
 import pytest
 from rich.console import Console
 
-from producer.commands.tables import Table, cell, show
+from producer.cli.tables import Table, cell, show
 
 JOB, OTHER, MODEL = "20261123-081502-3f9ac2", "20261123-081502-3f9ac3", "resnet18@0123456789ab"
 

@@ -6,10 +6,10 @@ import pytest
 import redis
 
 from producer import Client
-from producer.results import records
+from producer.results.records import records
+from producer.results.table import rows
 from producer.services import Services
-from producer.table import rows
-from producer.tags import LONGEST_TAG, MOST_TAGS, checked_tags
+from producer.submission.tags import LONGEST_TAG, MOST_TAGS, checked_tags
 from shared import keys
 from shared.errors import UsageError
 from shared.ledger import RedisLedger

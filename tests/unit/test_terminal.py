@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from producer.terminal import drawn
+from producer.cli.half_blocks import drawn
 
 
 def halves() -> Image.Image:

@@ -15,23 +15,23 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 
 from producer.services import Services
-from shared import otel, tracing
+from shared import tracing
 from shared.contract import ImageRecord, ImageRef
 from shared.errors import LostLeaseError, UsageError
 from shared.ledger import RedisLedger
-from shared.otel import OpenTelemetry
 from shared.states import ImageState
-from shared.tracing import Untraced
+from shared.tracing import Untraced, otel
+from shared.tracing.otel import OpenTelemetry
 from tests.collector import collecting
 from tests.handworker import BROKEN, CARD, HandWorker
 from tests.unit.submitting import CountingStore, pictures, send
 from tests.unit.test_pipeline import MESSAGE, Desk
-from worker.leases import LeaseKeeper
-from worker.meter import Meter
-from worker.patience import Patience
-from worker.pipeline import Outcome, Pipeline
-from worker.stages import Stage, StageClock
-from worker.traces import ChunkTraces
+from worker.chunk.leases import LeaseKeeper
+from worker.chunk.pipeline import Outcome, Pipeline
+from worker.timing.outage import Patience
+from worker.timing.stages import Stage, StageClock
+from worker.timing.throughput import Meter
+from worker.timing.traces import ChunkTraces
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
 
@@ -217,7 +217,7 @@ def test_what_cannot_be_done_is_refused(variable: str, value: str, reason: str) 
 
 def test_traces_without_their_packages_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the name of the extra, and the way out."""
-    monkeypatch.delitem(sys.modules, "shared.otel")
+    monkeypatch.delitem(sys.modules, "shared.tracing.otel")
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     remedy = r"OTEL_EXPORTER_OTLP_ENDPOINT asks .* pip install 'camq\[tracing\]', or set OTEL_TRACES_EXPORTER=none"
     with pytest.raises(UsageError, match=remedy):

@@ -7,7 +7,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from producer.ui.guard import Door, Guard
+from producer.web.live.guard import Door, Guard
 
 DOOR = Door("127.0.0.1", 8800, "s3cret")
 HOME = "127.0.0.1:8800"

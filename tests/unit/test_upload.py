@@ -6,8 +6,8 @@ from hashlib import sha256
 
 import pytest
 
-from producer import upload
-from producer.pictures import BytesSource
+from producer.inputs.source import BytesSource
+from producer.submission import upload
 from shared import keys
 from shared.storage import Stat
 from tests.unit.submitting import CountingStore

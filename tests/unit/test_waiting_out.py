@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from producer import watch
+from producer.outage import Patience
 from producer.parallel import ordered
-from producer.patience import Patience
 from shared.contract import JobStatus, WebhookStatus
 from shared.errors import NotFoundError, UnknownJobError, UnreachableError
 from shared.states import JobState

@@ -19,8 +19,8 @@ from shared.errors import UnknownJobError, UsageError
 from shared.ledger import WebhookCall
 from shared.states import JobState
 from tests.pages import ROOT, blocks
-from worker.metrics import Metrics
-from worker.webhooks import LONGEST_WAIT_S, WebhookSender, wait_s, webhook_id
+from worker.observe.metrics import Metrics
+from worker.upkeep.webhooks import LONGEST_WAIT_S, WebhookSender, wait_s, webhook_id
 
 SECRET = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0"
 PAGE = ROOT / "docs" / "how-to" / "webhooks.md"
@@ -213,7 +213,7 @@ def test_a_secret_that_cannot_be_one_is_refused_at_the_start(secret: str) -> Non
 
 def test_both_spellings_of_a_secret_are_one() -> None:
     """`whsec_` is what the specification writes before it."""
-    from worker.webhooks import signed, signer
+    from worker.upkeep.webhooks import signed, signer
 
     first, second = signer(SECRET), signer(f"whsec_{SECRET}")
     assert first is not None

@@ -10,11 +10,22 @@ from msgspec.structs import replace
 from PIL import Image, ImageChops
 from rich.console import Console
 
-from producer import progress, sheet
-from producer.demo import _split_last_line
+from producer import progress
+from producer.formatting import (
+    count,
+    duration,
+    milliseconds,
+    rate,
+    shown,
+    time_left,
+    told_delivery,
+    told_webhook,
+    visible,
+)
+from producer.local import contact_sheet as sheet
+from producer.local.contact_sheet import Guess, Row, contact_sheet
+from producer.local.demo import _split_last_line
 from producer.progress import Display
-from producer.sheet import Guess, Row, contact_sheet
-from producer.wording import count, duration, milliseconds, rate, shown, time_left, told_delivery, told_webhook, visible
 from shared.contract import WebhookStatus
 from shared.states import JobState
 from tests.unit.test_waiting_out import status

@@ -7,7 +7,7 @@ local record = held(job, chunk, token)
 if not record then return 'stale' end
 if #states ~= record.n then return 'miscounted' end
 
--- What shared/ledger/pace.py reads. The chunks that were in hand at the first result began together with it, so their
+-- What shared/ledger/eta.py reads. The chunks that were in hand at the first result began together with it, so their
 -- results come as one wave, and say nothing before the wave is over. After the second wave measuring begins where the
 -- first one ended, so that a slow start is forgotten, and from then on it moves on a minute at least: long enough to
 -- be calm, short enough to notice that workers came or went.

@@ -1,0 +1,109 @@
+"""The Python API: `Client` submits and finds jobs."""
+
+from __future__ import annotations
+
+import logging
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Self
+
+from producer.api.job import Job
+from producer.inputs.expand import Expansion
+from producer.results.objects import ImageResult, Prediction
+from producer.services import Services
+from producer.submission.submit import Listener, Request, submit
+from producer.submission.tags import checked_tags
+from shared.config import Settings
+from shared.errors import ImageError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from shared.contract import JobStatus, WorkerInfo
+    from shared.storage import ObjectStore
+
+__all__ = ["Client", "ImageResult", "Job", "Prediction"]
+
+log = logging.getLogger("camq")
+
+
+class Client:
+    """A way to camq's servers. Settings come from `CAMQ_*` variables unless given; it connects when used."""
+
+    def __init__(self, settings: Settings | None = None, *, store: ObjectStore | None = None) -> None:
+        self._services = Services(settings or Settings.load(), store=store)
+
+    def submit(
+        self,
+        images: object,
+        *,
+        model: str | None = None,
+        priority: str | None = None,
+        job_id: str | None = None,
+        name: str | None = None,
+        webhook: str | None = None,
+        tags: Iterable[str] = (),
+        **options: Any,
+    ) -> Job:
+        """Submit one image or many: paths, folders, .zip and .tar archives, patterns, s3:// addresses, bytes,
+        file objects, PIL images; or a mapping from ids of your own to one of these each, which results carry.
+
+        `options` are those of the command with underscores (`top_k=5`, `classes=[283, "tabby"]`,
+        `output="s3://bucket/prefix"`). Raises UsageError before anything is uploaded, UnreachableError when a
+        service is away. With the same `job_id` and content it resumes an interrupted submission, or does nothing.
+        `webhook` is a URL, of a host in `CAMQ_WEBHOOK_HOSTS`, that is sent the final status at the job's end.
+        """
+        request = Request(
+            model=model,
+            options=options,
+            priority=priority,
+            job_id=job_id,
+            name=name,
+            webhook=webhook,
+            tags=checked_tags(tags),
+        )
+        return Job(self._services, submit(self._services, images, request, Listener(notice=log.warning)))
+
+    def explain(self, picture: object, *, timeout: float | None = None, **options: Any) -> ImageResult:
+        """One picture's result, waited for; `options` as in `submit`.
+
+        Raises UsageError when `picture` is not exactly one, ImageError when it cannot be explained, and
+        TimeoutError after `timeout` seconds; then, and when it is interrupted, the job is cancelled.
+        """
+        one = list(islice(Expansion(picture, store=lambda: self._services.store), 2))
+        if len(one) != 1:
+            raise UsageError(f"explain takes one picture, and {picture!r} means several: use submit")
+        job = self.submit(one, **options)
+        try:
+            job.wait(timeout)
+        except BaseException:
+            job.cancel()
+            raise
+        (result,) = job.results()
+        if result.error:
+            code, message = result.error.code, result.error.message
+            raise ImageError(code, message if result.source in message else f"{result.source}: {message}")
+        return result
+
+    def job(self, job: str) -> Job:
+        """A job by its id. Raises UnknownJobError when there is none."""
+        found = Job(self._services, job)
+        found.status()
+        return found
+
+    def jobs(self, limit: int = 100, *, tags: Collection[str] = ()) -> list[JobStatus]:
+        """The newest jobs first; with `tags` those that carry all of them."""
+        return self._services.ledger.jobs(limit, tags)
+
+    def workers(self) -> list[WorkerInfo]:
+        """The live workers."""
+        return self._services.ledger.workers()
+
+    def close(self) -> None:
+        """Give back connections. Jobs go on."""
+        self._services.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,114 @@
+"""`Job` follows one job and reads its results."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from producer.results import download
+from producer.results import records as results
+from producer.results import retry as redrive
+from producer.results.objects import ImageResult
+from producer.watch import follow
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Iterator
+
+    from pandas import DataFrame  # type: ignore[import-untyped]
+
+    from producer.progress import Display
+    from producer.services import Services
+    from shared.contract import JobStatus
+
+
+class Job:
+    """A submitted job. It lives on the servers: this is a handle, and dropping it stops nothing."""
+
+    def __init__(self, services: Services, job: str) -> None:
+        self.id = job
+        self._services = services
+
+    def __repr__(self) -> str:
+        return f"Job({self.id!r})"
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: state, progress, counts."""
+        from producer.results.notebook import job_html
+
+        return job_html(self.status())
+
+    def status(self) -> JobStatus:
+        """Where the job stands. Raises UnknownJobError when there is no such job."""
+        return self._services.ledger.status(self.id)
+
+    def wait(self, timeout: float | None = None, progress: bool = False) -> JobStatus:
+        """The final status. Raises TimeoutError when `timeout` seconds were not enough; the job goes on."""
+        from producer.progress import Display
+
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with Display(enabled=progress) as display, closing(self._follow(display)) as statuses:
+            for status in statuses:
+                display.status(status)
+                if status.state.finished:
+                    return status
+                if deadline is not None and time.monotonic() > deadline:
+                    raise TimeoutError(f"job {self.id} is still {status.state} after {timeout:g} s")
+        raise AssertionError("following a job ends with its final status")
+
+    def _follow(self, display: Display) -> Generator[JobStatus, None, None]:
+        return follow(self._services.ledger, self.id, display.notice)
+
+    def results(self) -> Iterator[ImageResult]:
+        """Every image's result so far, by index. Of a job that still runs, some say `queued` or `running`."""
+        services = self._services
+        for record in results.records(services.ledger, services.store, self.id, threads=services.settings.io_threads):
+            yield ImageResult.of(record, services.store)
+
+    def stream(self) -> Iterator[ImageResult]:
+        """Every image's result once, as soon as it has its final state, until the job has finished.
+
+        They come in the order in which chunks are done. An image that is retried meanwhile is not given again.
+        """
+        from producer.progress import Display
+        from producer.results.stream import arrivals
+
+        ledger, store = self._services.ledger, self._services.store
+        threads = self._services.settings.io_threads
+        with Display(enabled=False) as display, closing(self._follow(display)) as statuses:
+            for record in arrivals(ledger, store, self.id, statuses, threads=threads):
+                yield ImageResult.of(record, store)
+
+    def to_pandas(self) -> DataFrame:
+        """A data frame with one row per prediction, and one for each image without any.
+
+        The columns are those of `camq results --format csv`. CamqError says how to get pandas where it is missing.
+        """
+        from producer.results import table
+
+        services = self._services
+        found = results.records(services.ledger, services.store, self.id, threads=services.settings.io_threads)
+        return table.to_pandas(table.rows(found))
+
+    def cancel(self) -> bool:
+        """Stop the job; False if it had finished already."""
+        return self._services.ledger.cancel(self.id)
+
+    def retry(self, codes: Collection[str] = ()) -> int:
+        """Run the failed images again, all or those that failed with one of `codes`; how many it were."""
+        return redrive.retry(self._services, self.id, codes)
+
+    def report(self, path: str | Path, *, embed: bool = False) -> Path:
+        """The gallery as one page, its thumbnails beside it or, with `embed`, inside; its path."""
+        from producer.web.report import write_report
+
+        write_report(self._services, self.id, Path(path), embed=embed)
+        return Path(path)
+
+    def download(self, folder: str | Path) -> Path:
+        """Overlays and `results.jsonl` (written last) into `folder`; the path of that file."""
+        services = self._services
+        threads = services.settings.io_threads
+        download.drain(download.download(services.ledger, services.store, self.id, Path(folder), threads=threads))
+        return Path(folder) / download.RESULTS

@@ -1,0 +1,239 @@
+"""`camq demo`, `up` and `run`: camq on this machine alone, with servers and workers of its own."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from producer.cli.commands.fleet import serving, serving_options
+from producer.cli.commands.read import fetch, wait_for
+from producer.cli.common import emit, json_option, say, status_of
+from producer.cli.dry_run import dry_run_option, no_store, would_run
+from producer.cli.listing import print_results
+from producer.cli.options import asked, job_options
+from producer.cli.paths import all_of, given_pictures, paths_argument
+from producer.cli.tables import Table, cell, show
+from producer.cli.values import Whole
+from producer.formatting import count, duration, told_webhook
+from shared.errors import CamqError
+
+if TYPE_CHECKING:
+    from producer.local.session import Local
+    from producer.submission.submit import Request
+    from shared.contract import ImageRecord, JobStatus, WorkerInfo
+
+#: The gallery that `run` and `demo` leave beside the overlays they fetched.
+REPORT, OVERLAYS = "report.html", "overlays"
+_folder = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--data", metavar="DIR", type=_folder, default="camq-data", show_default=True, help="Where data stays.")
+@click.option("--model", metavar="M", help="Network to serve.  [default: resnet18]")
+@serving_options
+@click.option(
+    "--workers",
+    type=Whole(min=0),
+    default=1,
+    show_default=True,
+    help="Worker processes; 0 starts the servers only.",
+)
+@json_option
+def up(data: Path, model: str | None, workers: int, as_json: bool, **given: Any) -> int:
+    """Run Redis, S3 storage and workers here, in the foreground, until Ctrl-C. The data stays.
+
+    \b
+    Example, with a second terminal that loads the line it prints:
+      camq up --workers 2
+      camq submit photos/ --wait
+    """
+    from producer.local.embedded.env_file import load_command
+    from producer.local.session import Local, interruptible
+
+    overrides = serving(model, given)
+    try:
+        with interruptible(), Local(data, say) as camq:
+            ready = _start(camq, workers, overrides) if workers else []
+            if ready:
+                # A second terminal then asks for the same model, and its `doctor` looks at the same weights.
+                camq.stack.tell({**overrides, "model": ready[0].models[0].partition("@")[0]})
+            load = load_command(camq.stack.env_file)
+            if as_json:
+                emit({"env": str(camq.stack.env_file), "load": load, "workers": ready})
+            else:
+                click.echo(f"ready: {_who(ready)}")
+                click.echo(f"in another terminal:  {load}")
+                click.echo("Ctrl-C stops everything; the data stays")
+            camq.tend()
+    except KeyboardInterrupt:
+        say(f"\nstopped; the data is in {data}")
+    return 0
+
+
+def _who(ready: list[WorkerInfo]) -> str:
+    if not ready:
+        return "Redis and storage, without a worker; start some with `camq worker`"
+    served = ", ".join(sorted({model for info in ready for model in info.models}))
+    return f"{count(len(ready), 'worker')} on {ready[0].device}, serving {served}"
+
+
+@click.command()
+@paths_argument
+@click.option(
+    "--out", metavar="DIR", type=_folder, default="camq-output", show_default=True, help="Folder for the results."
+)
+@click.option("--model", metavar="M", help="Network to use.  [default: resnet18]")
+@serving_options
+@job_options
+@dry_run_option
+@json_option
+def run(
+    *,
+    paths: tuple[str, ...],
+    manifest: str | None,
+    out: Path,
+    model: str | None,
+    dry_run: bool,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Start everything, explain PATHS, write the results to --out, stop everything.
+
+    Exit status 1 if an image failed. With --json, prints the result lines.
+
+    \b
+    Examples:
+      camq run cat.jpg
+      camq run photos/ --top-k 5 --weights resnet18-f37072fd.pth --out looked
+      ls *.png | camq run - --model efficientnet_lite0
+    """
+    from producer.results.download import RESULTS
+    from producer.submission.submit import check_early, check_hook
+    from producer.watch import tried_once
+    from producer.web.report import write_report
+    from shared.config import Settings
+
+    request = asked(None, given)
+    check_early(request)
+    check_hook(request, Settings.load())
+    pictures = given_pictures(paths, manifest)
+    if dry_run:
+        would_run(pictures, asked(model, given), as_json=as_json)
+        return 0
+    names = list(all_of(pictures))
+    _check_local(names)
+    with _temporary() as camq:
+        _start(camq, 1, serving(model, given))
+        final = _explain(camq, names, request)
+        records = fetch(camq.services, final.job, out, as_json=as_json)
+        print_results(records, as_json=as_json, every=str(out / RESULTS))
+        write_report(camq.services, final.job, out / REPORT, overlays=OVERLAYS)
+        if hook := tried_once(camq.services.ledger, final.job):
+            say(f"webhook {told_webhook(hook)}{'' if hook.state == 'delivered' else '; nobody tries again'}")
+    say(f"look at {out / REPORT}; overlays and results.jsonl are beside it")
+    return status_of(final)
+
+
+@click.command()
+@click.option(
+    "--out", metavar="DIR", type=_folder, default="demo-output", show_default=True, help="Folder for the results."
+)
+@json_option
+def demo(out: Path, as_json: bool) -> None:
+    """Explain sample photographs with servers and a worker of its own, and stop them.
+
+    Uses ResNet18 where its ImageNet weights can be had, else efficientnet_lite0.
+
+    \b
+    Example:
+      camq demo --out looked
+    """
+    from producer.local.demo import FIRST_CHOICE, SECOND_CHOICE, fetching, write_sheet
+    from producer.local.samples import samples
+    from producer.submission.submit import Request
+    from producer.web.report import write_report
+
+    began = time.monotonic()
+    pictures = samples()
+    with fetching() as weights, _temporary() as camq:
+        reason = weights.wait()
+        if reason:
+            # The remedies that follow in the reason's next sentences are for workers; the demo helps itself.
+            say(f"{reason.partition('. ')[0]}; using {SECOND_CHOICE} instead")
+        # Whatever model the user's own variables name, the demo shows its own.
+        own = {"model": SECOND_CHOICE if reason else FIRST_CHOICE, "weights": "", "labels": ""}
+        _start(camq, 1, own)
+        final = _explain(camq, pictures, Request(options={"top_k": 3}, name="demo"))
+        records = list(fetch(camq.services, final.job, out, as_json=as_json))
+        write_report(camq.services, final.job, out / REPORT, overlays=OVERLAYS)
+    write_sheet(out / "contact-sheet.jpg", pictures, records, final.model)
+    if as_json:
+        for record in records:
+            emit(record)
+    else:
+        show(_best_three(records))
+    say(f"done in {duration(time.monotonic() - began)}; look at {out}/contact-sheet.jpg, or open {out / REPORT}")
+    say(f"the overlays are in {out}/overlays, the numbers in {out}/results.jsonl")
+    if final.failed:
+        raise CamqError(f"{count(final.failed, 'image')} of the demo failed")
+
+
+@contextmanager
+def _temporary() -> Iterator[Local]:
+    """Servers over a folder that is removed at the end."""
+    from producer.local.session import Local, interruptible
+
+    with (
+        interruptible(),
+        tempfile.TemporaryDirectory(prefix="camq-", ignore_cleanup_errors=True) as folder,
+        Local(Path(folder), say) as camq,
+    ):
+        yield camq
+
+
+def _start(camq: Local, workers: int, overrides: Mapping[str, str | None]) -> list[WorkerInfo]:
+    """Workers that are ready. Loading a model takes seconds, so it is said that it goes on."""
+    from rich.console import Console
+
+    camq.start_workers(workers, overrides)
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        say("starting the worker" if workers == 1 else "starting the workers")
+        return camq.wait_ready()
+    with console.status("starting the worker" if workers == 1 else "starting the workers"):
+        return camq.wait_ready()
+
+
+def _explain(camq: Local, images: object, request: Request) -> JobStatus:
+    """Submit and wait, with progress; the final status."""
+    from producer.progress import Display
+    from producer.submission.submit import Listener, submit
+
+    with Display() as display:
+        job = submit(camq.services, images, request, Listener(progress=display.upload, notice=display.notice))
+    return wait_for(camq.services, job)
+
+
+def _check_local(names: list[object]) -> None:
+    """UsageError before any server starts when there is nothing to do, or nothing that these servers hold."""
+    from producer.inputs.expand import Expansion
+
+    list(islice(Expansion(names, store=no_store), 1))
+
+
+def _best_three(records: list[ImageRecord]) -> Any:
+    columns = ("picture", "first", "second", "third")
+    rows = Table(*columns, fold=columns, drop=columns[:1:-1])
+    for record in records:
+        said = [f"{p.label} {p.probability:.1%}" for p in record.predictions]
+        if record.error:
+            said = [f"{record.error.code}: {record.error.message}"]
+        rows.add_row(*map(cell, (record.source, *said, *[""] * (3 - len(said)))))
+    return rows

@@ -1,0 +1,55 @@
+"""`camq report`: a job's gallery as one page."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from producer.cli.arguments import job_argument
+from producer.cli.common import emit, json_option, say, services, suggesting
+from producer.cli.values import Whole
+from producer.formatting import count
+
+#: More pictures in one file than a browser likes to open.
+_MANY_TO_EMBED = 500
+
+
+@click.command()
+@job_argument
+@click.option(
+    *("-o", "--output", "out"),
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="report.html",
+    show_default=True,
+    help="The page; thumbnails go into FILE's name + _files beside it.",
+)
+@click.option("--embed", is_flag=True, help="Put the thumbnails into the page: one single file.")
+@click.option("--limit", type=Whole(min=1), default=20_000, show_default=True, help="Show at most so many images.")
+@json_option
+def report(job: str, out: Path, embed: bool, limit: int, as_json: bool) -> None:
+    """Write a job's gallery: a page that opens from disk, without a network.
+
+    \b
+    Examples:
+      camq report 20261123-081502-3f9ac2 -o holiday.html
+      camq report 20261123-081502-3f9ac2 --embed
+    """
+    from producer.web.report import write_report
+
+    with services() as reach, suggesting(reach, job):
+        status = reach.ledger.status(job)
+        expected = min(status.total, limit)
+        if embed and expected > _MANY_TO_EMBED:
+            say(f"a page with {count(expected, 'image')} inside opens slowly; without --embed it does not")
+        with click.progressbar(
+            length=expected, label="thumbnails", file=sys.stderr, hidden=not sys.stderr.isatty()
+        ) as bar:
+            shown = write_report(reach, job, out, embed=embed, most=limit, progress=lambda *_: bar.update(1))
+    if not status.state.finished:
+        say(f"job {job} is still {status.state}: the page shows it as it is now")
+    if shown < status.total:
+        say(f"the page shows the first {shown:,} of {count(status.total, 'image')}")
+    emit({"report": str(out), "images": shown}) if as_json else click.echo(out)

@@ -1,0 +1,129 @@
+"""`camq results`: shown, printed as lines or as a table, or fetched into a folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
+
+from producer.cli.arguments import DURATION, job_argument
+from producer.cli.commands.read import fetch
+from producer.cli.common import emit, json_option, say, services, suggesting
+from producer.cli.listing import print_results
+from producer.cli.values import Choice
+from shared.errors import UsageError
+
+if TYPE_CHECKING:
+    from producer.services import Services
+    from shared.contract import ImageRecord
+
+    Sign = Callable[[str], str]
+
+#: What S3 signs an address for at most.
+_WEEK = 7 * 24 * 3600
+#: Formats that are one table.
+_WRITERS = frozenset({"csv", "parquet"})
+
+
+@click.command()
+@job_argument
+@click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Fetch into this folder.")
+@click.option(
+    "--format",
+    "form",
+    type=Choice(["jsonl", "csv", "parquet"]),
+    help="One line of JSON per image, or a flat table with one row per prediction; with --out a file there.",
+)
+@click.option("--urls", is_flag=True, help="Add an address to each overlay that needs no credentials.")
+@click.option(
+    "--expires",
+    metavar="TIME",
+    type=DURATION,
+    default="1h",
+    show_default=True,
+    help="How long those addresses work, such as 30m, 12h or 7d.",
+)
+@json_option
+def results(*, job: str, out: Path | None, form: str | None, urls: bool, expires: int, as_json: bool) -> None:
+    """Show a job's results, print them for programs, or fetch them with --out.
+
+    \b
+    Examples:
+      camq results 20261123-081502-3f9ac2
+      camq results 20261123-081502-3f9ac2 --out pictures --format parquet
+      camq results 20261123-081502-3f9ac2 --format csv > results.csv
+      camq results 20261123-081502-3f9ac2 --urls --expires 12h
+      camq results 20261123-081502-3f9ac2 --json | jq -r '.predictions[0].label'
+    """
+    from producer.results.download import RESULTS
+    from producer.results.records import records
+
+    form = form or ("jsonl" if urls else None)
+    _check(out, form, urls, expires, as_json=as_json)
+    with services() as reach, suggesting(reach, job):
+        if out:
+            print_results(fetch(reach, job, out, as_json=as_json), as_json=as_json, every=str(out / RESULTS))
+            if form in _WRITERS:
+                with (out / f"results.{form}").open("wb") as file:
+                    _write(form, _read_again(out), file)
+            say(f"overlays and results are in {out}")
+            return
+        found = records(reach.ledger, reach.store, job, threads=reach.settings.io_threads)
+        sign = _signer(reach, expires) if urls else None
+        if form in _WRITERS:
+            _write(form, found, sys.stdout.buffer, sign)
+        elif sign:
+            for record in found:
+                emit(_signed(record, sign))
+        else:
+            print_results(found, as_json=as_json or form == "jsonl", every=f"camq results {job} | less")
+
+
+def _check(out: Path | None, form: str | None, urls: bool, expires: int, *, as_json: bool) -> None:
+    if out and urls:
+        raise UsageError("--out fetches the overlays themselves: leave --urls away")
+    if urls and not 1 <= expires <= _WEEK:
+        raise UsageError("--expires is from 1s to 7d, as S3 allows")
+    if out or form not in _WRITERS:
+        return
+    if as_json:
+        raise UsageError(f"--json prints JSON: give --out to have the {form} file beside it, or leave --json away")
+    if form == "parquet" and sys.stdout.isatty():
+        raise UsageError("Parquet is not for a terminal: redirect it into a file, or give --out")
+
+
+def _write(form: str | None, found: Iterable[ImageRecord], file: BinaryIO, sign: Sign | None = None) -> None:
+    from producer.results import table
+
+    rows = table.rows(found)
+    if sign:
+        rows = ({**row, "url": row["overlay"] and sign(row["overlay"])} for row in rows)
+    write = table.write_csv if form == "csv" else table.write_parquet
+    write(rows, file, table.COLUMNS | table.URL if sign else table.COLUMNS)
+
+
+def _read_again(out: Path) -> Iterator[ImageRecord]:
+    """The records as they were just fetched, `overlay` relative to the folder."""
+    from producer.results.download import RESULTS
+    from shared.contract import ImageRecord, decode
+
+    with (out / RESULTS).open("rb") as file:
+        for line in file:
+            yield decode(line, ImageRecord)
+
+
+def _signer(reach: Services, expires: int) -> Sign:
+    return partial(reach.store.presigned_get, expires_s=expires)
+
+
+def _signed(record: ImageRecord, sign: Sign) -> dict[str, Any]:
+    import msgspec
+
+    line: dict[str, Any] = msgspec.to_builtins(record)
+    for prediction in line["predictions"]:
+        prediction["url"] = sign(prediction["overlay"])
+    return line

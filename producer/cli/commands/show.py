@@ -1,0 +1,111 @@
+"""`camq show`: a picture or an overlay in the terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from producer.cli.commands.completion import recent_jobs
+from producer.cli.common import emit, json_option, say, services, suggesting
+from producer.cli.paths import complete_files
+from producer.cli.values import Whole
+from producer.formatting import visible
+from shared.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from producer.results.objects import ImageResult, Prediction
+
+#: Lines that stay free for the caption and the next prompt.
+_SPARE_LINES = 3
+
+
+def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Files, and the newest jobs with a colon behind them, where an index follows."""
+    jobs = recent_jobs(context, parameter, incomplete)
+    return [CompletionItem(f"{job.value}:", help=job.help) for job in jobs] + complete_files(
+        context, parameter, incomplete
+    )
+
+
+@click.command()
+@click.argument("what", metavar="FILE|JOB:INDEX", shell_complete=_complete)
+@click.option("--rank", type=Whole(min=1), help="The overlay of this rank.  [default: the best one]")
+@json_option
+def show(what: str, rank: int | None, as_json: bool) -> None:
+    """Show a picture file, or the overlay of a job's image, in the terminal.
+
+    The picture is drawn as large as fits, in half blocks and 24-bit colour, or in shades where NO_COLOR is set. With
+    --json, prints what is known about the picture instead.
+
+    \b
+    Examples:
+      camq show cat.jpg
+      camq show 20261123-081502-3f9ac2:0
+      camq show 20261123-081502-3f9ac2:17 --rank 2
+    """
+    of_job = re.fullmatch(r"([^:]+):(\d{1,9})", what)
+    if Path(what).is_file():
+        _show_file(what, as_json=as_json)
+    elif of_job:
+        _show_image(of_job[1], int(of_job[2]), rank, as_json=as_json)
+    else:
+        job = what if re.fullmatch(r"[A-Za-z0-9][\w-]{0,63}", what) else "20261123-081502-3f9ac2"
+        raise UsageError(f"{what!r} is neither a file nor JOB:INDEX, such as {job}:0")
+
+
+def _show_file(name: str, *, as_json: bool) -> None:
+    from PIL import Image
+
+    try:
+        with Image.open(name) as picture:
+            if as_json:
+                emit({"file": name, "format": picture.format, "width": picture.width, "height": picture.height})
+            else:
+                _draw(picture, f"{name}, {picture.width} x {picture.height}")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UsageError(f"{name} is not a picture that can be shown: {error}") from error
+
+
+def _show_image(job: str, index: int, rank: int | None, *, as_json: bool) -> None:
+    from producer.results.objects import ImageResult
+    from producer.results.records import record_at
+
+    with services() as reach, suggesting(reach, job):
+        record = record_at(reach.ledger, reach.store, job, index)
+        if as_json:
+            emit(record)
+            return
+        result = ImageResult.of(record, reach.store)
+        shown = _chosen(result, rank)
+        _draw(shown.overlay(), f"{result.source}: {shown.rank}. {shown.label} {shown.probability:.1%}")
+
+
+def _chosen(result: ImageResult, rank: int | None) -> Prediction:
+    """The prediction of this rank. UsageError that says why there is none."""
+    if result.error:
+        raise UsageError(f"image {result.index} failed, {result.error.code}: {result.error.message}")
+    if not result.predictions:
+        raise UsageError(f"image {result.index} is still {result.state}")
+    for prediction in result.predictions:
+        if rank in (None, prediction.rank):
+            return prediction
+    ranks = ", ".join(str(prediction.rank) for prediction in result.predictions)
+    raise UsageError(f"image {result.index} has no overlay of rank {rank}; there are {ranks}")
+
+
+def _draw(picture: Image, caption: str) -> None:
+    from producer.cli.half_blocks import drawn
+
+    columns, lines = shutil.get_terminal_size()
+    text = drawn(picture, columns, lines - _SPARE_LINES, colours=not os.environ.get("NO_COLOR"))
+    # `color` keeps click from taking the colours away in a pipe, such as one into `less -R`.
+    click.echo(text, color=True)
+    say(visible(caption))

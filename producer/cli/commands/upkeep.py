@@ -1,0 +1,121 @@
+"""`camq retry`, `rm` and `gc`: run failed images again, delete a job, delete what no job needs."""
+
+import sys
+
+import click
+
+from producer.cli.arguments import job_argument
+from producer.cli.common import emit, json_option, say, services, suggesting
+from producer.cli.values import Choice
+from producer.formatting import count, size
+from producer.services import Services
+from shared.errors import CODES, UnknownJobError, UsageError
+
+
+@click.command()
+@job_argument
+@click.option("--code", "codes", multiple=True, type=Choice(sorted(CODES)), help="Only images failed so.")
+@json_option
+def retry(job: str, codes: tuple[str, ...], as_json: bool) -> None:
+    """Run the failed images of a job again; the others are left alone.
+
+    \b
+    Examples:
+      camq retry 20261123-081502-3f9ac2
+      camq retry 20261123-081502-3f9ac2 --code timeout --code poison
+    """
+    from producer.results import retry as redrive
+
+    with services() as reach, suggesting(reach, job):
+        taken = redrive.retry(reach, job, codes)
+    if as_json:
+        emit({"job": job, "retried": taken})
+    else:
+        click.echo(f"job {job}: {count(taken, 'image')} queued again")
+
+
+@click.command()
+@job_argument
+@json_option
+def seal(job: str, as_json: bool) -> None:
+    """Close an interrupted submission as it is: the job ends with the images it has.
+
+    \b
+    Example:
+      camq seal 20261123-081502-3f9ac2
+    """
+    with services() as reach, suggesting(reach, job):
+        reach.ledger.status(job)
+        reach.ledger.seal(job)
+        found = reach.ledger.status(job)
+    if as_json:
+        emit(found)
+    else:
+        click.echo(f"job {job} is sealed with {count(found.total, 'image')}")
+
+
+@click.command()
+@job_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def rm(job: str, yes: bool, as_json: bool) -> None:
+    """Delete a job now: its record, its results and overlays, and inputs that no other job uses.
+
+    This cannot be undone. A job that runs is stopped by it, and its workers are waited for. Broken off, it is
+    finished by repeating it; of a job that expired it deletes what is left.
+
+    \b
+    Example:
+      camq rm 20261123-081502-3f9ac2 --yes
+    """
+    from producer.retention.delete import remove
+
+    with services() as reach, suggesting(reach, job):
+        what = _what_is_there(reach, job)
+        if not yes:
+            if not sys.stdin.isatty():
+                raise UsageError("rm deletes for good: give --yes when nobody can be asked")
+            click.confirm(f"Delete job {job} ({what})?", abort=True, err=True)
+        deleted = remove(reach.ledger, reach.store, job)
+    if as_json:
+        emit({"job": job, "objects": deleted.objects, "bytes": deleted.bytes})
+    else:
+        click.echo(f"job {job} is gone: {count(deleted.objects, 'object')}, {size(deleted.bytes)}")
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be deleted.")
+@click.option("--force", is_flag=True, help="Also what this ledger has never heard of.")
+@json_option
+def gc(dry_run: bool, force: bool, as_json: bool) -> None:
+    """Delete what no job needs: outputs of expired jobs and inputs nobody refers to, older than eight days.
+
+    Objects of jobs that this ledger has never heard of are left alone, and so is everything when it has heard of
+    none: it may be the wrong Redis. --force deletes them as well.
+
+    \b
+    Example:
+      camq gc --dry-run
+    """
+    from producer.retention.delete import collect
+
+    with services() as reach:
+        deleted = collect(reach.ledger, reach.store, force=force, dry_run=dry_run)
+    if as_json:
+        emit({"dry_run": dry_run, "objects": deleted.objects, "bytes": deleted.bytes})
+    else:
+        verb = "would be deleted" if dry_run else "deleted"
+        say(f"{count(deleted.objects, 'object')} {verb}, {size(deleted.bytes)}")
+
+
+def _what_is_there(reach: Services, job: str) -> str:
+    """UnknownJobError when there is nothing."""
+    from producer.retention.delete import is_removable
+
+    try:
+        found = reach.ledger.status(job)
+    except UnknownJobError:
+        if not is_removable(reach.ledger, reach.store, job):
+            raise
+        return "what is left of it"
+    return f"{found.state}, {count(found.total, 'image')}"

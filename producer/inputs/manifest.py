@@ -1,0 +1,103 @@
+"""A manifest: a file that names pictures and the user's own id for each, as CSV or as JSON lines."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import msgspec
+
+from producer.inputs.identified import Identified, checked_id
+from shared.errors import UsageError
+
+#: Every id is remembered while a manifest is checked, so that none stands there twice.
+MOST_PICTURES = 1_000_000
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    source: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Iterates over the pictures that a file names, opening it anew each time; `name` is for messages."""
+
+    name: str
+    open: Callable[[], BinaryIO]
+
+    def check(self) -> None:
+        """Read it to its end. UsageError with file and line for what is wrong; whether pictures exist is not asked."""
+        known: dict[str, int] = {}
+        for number, line in self._lines():
+            first = known.setdefault(line.id, number)
+            if first != number:
+                raise UsageError(f"{self.name}, line {number}: id {line.id!r} stands on line {first} already")
+            if len(known) > MOST_PICTURES:
+                raise UsageError(f"{self.name} names more than {MOST_PICTURES:,} pictures: make several jobs of it")
+        if not known:
+            raise UsageError(f"{self.name} names no picture")
+
+    def __iter__(self) -> Iterator[Identified]:
+        for _, line in self._lines():
+            yield Identified(line.id, line.source)
+
+    def _lines(self) -> Iterator[tuple[int, _Line]]:
+        """Each picture and the line it stands on, counted from 1."""
+        with self.open() as file:
+            reader = _JsonLines(file) if _is_json(file) else _CsvLines(file)
+            try:
+                for line in reader:
+                    checked_id(line.id)
+                    if not line.source:
+                        raise UsageError("it has no source")
+                    yield reader.line_num, line
+            except (UsageError, msgspec.MsgspecError, UnicodeDecodeError, csv.Error) as error:
+                raise UsageError(f"{self.name}, line {max(1, reader.line_num)}: {error}") from error
+
+
+class _JsonLines:
+    """An object per line with `source` and `id`; empty lines are passed over."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        #: As `csv.reader` counts.
+        self.line_num = 0
+
+    def __iter__(self) -> Iterator[_Line]:
+        for line in self._file:
+            self.line_num += 1
+            text = line.removeprefix(_BYTE_ORDER_MARK).strip()
+            if text:
+                yield msgspec.json.decode(text, type=_Line)
+
+
+class _CsvLines:
+    """A header that names both columns, in any order, then a row per picture."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        # A file name may have bytes that are no UTF-8; they come back when it is opened.
+        text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
+        self._reader = csv.reader(text, strict=True)
+
+    @property
+    def line_num(self) -> int:
+        return self._reader.line_num
+
+    def __iter__(self) -> Iterator[_Line]:
+        header = [name.strip() for name in next(self._reader, [])]
+        if sorted(header) != ["id", "source"]:
+            raise UsageError(f"the columns are source and id, not {', '.join(header) or 'none'}")
+        for row in self._reader:
+            if row and len(row) != len(header):
+                raise UsageError(f"it has {len(row)} fields, not a source and an id")
+            if row:
+                yield _Line(**dict(zip(header, row, strict=True)))
+
+
+def _is_json(file: BinaryIO) -> bool:
+    start = file.read(io.DEFAULT_BUFFER_SIZE).removeprefix(_BYTE_ORDER_MARK)
+    file.seek(0)
+    return start.lstrip().startswith(b"{")

@@ -1,0 +1,130 @@
+"""What `camq doctor` looks at: each part of a working camq, and what to do where it is not."""
+
+import json
+import platform
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from producer.local.session import worker_command, worker_environment
+from producer.services import Services
+from shared.config import Settings, redis_address
+from shared.errors import CamqError
+
+#: Loading torch and a model takes seconds on a slow disk, never minutes.
+_LOOK_AT_WORKER_S = 120
+_LIBRARIES = ("camq", "celery", "kombu", "redis", "minio", "msgspec")
+_REMEDIES = {
+    "redis": "start one (`camq up`, or `docker compose up redis`) and set CAMQ_REDIS_URL",
+    "storage": "start one (`camq up`), and set CAMQ_S3_ENDPOINT, CAMQ_S3_ACCESS_KEY, CAMQ_S3_SECRET_KEY, CAMQ_BUCKET",
+    "workers": "start one: camq worker",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line. `remedy` is None where all is well; `exit_status` is what the fault makes the command end with."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str | None = None
+    exit_status: int = 0
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Every check as soon as it is made, in the order in which faults are best mended."""
+    with Services(settings) as reach:
+        yield _versions()
+        redis = _service("redis", lambda: _redis(reach))
+        yield redis
+        yield _service("storage", lambda: _storage(reach))
+        # Not asked twice of a Redis that is silent: each time takes seconds.
+        away = Check("workers", False, "not known while Redis is away", exit_status=redis.exit_status)
+        yield _service("workers", lambda: _workers(reach)) if redis.ok else away
+        yield from _worker_side(settings)
+
+
+def exit_status(checks: Iterable[Check]) -> int:
+    """0 when all is well, 4 when a service is away, else 5."""
+    faults = {check.exit_status for check in checks if not check.ok}
+    return 4 if 4 in faults else max(faults, default=0)
+
+
+def _versions() -> Check:
+    found = ", ".join(f"{name} {_version(name)}" for name in _LIBRARIES)
+    return Check("versions", True, f"Python {platform.python_version()}, {found}")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _service(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, look())
+    except CamqError as error:
+        status = 4 if error.exit_code == 4 else 5
+        reason = str(error).partition("\n")[0]  # without the remedy for those who loaded no settings
+        return Check(name, False, reason, _REMEDIES[name], status)
+
+
+def _redis(reach: Services) -> str:
+    reach.ledger.check()
+    return f"answers at {redis_address(reach.settings)}"
+
+
+def _storage(reach: Services) -> str:
+    reach.store.check()
+    return f"bucket {reach.settings.bucket!r} at {reach.settings.s3_endpoint}"
+
+
+def _workers(reach: Services) -> str:
+    """No worker is no fault of this machine: jobs wait for one."""
+    found = reach.ledger.workers()
+    models = sorted({model for worker in found for model in worker.models})
+    if not models:
+        return f"{len(found)} alive; {_REMEDIES['workers']}"
+    return f"{len(found)} alive, serving {', '.join(models)}"
+
+
+def _worker_side(settings: Settings) -> list[Check]:
+    """Device and weights, as a worker here would find them; a machine that only submits needs neither."""
+    if find_spec("torch") is None:
+        return [
+            Check("weights", True, "no torch here: this machine can submit; for a worker: pip install 'camq[worker]'")
+        ]
+    try:
+        done = subprocess.run(
+            worker_command("check"),
+            env=worker_environment(settings),
+            capture_output=True,
+            text=True,
+            timeout=_LOOK_AT_WORKER_S,
+            check=False,
+        )
+        report = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        return [Check("weights", False, f"no answer within {_LOOK_AT_WORKER_S} s", "run `python -m worker check`", 5)]
+    except ValueError:
+        reason = done.stderr.strip().splitlines()[-1:] or ["no answer"]
+        return [Check("weights", False, reason[0], "run `python -m worker check` and read its error", 5)]
+    libraries = f"torch {report['torch']}, torchvision {report['torchvision']}"
+    if report["error"]:
+        return [
+            Check("device", report["device"] is not None, f"{report['device'] or 'not looked at'} ({libraries})"),
+            Check("weights", False, report["error"], _weights_remedy(report["name"]), 5),
+        ]
+    return [
+        Check("device", True, f"{report['device']} ({libraries})"),
+        Check("weights", True, f"{report['name']} loads as {report['model']} and runs ({report['engine']})"),
+    ]
+
+
+def _weights_remedy(name: str) -> str:
+    return f"give a file with --weights or CAMQ_WEIGHTS, or run `python -m worker fetch {name}` where its host answers"

@@ -1,0 +1,1 @@
+"""A job's results: records, the objects behind them, downloads, tables, retries."""

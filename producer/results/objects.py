@@ -1,0 +1,96 @@
+"""What a job says of one image, as Python objects."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from shared.contract import ErrorInfo, ImageRecord, PredictionRecord
+    from shared.storage import ObjectStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """One class of one image. `box` is (x0, y0, x1, y1) in pixels of the upright original, x1, y1 exclusive."""
+
+    rank: int
+    class_index: int
+    label: str
+    probability: float
+    overlay_key: str
+    box: tuple[int, int, int, int] | None
+    map_min: float
+    map_max: float
+    flat: bool
+    _store: ObjectStore = field(repr=False, compare=False)
+
+    @classmethod
+    def of(cls, line: PredictionRecord, store: ObjectStore) -> Self:
+        """The prediction of a record, with the way to its overlay."""
+        return cls(
+            rank=line.rank,
+            class_index=line.class_index,
+            label=line.label,
+            probability=line.probability,
+            overlay_key=line.overlay,
+            box=line.box,
+            map_min=line.map_min,
+            map_max=line.map_max,
+            flat=line.flat,
+            _store=store,
+        )
+
+    def overlay(self) -> Image:
+        """The overlay as a PIL picture."""
+        from PIL import Image
+
+        with Image.open(io.BytesIO(self._store.get(self.overlay_key))) as picture:
+            picture.load()
+            return picture
+
+    def url(self, expires_s: int = 3600) -> str:
+        """An address at which a browser finds the overlay without credentials, for at most a week."""
+        return self._store.presigned_get(self.overlay_key, expires_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageResult:
+    """One image's result. `predictions` is empty, and `error` says why, unless `state` is `succeeded`."""
+
+    index: int
+    source: str
+    #: The user's own, None unless one was given.
+    id: str | None = None
+    state: str
+    width: int | None
+    height: int | None
+    model: str | None
+    method: str | None
+    predictions: tuple[Prediction, ...]
+    error: ErrorInfo | None
+
+    @classmethod
+    def of(cls, record: ImageRecord, store: ObjectStore) -> Self:
+        """The result that a record holds."""
+        return cls(
+            index=record.index,
+            source=record.source,
+            id=record.id or None,
+            state=record.state,
+            width=record.width,
+            height=record.height,
+            model=record.model,
+            method=record.method,
+            predictions=tuple(Prediction.of(line, store) for line in record.predictions),
+            error=record.error,
+        )
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: its best overlays, small, with their labels."""
+        from producer.results.notebook import image_html
+
+        return image_html(self)

@@ -1,0 +1,50 @@
+"""A job's records as they arrive, chunk by chunk, instead of in the order of its images."""
+
+import time
+from collections.abc import Iterable, Iterator
+
+from producer.results.records import MOVING, committed, records
+from shared.contract import ImageRecord, JobStatus
+from shared.ledger.values import Jobs
+from shared.states import ImageState
+from shared.storage.port import ObjectStore
+
+#: A look at the chunks of a job of millions takes a while; it may take a tenth of the time.
+_REST = 10.0
+
+
+def arrivals(
+    ledger: Jobs, store: ObjectStore, job: str, statuses: Iterable[JobStatus], *, threads: int
+) -> Iterator[ImageRecord]:
+    """Each image's record once, when it has its final state. `statuses` are those of `watch.follow`."""
+    known: set[tuple[str, int]] = set()
+    given = bytearray()  # one byte per image, for a job may have millions
+    counted, next_look = 0, 0.0
+
+    def is_new(record: ImageRecord) -> bool:
+        if record.state in MOVING:
+            return False
+        given.extend(bytes(max(0, record.index + 1 - len(given))))
+        before, given[record.index] = given[record.index], 1
+        return not before
+
+    for status in statuses:
+        if status.done > counted and (status.state.finished or time.monotonic() >= next_look):
+            counted = status.done
+            began = time.monotonic()
+            fresh = [entry for entry in ledger.done(job) if (entry.chunk, entry.attempt) not in known]
+            next_look = time.monotonic() + _REST * (time.monotonic() - began)
+            for entry in sorted(fresh, key=lambda entry: entry.parent is None):  # a retry before what it repeats
+                known.add((entry.chunk, entry.attempt))
+                yield from filter(is_new, _current(ledger, job, committed(store, job, entry)))
+    # What ended without a worker, such as a cancelled image, is in no chunk's results.
+    if sum(given) < counted:
+        yield from filter(is_new, records(ledger, store, job, threads=threads))
+
+
+def _current(ledger: Jobs, job: str, lines: list[ImageRecord]) -> list[ImageRecord]:
+    """The lines without failures that a retry has taken back."""
+    if all(line.state is not ImageState.FAILED for line in lines):
+        return lines
+    states = ledger.image_states(job)
+    return [line for line in lines if line.state is states[line.index] or line.state is not ImageState.FAILED]

@@ -1,0 +1,1 @@
+"""Deleting jobs, and collecting inputs that no job refers to."""

@@ -1,0 +1,75 @@
+"""Which model a request means."""
+
+from typing import Protocol
+
+from shared.contract import ModelCard
+from shared.errors import UsageError
+from shared.suggest import did_you_mean, nearest
+
+#: Asked for when nobody names a model.
+_ANY = "resnet18"
+
+
+class Catalogue(Protocol):
+    """The part of the ledger's registry that is read here."""
+
+    def models(self) -> dict[str, bool]:
+        """Every known model, newest first, and whether a live worker serves it."""
+
+    def card(self, model: str) -> ModelCard | None:
+        """A model's card by its full `name@digest`."""
+
+
+def resolve(catalogue: Catalogue, wanted: str | None) -> tuple[ModelCard, bool]:
+    """The card of the one model that `wanted` means, and whether it is being served now.
+
+    `name@digest` means that model; `name` the one that is served under it; None the one that is served. A
+    model that nobody serves now is taken when it is the only one known. UsageError names the candidates.
+    """
+    known = catalogue.models()
+    matching = {model: live for model, live in known.items() if wanted is None or _means(wanted, model)}
+    live = [model for model, served in matching.items() if served]
+    candidates = live or list(matching)
+    if len(candidates) > 1:
+        raise UsageError(
+            f"{'--model is needed' if wanted is None else f'model {wanted!r} is ambiguous'}:"
+            f" choose one of {_listed(candidates)}"
+        )
+    card = catalogue.card(candidates[0]) if candidates else None
+    if card is None:
+        raise _unknown(known, wanted)
+    return card, bool(live)
+
+
+def _unknown(known: dict[str, bool], wanted: str | None) -> UsageError:
+    """Names what is known and, unless a model that is served now was mistyped, how to have the one that was meant."""
+    served = {_name(model): live for model, live in known.items()}
+    what, meant = "no worker has offered a model yet", _ANY
+    if wanted is not None:
+        # Who asks for resnet50 means no resnet18; who gives a wrong digest is told the right one.
+        words = [
+            m for m in (known if "@" in wanted else served) if not _digits(wanted) or _digits(m) == _digits(wanted)
+        ]
+        what = f"no model {wanted!r}{did_you_mean(wanted, words)}"
+        meant = _name(next(iter(nearest(wanted, words)), wanted))
+    others = [f"known are {_listed(known)}"] if known else []
+    if not served.get(meant):
+        up = f"`camq up --model {meant}`"
+        others.append(f"start a worker with `camq worker --model {meant}`, or everything at once with {up}")
+    return UsageError(f"{what}: {'; '.join(others)}")
+
+
+def _digits(model: str) -> str:
+    return "".join(letter for letter in _name(model) if letter.isdecimal())
+
+
+def _name(model: str) -> str:
+    return model.partition("@")[0]
+
+
+def _means(wanted: str, model: str) -> bool:
+    return wanted == model if "@" in wanted else wanted == _name(model)
+
+
+def _listed(models: list[str] | dict[str, bool]) -> str:
+    return ", ".join(sorted(models))

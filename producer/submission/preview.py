@@ -1,0 +1,116 @@
+"""What a submission would do, found out without uploading or registering anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from producer.inputs.archive import MemberSource
+from producer.inputs.expand import Expansion
+from producer.inputs.source import BytesSource, FailedSource, FileSource, ObjectSource, Source, check_size
+from producer.submission.submit import HIGH_AT_MOST, Request, check_early
+from producer.submission.tags import checked_tags
+from shared.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shared.storage import ObjectStore
+
+#: So many of the images that would fail are named.
+_NAMED = 10
+
+
+class Given(msgspec.Struct, kw_only=True):
+    """What one of the given paths amounts to."""
+
+    path: str
+    images: int = 0
+    bytes: int = 0
+
+
+class Failing(msgspec.Struct, frozen=True, kw_only=True):
+    """An image that would fail, and why."""
+
+    source: str
+    code: str
+    message: str
+
+
+class Preview(msgspec.Struct, kw_only=True):
+    """The answer of `--dry-run`. `images` counts those that would fail as well; `bytes` are their files' sizes."""
+
+    dry_run: bool = True
+    images: int = 0
+    bytes: int = 0
+    failing: int = 0
+    #: The first of those that would fail.
+    failures: list[Failing] = msgspec.field(default_factory=list)
+    paths: list[Given] = msgspec.field(default_factory=list)
+    model: str | None = None
+    priority: str = "bulk"
+    job_id: str | None = None
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+def preview(
+    pictures: Iterable[tuple[str, Iterable[object]]],
+    request: Request,
+    *,
+    store: Callable[[], ObjectStore],
+    limit: int,
+    notice: Callable[[str], None],
+) -> Preview:
+    """Counts what a submission of `pictures` would take; each stands beside what the user calls it.
+
+    UsageError where the submission would raise one before its first upload, but nothing is asked of a model.
+    """
+    check_early(request)
+    found = Preview(priority=request.priority or "", job_id=request.job_id, name=request.name)
+    found.tags = checked_tags(request.tags)
+
+    def each() -> Iterator[object]:
+        for path, images in pictures:
+            found.paths.append(Given(path=path))
+            yield from images
+
+    for source in Expansion(each(), store=store, notice=notice):
+        given = found.paths[-1]
+        if isinstance(source, FailedSource):  # handed out late, when something else was found
+            given = next((g for g in found.paths if g.path == source.name), given)
+        size = _weigh(source, limit, found)
+        for counter in (given, found):
+            counter.images += 1
+            counter.bytes += size
+    found.priority = found.priority or ("high" if found.images <= HIGH_AT_MOST else "bulk")
+    return found
+
+
+def _weigh(source: Source, limit: int, found: Preview) -> int:
+    """The image's size in bytes, 0 for one that would fail, which is counted."""
+    try:
+        size = _size(source)
+        check_size(source.name, size, limit)
+    except ImageError as error:
+        found.failing += 1
+        if len(found.failures) < _NAMED:
+            found.failures.append(Failing(source=source.name, code=error.code, message=error.message))
+        return 0
+    return size
+
+
+def _size(source: Source) -> int:
+    match source:
+        case MemberSource() | ObjectSource():
+            return source.size
+        case BytesSource():
+            return len(source.data)
+        case FileSource() if (path := Path(source.name)).is_file():
+            return path.stat().st_size
+        case _:
+            return len(source.read(0))  # says why it cannot be read

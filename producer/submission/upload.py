@@ -1,0 +1,94 @@
+"""Pictures into the object store; one that is there is not sent again, save a few behind many new ones."""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from msgspec import UNSET
+
+from producer.inputs.source import ObjectSource, Source, printable
+from shared import keys
+from shared.contract import ErrorInfo, ImageRef
+from shared.errors import ImageError, UsageError
+from shared.storage.port import ObjectStore, Stat
+
+#: Half the retention of a job: far below the age at which `gc` deletes an input that no job refers to.
+WRITE_AGAIN_AFTER = timedelta(seconds=keys.FINISHED_TTL_S / 2)
+#: From so many bytes on, a question always costs little beside the picture that it may save.
+ALWAYS_ASK_FROM = 256 << 10
+#: After so many sendings in a row, of smaller pictures one in `ASK_ONE_IN` is asked for, until one is there: on
+#: average, since several threads may see the same count, or step over one.
+SENT_IN_A_ROW = 32
+ASK_ONE_IN = 8
+
+
+class Uploader:
+    """Turns a source into its reference. Safe to call from many threads."""
+
+    def __init__(self, store: ObjectStore, *, limit: int, patient: Callable[[Callable[[], object]], object]) -> None:
+        self._store = store
+        self._limit = limit
+        #: Calls again what found storage unreachable.
+        self._patient = patient
+        #: Pictures sent since the last one that was there. Threads may lose a count; nothing depends on one.
+        self._sent = 0
+
+    def __call__(self, item: tuple[int, Source]) -> ImageRef:
+        """The image's reference, after its bytes are in the store; what cannot be read says why."""
+        index, source = item
+        name = printable(source.name)
+        known = UNSET if source.id is None else source.id
+        try:
+            return ImageRef(index=index, key=self._place(source), source=name, id=known)
+        except ImageError as error:
+            return ImageRef(index=index, source=name, error=ErrorInfo(error.code, printable(error.message)), id=known)
+
+    def _place(self, source: Source) -> str:
+        if isinstance(source, ObjectSource):
+            source.check(self._limit)
+            return source.name
+        data = source.read(self._limit)
+        key = keys.input_object(hashlib.sha256(data).hexdigest())
+        self._patient(lambda: self._put_once(key, data))
+        return key
+
+    def again(self, item: tuple[Source, ImageRef]) -> None:
+        """Stores the bytes of a reference once more, should they have been deleted meanwhile.
+
+        UsageError when the source, read again, has other bytes.
+        """
+        source, reference = item
+        if not reference.key.startswith(keys.INPUTS) or not self._patient(lambda: self._is_missing(reference.key)):
+            return
+        with suppress(ImageError):
+            data = source.read(self._limit)
+            if keys.input_object(hashlib.sha256(data).hexdigest()) == reference.key:
+                self._patient(lambda: self._put_once(reference.key, data))
+                return
+        raise UsageError(f"{reference.source} changed meanwhile, or can be read only once; submit it as another job")
+
+    def _is_missing(self, key: str) -> bool:
+        known = self._store.stat(key)
+        return known is None or _is_old(known)
+
+    def _put_once(self, key: str, data: bytes) -> None:
+        # Two threads with one picture write the same bytes.
+        if self._worth_asking(len(data)) and self._is_there(key, len(data)):
+            self._sent = 0
+        else:
+            self._store.put(key, data)
+            self._sent += 1
+
+    def _worth_asking(self, size: int) -> bool:
+        """Of a folder that is new storage has nothing, and to be told so costs half as much as to send 40 KB."""
+        return size >= ALWAYS_ASK_FROM or self._sent < SENT_IN_A_ROW or self._sent % ASK_ONE_IN == 0
+
+    def _is_there(self, key: str, size: int) -> bool:
+        # What is old is written again, so that `gc`, which deletes by age, can never take it from this job.
+        known = self._store.stat(key)
+        return known is not None and known.size == size and not _is_old(known)
+
+
+def _is_old(known: Stat) -> bool:
+    return datetime.now(UTC) - known.modified > WRITE_AGAIN_AFTER

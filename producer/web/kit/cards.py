@@ -1,0 +1,47 @@
+"""What a page's script knows of an image: its record with addresses of pictures in place of object keys.
+
+Names are as `wording.shown` writes them, so that none can move or hide the text around it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from producer.formatting import shown
+from shared.contract import ImageRecord, Options, PredictionRecord
+
+
+def card(record: ImageRecord, original: str | None, overlays: Sequence[str | None]) -> dict[str, Any]:
+    """One image as JSON. `original` and `overlays` (one per prediction) are addresses, None without a picture."""
+    error = record.error
+    return {
+        "index": record.index,
+        "source": shown(record.source),
+        "id": shown(record.id) if record.id else None,
+        "state": record.state.value,
+        "width": record.width,
+        "height": record.height,
+        "original": original,
+        "predictions": [_bar(line, at) for line, at in zip(record.predictions, overlays, strict=True)],
+        "error": {"code": error.code, "message": shown(error.message)} if error else None,
+    }
+
+
+def fit(options: Options) -> str:
+    """How an overlay lies over its original.
+
+    `over`: it covers the same ground. `apart`: it shows the centre crop that the network saw, whose place in
+    the original only the worker knows, so that it is shown for itself.
+    """
+    return "apart" if options.overlay == "input" and options.resize == "center-crop" else "over"
+
+
+def _bar(line: PredictionRecord, overlay: str | None) -> dict[str, Any]:
+    return {
+        "rank": line.rank,
+        "label": shown(line.label),
+        # Six digits: more would be noise, and the page carries one per prediction.
+        "probability": round(line.probability, 6),
+        "overlay": overlay,
+        "box": line.box,
+        "flat": line.flat,
+    }

@@ -1,0 +1,40 @@
+"""Where the original of each picture of a job is, and what its owner calls it."""
+
+from collections.abc import Iterable, Iterator
+
+from producer.parallel import ordered
+from shared import keys
+from shared.contract import ImageRef, decode_lines
+from shared.errors import NotFoundError, ObjectTooLargeError, UsageError
+from shared.ledger.values import Jobs
+from shared.storage.port import ObjectStore
+
+
+def references(ledger: Jobs, store: ObjectStore, job: str, *, threads: int = 8) -> Iterator[ImageRef]:
+    """The reference of every registered image, in the order of `producer.results.records.records`."""
+
+    def load(chunk: str) -> list[ImageRef]:
+        return decode_lines(store.get(keys.chunk_object(job, chunk)), ImageRef)
+
+    return (reference for chunk in ordered(load, ledger.chunks(job), threads=threads) for reference in chunk)
+
+
+def sources(ledger: Jobs, store: ObjectStore, job: str, indices: Iterable[int]) -> dict[int, str]:
+    """The names of these images by index, and their own ids. Only the reference files that hold them are read."""
+    found: dict[int, str] = {}
+    for chunk, held in ledger.holders(job, indices).items():
+        references = decode_lines(store.get(keys.chunk_object(job, chunk)), ImageRef)
+        found |= {one.index: _name(one) for one in references if one.index in held}
+    return found
+
+
+def _name(reference: ImageRef) -> str:
+    return f"{reference.source} ({reference.id})" if reference.id else reference.source
+
+
+def read(store: ObjectStore, key: str, limit: int) -> bytes | None:
+    """The object's bytes; None when it is gone, larger than `limit`, or was never there."""
+    try:
+        return store.get(key, limit) if key else None
+    except (NotFoundError, ObjectTooLargeError, UsageError):
+        return None

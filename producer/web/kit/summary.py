@@ -1,0 +1,90 @@
+"""A job in words and numbers, as both pages show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from msgspec import UNSET
+
+from producer.formatting import duration, rate, shown, told_delivery
+from producer.web.kit.legend import colours
+from shared.contract import JobStatus, Options
+from shared.states import JobState
+
+_DEFAULTS = Options()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What stands at the head of a job's page."""
+
+    status: JobStatus
+    title: str
+    #: Whether the job waits because no worker serves its model.
+    unserved: bool
+    #: Terms and what they are for this job: time, model, method.
+    facts: list[tuple[str, str]]
+    #: Options and their values; True for one that is not the default.
+    options: list[tuple[str, str, bool]]
+    colormap: str
+    legend: list[str]
+
+
+def summarise(status: JobStatus, options: Options, *, served: bool = True) -> Summary:
+    """The summary of a job with this status and these options; `served`: a live worker serves its model."""
+    return Summary(
+        status=status,
+        title=shown(status.name) if status.name else f"Job {status.job}",
+        unserved=not served and not status.state.finished,
+        facts=[(term, value) for term, value in _facts(status, options, served) if value],
+        options=[
+            (name.replace("_", " "), _said(name, value), value != default) for name, value, default in _all(options)
+        ],
+        colormap=options.colormap,
+        legend=colours(options.colormap),
+    )
+
+
+def moment(iso: str | None) -> str:
+    """Such as `23 Nov 2026, 08:15 UTC`."""
+    return f"{datetime.fromisoformat(iso):%-d %b %Y, %H:%M} UTC" if iso else ""
+
+
+def elapsed_s(status: JobStatus) -> float:
+    """Seconds that the newest run took, or has taken until now; of one that has not begun, how long it waits."""
+    end = datetime.fromisoformat(status.finished_at) if status.finished_at else datetime.now(UTC)
+    return max(0.0, (end - datetime.fromisoformat(status.started_at or status.created_at)).total_seconds())
+
+
+def _facts(status: JobStatus, options: Options, served: bool) -> list[tuple[str, str]]:
+    classes = f"{len(options.classes)} chosen" if options.classes else f"best {options.top_k}"
+    running = "Waiting for" if status.state is JobState.QUEUED else "Running for"
+    left = duration(status.eta_s) if status.eta_s is not None else "estimating"
+    return [
+        ("Took" if status.finished_at else running, duration(elapsed_s(status))),
+        ("Rate", rate(status.images_per_second) if status.images_per_second else ""),
+        ("Time left", left if served and status.state is JobState.RUNNING else ""),
+        ("Model", status.model),
+        ("Webhook", told_delivery(status)),
+        ("Tags", ", ".join(status.tags)),
+        ("Method", options.method),
+        ("Classes", classes),
+    ]
+
+
+def _all(options: Options) -> list[tuple[str, object, object]]:
+    names = options.__struct_fields__
+    return [(name, getattr(options, name), getattr(_DEFAULTS, name)) for name in names]
+
+
+def _said(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    if value is UNSET:
+        return "camq's bucket"
+    if value is None:
+        return "the best" if name == "classes" else "the model's own"
+    return str(value)

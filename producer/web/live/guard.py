@@ -1,0 +1,130 @@
+"""Who may talk to the live page, and what browsers may do with its answers."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import socket
+from dataclasses import dataclass, field
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+
+from producer.web.kit.page import policy, render
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_WILDCARD = ("0.0.0.0", "::")
+_SAFE = ("GET", "HEAD")
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where the page is and the secret that opens it."""
+
+    host: str
+    port: int
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+
+    @property
+    def link(self) -> str:
+        """The one address that lets in."""
+        host = "127.0.0.1" if self.host in _WILDCARD else self.host
+        return f"http://{_bracketed(host)}:{self.port}/?token={self.token}"
+
+    @property
+    def private(self) -> bool:
+        """Whether only this machine reaches it."""
+        return _is_loopback(self.host)
+
+    @property
+    def cookie(self) -> str:
+        """Its name. Browsers share cookies between the ports of a host, so the port is part of it."""
+        return f"camq-{self.port}"
+
+    def knows(self, host: str) -> bool:
+        """Whether a `Host` header names this page.
+
+        A page of an attacker whose name was bound anew to our address still sends its own name. Where any
+        address is listened on, any literal address is ours: no name server has a part in it.
+        """
+        if self.host in _WILDCARD:
+            name, _, port = host.rpartition(":")
+            return port == str(self.port) and (_is_address(name) or name in ("localhost", socket.gethostname()))
+        names = {_bracketed(self.host), *(_LOOPBACK if _is_loopback(self.host) else ())}
+        return host.lower() in {f"{name}:{self.port}" for name in names}
+
+    def opens(self, token: str) -> bool:
+        """Whether this is the secret; takes as long for a near miss as for a far one."""
+        return compare_digest(token.encode(), self.token.encode())
+
+
+class Guard:
+    """ASGI middleware: refuses strangers, trades the link's token for a cookie, sets the headers of every answer."""
+
+    def __init__(self, app: ASGIApp, door: Door) -> None:
+        self.app = app
+        self.door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass what may pass."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+        scope.setdefault("state", {})["nonce"] = nonce = secrets.token_urlsafe(16)
+        answer = self._answer(Request(scope), nonce) or self.app
+        await answer(scope, receive, _with_headers(send, nonce))
+
+    def _answer(self, request: Request, nonce: str) -> Response | None:
+        """The refusal or the redirect, unless the request may pass."""
+        host = request.headers.get("host", "")
+        if not self.door.knows(host):
+            return PlainTextResponse("This is not the address of this page.", 421)
+        if request.method not in _SAFE and request.headers.get("origin") != f"http://{host}":
+            return PlainTextResponse("This request came from another page.", 403)
+        if request.method in _SAFE and self.door.opens(request.query_params.get("token", "")):
+            welcome = RedirectResponse("/", 303)
+            welcome.set_cookie(self.door.cookie, self.door.token, httponly=True, samesite="strict")
+            return welcome
+        if not self.door.opens(request.cookies.get(self.door.cookie, "")):
+            return Response(render("locked.html", nonce=nonce), 401, media_type="text/html")
+        return None
+
+
+def _with_headers(send: Send, nonce: str) -> Send:
+    async def sender(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["X-Content-Type-Options"] = "nosniff"
+            headers["Referrer-Policy"] = "no-referrer"
+            headers["Cross-Origin-Resource-Policy"] = "same-origin"
+            headers["Cross-Origin-Opener-Policy"] = "same-origin"
+            headers["Content-Security-Policy"] = (
+                policy(nonce, images="'self' data:", connect="'self'", form="'self'") + "; frame-ancestors 'none'"
+            )
+            headers.setdefault("Cache-Control", "no-store")
+        await send(message)
+
+    return sender
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)

@@ -1,0 +1,96 @@
+"""The pages, the parts of them that renew themselves, and the pictures in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import HTMLResponse, Response
+
+from producer.web.kit.cards import fit
+from producer.web.kit.page import render
+from producer.web.kit.summary import summarise
+from producer.web.kit.thumbnails import CONTENT_TYPE
+from producer.web.live.actions import MAX_UPLOAD_BYTES, MAX_UPLOAD_FILES
+from producer.web.live.failures import FailedNames
+from producer.web.live.overview import JOBS_AT_ONCE, MOST_JOBS, backlog
+from producer.web.live.pictures import MOST, Pictures
+from shared.contract import encode
+from shared.ledger.backlog import read_backlog
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from producer.services import Services
+
+#: A picture of a job changes only when the job is removed and its id used again.
+_KEPT = {"Cache-Control": "private, max-age=300"}
+
+
+class Pages:
+    """The GET endpoints. With `?live` a page answers with the part of it that changes."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._pictures = Pictures(services)
+        self._failed = FailedNames(services)
+
+    def overview(self, request: Request) -> Response:
+        """Jobs, workers, backlog, and where to drop pictures."""
+        ledger = self._services.ledger
+        jobs, workers, models = ledger.jobs(MOST_JOBS), ledger.workers(), ledger.models()
+        live = [model for model, served in models.items() if served]
+        cards = [card for card in map(ledger.card, live) if card]
+        return _page(
+            request,
+            "overview",
+            jobs=jobs,
+            workers=workers,
+            jobs_at_once=JOBS_AT_ONCE,
+            most_jobs=MOST_JOBS,
+            backlog=backlog(read_backlog(ledger.scripts).values(), workers),
+            most_files=MAX_UPLOAD_FILES,
+            most_bytes=MAX_UPLOAD_BYTES,
+            models=live,
+            methods=sorted(
+                {method for card in cards for method in card.methods}, key=lambda name: (name != "cam", name)
+            ),
+        )
+
+    def job(self, request: Request) -> Response:
+        """One job: how far it is, what failed, its pictures."""
+        job = request.path_params["job"]
+        ledger = self._services.ledger
+        status, options = ledger.status(job), ledger.options(job)
+        return _page(
+            request,
+            "job",
+            summary=summarise(status, options, served=ledger.models().get(status.model, False)),
+            failures=self._failed.of(status),
+            shown=min(status.total, MOST),
+            # Overlays come as they were stored.
+            gallery={"images": f"/jobs/{job}/images", "fit": fit(options), "full": True},
+        )
+
+    def images(self, request: Request) -> Response:
+        """The gallery's data."""
+        return Response(encode(self._pictures.cards(request.path_params["job"])), media_type="application/json")
+
+    def original(self, request: Request) -> Response:
+        """A thumbnail, never the bytes that somebody uploaded."""
+        data = self._pictures.original(request.path_params["job"], request.path_params["index"])
+        # No content is an answer, not an error: the browser shows the card without a preview, and logs nothing.
+        return _picture(data, CONTENT_TYPE) if data else Response(status_code=204)
+
+    def overlay(self, request: Request) -> Response:
+        """An overlay of one rank."""
+        where = request.path_params
+        return _picture(*self._pictures.overlay(where["job"], where["index"], where["rank"]))
+
+
+def _page(request: Request, name: str, **values: Any) -> Response:
+    template = f"{name}_live.html" if "live" in request.query_params else f"{name}.html"
+    return HTMLResponse(render(template, nonce=request.state.nonce, **values))
+
+
+def _picture(data: bytes, kind: str) -> Response:
+    return Response(data, media_type=kind, headers=_KEPT)

@@ -1,0 +1,79 @@
+"""The server behind `camq ui`: bound before its link is printed, ended by Ctrl-C."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any, Self
+
+import uvicorn
+
+from producer.web.live.app import build
+from producer.web.live.guard import Door
+from shared.errors import UsageError
+
+if TYPE_CHECKING:
+    from producer.services import Services
+
+
+class Server:
+    """Owns the socket from the beginning, so that the port in the link is the port that answers."""
+
+    def __init__(self, services: Services, host: str, port: int) -> None:
+        self._services = services
+        self._socket = _bound(host, port)
+        self._door = Door(host, self._socket.getsockname()[1])
+        # Asked for now, so that a service that is away is told before a link is printed.
+        services.ledger, services.store  # noqa: B018
+        app = build(services, self._door)
+        # No access log: the first line of it would hold the token.
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                ws="none",
+                timeout_graceful_shutdown=2,
+            )
+        )
+
+    @property
+    def link(self) -> str:
+        """The address with the token."""
+        return self._door.link
+
+    @property
+    def private(self) -> bool:
+        """Whether only this machine reaches it."""
+        return self._door.private
+
+    def run(self) -> None:
+        """Serve until Ctrl-C, SIGTERM or `stop`."""
+        self._server.run(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """End `run`, from any thread."""
+        self._server.should_exit = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._socket.close()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        result = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise UsageError(f"cannot listen on {host}: {error.strerror}") from error
+    try:
+        result.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        result.bind(address)
+        result.listen()  # who opens the link before the server runs waits, and is not refused
+    except OSError as error:
+        result.close()
+        raise UsageError(f"cannot listen on {host} port {port}: {error.strerror}; take another --port") from error
+    return result

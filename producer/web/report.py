@@ -1,0 +1,142 @@
+"""Writes a job's gallery: the page, and its thumbnails beside it or inside it."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from producer.parallel import ordered
+from producer.results.records import records
+from producer.web.kit.cards import card, fit
+from producer.web.kit.failures import Failures, group, named
+from producer.web.kit.originals import read, references, sources
+from producer.web.kit.page import render
+from producer.web.kit.summary import summarise
+from producer.web.kit.thumbnails import CONTENT_TYPE, SUFFIX, thumbnail
+from shared.errors import CamqError
+
+if TYPE_CHECKING:
+    from producer.services import Services
+    from shared.contract import ImageRecord, ImageRef, JobStatus, Options
+
+#: A page of more pictures is too heavy for a browser; it shows the first ones and says so.
+MOST = 20_000
+#: Longest side of a thumbnail in pixels: large while there are few, small when they would fill a disk.
+FEW, LARGE, SMALL = 400, 512, 320
+#: Puts bytes under a name where the page finds them; the address that the page uses.
+Place = Callable[[str, bytes], str]
+
+
+def write_report(
+    services: Services,
+    job: str,
+    path: Path,
+    *,
+    embed: bool = False,
+    overlays: str | None = None,
+    most: int = MOST,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> int:
+    """Write the gallery of `job` to `path`; how many images it shows, at most `most`.
+
+    Thumbnails go into `<name>_files/` beside it, or with `embed` into the page itself. `overlays` is the folder
+    beside `path` that `download` filled, when there is one: its pictures are used as they are.
+    """
+    status, options = services.ledger.status(job), services.ledger.options(job)
+    threads = services.settings.io_threads
+    total = min(status.total, most)
+    side = LARGE if total <= FEW and not embed else SMALL
+    place = _inside if embed else _beside(path)
+
+    def picture(name: str, key: str) -> str | None:
+        small = thumbnail(read(services.store, key, services.settings.max_image_bytes) or b"", side)
+        return place(f"{name}.{SUFFIX}", small) if small else None
+
+    def make(pair: tuple[ImageRecord, ImageRef]) -> dict[str, Any]:
+        record, reference = pair
+        heat = [
+            f"{quote(overlays)}/{quote(PurePosixPath(line.overlay).name)}"
+            if overlays
+            else picture(f"{record.index}-{line.rank}", line.overlay)
+            for line in record.predictions
+        ]
+        return card(record, picture(str(record.index), reference.key), heat)
+
+    pairs = zip(
+        records(services.ledger, services.store, job, threads=threads),
+        references(services.ledger, services.store, job, threads=threads),
+        strict=False,  # while a job is being submitted, the second look may see one chunk more
+    )
+    images = []
+    for made in ordered(make, islice(pairs, most), threads=threads):
+        images.append(made)
+        progress(len(images), total)
+    errors = services.ledger.failures(job)
+    names = sources(services.ledger, services.store, job, named(errors))
+    served = services.ledger.models().get(status.model, False)
+    write_page(
+        path,
+        status,
+        options,
+        images,
+        group(errors, names, status.failed),
+        served=served,
+        full=overlays is not None,
+    )
+    return len(images)
+
+
+def write_page(
+    path: Path,
+    status: JobStatus,
+    options: Options,
+    images: list[dict[str, Any]],
+    failures: Failures,
+    *,
+    served: bool = True,
+    full: bool = False,
+) -> None:
+    """The page of these images (see `cards.card`), the first of the job. It appears whole or not at all.
+
+    `full`: their overlays are as the worker stored them, not made smaller.
+    """
+    page = render(
+        "report.html",
+        summary=summarise(status, options, served=served),
+        images=images,
+        failures=failures,
+        shown=len(images),
+        gallery={"images": images, "fit": fit(options), "full": full},
+    )
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(page, "utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise CamqError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _inside(_name: str, data: bytes) -> str:
+    return f"data:{CONTENT_TYPE};base64,{base64.b64encode(data).decode()}"
+
+
+def _beside(path: Path) -> Place:
+    folder = path.with_name(f"{path.stem}_files")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CamqError(f"cannot make the folder {folder}: {error.strerror}") from error
+
+    def place(name: str, data: bytes) -> str:
+        (folder / name).write_bytes(data)
+        return f"{quote(folder.name)}/{name}"
+
+    return place

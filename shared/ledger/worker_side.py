@@ -1,0 +1,126 @@
+"""The worker's side of the ledger: claim, renew, commit, hand back, refill, reap."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, cast
+
+import msgspec
+
+from shared.config import Settings
+from shared.contract import ChunkMessage, ErrorInfo, Options, Priority, decode, encode
+from shared.errors import LostLeaseError
+from shared.ledger.scripts import Scripts
+from shared.ledger.values import Claim, Hint, Reaped, Refusal
+from shared.ledger.webhooks import SENDER_LEASE_S
+from shared.states import ImageState
+
+#: The broker holds this many chunks per live worker slot: enough that no slot runs dry, few enough that a
+#: new job's turn comes soon.
+CHUNKS_PER_SLOT = 2
+#: Hints sent when no worker is alive, so that the first one finds work before its first heartbeat.
+LEAST_MARK = 2
+#: Failures kept with their message per job; more are counted exactly and can be read in the results objects.
+FAILURES_KEPT = 10_000
+#: Characters kept of a failure's sentence; the results object has it whole.
+MESSAGE_KEPT = 500
+#: Chunks taken back in one call: bounds how long a script may block Redis.
+REAP_LIMIT = 200
+#: Deaths with the same chunk in hand before its pictures are looked at one by one. One may be chance.
+CHARGES_TO_QUARANTINE = 2
+#: Deaths of its worker, and of its own process outside its own work, before a picture in quarantine is failed. Well
+#: above the deaths that chance brings. The pauses between twenty hand-backs add up to 58 minutes: a worker that cannot
+#: start processes fails a healthy picture then, unless it is mended or another worker takes the picture meanwhile.
+QUARANTINE_TRIES = 20
+#: Between two of its tries: it doubles from one second up to this.
+LONGEST_PAUSE_S = 300
+#: No reaper for this share of a lease means an outage: renewals may have failed as well ...
+OUTAGE_SHARE = 0.4
+#: ... and after it every holder gets this share of a lease to renew, twice the time between two renewals.
+GRACE_SHARE = 0.5
+
+
+class RedisFlow:
+    """Implements `Flow`; see there."""
+
+    settings: Settings
+    scripts: Scripts
+
+    def claim(self, message: ChunkMessage, token: str, worker: str) -> Claim | Refusal:
+        """See `Flow.claim`."""
+        answer = self.scripts(
+            "claim", message.job, message.chunk, message.attempt, token, worker, self.settings.lease_s
+        )
+        if answer[0] != "claimed":
+            return cast(Refusal, answer[0])
+        return _claim(message, answer[1:], token)
+
+    def take(self, job: str, chunk: str, token: str, worker: str) -> Claim | Refusal:
+        """See `Flow.take`."""
+        answer = self.scripts("take", job, chunk, token, worker, self.settings.lease_s)
+        if answer[0] != "claimed":
+            return cast(Refusal, answer[0])
+        return _claim(ChunkMessage(job=job, chunk=chunk, attempt=int(answer[1])), answer[2:], token)
+
+    def renew(self, claims: Sequence[Claim]) -> list[Literal["held", "lost", "cancelled"]]:
+        """See `Flow.renew`."""
+        if not claims:
+            return []
+        triples = [part for claim in claims for part in (claim.message.job, claim.message.chunk, claim.token)]
+        return list(self.scripts("renew", self.settings.lease_s, *triples))
+
+    def commit(self, claim: Claim, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
+        """See `Flow.commit`."""
+        pairs = [part for index, error in failures.items() for part in (index, encode(_short(error)).decode())]
+        colours = "".join(state.byte for state in states)
+        message = claim.message
+        answer = self.scripts("commit", message.job, message.chunk, claim.token, colours, FAILURES_KEPT, *pairs)
+        if answer == "miscounted":
+            raise ValueError(f"attempt {message.task_id} has {len(colours)} states, not one for each image")
+        if answer != "ok":
+            raise LostLeaseError(f"attempt {message.task_id} no longer owns its chunk")
+
+    def release(self, claim: Claim, *, spent: bool = False) -> None:
+        """See `Flow.release`."""
+        message = claim.message
+        bounds = (int(spent), QUARANTINE_TRIES, LONGEST_PAUSE_S)
+        if self.scripts("release", message.job, message.chunk, claim.token, *bounds) != "ok":
+            raise LostLeaseError(f"attempt {message.task_id} no longer owns its chunk")
+
+    def refill(self, model: str) -> list[Hint]:
+        """See `Flow.refill`."""
+        flat = self.scripts("refill", model, self.settings.hint_s, CHUNKS_PER_SLOT, LEAST_MARK)
+        return [
+            Hint(ChunkMessage(job=job, chunk=chunk, attempt=int(attempt)), model, priority)
+            for job, chunk, attempt, priority in zip(*[iter(flat)] * 4, strict=True)
+        ]
+
+    def reap(self, model: str, *, high_empty: bool, bulk_empty: bool) -> Reaped:
+        """See `Flow.reap`."""
+        settings = self.settings
+        outage = (settings.lease_s * OUTAGE_SHARE, settings.lease_s * GRACE_SHARE)
+        times = (settings.lease_s, settings.hint_s)
+        ends = (QUARANTINE_TRIES, LONGEST_PAUSE_S, SENDER_LEASE_S)
+        empty = (int(high_empty), int(bulk_empty))
+        answer = self.scripts("reap", model, *empty, REAP_LIMIT, *outage, CHARGES_TO_QUARANTINE, *times, *ends)
+        return Reaped(*answer)
+
+
+def _claim(message: ChunkMessage, answer: Sequence[Any], token: str) -> Claim:
+    options, model, priority, references, indices, quarantine, trace, digest = answer
+    return Claim(
+        message,
+        decode(options, Options),
+        model,
+        cast(Priority, priority),
+        references,
+        msgspec.json.decode(indices, type=tuple[int, ...]),
+        bool(quarantine),
+        trace=trace,
+        token=token,
+        digest=digest,
+    )
+
+
+def _short(error: ErrorInfo) -> ErrorInfo:
+    if len(error.message) <= MESSAGE_KEPT:
+        return error
+    return msgspec.structs.replace(error, message=error.message[: MESSAGE_KEPT - 1] + "…")

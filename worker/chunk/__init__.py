@@ -1,0 +1,1 @@
+"""One chunk's way: the Celery task, the claim, the lease, the commit, quarantine."""

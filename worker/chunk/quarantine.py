@@ -1,0 +1,195 @@
+"""Runs a suspect picture in a process that holds nothing else, and watches what becomes of that process.
+
+The parent keeps the chunk's lease and commits; the child (`python -m worker quarantine`) loads the model
+itself, reads one request per line on its stdin, and answers on its stdout with the stages it enters and the
+record. A picture is poison only when the child died twice in the picture's own decode, forward or drawing.
+"""
+
+import os
+import queue
+import subprocess
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, cast
+
+import msgspec
+import structlog
+
+from shared.config import Settings
+from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, Options, Priority
+from shared.errors import UnreachableError
+from shared.ledger import Claim
+from shared.states import ImageState
+from worker.chunk.leases import CancelledJobError, Lease
+from worker.image.child import command as child_command
+from worker.image.child import manner_of_death
+from worker.timing.deadline import Deadline
+
+log = structlog.get_logger()
+
+#: Stages whose death is the picture's own doing.
+SUSPECT_STAGES = frozenset({"decode", "wait", "forward", "render", "encode"})
+DEATHS_TO_POISON = 2
+#: Deaths elsewhere (while loading the model, say) before the chunk is handed back: not this picture's fault.
+OTHER_DEATHS = 3
+#: Stages that the child itself ends after CAMQ_DECODE_S, unless it hangs with all its threads; then we end it. Every
+#: other stage may wait for a service, or for a slow network, but not for ever.
+TIMED_STAGES = frozenset({"decode", "render", "encode"})
+#: What the child gets beyond its own limit, to say so itself.
+SILENCE_S = 5.0
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One picture for the child."""
+
+    ref: ImageRef
+    message: ChunkMessage
+    options: Options
+    model: str
+    priority: Priority
+
+    def claim(self) -> Claim:
+        """The claim that the parent holds."""
+        return Claim(self.message, self.options, self.model, self.priority, self.message.chunk)
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line from the child: a stage it enters, the record it made, or why it cannot go on."""
+
+    stage: str | None = None
+    record: ImageRecord | None = None
+    unreachable: str | None = None
+
+
+class QuarantineError(UnreachableError):
+    """The picture's own process ended again and again, but in no stage of the picture's own."""
+
+
+class Quarantine:
+    """One child at a time, kept for the next suspect. All of it happens in one thread of its own, because
+    Linux ends a bound child together with the thread that started it."""
+
+    def __init__(self, settings: Settings, command: Callable[[], list[str]] | None = None) -> None:
+        self._environment = {**os.environ, **settings.environment()}
+        self._command = command or (lambda: child_command("worker", "quarantine"))
+        self._limit_s = settings.decode_s + SILENCE_S
+        self._patience_s = settings.outage_limit + self._limit_s
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="quarantine")
+        self._child: _Child | None = None
+
+    def record(self, ref: ImageRef, claim: Claim, lease: Lease) -> ImageRecord:
+        """The picture's fate. Raises what ends the chunk: a lost lease, a stop, a service that stays away."""
+        return self._thread.submit(self._record, ref, claim, lease).result()
+
+    def close(self) -> None:
+        """Ends the child."""
+        self._thread.submit(self._drop).result()
+        self._thread.shutdown()
+
+    def _record(self, ref: ImageRef, claim: Claim, lease: Lease) -> ImageRecord:
+        deaths = others = 0
+        while True:
+            try:
+                return self._ask(ref, claim, lease)
+            except CancelledJobError:
+                self._drop()
+                return _ended(ref, claim, ImageState.CANCELLED, None)
+            except _ChildDiedError as death:
+                log.warning("quarantine process died", index=ref.index, stage=death.stage, status=death.status)
+                if death.stage in SUSPECT_STAGES:
+                    deaths += 1
+                else:
+                    others += 1
+                if deaths >= DEATHS_TO_POISON:
+                    what = f"it ended its process {deaths} times during {death.stage} ({death.status})"
+                    return _ended(ref, claim, ImageState.FAILED, ErrorInfo("poison", what))
+                if others >= OTHER_DEATHS:
+                    raise QuarantineError(f"the quarantine process does not start ({death.status})") from death
+            except BaseException:
+                self._drop()
+                raise
+
+    def _ask(self, ref: ImageRef, claim: Claim, lease: Lease) -> ImageRecord:
+        if self._child is None:
+            self._child = _Child(self._command(), self._environment)
+        child = self._child
+        request = Request(
+            ref=ref, message=claim.message, options=claim.options, model=claim.model, priority=claim.priority
+        )
+        stage, deadline = "start", Deadline(self._patience_s)
+        child.send(msgspec.json.encode(request))
+        while True:
+            lease.check()
+            line = child.receive(deadline.piece())
+            if line is None:
+                if not deadline.passed():
+                    continue
+                self._drop()
+                if stage in TIMED_STAGES:
+                    what = f"its process hung in {stage} for {self._limit_s:g} s"
+                    return _ended(ref, claim, ImageState.FAILED, ErrorInfo("timeout", what))
+                raise _ChildDiedError(stage, f"silent for {self._patience_s:g} s")
+            if line == b"":
+                self._child = None
+                raise _ChildDiedError(stage, child.status())
+            answer = msgspec.json.decode(line, type=Answer)
+            if answer.record is not None:
+                return answer.record
+            if answer.unreachable is not None:
+                raise UnreachableError(answer.unreachable)
+            stage = answer.stage or stage
+            deadline = Deadline(self._limit_s if stage in TIMED_STAGES else self._patience_s)
+
+    def _drop(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+
+
+class _ChildDiedError(Exception):
+    def __init__(self, stage: str, status: str) -> None:
+        super().__init__(f"died in {stage}: {status}")
+        self.stage = stage
+        self.status = status
+
+
+class _Child:
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._in, self._out = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+        threading.Thread(target=self._read, name="quarantine-reader", daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self._out:
+            self._lines.put(line)
+        self._lines.put(b"")
+
+    def send(self, line: bytes) -> None:
+        try:
+            self._in.write(line + b"\n")
+            self._in.flush()
+        except BrokenPipeError:
+            return  # its end shows in `receive`
+
+    def receive(self, timeout_s: float) -> bytes | None:
+        """A line, b"" at the child's end, None when there is nothing yet."""
+        try:
+            return self._lines.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    def status(self) -> str:
+        return manner_of_death(self._process.wait())
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._in.close()
+
+
+def _ended(ref: ImageRef, claim: Claim, state: ImageState, error: ErrorInfo | None) -> ImageRecord:
+    return ImageRecord(index=ref.index, source=ref.source, state=state, model=claim.model, error=error, id=ref.id)

@@ -1,0 +1,1 @@
+"""Micro-batches through the network, on a CPU or on CUDA."""

@@ -1,0 +1,1 @@
+"""From activations and the head's weights to maps and predictions."""

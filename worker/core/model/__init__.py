@@ -1,0 +1,1 @@
+"""A network ready for maps: architecture, weights, labels, head, target layer, proof."""

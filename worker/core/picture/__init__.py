@@ -1,0 +1,1 @@
+"""One picture: decode, preprocess, draw, encode."""

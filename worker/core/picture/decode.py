@@ -1,0 +1,163 @@
+"""Bytes of any picture format → an upright RGB picture, or an ImageError that names what is wrong."""
+
+import re
+from io import BytesIO
+from typing import NamedTuple
+
+from PIL import Image, ImageFile
+
+from shared.errors import ImageError
+from worker.core.picture.srgb import to_srgb
+from worker.core.types import Limits
+
+#: What comes from cameras, browsers and data sets; tried first.
+COMMON_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+#: Formats without a signature: almost any bytes can look like one, so that a failure says little of them.
+UNSIGNED_FORMATS = ("IM", "PCD", "SPIDER", "TGA")
+#: Everything that Pillow decodes by itself. Left out, and so never opened: EPS and WMF (run another program),
+#: IPTC (opens the picture inside it in any format, EPS too), IMT (takes texts for pictures), and BUFR, GRIB,
+#: HDF5, MPEG (recognised, but never decoded).
+_DECODED_BY_PILLOW = (
+    *COMMON_FORMATS,
+    *("AVIF", "JPEG2000", "ICO", "PPM", "PSD", "QOI", "ICNS", "CUR", "DIB", "DDS", "PCX", "DCX", "SGI", "SUN"),
+    *("BLP", "FITS", "FLI", "FTEX", "GBR", "MCIDAS", "MSP", "PIXAR", "XBM", "XPM", "XVTHUMB"),
+    *UNSIGNED_FORMATS,
+)
+# Loads every plug-in now: Pillow would fail on a format that this release of it does not have, and would load
+# them at the first rare picture, in whichever thread that falls.
+Image.init()
+FORMATS = tuple(name for name in _DECODED_BY_PILLOW if name in Image.OPEN)
+#: Bytes that begin so were meant to be a picture: what fails behind them is damage, not another kind of file.
+_SIGNATURE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II[*+]\0|MM\0[*+]"
+    rb"|....ftypavi[fs]|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51|8BPS\0\x01|qoif|DDS |\0\0[\x01\x02]\0[^\0]\0",
+    re.DOTALL,
+)
+#: The first bytes of every picture in one of COMMON_FORMATS.
+_COMMON = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM|II[*+]\0|MM\0[*+]", re.DOTALL)
+_ORIENTATION = 0x0112
+#: EXIF orientation → what sets the picture upright. Those from 5 on swap width and height.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Decoded(NamedTuple):
+    """An upright RGB picture, and the size of the upright original, which is larger after a scaled decode."""
+
+    image: Image.Image
+    width: int
+    height: int
+
+
+def decode(data: bytes, limits: Limits) -> Image.Image:
+    """The first frame of the picture in `data`: RGB, upright, sRGB, transparency over white.
+
+    Raises ImageError with the code empty, too_large, not_an_image or truncated, and nothing else.
+    """
+    return decode_scaled(data, limits, None).image
+
+
+def is_common(data: bytes) -> bool:
+    """Whether the bytes begin like one of COMMON_FORMATS, so that `decode_scaled` needs no other."""
+    return _COMMON.match(data) is not None
+
+
+def decode_scaled(data: bytes, limits: Limits, enough: int | None, formats: tuple[str, ...] = FORMATS) -> Decoded:
+    """Like `decode`, but a JPEG may come 2, 4 or 8 times smaller as long as both sides keep `enough` pixels.
+
+    Its decoder then computes fewer frequencies of each block, which costs a fraction of the time; the
+    pixels differ slightly from those of a full decode that is resized. None never shrinks, nor does a side
+    that 8 does not divide: it would come out a fraction of a pixel too long and stretch the picture.
+    """
+    if not data:
+        raise ImageError("empty", "the file has no bytes: check that it was written to its end, and send it again")
+    if len(data) > limits.max_bytes:
+        raise ImageError(
+            "too_large",
+            f"the file has {len(data):,} bytes and the limit is {limits.max_bytes:,}: "
+            "compress it more or make the picture smaller, or raise the limit",
+        )
+    _lift_pillows_ceiling(limits.max_pixels)
+    image: ImageFile.ImageFile | None = None
+    try:
+        image = Image.open(BytesIO(data), formats=formats)
+        _check_pixels(image, limits)
+        width, height = size = image.size
+        if enough is not None and image.format == "JPEG" and width % 8 == height % 8 == 0:
+            image.draft(None, (enough, enough))
+            size = image.size
+        image.load()
+        if image.size != size:  # the directory of an icon file may lie about the picture behind it
+            _check_pixels(image, limits)
+            width, height = image.size
+        picture, orientation = to_srgb(image), _orientation(image)
+        if orientation in _UPRIGHT:
+            picture = picture.transpose(_UPRIGHT[orientation])
+        return Decoded(picture, height, width) if orientation >= 5 else Decoded(picture, width, height)
+    except ImageError:
+        raise
+    # Parsers of hostile bytes raise whatever they trip over; Pillow's have raised nearly every built-in
+    # exception. All of it means the same: this picture fails, its neighbours go on.
+    except Exception as error:
+        raise _failure(error, data, image, limits) from error
+
+
+def _lift_pillows_ceiling(max_pixels: int) -> None:
+    """Keeps Pillow's own pixel limit out of the way of ours.
+
+    It is one global number: a warning above it and an error above its double. We check every header against
+    our own limit; Pillow's stays as the net for pictures nested in icon files, which we cannot see before
+    they are decoded. It is only ever raised, so that threads cannot get in each other's way.
+    """
+    if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = max_pixels
+
+
+def _check_pixels(image: Image.Image, limits: Limits) -> None:
+    if image.width * image.height > limits.max_pixels:
+        raise ImageError(
+            "too_large",
+            f"the picture has {image.width:,} x {image.height:,} pixels and the limit is {limits.max_pixels:,} "
+            "pixels in all: make it smaller, or raise the limit",
+        )
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation; 1, upright, where there is none or its block is broken: nobody looks at EXIF."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 — the block is parsed as freely as pictures are, see above
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _failure(error: Exception, data: bytes, image: Image.Image | None, limits: Limits) -> ImageError:
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return ImageError(
+            "too_large",
+            f"the picture is far above the limit of {limits.max_pixels:,} pixels: make it smaller, or raise the limit",
+        )
+    if isinstance(error, MemoryError):
+        return ImageError("too_large", "decoding needs more memory than there is: make the picture smaller")
+    opened = image is not None and image.format not in UNSIGNED_FORMATS
+    if opened or _SIGNATURE.match(data):
+        # Pillow's sentence may quote the picture's bytes at any length.
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = reason if image else "its header cannot be read"
+        return ImageError(
+            "truncated",
+            f"the picture ends before its data is complete, or its data is damaged ({reason}): "
+            "open and save it in a picture editor, or send a whole copy",
+        )
+    return ImageError(
+        "not_an_image",
+        "the bytes are not a picture in a format that camq reads: send JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or "
+        "another pixel format; texts, archives and drawings such as PDF, SVG and EPS are not opened",
+    )

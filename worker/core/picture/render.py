@@ -1,0 +1,197 @@
+"""Activation maps → coloured heat over the picture, as encoded bytes.
+
+The order keeps colours comparable: a map is normalised and resized in floating point, its heat is linear in
+it, and only then is it quantised to the 256 colours of the colormap. Nothing is rescaled per picture
+afterwards, so that one normalised value has one colour in every overlay.
+"""
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from io import BytesIO
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from shared.contract import Options
+from worker.core.picture.boxes import box
+from worker.core.picture.colormaps import palette
+from worker.core.picture.stretch import stretch
+from worker.core.types import ClassMap, Drawing, FloatArray, Painting, Prepared, UInt8Array
+
+#: JPEG with Pillow's 4:2:0: bilinear heat is smooth, so that halving the chroma is not seen, and it saves a
+#: third of the encoder's time (0.34 against 0.54 ms at 500 x 375) and a sixth of the bytes. WebP and PNG at
+#: their fastest: at their defaults encoding would take as long as the network.
+ENCODERS: dict[str, dict[str, Any]] = {
+    "jpeg": {"format": "JPEG", "quality": 90},
+    "webp": {"format": "WEBP", "quality": 90, "method": 0},
+    "png": {"format": "PNG", "compress_level": 1},
+}
+#: A map that varies by no more than this share of its greatest value is flat: float32 sums round that much.
+FLAT_SHARE = 1e-6
+#: The same in absolute terms. It is this low because softmax maps of improbable classes are truly tiny.
+FLAT_SPAN = 1e-30
+#: Opacity in the blend is counted in 1/256, so that it runs in 16-bit integers: a result is that of exact
+#: arithmetic, rounded half up, save where that lies within 1/256 of a half (an alpha of n/256 is always exact).
+ONE = 256
+#: Pixels that are blended at once: their numbers then stay in a core's cache from one step to the next.
+BAND = 32768
+
+
+class _Range(NamedTuple):
+    low: float
+    high: float
+    flat: bool
+
+
+def render(prepared: Prepared, maps: Sequence[ClassMap], options: Options) -> list[Drawing]:
+    """Each map over the picture, painted (see `paint`) and encoded."""
+    return [encode(painting, options) for painting in paint(prepared, maps, options)]
+
+
+def paint(prepared: Prepared, maps: Sequence[ClassMap], options: Options) -> list[Painting]:
+    """Paints each map over the picture, in the order given; maps are (h, w) float32, raw and signed.
+
+    A map that is flat or not finite gets the picture without heat, no box, and `flat`. `map_min` and `map_max`
+    are of the raw map; of its finite values where some are not, since JSON has no word for the others.
+    """
+    colours = palette(options.colormap)
+    painter = _Painter(prepared, colours, options.alpha)
+    ranges = [_range(found.values) for found in maps]
+    shared = _union(own for own, found in zip(ranges, maps, strict=True) if np.isfinite(found.values).all())
+    paintings = []
+    for found, own in zip(maps, ranges, strict=True):
+        heat = _heat(found.values, shared if options.scale == "shared" else own) if not own.flat else None
+        paintings.append(
+            Painting(
+                overlay=prepared.canvas if heat is None else painter.paint(heat),
+                heatmap=_heatmap(heat, found.values.shape, colours) if options.heatmaps else None,
+                box=None if own.flat else box(found.values, prepared.geometry, options.box_threshold),
+                map_min=own.low,
+                map_max=own.high,
+                flat=own.flat,
+            )
+        )
+    return paintings
+
+
+def encode(painting: Painting, options: Options) -> Drawing:
+    """The painting's pictures as files: the overlay in the format asked for, the heatmap as PNG."""
+    return Drawing(
+        overlay=_encode(painting.overlay, options.format),
+        heatmap=None if painting.heatmap is None else _encode(painting.heatmap, "png"),
+        box=painting.box,
+        map_min=painting.map_min,
+        map_max=painting.map_max,
+        flat=painting.flat,
+    )
+
+
+def _range(values: FloatArray) -> _Range:
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return _Range(0.0, 0.0, flat=True)
+    low, high = float(finite.min()), float(finite.max())
+    varies = high - low > max(FLAT_SPAN, FLAT_SHARE * max(abs(low), abs(high)))
+    return _Range(low, high, flat=not varies or finite.size < values.size)
+
+
+def _union(ranges: Iterable[_Range]) -> _Range:
+    low, high = math.inf, -math.inf
+    for one in ranges:
+        low, high = min(low, one.low), max(high, one.high)
+    return _Range(low, high, flat=False)
+
+
+def _heat(values: FloatArray, scale: _Range) -> FloatArray:
+    """The map min-max normalised to `scale`, in steps of the colormap: 0 at its low end, 255 at its high end."""
+    # In double precision, where not even the range of all float32 numbers overflows.
+    share = (values.astype(np.float64) - scale.low) / (scale.high - scale.low)
+    return (share * 255).astype(np.float32)
+
+
+def _quantised(heat: FloatArray) -> UInt8Array:
+    return (heat + np.float32(0.5)).astype(np.uint8)
+
+
+def _heatmap(heat: FloatArray | None, shape: tuple[int, ...], colours: UInt8Array) -> Image.Image:
+    """The coloured map in its own size; of a flat map, all in the colour of no heat."""
+    index = np.zeros(shape, np.uint8) if heat is None else _quantised(heat)
+    return Image.fromarray(colours[index])
+
+
+class _Painter:
+    """Blends heat over one canvas; what all classes share is computed once.
+
+    A pixel is one 64-bit number of four 16-bit lanes, R, G, B and nothing: looking up and adding whole pixels takes
+    two thirds of the time that three colours each take.
+    """
+
+    def __init__(self, prepared: Prepared, colours: UInt8Array, alpha: float) -> None:
+        self._canvas = prepared.canvas
+        x0, y0, x1, y1 = (round(edge) for edge in prepared.canvas_seen)
+        x0, y0 = min(x0, self._canvas.width - 1), min(y0, self._canvas.height - 1)
+        self._part = (x0, y0, max(x1, x0 + 1), max(y1, y0 + 1))
+        self._whole = self._part == (0, 0, *self._canvas.size)
+        seen = self._canvas if self._whole else self._canvas.crop(self._part)
+        lanes = np.frombuffer(seen.tobytes("raw", "RGBX"), np.uint8).reshape(seen.height, seen.width, 4)
+        self._under = _packed(_shares(lanes, (1.0 - alpha) * ONE))
+        self._colours = _packed(np.rint(np.pad(colours, ((0, 0), (0, 1))) * (alpha * ONE)).astype(np.uint16))
+
+    def paint(self, heat: FloatArray) -> Image.Image:
+        """The canvas under `heat` (h, w), which is stretched over the part that the network saw."""
+        x0, y0, x1, y1 = self._part
+        # The half makes the cast to whole steps of the colormap round; a mean of cells, it keeps through the stretch.
+        steps = stretch(heat + np.float32(0.5), x1 - x0, y1 - y0)
+        blend = np.empty((*steps.shape, 4), np.uint8)
+        rows = max(1, BAND // steps.shape[1])
+        for top in range(0, steps.shape[0], rows):
+            band = slice(top, top + rows)
+            pixels = np.take(self._colours, steps[band].astype(np.intp))
+            pixels += self._under[band]  # no lane overflows into the next: at most 255 * ONE, and half a ONE to round
+            np.right_shift(pixels.view(np.uint16).reshape(blend[band].shape), 8, out=blend[band])
+        painted = Image.frombytes("RGB", (x1 - x0, y1 - y0), blend, "raw", "RGBX")
+        if self._whole:
+            return painted
+        picture = self._canvas.copy()
+        picture.paste(painted, (x0, y0))
+        return picture
+
+
+def _shares(lanes: UInt8Array, share: float) -> NDArray[np.uint16]:
+    """`lanes` times `share`, rounded, and half of ONE, which makes the shift by ONE round instead of truncate."""
+    if share.is_integer():  # an alpha of n/256, as 0.5 is: exact, and in a third of the time
+        shares: NDArray[np.uint16] = np.multiply(lanes, int(share), dtype=np.uint16)
+        shares += ONE // 2
+        return shares
+    exact = np.multiply(lanes, share, dtype=np.float32)
+    exact += 0.5 + ONE / 2
+    return exact.astype(np.uint16)
+
+
+def _packed(lanes: NDArray[np.uint16]) -> NDArray[np.uint64]:
+    """Pixels (…, 4) of 16 bits a lane → one 64-bit number (…) each."""
+    packed: NDArray[np.uint64] = lanes.view(np.uint64)[..., 0]
+    return packed
+
+
+def _encode(picture: Image.Image, kind: str) -> bytes:
+    with _scratch(kind) as file:
+        picture.save(file, **ENCODERS[kind])
+        file.seek(0)
+        return file.read()
+
+
+def _scratch(kind: str) -> IO[bytes]:
+    """A file in memory. Pillow's JPEG encoder lets go of Python's lock only where it writes to a descriptor.
+
+    Without that, threads would encode one after the other: two take twice as long as one. The others gain nothing.
+    """
+    if kind == "jpeg" and hasattr(os, "memfd_create"):
+        # A kernel may refuse it: a seccomp filter, a hardened sysctl, no descriptor left.
+        with suppress(OSError):
+            return os.fdopen(os.memfd_create("overlay"), "w+b")
+    return BytesIO()

@@ -1,0 +1,1 @@
+"""Devices: which GPU this process uses, and one worker per GPU."""

@@ -1,0 +1,1 @@
+"""One picture's way: download, decode, forward, draw, upload."""

@@ -1,0 +1,250 @@
+"""Forms micro-batches across chunks and jobs, and owns the one thread that uses the device."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from shared.contract import SLOW_METHODS, Options
+from shared.errors import ImageError
+from worker.core.types import Explanation, UInt8Array
+from worker.timing.deadline import ended
+from worker.timing.outage import LOOK_S
+from worker.timing.stages import Stage
+
+
+class AbandonedError(Exception):
+    """Nobody waits any more for the picture that the engine is busy with."""
+
+
+class Runs(Protocol):
+    """What the batcher needs of an engine."""
+
+    max_batch_size: int
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether it gains by beginning a micro-batch while another one runs."""
+
+    def begin(
+        self, pixels: Sequence[UInt8Array], options: Sequence[Options]
+    ) -> Callable[[], list[Explanation | ImageError]]:
+        """Begin; what is returned waits for one result or error per image, in order."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    pixels: UInt8Array
+    options: Options
+    future: Future[Explanation]
+    #: Closed by the engine's thread, so that `wait` ends where `forward` begins.
+    wait: ExitStack
+    since: float = field(default_factory=time.monotonic)
+    abandoned: bool = False
+
+    @property
+    def slow(self) -> bool:
+        return self.options.method in SLOW_METHODS
+
+
+@dataclass(slots=True)
+class _Running:
+    batch: list[_Waiting]
+    results: Callable[[], list[Explanation | ImageError]]
+
+    def finish(self) -> None:
+        """Waits, and gives everyone their answer."""
+        for waiting, result in zip(self.batch, self.results(), strict=True):
+            if isinstance(result, ImageError):
+                waiting.future.set_exception(result)
+            else:
+                waiting.future.set_result(result)
+
+
+class Batcher:
+    """Callers block in `explain`; the batcher's thread runs them together.
+
+    A micro-batch starts as soon as the device is free and either it is full, or no image is on its way, or
+    the oldest one has waited `max_delay_s`. So a lone picture never waits for company that is not coming.
+    A picture of a slow method runs alone, and lets urgent ones in between (`beat`).
+    An engine that overlaps is handed the next micro-batch while it runs one, if that is full: nothing is gained
+    by closing one that may still grow.
+    """
+
+    def __init__(
+        self, engine: Runs, max_delay_s: float, stage: Stage, on_fatal: Callable[[BaseException], None]
+    ) -> None:
+        self._engine = engine
+        self._max_delay_s = max_delay_s
+        self._stage = stage
+        self._on_fatal = on_fatal
+        self._wake = threading.Condition()
+        self._urgent: deque[_Waiting] = deque()
+        self._normal: deque[_Waiting] = deque()
+        self._coming = 0
+        self._closed = False
+        self._in_hand: list[_Waiting] = []
+        #: When the engine's thread last showed a sign of life (monotonic seconds).
+        self.last_beat = time.monotonic()
+        self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
+        self._thread.start()
+
+    @contextmanager
+    def coming(self) -> Iterator[Callable[[], None]]:
+        """An image is on its way; the yielded function says that it came. Leaving says so too."""
+        came = False
+
+        def arrived() -> None:
+            nonlocal came
+            if not came:
+                came = True
+                with self._wake:
+                    self._coming -= 1
+                    self._notify_if_due()
+
+        with self._wake:
+            self._coming += 1
+        try:
+            yield arrived
+        finally:
+            arrived()
+
+    def explain(
+        self, pixels: UInt8Array, options: Options, *, urgent: bool, check: Callable[[], None] = lambda: None
+    ) -> Explanation:
+        """What the network says of one picture. Blocks; raises ImageError when this picture fails.
+
+        What `check` raises meanwhile is raised here, and the engine spends no more time on the picture.
+        """
+        waiting = _Waiting(pixels, options, Future(), ExitStack())
+        with self._wake:
+            if self._closed:
+                raise RuntimeError("the batcher is closed")
+            waiting.wait.enter_context(self._stage("wait"))
+            (self._urgent if urgent else self._normal).append(waiting)
+            self._notify_if_due()
+        try:
+            while not ended(waiting.future, LOOK_S):
+                check()
+        except BaseException:
+            self._abandon(waiting)
+            raise
+        return waiting.future.result()
+
+    def beat(self) -> None:
+        """For the engine to call, in its thread, between the forwards of a slow picture: it lives, and may be asked.
+
+        Urgent pictures of quick methods run here and now. Raises AbandonedError when nobody waits for the slow one.
+        """
+        with self._wake:
+            self.last_beat = time.monotonic()
+            urgent = self._take_quick(self._urgent)
+        if urgent:
+            _Running(urgent, self._begin(urgent)).finish()
+        if self._in_hand and all(waiting.abandoned for waiting in self._in_hand):
+            raise AbandonedError("nobody waits for this picture any more")
+
+    def close(self) -> None:
+        """Runs what waits, then ends the thread."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        try:
+            while batch := self._next_batch():
+                running: _Running | None = None
+                while batch:
+                    # Once per micro-batch, so that the seconds of this stage are those of the engine's thread.
+                    with self._stage("forward"):
+                        begun = _Running(batch, self._begin(batch))
+                        if running:
+                            self._finish(running)
+                        running, batch = begun, self._full_batch(batch)
+                        if not batch:
+                            self._finish(running)
+        except BaseException as error:
+            # The engine answers for every image; what still gets here (a device that is gone) would repeat
+            # for each batch, so the process must end and its chunks run elsewhere.
+            self._on_fatal(error)
+            raise
+
+    def _begin(self, batch: list[_Waiting]) -> Callable[[], list[Explanation | ImageError]]:
+        return self._engine.begin([w.pixels for w in batch], [w.options for w in batch])
+
+    def _finish(self, running: _Running) -> None:
+        self._in_hand = running.batch
+        running.finish()
+
+    def _full_batch(self, begun: list[_Waiting]) -> list[_Waiting]:
+        """The next micro-batch, if the engine may have it before it has finished `begun`."""
+        with self._wake:
+            self.last_beat = time.monotonic()
+            full = len(self._urgent) + len(self._normal) >= self._engine.max_batch_size
+            # A slow picture runs when its turn comes, and what begins beside it would wait for it.
+            return self._take_batch() if full and self._engine.overlaps and not _runs_alone(begun) else []
+
+    def _next_batch(self) -> list[_Waiting]:
+        with self._wake:
+            while True:
+                self.last_beat = time.monotonic()
+                wait_s = self._wait_s()
+                if wait_s == 0:
+                    return self._take_batch()
+                self._wake.wait(wait_s)
+
+    def _wait_s(self) -> float:
+        """Seconds until the next look; 0 when a micro-batch (or the end) is due."""
+        count = len(self._urgent) + len(self._normal)
+        if count == 0:
+            return 0 if self._closed else 1.0
+        full = count >= self._engine.max_batch_size or _runs_alone(self._urgent or self._normal)
+        if full or self._coming == 0 or self._closed:
+            return 0
+        oldest = min(queue[0].since for queue in (self._urgent, self._normal) if queue)
+        return max(0.0, oldest + self._max_delay_s - time.monotonic())
+
+    def _notify_if_due(self) -> None:
+        """Wakes the engine's thread for a micro-batch, or for its first image, whose seconds begin.
+
+        Else it would wake twice per image only to wait on, and take Python's lock away from those that decode.
+        """
+        if len(self._urgent) + len(self._normal) == 1 or self._wait_s() == 0:
+            self._wake.notify()
+
+    def _take_batch(self) -> list[_Waiting]:
+        first = self._urgent or self._normal
+        return [self._taken(first.popleft())] if _runs_alone(first) else self._take_quick(self._urgent, self._normal)
+
+    def _take_quick(self, *queues: deque[_Waiting]) -> list[_Waiting]:
+        """As many as run at once, in order."""
+        taken: list[_Waiting] = []
+        for queue in queues:
+            found = [waiting for waiting in queue if not waiting.slow][: self._engine.max_batch_size - len(taken)]
+            for waiting in found:
+                queue.remove(waiting)
+            taken += map(self._taken, found)
+        return taken
+
+    @staticmethod
+    def _taken(waiting: _Waiting) -> _Waiting:
+        waiting.wait.close()
+        return waiting
+
+    def _abandon(self, waiting: _Waiting) -> None:
+        with self._wake:
+            waiting.abandoned = True
+            for queue in (self._urgent, self._normal):
+                if waiting in queue:
+                    queue.remove(waiting)
+                    waiting.wait.close()
+
+
+def _runs_alone(waiting: Sequence[_Waiting]) -> bool:
+    """Whether the first of them does."""
+    return bool(waiting) and waiting[0].slow

@@ -1,0 +1,62 @@
+"""Ties a worker's parts to its metrics and its health; the one place that knows both sides."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from celery import Celery
+
+from shared.config import Settings
+from shared.ledger import RedisLedger
+from worker.chunk.leases import LeaseKeeper
+from worker.devices import device as devices
+from worker.image.explainer import Explainer
+from worker.observe.device_usage import usage
+from worker.observe.health import LOOK_S, Health, Pulse, serving, watch_main_loop
+from worker.observe.metrics import Metrics
+from worker.timing.periodic import Periodic
+from worker.upkeep.heartbeat import Heart
+
+
+class Telemetry:
+    """Metrics are always counted, which costs an image some twenty microseconds; told are they on a port only."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.metrics = Metrics()
+        self.health = Health(settings.live_s)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """`/live`, `/ready` and `/metrics` answer while the block lasts, if there is a port for them."""
+        settings = self._settings
+        if not settings.http_port:
+            yield
+            return
+        with serving(settings.http_host, settings.http_port, self.health, self.metrics.registry):
+            yield
+
+    def watch(
+        self,
+        *,
+        app: Celery,
+        heart: Heart,
+        keeper: LeaseKeeper,
+        explainer: Explainer,
+        ledger: RedisLedger,
+        gpu: str | None,
+    ) -> Callable[[], None]:
+        """Everything is built: watch it. Calling what is returned ends the looks at the services."""
+        network, metrics, health, pulse = explainer.network, self.metrics, self.health, Pulse()
+        device = devices.describe(network.device, network.dtype)
+        metrics.model.info({"worker": heart.worker, "model": network.model, "device": device})
+        metrics.watch("camq_chunks_in_flight", "Chunks in this worker's hands.", lambda: keeper.held)
+        metrics.watch("camq_worker_ready", "1 while /ready says yes.", lambda: not health.ready())
+        metrics.watch_device(lambda: usage(network.device, gpu))
+        watch_main_loop(app, pulse)
+        health.watch("main loop", lambda: pulse.last)
+        health.watch("engine", lambda: explainer.batcher.last_beat)
+        health.services = {"redis": ledger.check, "storage": explainer.store.check}
+        health.state = lambda: heart.info().state
+        if not self._settings.http_port:
+            return lambda: None
+        return Periodic("services", LOOK_S, health.look).stop

@@ -1,0 +1,1 @@
+"""Time: deadlines, outages, periodic work, stages, throughput."""

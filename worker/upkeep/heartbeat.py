@@ -1,0 +1,62 @@
+"""This worker's line in `camq workers`."""
+
+import os
+import secrets
+import socket
+from typing import Literal
+
+from shared.contract import StageTime, WorkerInfo
+from shared.ledger import Registry
+from worker.chunk.leases import LeaseKeeper
+from worker.core.model.network import Network
+from worker.devices import device as devices
+from worker.timing.stages import StageClock
+from worker.timing.throughput import Meter
+
+
+class Heart:
+    """Beats while the process lives; the ledger forgets a worker whose heart stopped."""
+
+    def __init__(self, registry: Registry, slots: int, meter: Meter, keeper: LeaseKeeper, clock: StageClock) -> None:
+        self._registry = registry
+        self._slots = slots
+        self._meter = meter
+        self._keeper = keeper
+        self._clock = clock
+        self._host = socket.gethostname()
+        #: A worker's id is one incarnation of it: the same pid after a restart is another worker.
+        self.worker = f"{self._host}-{os.getpid()}-{secrets.token_hex(2)}"
+        #: Set once the model is loaded and warm.
+        self.network: Network | None = None
+
+    def info(self) -> WorkerInfo:
+        """The line as it is now."""
+        network = self.network
+        return WorkerInfo(
+            worker=self.worker,
+            host=self._host,
+            pid=os.getpid(),
+            device=devices.describe(network.device, network.dtype) if network else "",
+            models=(network.model,) if network else (),
+            state=self._state(),
+            images_per_second=self._meter.images_per_second,
+            images_done=self._meter.images_done,
+            slots=self._slots,
+            stages={stage: StageTime(count, round(spent, 3)) for stage, (count, spent) in self._clock.totals().items()},
+            batch_sizes=self._meter.batch_sizes,
+        )
+
+    def beat(self) -> None:
+        """Shows the line for the next seconds."""
+        self._registry.beat(self.info())
+
+    def stop(self) -> None:
+        """Takes the line away."""
+        self._registry.leave(self.info())
+
+    def _state(self) -> Literal["starting", "ready", "busy", "draining"]:
+        if self._keeper.draining and not self._keeper.spoilt:
+            return "draining"
+        if self.network is None:
+            return "starting"
+        return "busy" if self._keeper.held else "ready"

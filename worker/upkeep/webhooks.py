@@ -1,0 +1,132 @@
+"""Tells other programs that a job has ended: signed, to allowed hosts only, tried again for a day."""
+
+import base64
+import binascii
+import random
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import msgspec
+import structlog
+import urllib3
+from standardwebhooks import Webhook
+
+from shared.config import Settings
+from shared.contract import JobStatus, encode
+from shared.errors import UnknownJobError, UsageError
+from shared.ledger import WebhookCall, Webhooks
+from shared.ledger.webhooks import SENDER_LEASE_S
+from shared.storage.http import trusted_roots
+from shared.webhook import check_webhook, shown_webhook
+from worker.observe.metrics import Metrics
+
+log = structlog.get_logger()
+
+EVENT = "job.finished"
+#: For the whole of one try. A receiver that needs longer should answer first and work afterwards.
+TRY_S = 10.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 3600.0
+#: A receiver that was away for a night is told all the same; after this nobody is.
+GIVE_UP_S = 24 * 3600.0
+#: What the specification asks of a key, in bytes.
+KEY_BYTES = range(24, 65)
+_MOST_REASON = 200
+
+
+class WebhookSender:
+    """One in every worker; the ledger gives each webhook that is due to one of them."""
+
+    def __init__(self, ledger: Webhooks, settings: Settings, metrics: Metrics) -> None:
+        """Raises UsageError for a secret that cannot be one."""
+        self._ledger = ledger
+        self._hosts = settings.webhook_hosts
+        self._signer = signer(settings.webhook_secret)
+        self._outcomes = metrics.webhooks
+        self._http = urllib3.PoolManager(
+            timeout=urllib3.Timeout(total=TRY_S),
+            retries=False,  # the ledger counts the tries, and spreads them over a day
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=trusted_roots(),
+            headers={"Content-Type": "application/json", "User-Agent": f"camq/{version('camq')}"},
+        )
+
+    def send_due(self) -> None:
+        """Every webhook that is due, one after the other."""
+        while (call := self._ledger.claim_webhook(SENDER_LEASE_S)) is not None:
+            self._send(call)
+
+    def _send(self, call: WebhookCall) -> None:
+        try:
+            status = self._ledger.status(call.job)
+        except UnknownJobError:
+            return
+        fault = self._fault(call, status)
+        again_s = wait_s(call.attempt)
+        state = self._ledger.report_webhook(call, fault, again_s=again_s, most_s=GIVE_UP_S)
+        outcome = {"waiting": "retried", "stale": "outdated"}.get(state, state)
+        self._outcomes.labels(outcome).inc()
+        told = {"job": call.job, "url": shown_webhook(call.url), "attempt": call.attempt}
+        if fault is None:
+            log.info("webhook delivered", **told)
+        elif state == "failed":
+            log.error("webhook given up", reason=fault, **told)
+        else:
+            log.warning("webhook not delivered", reason=fault, again_s=round(again_s), **told)
+
+    def _fault(self, call: WebhookCall, status: JobStatus) -> str | None:
+        """Sends; why that failed, or None. Nothing of the URL's query is in the reason."""
+        try:
+            check_webhook(call.url, self._hosts)
+        except UsageError as error:
+            return str(error)
+        if self._signer is None:
+            return "CAMQ_WEBHOOK_SECRET is not set for the workers, so nothing can be signed"
+        body = encode({"type": EVENT, **msgspec.structs.asdict(status)})
+        headers = {**self._http.headers, **signed(self._signer, webhook_id(call), body)}
+        try:
+            answer = self._http.request(
+                "POST", call.url, body=body, headers=headers, redirect=False, preload_content=False
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            return f"{type(error).__name__}: {str(error).rpartition(': ')[2]}"[:_MOST_REASON]
+        answer.close()  # its body is of no interest, however long
+        if 200 <= answer.status < 300:
+            return None
+        return f"HTTP {answer.status}{'; redirects are not followed' if 300 <= answer.status < 400 else ''}"
+
+
+def webhook_id(call: WebhookCall) -> str:
+    """The same for every try to tell this end, so that a receiver can drop doubles; another for the next end."""
+    return f"{call.job}-{call.end.replace('.', '')}"
+
+
+def signed(webhook: Webhook, name: str, body: bytes) -> dict[str, str]:
+    """The three headers of Standard Webhooks (https://www.standardwebhooks.com)."""
+    now = datetime.now(UTC)
+    return {
+        "webhook-id": name,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": webhook.sign(name, now, body.decode()),
+    }
+
+
+def signer(secret: str) -> Webhook | None:
+    """What signs with `secret`; None without one. Raises UsageError, which does not quote it."""
+    if not secret:
+        return None
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) not in KEY_BYTES:
+        raise UsageError(
+            f"CAMQ_WEBHOOK_SECRET must be {KEY_BYTES[0]} to {KEY_BYTES[-1]} bytes in base64:"
+            " take the output of `openssl rand -base64 32`"
+        )
+    return Webhook(key)
+
+
+def wait_s(attempt: int) -> float:
+    """Seconds after this failed attempt: doubling from 5 s to an hour, up to half of it less, at random."""
+    longest = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(attempt - 1, 12))
+    return longest * random.uniform(0.5, 1)  # noqa: S311 - spreads load, hides nothing
