@@ -36,7 +36,7 @@ check: setup ## lint, types and the quick tests (under a minute)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(PYTEST) tests/unit -m "not slow and not servers and not processes"
+	@$(PYTEST) tests/unit tests/repository -m "not slow and not servers"
 
 .PHONY: format
 format: setup ## put the code into its format

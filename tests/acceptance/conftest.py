@@ -14,7 +14,7 @@ import redis
 from shared.config import Settings
 from shared.ledger import RedisLedger
 from shared.storage import S3Store
-from tests.handworker import HandWorker, picture
+from tests.scripted_worker import ScriptedWorker, picture
 
 CAMQ = str(Path(sys.executable).with_name("camq"))
 
@@ -79,9 +79,9 @@ def ledger(settings: Settings, empty_redis: redis.Redis) -> Iterator[RedisLedger
 
 
 @pytest.fixture
-def worker(ledger: RedisLedger, s3_store: S3Store) -> HandWorker:
+def worker(ledger: RedisLedger, s3_store: S3Store) -> ScriptedWorker:
     """A worker played by hand, the only one alive."""
-    return HandWorker(ledger, s3_store)
+    return ScriptedWorker(ledger, s3_store)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def submitted(camq: Camq, *arguments: object) -> str:
     return str(line["job"])
 
 
-def finished(camq: Camq, worker: HandWorker, *arguments: object) -> str:
+def finished(camq: Camq, worker: ScriptedWorker, *arguments: object) -> str:
     job = submitted(camq, *arguments)
     worker.work_off(job)
     return job

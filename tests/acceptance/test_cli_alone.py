@@ -11,7 +11,7 @@ import pytest
 
 from producer.cli.main import cli
 from tests.acceptance.conftest import CAMQ, Command
-from tests.handworker import picture
+from tests.scripted_worker import picture
 
 PYTHON = str(Path(CAMQ).with_name("python"))
 COMMANDS = tuple(cli.commands)

@@ -8,7 +8,7 @@ import pytest
 
 from shared.ledger import RedisLedger
 from tests.acceptance.conftest import Camq, Start, finished, lines, submitted
-from tests.handworker import MODEL, HandWorker
+from tests.scripted_worker import MODEL, ScriptedWorker
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.servers
@@ -41,7 +41,7 @@ def test_submit_prints_the_job_id_and_nothing_else_on_stdout(camq: Camq, ledger:
 @pytest.mark.parametrize(("path", "code", "state"), [("photos", 1, "partial"), ("photos/a.png", 0, "succeeded")])
 @pytest.mark.usefixtures("photos")
 def test_submit_and_wait_ends_with_the_final_status(
-    path: str, code: int, state: str, start: Start, worker: HandWorker
+    path: str, code: int, state: str, start: Start, worker: ScriptedWorker
 ) -> None:
     """The id first, at once; the status last; exit status 1 when an image failed."""
     command = start("submit", path, "--wait", "--json")
@@ -58,7 +58,7 @@ def test_submit_and_wait_ends_with_the_final_status(
 
 
 @pytest.mark.usefixtures("photos")
-def test_status_has_the_fields_of_the_contract(camq: Camq, worker: HandWorker) -> None:
+def test_status_has_the_fields_of_the_contract(camq: Camq, worker: ScriptedWorker) -> None:
     """Before and after; what is not known yet is null."""
     job = submitted(camq, "photos", "--name", "holiday")
     (before,) = lines(camq("status", job, "--json"))
@@ -75,7 +75,7 @@ def test_status_has_the_fields_of_the_contract(camq: Camq, worker: HandWorker) -
 
 
 @pytest.mark.usefixtures("photos")
-def test_status_lists_the_state_of_each_task_in_celerys_words(camq: Camq, worker: HandWorker) -> None:
+def test_status_lists_the_state_of_each_task_in_celerys_words(camq: Camq, worker: ScriptedWorker) -> None:
     """The hand-played worker takes nothing from the queue, so Celery knows of none."""
     job = submitted(camq, "photos")
 
@@ -86,7 +86,7 @@ def test_status_lists_the_state_of_each_task_in_celerys_words(camq: Camq, worker
 
 
 @pytest.mark.usefixtures("photos")
-def test_results_are_one_line_per_image_in_index_order(camq: Camq, worker: HandWorker) -> None:
+def test_results_are_one_line_per_image_in_index_order(camq: Camq, worker: ScriptedWorker) -> None:
     """`source` is the path as given; `overlay` is an object key."""
     job = finished(camq, worker, "photos", "nothere.png", "--top-k", "2")
 
@@ -114,7 +114,7 @@ def test_results_are_one_line_per_image_in_index_order(camq: Camq, worker: HandW
 
 
 @pytest.mark.usefixtures("photos")
-def test_results_can_be_fetched_into_a_folder(camq: Camq, worker: HandWorker, tmp_path: Path) -> None:
+def test_results_can_be_fetched_into_a_folder(camq: Camq, worker: ScriptedWorker, tmp_path: Path) -> None:
     """The file has the same lines, `overlay` relative to the folder, and every overlay is a JPEG."""
     job = finished(camq, worker, "photos")
 
@@ -128,7 +128,7 @@ def test_results_can_be_fetched_into_a_folder(camq: Camq, worker: HandWorker, tm
 
 
 @pytest.mark.usefixtures("photos")
-def test_classes_asked_for_by_index_and_label_are_answered_in_that_order(camq: Camq, worker: HandWorker) -> None:
+def test_classes_asked_for_by_index_and_label_are_answered_in_that_order(camq: Camq, worker: ScriptedWorker) -> None:
     """Instead of the top k."""
     job = finished(camq, worker, "photos/a.png", "--classes", '3,"tabby"')
 
@@ -137,7 +137,7 @@ def test_classes_asked_for_by_index_and_label_are_answered_in_that_order(camq: C
     assert [p["class_index"] for p in line["predictions"]] == [3, 2]  # type: ignore[attr-defined]
 
 
-def test_workers_have_the_fields_of_the_contract(camq: Camq, worker: HandWorker) -> None:
+def test_workers_have_the_fields_of_the_contract(camq: Camq, worker: ScriptedWorker) -> None:
     """A list, with more fields than promised at most."""
     (found,) = lines(camq("workers", "--json"))
 
@@ -146,7 +146,7 @@ def test_workers_have_the_fields_of_the_contract(camq: Camq, worker: HandWorker)
     assert worker.info.worker in camq("workers").stdout
 
 
-def test_workers_tell_where_their_time_goes(camq: Camq, worker: HandWorker) -> None:
+def test_workers_tell_where_their_time_goes(camq: Camq, worker: ScriptedWorker) -> None:
     """When asked: stages with their mean, and micro-batches by size."""
     (plain,), (found,) = lines(camq("workers", "--json")), lines(camq("workers", "--stages", "--json"))
     text = camq("workers", "--stages").stdout
@@ -160,7 +160,7 @@ def test_workers_tell_where_their_time_goes(camq: Camq, worker: HandWorker) -> N
 
 
 @pytest.mark.usefixtures("photos")
-def test_jobs_lists_the_newest_first(camq: Camq, worker: HandWorker) -> None:
+def test_jobs_lists_the_newest_first(camq: Camq, worker: ScriptedWorker) -> None:
     """As statuses; people get a table."""
     ids = [submitted(camq, "photos", "--name", name) for name in ("one", "two")]
 
@@ -171,7 +171,7 @@ def test_jobs_lists_the_newest_first(camq: Camq, worker: HandWorker) -> None:
 
 
 @pytest.mark.usefixtures("photos")
-def test_watch_ends_with_the_job(camq: Camq, start: Start, worker: HandWorker) -> None:
+def test_watch_ends_with_the_job(camq: Camq, start: Start, worker: ScriptedWorker) -> None:
     """With the final status, and exit status 1 when an image failed."""
     job = submitted(camq, "photos")
     command = start("watch", job, "--json")
@@ -184,7 +184,7 @@ def test_watch_ends_with_the_job(camq: Camq, start: Start, worker: HandWorker) -
 
 
 @pytest.mark.usefixtures("photos")
-def test_cancel_stops_what_has_not_begun(camq: Camq, worker: HandWorker) -> None:
+def test_cancel_stops_what_has_not_begun(camq: Camq, worker: ScriptedWorker) -> None:
     """And prints the status; a finished job is left as it is, which is said."""
     job = submitted(camq, "photos")
 
@@ -195,7 +195,7 @@ def test_cancel_stops_what_has_not_begun(camq: Camq, worker: HandWorker) -> None
 
 
 @pytest.mark.usefixtures("photos")
-def test_the_same_job_id_is_idempotent_and_other_content_is_refused(camq: Camq, worker: HandWorker) -> None:
+def test_the_same_job_id_is_idempotent_and_other_content_is_refused(camq: Camq, worker: ScriptedWorker) -> None:
     """Exit status 0, then 2."""
     assert submitted(camq, "photos", "--job-id", "mine") == "mine"
     assert submitted(camq, "photos", "--job-id", "mine") == "mine"

@@ -18,7 +18,7 @@ from producer.cli.main import cli
 from shared.ledger import RedisLedger
 from shared.storage import S3Store
 from tests.acceptance.conftest import CAMQ, Camq, finished, lines, submitted
-from tests.handworker import MODEL, HandWorker
+from tests.scripted_worker import MODEL, ScriptedWorker
 
 pytestmark = pytest.mark.servers
 
@@ -58,7 +58,7 @@ def test_completion_prints_a_script_for_the_shell(shell: str, camq: Camq) -> Non
     ],
 )
 def test_a_shell_completes_commands_options_values_files_and_job_ids(
-    words: str, offered: str, camq: Camq, worker: HandWorker
+    words: str, offered: str, camq: Camq, worker: ScriptedWorker
 ) -> None:
     """As the script asks for them."""
     submitted(camq, "photos", "--job-id", "mine")
@@ -83,7 +83,7 @@ def test_completion_is_silent_when_nobody_answers(camq: Camq) -> None:
 @pytest.mark.usefixtures("photos")
 @pytest.mark.parametrize("end", ["\n", "\0"])
 def test_names_come_from_stdin(
-    end: str, environment: dict[str, str], tmp_path: Path, worker: HandWorker, camq: Camq
+    end: str, environment: dict[str, str], tmp_path: Path, worker: ScriptedWorker, camq: Camq
 ) -> None:
     """Beside other paths, in their place."""
     names = "".join(f"photos/{name}{end}" for name in ("c 🐈.png", "a.png"))
@@ -107,7 +107,9 @@ def test_names_come_from_stdin(
     ]
 
 
-def test_the_pictures_of_an_archive_are_submitted(camq: Camq, worker: HandWorker, photos: Path, tmp_path: Path) -> None:
+def test_the_pictures_of_an_archive_are_submitted(
+    camq: Camq, worker: ScriptedWorker, photos: Path, tmp_path: Path
+) -> None:
     """Their source says where they were."""
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as packed:
         for path in sorted(photos.iterdir()):
@@ -121,7 +123,7 @@ def test_the_pictures_of_an_archive_are_submitted(camq: Camq, worker: HandWorker
 
 
 def test_a_dry_run_says_what_would_happen_and_does_nothing(
-    camq: Camq, worker: HandWorker, ledger: RedisLedger, s3_store: S3Store, photos: Path
+    camq: Camq, worker: ScriptedWorker, ledger: RedisLedger, s3_store: S3Store, photos: Path
 ) -> None:
     """How many images from where, their bytes, the model, the options; what would fail."""
     before = len(list(s3_store.list("")))
@@ -155,7 +157,7 @@ def test_a_dry_run_of_run_starts_nothing(camq: Camq) -> None:
 
 @pytest.mark.usefixtures("photos")
 def test_results_come_as_a_flat_table(
-    camq: Camq, worker: HandWorker, environment: dict[str, str], tmp_path: Path
+    camq: Camq, worker: ScriptedWorker, environment: dict[str, str], tmp_path: Path
 ) -> None:
     """CSV and Parquet on stdout, or in the folder beside what was fetched, where overlays are files."""
     job = finished(camq, worker, "photos", "--top-k", "2")
@@ -181,7 +183,7 @@ def test_results_come_as_a_flat_table(
 
 
 @pytest.mark.usefixtures("photos")
-def test_addresses_of_overlays_need_no_credentials(camq: Camq, worker: HandWorker) -> None:
+def test_addresses_of_overlays_need_no_credentials(camq: Camq, worker: ScriptedWorker) -> None:
     """Each beside its object key, for as long as it was asked for."""
     job = finished(camq, worker, "photos")
 
@@ -214,7 +216,7 @@ def test_results_that_contradict_themselves_are_a_usage_error(arguments: list[st
 
 
 @pytest.mark.usefixtures("photos")
-def test_show_draws_a_picture_or_an_overlay(camq: Camq, worker: HandWorker) -> None:
+def test_show_draws_a_picture_or_an_overlay(camq: Camq, worker: ScriptedWorker) -> None:
     """Half blocks in colour, shades with NO_COLOR; the caption goes to stderr."""
     job = finished(camq, worker, "photos")
 
@@ -242,7 +244,7 @@ def test_show_draws_a_picture_or_an_overlay(camq: Camq, worker: HandWorker) -> N
     ],
 )
 def test_show_says_why_it_cannot(
-    what: list[str], code: int, says: str, camq: Camq, worker: HandWorker, tmp_path: Path
+    what: list[str], code: int, says: str, camq: Camq, worker: ScriptedWorker, tmp_path: Path
 ) -> None:
     """In the words of the other commands."""
     (tmp_path / "camq.txt").write_text("text")

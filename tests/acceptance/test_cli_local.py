@@ -20,7 +20,7 @@ from shared.config import Settings
 from shared.storage import S3Store
 from tests.acceptance.conftest import CAMQ
 from tests.acceptance.local import Up, camq, serving
-from tests.handworker import picture
+from tests.scripted_worker import picture
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]

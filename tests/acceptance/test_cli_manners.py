@@ -14,8 +14,8 @@ from shared.errors import UnreachableError
 from shared.ledger import NewChunk, RedisLedger
 from shared.storage import S3Store
 from tests.acceptance.conftest import CAMQ, Camq, Start, finished, lines, submitted
-from tests.handworker import MODEL, HandWorker, picture
 from tests.ledgers import enter
+from tests.scripted_worker import MODEL, ScriptedWorker, picture
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.servers
@@ -40,7 +40,7 @@ def test_ctrl_c_while_waiting_leaves_the_job_running_and_says_how_to_come_back(
 
 @pytest.mark.usefixtures("photos")
 def test_watch_goes_on_over_a_redis_that_was_killed(
-    camq: Camq, start: Start, worker: HandWorker, ledger: RedisLedger, request: pytest.FixtureRequest
+    camq: Camq, start: Start, worker: ScriptedWorker, ledger: RedisLedger, request: pytest.FixtureRequest
 ) -> None:
     """The embedded server is started again with its data; the watcher only says that it waited."""
     job = submitted(camq, "photos/a.png")
@@ -72,7 +72,9 @@ def alive(ledger: RedisLedger) -> bool:
 
 
 @pytest.mark.usefixtures("photos")
-def test_names_that_would_move_the_cursor_are_shown_as_escapes(camq: Camq, worker: HandWorker, tmp_path: Path) -> None:
+def test_names_that_would_move_the_cursor_are_shown_as_escapes(
+    camq: Camq, worker: ScriptedWorker, tmp_path: Path
+) -> None:
     """JSON has the name itself; a terminal must not obey it."""
     name = "a\n\x1b[31mred.png"
     (tmp_path / name).write_bytes(picture())
@@ -85,7 +87,7 @@ def test_names_that_would_move_the_cursor_are_shown_as_escapes(camq: Camq, worke
 
 @pytest.mark.usefixtures("photos")
 @pytest.mark.parametrize("command", ["status", "results", "jobs", "workers"])
-def test_a_pipe_gets_plain_text(command: str, camq: Camq, worker: HandWorker) -> None:
+def test_a_pipe_gets_plain_text(command: str, camq: Camq, worker: ScriptedWorker) -> None:
     """No colours, no padding, and no column cut off."""
     job = finished(camq, worker, "photos")
 
@@ -124,7 +126,7 @@ def test_the_id_goes_to_stdout_also_while_a_bar_is_drawn_on_the_terminal(
 
 
 @pytest.mark.usefixtures("photos")
-def test_a_reader_that_leaves_early_makes_no_noise(start: Start, camq: Camq, worker: HandWorker) -> None:
+def test_a_reader_that_leaves_early_makes_no_noise(start: Start, camq: Camq, worker: ScriptedWorker) -> None:
     """As in `camq results JOB --json | head -1`, with more lines than a pipe holds."""
     job = finished(camq, worker, *["photos"] * 100)
     command = start("results", job, "--json")
@@ -169,7 +171,7 @@ def test_a_wrong_request_is_a_usage_error_before_anything_is_uploaded(
 
 @pytest.mark.usefixtures("photos")
 def test_an_interrupted_submission_does_not_look_almost_done(
-    camq: Camq, worker: HandWorker, ledger: RedisLedger
+    camq: Camq, worker: ScriptedWorker, ledger: RedisLedger
 ) -> None:
     """It has no time left, and what goes on is said: the same command, or an end with what there is."""
     ledger.open_job("mine", model=MODEL, options=Options(), priority="bulk", name=None)
@@ -186,7 +188,7 @@ def test_an_interrupted_submission_does_not_look_almost_done(
 
 
 @pytest.mark.usefixtures("photos")
-def test_status_speaks_of_times_as_people_do(camq: Camq, worker: HandWorker) -> None:
+def test_status_speaks_of_times_as_people_do(camq: Camq, worker: ScriptedWorker) -> None:
     """Programs get ISO 8601."""
     job = finished(camq, worker, "photos")
 
@@ -209,7 +211,7 @@ def test_an_unknown_job_is_exit_status_3_and_the_nearest_is_named(command: str, 
     assert done.stdout == ""
 
 
-def test_doctor_names_each_part_and_the_remedy_for_what_is_away(camq: Camq, worker: HandWorker) -> None:
+def test_doctor_names_each_part_and_the_remedy_for_what_is_away(camq: Camq, worker: ScriptedWorker) -> None:
     """Exit status 4 when a service is; named by address, without its password."""
     away = {"CAMQ_REDIS_URL": "redis://:hush@127.0.0.1:9/0", "CAMQ_MODEL": "efficientnet_lite0"}
 

@@ -15,13 +15,13 @@ from shared.config import Settings
 from shared.ledger import RedisLedger
 from shared.storage import S3Store
 from tests.acceptance.conftest import CAMQ, Camq, finished, lines, submitted
-from tests.handworker import HandWorker
+from tests.scripted_worker import ScriptedWorker
 
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("photos")]
 MANIFEST = "source,id\nphotos/a.png,k-1\nphotos/b-broken.png,k-2\nnothere.png,k-3\n"
 
 
-def test_a_manifest_gives_ids_to_pictures(camq: Camq, worker: HandWorker, tmp_path: Path) -> None:
+def test_a_manifest_gives_ids_to_pictures(camq: Camq, worker: ScriptedWorker, tmp_path: Path) -> None:
     """In lines, tables and what people see; relative names are those of this folder; pictures beside it have none."""
     (tmp_path / "list.csv").write_text(MANIFEST)
     (dry,) = lines(camq("submit", "--manifest", "list.csv", "--tag", "t", "--dry-run", "--json"))
@@ -42,7 +42,7 @@ def test_a_manifest_gives_ids_to_pictures(camq: Camq, worker: HandWorker, tmp_pa
     assert "photos/b-broken.png (k-2)" in camq("results", job).stdout
 
 
-def test_a_manifest_comes_from_stdin(environment: dict[str, str], worker: HandWorker, tmp_path: Path) -> None:
+def test_a_manifest_comes_from_stdin(environment: dict[str, str], worker: ScriptedWorker, tmp_path: Path) -> None:
     """JSON lines or CSV, which its first sign tells; the same submission again does nothing."""
     text = json.dumps({"source": "photos/a.png", "id": "k-1"})
     for _ in range(2):
@@ -107,7 +107,7 @@ def test_jobs_are_listed_by_tag(camq: Camq) -> None:
 
 
 def test_an_address_of_an_overlay_in_the_users_bucket_needs_no_credentials(
-    camq: Camq, worker: HandWorker, settings: Settings
+    camq: Camq, worker: ScriptedWorker, settings: Settings
 ) -> None:
     """`--urls` follows the overlays to where they are."""
     with closing(S3Store.from_settings(msgspec.structs.replace(settings, bucket="my-own"))) as mine:

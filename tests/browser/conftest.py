@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from producer.services import Services
 from shared.config import Settings
-from tests.handworker import HandWorker
+from tests.scripted_worker import ScriptedWorker
 
 #: Nothing of the browser's own goes to a network.
 _QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
@@ -86,8 +86,8 @@ def services(settings: Settings, empty_redis: redis.Redis) -> Iterator[Services]
 
 
 @pytest.fixture
-def worker(services: Services) -> Iterator[HandWorker]:
+def worker(services: Services) -> Iterator[ScriptedWorker]:
     """A hand that serves a tiny model."""
-    found = HandWorker(services.ledger, services.store)
+    found = ScriptedWorker(services.ledger, services.store)
     yield found
     found.leave()

@@ -17,12 +17,12 @@ from shared.contract import ImageRecord, ImageRef, Options
 from shared.states import JobState
 from tests.browser.conftest import Open
 from tests.browser.contrast import too_pale
-from tests.handworker import HandWorker, picture
+from tests.scripted_worker import ScriptedWorker, picture
 
 pytestmark = pytest.mark.servers
 
 
-class Lenient(HandWorker):
+class Lenient(ScriptedWorker):
     """A hand that finds nothing broken."""
 
     def _record(self, ref: ImageRef, job: str, options: Options) -> ImageRecord:
@@ -48,7 +48,7 @@ def open_page(live: Server, open_page: Open) -> Open:
 
 
 @pytest.fixture
-def job(services: Services, worker: HandWorker) -> str:
+def job(services: Services, worker: ScriptedWorker) -> str:
     """Six pictures in three chunks, the second of them broken."""
     names = [f"picture-{number}{'-broken' if number == 1 else ''}.png" for number in range(6)]
     sources = [BytesSource(name, b"torn" if "broken" in name else picture()) for name in names]
@@ -65,7 +65,7 @@ def visit(open_page: Open, live: Server, job: str, **options: object) -> Page:
     return page
 
 
-def step(worker: HandWorker, job: str) -> None:
+def step(worker: ScriptedWorker, job: str) -> None:
     """One chunk more is done."""
     claim = worker.claim_next(job)
     assert claim is not None
@@ -84,7 +84,7 @@ def test_the_link_opens_the_page_without_keeping_the_token(open_page: Open, live
     assert page.evaluate("() => document.cookie") == ""
 
 
-def test_a_job_is_seen_as_it_runs(open_page: Open, live: Server, job: str, worker: HandWorker) -> None:
+def test_a_job_is_seen_as_it_runs(open_page: Open, live: Server, job: str, worker: ScriptedWorker) -> None:
     """Counts, failures and pictures appear by themselves; what is open stays open."""
     page = visit(open_page, live, job)
     expect(page.locator(".state")).to_contain_text("queued")
@@ -113,7 +113,9 @@ def test_a_job_is_seen_as_it_runs(open_page: Open, live: Server, job: str, worke
     assert overlay.evaluate("image => image.decode().then(() => image.naturalWidth)") == 8
 
 
-def test_a_job_is_cancelled(open_page: Open, live: Server, job: str, services: Services, worker: HandWorker) -> None:
+def test_a_job_is_cancelled(
+    open_page: Open, live: Server, job: str, services: Services, worker: ScriptedWorker
+) -> None:
     """After a question, and the page says so; before, that nobody serves it when its worker has left."""
     page = visit(open_page, live, job)
     worker.leave()
@@ -127,7 +129,7 @@ def test_a_job_is_cancelled(open_page: Open, live: Server, job: str, services: S
 
 
 def test_failed_images_are_run_again(
-    open_page: Open, live: Server, job: str, worker: HandWorker, services: Services
+    open_page: Open, live: Server, job: str, worker: ScriptedWorker, services: Services
 ) -> None:
     """Only they, and the message for them is sent."""
     worker.work_off(job)
@@ -143,7 +145,7 @@ def test_failed_images_are_run_again(
 
 
 def test_pictures_are_submitted_from_the_browser(
-    open_page: Open, live: Server, worker: HandWorker, services: Services, tmp_path: Path
+    open_page: Open, live: Server, worker: ScriptedWorker, services: Services, tmp_path: Path
 ) -> None:
     """Chosen files become a job with the options beside them, and its page opens."""
     names = ["eins.png", "zwei 🐈 & <b>drei.png"]
@@ -174,7 +176,7 @@ def test_pictures_are_asked_for_once_a_worker_serves_a_model(
     expect(page.locator("#pictures")).to_be_disabled()
     expect(page.locator("[name=method]")).to_be_hidden()
 
-    worker = HandWorker(services.ledger, services.store)
+    worker = ScriptedWorker(services.ledger, services.store)
     expect(page.locator(".drop-zone")).to_contain_text("Drop pictures here")
     expect(page.locator("#pictures")).to_be_enabled()
     expect(page.locator("[name=method] option")).to_have_text(["cam", "gradcam"])
@@ -199,7 +201,7 @@ def test_a_page_whose_server_ended_says_so(open_page: Open, live: Server, job: s
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_live_page_fits_and_is_readable(
-    open_page: Open, live: Server, job: str, worker: HandWorker, theme: str
+    open_page: Open, live: Server, job: str, worker: ScriptedWorker, theme: str
 ) -> None:
     """At three widths nothing sticks out, and every text has enough contrast, with and without pictures."""
 
@@ -220,7 +222,7 @@ def test_the_live_page_fits_and_is_readable(
 
 
 def test_a_second_look_at_failed_images_is_seen(
-    open_page: Open, live: Server, job: str, worker: HandWorker, services: Services
+    open_page: Open, live: Server, job: str, worker: ScriptedWorker, services: Services
 ) -> None:
     """Also when it takes less time than the page takes to look: the picture is there afterwards."""
     worker.work_off(job)

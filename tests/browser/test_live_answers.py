@@ -18,7 +18,7 @@ from producer.submission.submit import Request, submit
 from producer.web.live import actions
 from producer.web.live.serve import Server
 from shared.config import Settings
-from tests.handworker import HandWorker, picture
+from tests.scripted_worker import ScriptedWorker, picture
 
 pytestmark = pytest.mark.servers
 
@@ -47,7 +47,7 @@ def ask(services: Services) -> Iterator[Ask]:
         thread.join()
 
 
-def test_strangers_get_nothing(ask: Ask, services: Services, worker: HandWorker) -> None:
+def test_strangers_get_nothing(ask: Ask, services: Services, worker: ScriptedWorker) -> None:
     """Neither without the cookie, nor under another name, nor from another page."""
     job = submit(services, [BytesSource("a.png", picture())], Request())
 
@@ -74,7 +74,9 @@ def test_every_answer_has_the_headers(ask: Ask, path: str) -> None:
     assert "server" not in answer.headers
 
 
-def test_an_upload_that_poses_as_a_picture_never_comes_back(ask: Ask, services: Services, worker: HandWorker) -> None:
+def test_an_upload_that_poses_as_a_picture_never_comes_back(
+    ask: Ask, services: Services, worker: ScriptedWorker
+) -> None:
     """A page has no thumbnail; of a picture with a page behind it only the picture is left."""
     page = b"<html><script>alert(1)</script>"
     files = {"page.png": page, "both.png": picture() + page}
@@ -115,7 +117,7 @@ def test_an_upload_that_cannot_be_says_why(ask: Ask) -> None:
 
 
 @pytest.fixture
-def finished(services: Services, worker: HandWorker) -> str:
+def finished(services: Services, worker: ScriptedWorker) -> str:
     """Two pictures that succeeded and a broken one."""
     sources = [BytesSource(name, picture((80, 60))) for name in ("a.png", "b-broken.png", "c #1.png")]
     job = submit(services, sources, Request(name="report me"))

@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.account import faults_of
-from tests.chaos.conductor import Conductor
+from tests.chaos.checker import faults_of
+from tests.chaos.driver import Conductor
+from tests.chaos.environment import Scene
 from tests.chaos.fleet import NETWORK, make_network, picture
 from tests.chaos.plan import Wishes, draw
 from tests.chaos.recovery import percentile
-from tests.chaos.scene import Scene
 
 #: Every so many pictures one is no picture, whose failure must come out the same.
 BROKEN_EVERY = 100

@@ -12,7 +12,7 @@ from shared.ledger import RedisLedger
 from shared.storage import S3Store
 from tests.chaos.fleet import WorkerProcess, picture
 from tests.faults.conftest import READY_S, Start
-from tests.faults.doomed import WINDOWS
+from tests.faults.killed_worker import WINDOWS
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
@@ -40,7 +40,7 @@ def test_a_worker_killed_at_any_place_loses_and_repeats_nothing(
     window: str, fast: Settings, ledger: RedisLedger, client: Client, start: Start, s3_store: S3Store
 ) -> None:
     """Another worker finishes its chunks: every image counted once, with one result and one overlay."""
-    doomed = start(fast, window, "SIGKILL", module="tests.faults.doomed")
+    doomed = start(fast, window, "SIGKILL", module="tests.faults.killed_worker")
     job = client.submit([picture(n) for n in range(IMAGES)], top_k=1, priority="bulk")
     wait_until(lambda: ended(doomed) == -signal.SIGKILL, "the worker met its end", READY_S)
     start(fast, wait=False)
@@ -55,7 +55,7 @@ def test_a_worker_stopped_past_its_lease_neither_counts_nor_overwrites(
     fast: Settings, ledger: RedisLedger, client: Client, start: Start, s3_store: S3Store
 ) -> None:
     """It wakes with its results ready to be committed, after another attempt was."""
-    zombie = start(fast, "after the upload, before the commit", "SIGSTOP", module="tests.faults.doomed")
+    zombie = start(fast, "after the upload, before the commit", "SIGSTOP", module="tests.faults.killed_worker")
     job = client.submit([picture(n) for n in range(8)], top_k=1, priority="bulk")
     start(fast, wait=False)
     status = job.wait(timeout=READY_S)
@@ -78,10 +78,10 @@ def test_pictures_that_two_killed_workers_held_are_not_condemned(
     fast: Settings, ledger: RedisLedger, client: Client, start: Start
 ) -> None:
     """Their chunk was charged twice, so they go through quarantine, one by one, and come out of it."""
-    doomed = start(fast, "after the claim", "SIGKILL", module="tests.faults.doomed")
+    doomed = start(fast, "after the claim", "SIGKILL", module="tests.faults.killed_worker")
     job = client.submit([picture(n) for n in range(4)], top_k=1, priority="bulk")
     wait_until(lambda: ended(doomed) == -signal.SIGKILL, "the first is dead", READY_S)
-    another = start(fast, "after the claim", "SIGKILL", module="tests.faults.doomed", wait=False)
+    another = start(fast, "after the claim", "SIGKILL", module="tests.faults.killed_worker", wait=False)
     wait_until(lambda: ended(another) == -signal.SIGKILL, "the second is dead", READY_S)
     start(fast, wait=False)
 
@@ -98,7 +98,7 @@ def test_with_the_defaults_the_work_of_a_killed_worker_runs_elsewhere_within_20_
     defaults = {"lease_s": 12.0, "hint_s": 10.0, "reap_s": 2.0, "heartbeat_s": 1.0, "heartbeat_ttl_s": 4.5}
     settings = Settings(**{**{n: getattr(fast, n) for n in fast.__struct_fields__}, **defaults})
     start(settings)
-    doomed = start(settings, "after the claim", "SIGKILL", module="tests.faults.doomed")
+    doomed = start(settings, "after the claim", "SIGKILL", module="tests.faults.killed_worker")
     job = client.submit([picture(n) for n in range(64)], top_k=1, priority="bulk")
     wait_until(lambda: ended(doomed) == -signal.SIGKILL, "the worker met its end", READY_S)
     died = time.monotonic()

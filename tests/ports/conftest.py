@@ -10,8 +10,8 @@ from producer.services import Services
 from shared import keys
 from shared.config import Settings
 from shared.ledger import RedisLedger
-from tests.handworker import HandWorker
-from tests.racing import Racing
+from tests.racing_store import RacingStore
+from tests.scripted_worker import ScriptedWorker
 
 
 @pytest.fixture
@@ -33,14 +33,14 @@ def hasty(settings: Settings) -> Iterator[RedisLedger]:
 
 
 @pytest.fixture
-def store() -> Racing:
+def store() -> RacingStore:
     """An object store in memory, between whose steps a test may put others."""
-    return Racing()
+    return RacingStore()
 
 
 @pytest.fixture
-def services(settings: Settings, ledger: RedisLedger, store: Racing) -> Iterator[Services]:
+def services(settings: Settings, ledger: RedisLedger, store: RacingStore) -> Iterator[Services]:
     """A producer's, with a worker that serves the model."""
     with Services(settings, store=store) as found:
-        HandWorker(ledger, store)
+        ScriptedWorker(ledger, store)
         yield found

@@ -14,8 +14,8 @@ from producer.services import Services
 from shared.config import Settings
 from shared.ledger import RedisLedger
 from shared.states import JobState
-from tests.handworker import HandWorker
-from tests.unit.submitting import CountingStore, pictures, send
+from tests.scripted_worker import ScriptedWorker
+from tests.submitting import CountingStore, pictures, send
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.servers
@@ -37,7 +37,7 @@ def test_a_redis_restored_from_an_older_copy_finishes_its_jobs_again(tmp_path: P
     objects with the same bytes; nothing is lost and nothing counts twice."""
     store, folder, copy = CountingStore(), tmp_path / "redis", tmp_path / "copy"
     with redis_on(folder) as settings, Services(settings, store=store) as services:
-        worker = HandWorker(services.ledger, store)
+        worker = ScriptedWorker(services.ledger, store)
         job = send(services, pictures(6))
         claim = worker.claim_next(job)
         assert claim is not None
@@ -54,7 +54,7 @@ def test_a_redis_restored_from_an_older_copy_finishes_its_jobs_again(tmp_path: P
     with redis_on(folder) as settings, closing(RedisLedger(settings)) as ledger:
         status = ledger.status(job)
         assert (status.state, status.succeeded, status.queued) == (JobState.RUNNING, 2, 4)
-        HandWorker(ledger, store).work_off(job)
+        ScriptedWorker(ledger, store).work_off(job)
         status = ledger.status(job)
         assert (status.state, status.succeeded, status.failed) == (JobState.SUCCEEDED, 6, 0)
     assert {key: store.get(key) for key in set(store.written)} == before

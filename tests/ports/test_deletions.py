@@ -13,16 +13,18 @@ from shared.contract import Options
 from shared.errors import DeletionError, UnknownJobError
 from shared.ledger import RedisLedger
 from tests import ledgers
-from tests.handworker import picture
 from tests.ledgers import MODEL
-from tests.racing import Racing
+from tests.racing_store import RacingStore
+from tests.scripted_worker import picture
 
 pytestmark = pytest.mark.servers
 
 PICTURE = picture()
 
 
-def test_a_removal_waits_until_workers_have_heard_of_it(ledger: RedisLedger, store: Racing, settings: Settings) -> None:
+def test_a_removal_waits_until_workers_have_heard_of_it(
+    ledger: RedisLedger, store: RacingStore, settings: Settings
+) -> None:
     """What one of them writes after the deletion would stay, and could be taken for a later job's of the same id."""
     ledgers.submit(ledger, "old", chunks=1)
     (hint,) = ledger.refill(MODEL)
@@ -45,7 +47,7 @@ def test_a_removal_waits_until_workers_have_heard_of_it(ledger: RedisLedger, sto
 
 
 def test_a_removal_that_broke_off_is_finished_by_repeating_it(
-    services: Services, ledger: RedisLedger, store: Racing
+    services: Services, ledger: RedisLedger, store: RacingStore
 ) -> None:
     """The ledger has forgotten the job by then, but not its id, and the references say which inputs were its."""
 

@@ -19,7 +19,7 @@ from shared.ledger import NewChunk, RedisLedger
 from shared.ledger.deletions import SILENCE_S
 from shared.storage import Stat
 from tests.ledgers import MODEL, enter
-from tests.racing import Racing
+from tests.racing_store import RacingStore
 
 pytestmark = pytest.mark.servers
 
@@ -49,7 +49,7 @@ class Clock:
         return SimpleNamespace(sleep=self.passes, monotonic=self.monotonic)
 
 
-class Slow(Racing):
+class Slow(RacingStore):
     """A declared test adapter: a memory store whose listing takes a second per object."""
 
     clock: Clock
@@ -98,9 +98,9 @@ def submit(ledger: RedisLedger, store: Slow, job: str, *inputs: str, seal: bool 
 
 def deletes(ledger: RedisLedger, store: Slow, *candidates: str) -> set[str]:
     """What of these is deleted as unused."""
-    before = {key for key, _ in Racing.list(store, keys.INPUTS)}
+    before = {key for key, _ in RacingStore.list(store, keys.INPUTS)}
     delete_unused(ledger, store, candidates, lambda _: True, lambda: None)
-    return before - {key for key, _ in Racing.list(store, keys.INPUTS)}
+    return before - {key for key, _ in RacingStore.list(store, keys.INPUTS)}
 
 
 def test_a_job_whose_listing_outlasts_the_lock_is_removed(ledger: RedisLedger, store: Slow) -> None:

@@ -107,13 +107,13 @@ def test_an_input_written_again_during_gc_survives(ledger: RedisLedger, store: A
     store.put(DOG, b"picture")
     store.age(DOG)
 
-    class Racing(Aged):
+    class RacingStore(Aged):
         def list(self, prefix: str) -> Iterator[tuple[str, Stat]]:
             found = [*super().list(prefix)]
             store.put(DOG, b"picture")  # the submission, between gc's listing and its deletion
             yield from found
 
-    racing = Racing(buckets=store.buckets)
+    racing = RacingStore(buckets=store.buckets)
 
     assert collect(ledger, racing) == Deleted(0, 0)
     assert DOG in store.names()

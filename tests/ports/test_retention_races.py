@@ -17,8 +17,8 @@ from shared.contract import ImageRef, decode_lines
 from shared.errors import UnknownJobError
 from shared.ledger import RedisLedger
 from shared.storage import MemoryStore
-from tests.handworker import picture
-from tests.racing import Racing
+from tests.racing_store import RacingStore
+from tests.scripted_worker import picture
 
 pytestmark = pytest.mark.servers
 
@@ -74,7 +74,7 @@ def gc(ledger: RedisLedger, store: MemoryStore) -> None:
 
 
 @pytest.fixture
-def doomed(services: Services, ledger: RedisLedger, store: Racing) -> None:
+def doomed(services: Services, ledger: RedisLedger, store: RacingStore) -> None:
     """An old picture that nobody but the job `old` refers to."""
     submit(services, [PICTURE], Request(job_id="old"))
     submit(services, [picture(colour=(1, 2, 3))], Request(job_id="another"))
@@ -88,7 +88,7 @@ def test_a_submission_during_the_deletion_of_its_picture_has_it_in_the_end(
     services: Services,
     ledger: RedisLedger,
     other: RedisLedger,
-    store: Racing,
+    store: RacingStore,
 ) -> None:
     """It finds the picture, which then is deleted; so the ledger makes it wait and look again."""
     submission = Submission(services, "new")
@@ -112,7 +112,7 @@ def test_a_submission_that_was_quicker_than_the_deletion_keeps_its_picture(
     services: Services,
     ledger: RedisLedger,
     other: RedisLedger,
-    store: Racing,
+    store: RacingStore,
 ) -> None:
     """It was registered after the long look at what is used, and before the deletion began."""
 
@@ -128,7 +128,7 @@ def test_a_submission_that_was_quicker_than_the_deletion_keeps_its_picture(
 
 @pytest.mark.usefixtures("doomed")
 def test_a_picture_that_was_deleted_before_its_chunk_came_is_stored_again(
-    services: Services, ledger: RedisLedger, other: RedisLedger, store: Racing
+    services: Services, ledger: RedisLedger, other: RedisLedger, store: RacingStore
 ) -> None:
     """The whole deletion fits between the upload and the registration."""
     reserve = services.ledger.reserve
@@ -146,7 +146,7 @@ def test_a_picture_that_was_deleted_before_its_chunk_came_is_stored_again(
 
 @pytest.mark.usefixtures("doomed")
 def test_submissions_get_their_turn_in_a_long_deletion(
-    services: Services, ledger: RedisLedger, other: RedisLedger, store: Racing, monkeypatch: pytest.MonkeyPatch
+    services: Services, ledger: RedisLedger, other: RedisLedger, store: RacingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It goes on in spells; each looks at what came since the one before."""
     for name, value in {"BATCH": 1, "SPELL_S": 0.0, "PAUSE_S": 0.0}.items():
@@ -175,7 +175,7 @@ def test_submissions_get_their_turn_in_a_long_deletion(
 
 @pytest.mark.usefixtures("doomed")
 def test_a_job_begins_anew_only_when_what_it_left_is_deleted(
-    services: Services, ledger: RedisLedger, other: RedisLedger, store: Racing
+    services: Services, ledger: RedisLedger, other: RedisLedger, store: RacingStore
 ) -> None:
     """Its first references would be deleted with the old ones."""
     submission = Submission(services, "old")
@@ -195,7 +195,7 @@ def test_a_job_begins_anew_only_when_what_it_left_is_deleted(
 
 @pytest.mark.usefixtures("doomed")
 def test_gc_leaves_an_expired_job_alone_that_has_begun_anew(
-    services: Services, ledger: RedisLedger, other: RedisLedger, store: Racing
+    services: Services, ledger: RedisLedger, other: RedisLedger, store: RacingStore
 ) -> None:
     """It was listed as nobody's; its references lie where the old ones lay."""
     just_before_deleting(other, "old", lambda: submit(services, [PICTURE], Request(job_id="old")))
@@ -206,7 +206,7 @@ def test_gc_leaves_an_expired_job_alone_that_has_begun_anew(
 
 @pytest.mark.usefixtures("doomed")
 def test_references_that_went_with_a_removed_job_are_written_again(
-    services: Services, ledger: RedisLedger, other: RedisLedger, store: Racing
+    services: Services, ledger: RedisLedger, other: RedisLedger, store: RacingStore
 ) -> None:
     """A submission does not see that its job was removed when another one has begun it anew; its picture is in use."""
     register = services.ledger.register
@@ -228,7 +228,7 @@ def test_references_that_went_with_a_removed_job_are_written_again(
 
 @pytest.mark.usefixtures("doomed")
 def test_a_resumed_submission_writes_what_a_removal_took_after_its_opening(
-    services: Services, ledger: RedisLedger, other: RedisLedger, store: Racing
+    services: Services, ledger: RedisLedger, other: RedisLedger, store: RacingStore
 ) -> None:
     """What an earlier run had registered when it was opened says nothing of a job that has begun anew since."""
     submit(services, [PICTURE], Request(job_id="new"))

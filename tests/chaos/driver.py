@@ -1,0 +1,183 @@
+"""Lets the faults happen while the jobs run, and keeps workers and producers going as an operator would."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from shared import keys
+from shared.contract import WorkerInfo
+from shared.errors import CamqError
+from tests.chaos.environment import RUN_LIMIT_S, Scene
+from tests.chaos.fleet import WorkerProcess
+from tests.chaos.plan import Fault, Kind
+from tests.chaos.proxy import Mode
+from tests.chaos.recovery import Recovery
+
+LOOK_S = 0.2
+#: Longer than a lease: whoever wakes after it is a zombie.
+STOPPED_S = 16.0
+AWAY_S = 30.0
+#: After an outage clients still wait for their next try.
+AFTERMATH_S = 6.0
+#: The four ways in which storage goes away, one after the other.
+WAYS = (Mode.REFUSE, Mode.SILENT, Mode.BUSY, Mode.RESET)
+
+
+class Conductor:
+    """One run: `run` returns when every job is finished and every fault has happened."""
+
+    def __init__(
+        self,
+        scene: Scene,
+        jobs: dict[str, Path],
+        options: list[str],
+        faults: list[Fault],
+        seed: int,
+        say: Callable[[str], None],
+    ) -> None:
+        self._scene = scene
+        self._jobs = jobs
+        self._options = options
+        self._total = sum(len(list(folder.iterdir())) for folder in jobs.values())
+        self._faults = list(faults)
+        self._rng = random.Random(seed)
+        self._say = say
+        self._later: list[tuple[float, Callable[[], None]]] = []
+        self._producers: dict[str, Any] = {}
+        self._submitted: set[str] = set()
+        self._do: dict[Kind, Callable[[], bool]] = {
+            "kill worker": self._kill_worker,
+            "stop worker": self._stop_worker,
+            "kill redis": self._kill_redis,
+            "storage away": self._storage_away,
+            "cut connections": self._cut,
+            "kill producer": self._kill_producer,
+        }
+        self._outage_until = 0.0
+        self.recovery = Recovery(scene.ledger)
+        self.happened: dict[str, int] = dict.fromkeys(self._do, 0)
+        self.resumed = 0
+        self.seconds = 0.0
+        #: Most messages that the broker ever held, in its queues and delivered but not acknowledged.
+        self.most_messages = 0
+
+    def run(self) -> None:
+        """Raises TimeoutError when the jobs do not end."""
+        while not self._busy("ready", "busy"):  # the first worker tells producers of its model
+            self._scene.tend()
+            time.sleep(LOOK_S)
+        began = time.monotonic()
+        while not self._step():
+            self.seconds = time.monotonic() - began
+            if self.seconds > RUN_LIMIT_S:
+                raise TimeoutError(f"not finished after {RUN_LIMIT_S:g} s; still to come: {self._faults}")
+            time.sleep(LOOK_S)
+
+    def _step(self) -> bool:
+        self._scene.tend()
+        self._tend_producers()
+        for due, work in [item for item in self._later if item[0] < time.monotonic()]:
+            self._later.remove((due, work))
+            work()
+        try:
+            done = [self._scene.ledger.status(job) for job in self._submitted_or_begun()]
+            self.recovery.look(outage=self._outage())
+            self._measure_broker()
+        except CamqError:
+            self._outage_until = time.monotonic() + AFTERMATH_S
+            return False  # Redis was just killed
+        share = sum(status.done for status in done) / self._total
+        if self._faults and share >= self._faults[0].share:
+            fault = self._faults[0]
+            if self._do[fault.kind]():
+                self._faults.remove(fault)
+                self.happened[fault.kind] += 1
+                self._say(f"{share:4.0%}  {fault.kind}")
+        ended = len(done) == len(self._jobs) and all(status.state.finished for status in done)
+        return ended and not self._later and (not self._faults or share == 1.0)
+
+    def _tend_producers(self) -> None:
+        for job, folder in self._jobs.items():
+            producer = self._producers.get(job)
+            if job in self._submitted or (producer is not None and producer.poll() is None):
+                continue
+            if producer is not None and producer.returncode == 0:
+                self._submitted.add(job)
+                continue
+            self.resumed += producer is not None
+            self._producers[job] = self._scene.submit(folder, job, self._options)
+
+    def _submitted_or_begun(self) -> list[str]:
+        known = {status.job for status in self._scene.ledger.jobs(len(self._jobs) + 10)}
+        return [job for job in self._jobs if job in known]
+
+    def _busy(self, *states: str) -> list[tuple[WorkerProcess, WorkerInfo]]:
+        wanted = states or ("busy",)
+        infos = {info.pid: info for info in self._scene.ledger.workers() if info.state in wanted}
+        return [(worker, infos[worker.pid]) for worker in self._scene.workers if worker.pid in infos]
+
+    def _kill_worker(self) -> bool:
+        if not (busy := self._busy()):
+            return False
+        worker, info = self._rng.choice(busy)
+        worker.process.kill()
+        worker.process.wait()
+        self.recovery.killed(info.worker, self._submitted_or_begun())
+        return True
+
+    def _stop_worker(self) -> bool:
+        if not (busy := self._busy()):
+            return False
+        worker, _ = self._rng.choice(busy)
+        worker.signal(signal.SIGSTOP)
+        self._later.append((time.monotonic() + STOPPED_S, lambda: worker.signal(signal.SIGCONT)))
+        return True
+
+    def _kill_redis(self) -> bool:
+        pid = self._scene.stack.pids().get("redis")
+        if pid is None:
+            return False
+        os.kill(pid, signal.SIGKILL)
+        self._outage_until = max(self._outage_until, time.monotonic() + AFTERMATH_S)
+        return True
+
+    def _storage_away(self) -> bool:
+        if not self._busy() or any(work == self._storage_back for _, work in self._later):
+            return False
+        self._scene.s3_proxy.set(WAYS[self.happened["storage away"] % len(WAYS)])
+        self._later.append((time.monotonic() + AWAY_S, self._storage_back))
+        self._outage_until = time.monotonic() + AWAY_S + AFTERMATH_S
+        return True
+
+    def _outage(self) -> bool:
+        """Whether a service is away, or every worker: then nobody can take up anything."""
+        return time.monotonic() < self._outage_until or not self._busy("ready", "busy")
+
+    def _storage_back(self) -> None:
+        self._scene.s3_proxy.set(Mode.PASS)
+
+    def _cut(self) -> bool:
+        self._rng.choice([self._scene.s3_proxy, self._scene.redis_proxy]).cut()
+        return True
+
+    def _kill_producer(self) -> bool:
+        running = [p for job, p in self._producers.items() if job not in self._submitted and p.poll() is None]
+        if not running or not self._submitted_or_begun():
+            return False
+        self._rng.choice(running).kill()
+        return True
+
+    def _measure_broker(self) -> None:
+        client = self._scene.ledger.scripts.client
+        queues = [
+            keys.queue(info.models[0], priority)
+            for info in self._scene.ledger.workers()[:1]
+            if info.models
+            for priority in ("high", "bulk")
+        ]
+        held = sum(client.llen(name) for name in queues) + client.hlen("unacked")
+        self.most_messages = max(self.most_messages, held)

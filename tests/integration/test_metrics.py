@@ -1,0 +1,195 @@
+"""What workers and the exporter tell Prometheus."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from shutil import which
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+from prometheus_client import CollectorRegistry, generate_latest
+
+from shared.broker import Sender
+from shared.config import Settings
+from shared.contract import ChunkMessage, ErrorInfo, ModelCard, Options, WorkerInfo
+from shared.errors import LostLeaseError
+from shared.ledger import Claim, Reaped, RedisLedger
+from shared.states import ImageState
+from tests import ledgers
+from tests.ledgers import MODEL
+from worker.observe.device_usage import Usage
+from worker.observe.exporter import Fleet
+from worker.observe.instrumented import ObservedEngine, ObservedFlow
+from worker.observe.metrics import Metrics
+from worker.timing.stages import StageClock
+from worker.timing.throughput import Meter
+
+MESSAGE = ChunkMessage(job="j", chunk="000000", attempt=2)
+CLAIM = Claim(MESSAGE, Options(), "m", "bulk", "000000")
+
+
+@dataclass
+class ScriptedFlow:
+    """Answers what it is told to."""
+
+    answers: dict[str, Any] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*_: object, **__: object) -> Any:
+            answer = self.answers.get(name)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return call
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    found = Metrics()
+    found.watch("camq_chunks_in_flight", "Chunks.", lambda: 2)
+    found.watch_device(lambda: Usage(total=100, used=50, process=10, busy=0.5))
+    return found
+
+
+@pytest.fixture
+def ledger(settings: Settings, empty_redis: redis.Redis) -> Iterator[RedisLedger]:
+    with closing(RedisLedger(settings)) as found:
+        yield found
+
+
+@pytest.fixture
+def fleet(ledger: RedisLedger, settings: Settings) -> Iterator[CollectorRegistry]:
+    """The exporter's registry; one worker is expected to do 2 images per second."""
+    registry = CollectorRegistry()
+    with closing(Sender(settings)) as sender:
+        registry.register(Fleet(ledger, sender, worker_rate=2))
+        yield registry
+
+
+def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
+    return registry.get_sample_value(name, labels)
+
+
+def test_images_are_counted_when_the_ledger_took_them(metrics: Metrics) -> None:
+    """By outcome and code; an attempt that lost its lease counts no image."""
+    states = [ImageState.SUCCEEDED, ImageState.FAILED, ImageState.SUCCEEDED, ImageState.CANCELLED]
+    failures = {1: ErrorInfo("truncated", "cut")}
+    ObservedFlow(ScriptedFlow(), metrics).commit(CLAIM, states, failures)
+    with pytest.raises(LostLeaseError):
+        ObservedFlow(ScriptedFlow({"commit": LostLeaseError("gone")}), metrics).commit(CLAIM, states, failures)
+
+    counted = {
+        (outcome, code): value(metrics.registry, "camq_images_total", outcome=outcome, code=code)
+        for outcome, code in [("succeeded", ""), ("failed", "truncated"), ("failed", "poison"), ("cancelled", "")]
+    }
+    assert counted == {("succeeded", ""): 2, ("failed", "truncated"): 1, ("failed", "poison"): 0, ("cancelled", ""): 1}
+    assert value(metrics.registry, "camq_chunks_total", outcome="committed") == 1
+    assert value(metrics.registry, "camq_chunks_total", outcome="lost") == 1
+
+
+def test_claims_retries_and_what_the_reaper_found_are_counted(metrics: Metrics) -> None:
+    """A second attempt is a retry; a refusal counts under its reason."""
+    flow = ObservedFlow(ScriptedFlow({"claim": CLAIM, "reap": Reaped(leases=3, hints=2, quarantined=1)}), metrics)
+    assert flow.claim(MESSAGE, "t", "w") is CLAIM
+    assert ObservedFlow(ScriptedFlow({"claim": "stale"}), metrics).claim(MESSAGE, "t", "w") == "stale"
+    flow.reap("m", high_empty=True, bulk_empty=True)
+    flow.release(CLAIM)
+
+    wanted = {"camq_retries_total": 1, "camq_lease_expiries_total": 3, "camq_lost_messages_total": 2}
+    assert {name: value(metrics.registry, name) for name in wanted} == wanted
+    assert value(metrics.registry, "camq_quarantined_chunks_total") == 1
+    assert value(metrics.registry, "camq_claims_total", answer="claimed") == 1
+    assert value(metrics.registry, "camq_claims_total", answer="stale") == 1
+    assert value(metrics.registry, "camq_chunks_total", outcome="handed_back") == 1
+
+
+def test_stage_times_reach_the_clock_and_the_histogram(metrics: Metrics) -> None:
+    """Also of a stage that failed: its time was spent."""
+    clock = StageClock()
+    with pytest.raises(ValueError, match="broken"), metrics.timed(clock)("decode"):
+        raise ValueError("broken")
+
+    count, seconds = clock.totals()["decode"]
+    assert count == value(metrics.registry, "camq_stage_seconds_count", stage="decode") == 1
+    assert value(metrics.registry, "camq_stage_seconds_sum", stage="decode") == pytest.approx(seconds, abs=1e-3)
+
+
+def test_micro_batches_are_counted_by_size(metrics: Metrics) -> None:
+    """The engine's answer and its limit pass through."""
+
+    class Engine:
+        max_batch_size = 8
+        overlaps = True
+
+        def begin(self, pixels: Any, options: Any) -> Any:
+            return lambda: list(options)
+
+    meter = Meter()
+    engine = ObservedEngine(Engine(), metrics, meter)
+    pixels = np.zeros((1, 1, 3), dtype=np.uint8)
+    assert engine.max_batch_size == 8
+    assert engine.overlaps
+    assert engine.begin([pixels] * 3, [Options()] * 3)() == [Options()] * 3
+    assert value(metrics.registry, "camq_batch_images_sum") == 3
+    assert value(metrics.registry, "camq_batch_images_bucket", le="4.0") == 1
+    assert meter.batch_sizes == {3: 1}
+
+
+def test_the_backlog_is_told_in_images_chunks_and_seconds(ledger: RedisLedger, fleet: CollectorRegistry) -> None:
+    """Without workers it never ends; one worker would need the time that its expected rate gives."""
+    ledger.publish(ModelCard(model=MODEL, labels=("a",), input_size=8, methods=("cam",)))
+    ledgers.submit(ledger, chunks=3, size=4)
+    hints = ledger.refill(MODEL)
+    ledgers.claim(ledger, hints[0])
+    ledgers.submit(ledger, "done", chunks=0)
+
+    def images(state: str) -> float | None:
+        return value(fleet, "camq_backlog_images", model=MODEL, priority="bulk", state=state)
+
+    def chunks(state: str) -> float | None:
+        return value(fleet, "camq_backlog_chunks", model=MODEL, priority="bulk", state=state)
+
+    assert (images("queued"), images("running")) == (8, 4)
+    assert (chunks("pending"), chunks("sent"), chunks("held")) == (1, 1, 1)
+    assert value(fleet, "camq_jobs", model=MODEL, priority="bulk") == 1
+    assert value(fleet, "camq_backlog_seconds", model=MODEL) == float("inf")
+    assert value(fleet, "camq_backlog_worker_seconds", model=MODEL) == 6
+    assert value(fleet, "camq_redis_up") == 1
+
+
+def test_the_measured_rate_of_a_worker_is_remembered(ledger: RedisLedger, fleet: CollectorRegistry) -> None:
+    """So that the autoscaler knows what a worker is worth when none runs any more."""
+    ledger.publish(ModelCard(model=MODEL, labels=("a",), input_size=8, methods=("cam",)))
+    ledgers.submit(ledger, chunks=2, size=4)
+    info = WorkerInfo(worker="w", host="h", pid=1, device="cpu", models=(MODEL,), state="busy", images_per_second=4.0)
+    ledger.beat(info)
+    assert value(fleet, "camq_workers", model=MODEL, state="busy") == 1
+    assert value(fleet, "camq_backlog_seconds", model=MODEL) == 2
+    ledger.leave(info)
+    assert value(fleet, "camq_workers", model=MODEL, state="busy") == 0
+    assert value(fleet, "camq_backlog_worker_seconds", model=MODEL) == 2
+    assert value(fleet, "camq_backlog_seconds", model=MODEL) == float("inf")
+
+
+def test_without_redis_only_its_absence_is_told() -> None:
+    """Old numbers would look like news."""
+    settings = Settings(redis_url="redis://127.0.0.1:1/0")
+    registry = CollectorRegistry()
+    with closing(RedisLedger(settings)) as ledger, closing(Sender(settings)) as sender:
+        registry.register(Fleet(ledger, sender, worker_rate=1))
+        assert [(s.name, s.value) for f in registry.collect() for s in f.samples] == [("camq_redis_up", 0)]
+
+
+@pytest.mark.skipif(which("promtool") is None, reason="no promtool here (Debian package prometheus)")
+def test_names_follow_the_conventions(metrics: Metrics, ledger: RedisLedger, fleet: CollectorRegistry) -> None:
+    """As Prometheus' own linter sees them: base units, `_total`, help texts."""
+    ledger.publish(ModelCard(model=MODEL, labels=("a",), input_size=8, methods=("cam",)))
+    for registry in (metrics.registry, fleet):
+        checked = subprocess.run(
+            ["promtool", "check", "metrics"], input=generate_latest(registry), capture_output=True, check=False
+        )
+        assert (checked.returncode, checked.stderr, checked.stdout) == (0, b"", b"")

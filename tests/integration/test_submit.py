@@ -1,0 +1,291 @@
+"""Submission on a real Redis: what is uploaded, registered and refused, and how it is resumed."""
+
+import json
+import weakref
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+
+from producer.cli.main import main
+from producer.inputs.source import BytesSource
+from producer.services import Services
+from producer.submission.submit import HIGH_AT_MOST, Listener, Request, new_job_id, submit
+from shared import keys
+from shared.config import Settings
+from shared.contract import ImageRef, decode_lines
+from shared.errors import UnreachableError, UsageError
+from shared.ledger import RedisLedger
+from shared.states import JobState
+from shared.storage import MemoryStore
+from tests.scripted_worker import CARD, MODEL, ScriptedWorker, picture
+from tests.submitting import CountingStore, pictures, send
+
+
+@pytest.mark.usefixtures("worker")
+def test_images_become_chunks_in_order(services: Services, ledger: RedisLedger, store: CountingStore) -> None:
+    """Chunk ids count from zero, and each holds the references of its images."""
+    job = send(services, pictures(10), name="holiday", options={"top_k": 2})
+
+    status = ledger.status(job)
+    assert (status.total, status.sealed, status.state, status.name) == (10, True, JobState.QUEUED, "holiday")
+    assert ledger.options(job).top_k == 2
+    assert ledger.chunks(job) == ["000000", "000001", "000002"]
+    references = [
+        reference
+        for chunk in ledger.chunks(job)
+        for reference in decode_lines(store.get(keys.chunk_object(job, chunk)), ImageRef)
+    ]
+    assert [reference.index for reference in references] == list(range(10))
+    assert [store.get(reference.key) for reference in references] == pictures(10)
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_same_picture_is_stored_once(services: Services, store: CountingStore) -> None:
+    """Within a job and across jobs, whatever it is called."""
+    send(services, pictures(3))
+    before = len(store.inputs())
+    send(services, pictures(3) * 2)
+
+    assert before == 3
+    assert len(store.inputs()) == before
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_id_is_announced_before_the_first_upload(services: Services, store: CountingStore) -> None:
+    """Whoever is interrupted then knows what to resume."""
+    written_before: list[int] = []
+
+    job = send(services, pictures(2), Listener(job=lambda _: written_before.append(len(store.written))))
+
+    assert written_before == [0]
+    assert job == ledger_id(job)
+
+
+def ledger_id(job: str) -> str:
+    """The id, if it is as short and sortable as promised."""
+    date, time, tail = job.split("-")
+    assert (len(date), len(time), len(tail)) == (8, 6, 6)
+    return job
+
+
+def test_later_ids_sort_later() -> None:
+    """`camq jobs` and a shell's `ls` agree on what is newest."""
+    assert new_job_id() != new_job_id()
+    assert new_job_id()[:15] <= new_job_id()[:15]
+
+
+def test_progress_counts_every_image_and_knows_the_total(services: Services, worker: ScriptedWorker) -> None:
+    """A bar needs both."""
+    heard: list[tuple[int, int | None]] = []
+
+    send(services, pictures(6), Listener(progress=lambda *seen: heard.append(seen)))
+
+    assert heard == [(count, 6) for count in range(1, 7)]
+
+
+def test_an_idle_worker_can_begin_after_the_first_chunk(services: Services, worker: ScriptedWorker) -> None:
+    """A submission of hours must not leave the fleet idle."""
+    begun: list[int] = []
+
+    def look(uploaded: int, _total: int | None) -> None:
+        if uploaded == 5:
+            begun.append(len(services.ledger.attempts("early")))
+
+    send(services, pictures(12), Listener(progress=look), job_id="early")
+
+    assert begun == [1]
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize(
+    ("count", "priority", "expected"), [(16, None, "high"), (17, None, "bulk"), (17, "high", "high")]
+)
+def test_a_small_job_goes_first_unless_told_otherwise(
+    count: int, priority: str | None, expected: str, services: Services, worker: ScriptedWorker
+) -> None:
+    """At most sixteen images are somebody waiting."""
+    job = send(services, pictures(count), priority=priority)
+    claim = worker.claim_next(job)
+
+    assert claim is not None
+    assert claim.priority == expected
+
+
+@pytest.mark.usefixtures("worker")
+def test_what_cannot_be_read_has_its_reason_and_no_upload(
+    services: Services, store: CountingStore, tmp_path: Path
+) -> None:
+    """It fails alone; the ledger learns it from the worker that takes the chunk."""
+    (tmp_path / "empty.png").touch()
+
+    job = send(services, [picture(), "nothere.png", tmp_path / "empty.png"])
+
+    references = decode_lines(store.get(keys.chunk_object(job, "000000")), ImageRef)
+    assert [reference.error.code if reference.error else None for reference in references] == [
+        None,
+        "not_found",
+        "empty",
+    ]
+    assert len(store.inputs()) == 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        ({"options": {"top_k": 8}}, "from 1 to 7"),
+        ({"options": {"colormap": "jett"}}, "did you mean jet"),
+        ({"options": {"classes": "dog"}}, "no class 'dog'"),
+        ({"model": "other"}, "no model 'other'"),
+        ({"job_id": "../../x"}, "cannot be a job id"),
+        ({"priority": "urgent"}, "allowed are high, bulk"),
+        ({"webhook": "https://evil.org/?token=t0ken"}, "put evil.org into CAMQ_WEBHOOK_HOSTS"),
+    ],
+)
+@pytest.mark.usefixtures("worker")
+def test_a_wrong_request_is_refused_before_anything_is_stored(
+    request_: dict[str, Any], says: str, services: Services, store: CountingStore, empty_redis: redis.Redis
+) -> None:
+    """No upload, no job."""
+    with pytest.raises(UsageError, match=says):
+        send(services, pictures(2), **request_)
+
+    assert store.written == []
+    assert services.ledger.jobs(10) == []
+
+
+def test_a_job_for_a_model_nobody_serves_now_waits_with_a_notice(services: Services, worker: ScriptedWorker) -> None:
+    """Its card is known, so the request can be checked all the same."""
+    worker.leave()
+    heard: list[str] = []
+
+    job = send(services, pictures(1), Listener(notice=heard.append), model=CARD.name)
+
+    assert services.ledger.status(job).model == MODEL
+    assert heard == [f"no worker serves {MODEL} now; the job waits until one does"]
+
+
+def test_the_status_of_a_job_says_that_nobody_serves_its_model(
+    services: Services, worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On stderr, so that `--json` stays JSON; as long as somebody serves it there is nothing to say."""
+    job = send(services, pictures(1))
+    for name, value in services.settings.environment().items():
+        monkeypatch.setenv(name, value)
+    heard = []
+    for serve in (worker.beat, worker.leave):
+        serve()
+        with pytest.raises(SystemExit):
+            main(["status", job, "--json"])
+        heard.append(capsys.readouterr())
+
+    assert [json.loads(said.out)["state"] for said in heard] == ["queued", "queued"]
+    assert [said.err for said in heard] == ["", f"no worker serves {MODEL} now; the job waits until one does\n"]
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_stream_of_pictures_is_not_collected_in_memory(services: Services) -> None:
+    """A generator is read as it is uploaded, with a small look ahead."""
+    taken: list[int] = []
+    ahead: list[int] = []
+
+    def stream() -> Iterator[bytes]:
+        for number, data in enumerate(pictures(200)):
+            taken.append(number)
+            yield data
+
+    send(services, stream(), Listener(progress=lambda done, _: ahead.append(len(taken) - done)))
+
+    assert len(taken) == 200
+    assert max(ahead) <= 40
+
+
+class Heavy(BytesSource):
+    """Says that it holds a hundred megabytes."""
+
+    @property
+    def held(self) -> int:
+        return 100 << 20
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_chunk_ends_early_when_its_sources_hold_much_data(
+    services: Services, ledger: RedisLedger, store: CountingStore
+) -> None:
+    """They are kept until it is registered. The same command again makes the same chunks."""
+    for _ in range(2):
+        job = send(services, [Heavy(f"{n}.png", data) for n, data in enumerate(pictures(7))], job_id="heavy")
+
+    references = [decode_lines(store.get(keys.chunk_object(job, chunk)), ImageRef) for chunk in ledger.chunks(job)]
+    assert [[reference.index for reference in chunk] for chunk in references] == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+@pytest.mark.usefixtures("worker")
+def test_what_holds_data_is_let_go_of_with_its_chunk(settings: Settings, store: CountingStore) -> None:
+    """However many images a message may carry."""
+    made: list[weakref.ref[Heavy]] = []
+    alive: list[int] = []
+
+    def stream() -> Iterator[Heavy]:
+        for number, data in enumerate(pictures(100)):
+            source = Heavy(f"{number}.png", data)
+            made.append(weakref.ref(source))
+            yield source
+
+    def count(*_: object) -> None:
+        alive.append(sum(source() is not None for source in made))
+
+    with Services(msgspec.structs.replace(settings, chunk_size=256), store=store) as services:
+        send(services, stream(), Listener(progress=count))
+
+    assert (len(made), len(alive)) == (100, 100)
+    assert max(alive) <= HIGH_AT_MOST + 2 * settings.io_threads + 8
+
+
+def test_pictures_in_storage_are_read_in_place(settings: Settings, empty_redis: redis.Redis) -> None:
+    """The reference is the address; nothing is copied."""
+    mine = MemoryStore("mine")
+    mine.ensure_bucket()
+    mine.put("p/a.png", picture())
+    mine.put("p/empty.png", b"")
+    store = MemoryStore(buckets=mine.buckets)
+    store.ensure_bucket()
+    with Services(settings, store=store) as services:
+        ScriptedWorker(services.ledger, store)
+        job = send(services, "s3://mine/p/")
+
+    first, second = decode_lines(store.get(keys.chunk_object(job, "000000")), ImageRef)
+    assert (first.key, first.source) == ("s3://mine/p/a.png", "s3://mine/p/a.png")
+    assert second.error is not None
+    assert second.error.code == "empty"
+    assert [key for key, _ in store.list("inputs/")] == []
+
+
+def test_services_that_are_away_are_named_before_a_job_is_opened(settings: Settings, empty_redis: redis.Redis) -> None:
+    """Redis is asked first; storage before the job exists."""
+    away = msgspec.structs.replace(settings, s3_endpoint="127.0.0.1:9")
+    with closing(RedisLedger(settings)) as ledger:
+        ScriptedWorker(ledger, MemoryStore())
+        with Services(away) as services, pytest.raises(UnreachableError, match=r"127\.0\.0\.1:9"):
+            send(services, pictures(1))
+        assert ledger.jobs(10) == []
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_slow_methods_chunks_stay_small(
+    settings: Settings, ledger: RedisLedger, store: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three chunks of 128 pictures with Score-CAM would be an hour's work of one worker."""
+    monkeypatch.setattr("producer.submission.chunks.SMALL_ONES", 1)
+    sizes = {}
+    ledger.publish(msgspec.structs.replace(CARD, methods=("cam", "scorecam")))
+    with Services(msgspec.structs.replace(settings, chunk_size=None), store=store) as services:
+        for method in ("cam", "scorecam"):
+            job = submit(services, pictures(70), Request(model=MODEL, options={"method": method}))
+            sizes[method] = [record.count for _, record in ledger._records(job)]
+
+    assert sizes == {"cam": [32, 38], "scorecam": [32, 32, 6]}

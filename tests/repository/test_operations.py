@@ -1,0 +1,48 @@
+"""docs/operations.md names nothing that does not exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from shared.config import PREFIX, Settings
+from tests.metric_names import named
+from tests.repository.test_dashboard import QUERIES, RULES
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "operations.md").read_text()
+DECISION = (ROOT / "docs/decisions/0003-one-process-per-model.md").read_text()
+#: Of the compose file's `.env` and of the build, not of camq.
+FOREIGN = {"CAMQ_PUBLISH", "CAMQ_TAG"}
+
+
+@pytest.mark.parametrize("text", [TEXT, DECISION], ids=["operations", "decision"])
+def test_every_variable_is_a_setting(text: str) -> None:
+    """A renamed setting is renamed here as well."""
+    names = set(re.findall(rf"\b{PREFIX}[A-Z0-9_]*[A-Z0-9]\b(?!\*)", text)) - FOREIGN - {"CAMQ_S3"}
+    assert {name.removeprefix(PREFIX).lower() for name in names} <= set(Settings.__struct_fields__)
+
+
+def test_every_metric_and_alert_exists() -> None:
+    """Those of the dashboard and the rules, which are checked against the code, and the autoscaler's."""
+    known = {name for query in [*QUERIES, *(rule["expr"] for rule in RULES)] for name in named(query)}
+    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in known} | {"camq_backlog_worker_seconds"}
+    assert named(TEXT.replace("camq_up", "")) <= families | known
+    alerts = set(re.findall(r"`(Camq\w+)`", TEXT))
+    assert alerts <= {rule["alert"] for rule in RULES}
+
+
+def test_every_file_and_module_named_exists() -> None:
+    """Paths in backticks, links, and `python -m` programs."""
+    paths = re.findall(r"`((?:deploy|tests|docs|bench)/[\w./]+)`", TEXT) + [
+        f"docs/{link}" for link in re.findall(r"\]\(([\w./-]+\.md)\)", TEXT)
+    ]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    for module in re.findall(r"python -m ([\w.]+)", TEXT):
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+
+
+def test_nothing_was_left_to_fill_in() -> None:
+    """Measured numbers stand where they belong."""
+    assert "@@" not in TEXT

@@ -1,0 +1,133 @@
+"""Options are judged before anything is uploaded, and the message names what is allowed."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from shared.contract import ModelCard, Options, decode
+from shared.errors import UsageError
+from shared.options import check_options
+from tests.scripted_worker import CARD
+
+
+def test_what_is_not_given_has_the_default_of_the_contract() -> None:
+    """None means not given, so that a command can pass all its options on."""
+    assert check_options(CARD, {"top_k": None, "alpha": 0.25}) == Options(alpha=0.25)
+
+
+def test_a_model_of_two_classes_has_no_third_best() -> None:
+    """Who did not ask for three is not told about it."""
+    assert check_options(replace(CARD, labels=("cat", "dog")), {}).top_k == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "indices"),
+    [
+        ("2", (2,)),
+        ("2,tabby", (2,)),
+        ('0, "tiger cat"', (0, 3)),
+        ("TABBY,goldfish", (2, 1)),
+        ('"salt, sea",0', (6, 0)),
+        (["tabby", 0], (2, 0)),
+        (3, (3,)),
+    ],
+)
+def test_classes_are_indices_or_labels(given: Any, indices: tuple[int, ...]) -> None:
+    """In the order asked for, each once; a label with a comma goes into quotes."""
+    assert check_options(CARD, {"classes": given}).classes == indices
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"top_k": 0}, "top_k 0 is not allowed"),
+        ({"top_k": 8}, "from 1 to 7"),
+        ({"top_k": "three"}, "top_k 'three'"),
+        ({"classes": "7"}, "classes 0 to 6"),
+        ({"classes": "-1"}, "no class '-1'"),
+        ({"classes": "taby"}, "did you mean tabby"),
+        ({"classes": "cat"}, "did you mean tiger cat"),
+        ({"classes": "crane"}, "indices 4, 5"),
+        ({"classes": ""}, "classes is empty"),
+        ({"classes": "2\n3"}, "classes '2\\n3' is not one line"),
+        ({"classes": "9" * 5000}, "has the classes 0 to 6"),
+        ({"classes": [True]}, "classes has True, which is neither"),
+        ({"classes": False}, "classes has False, which is neither"),
+        ({"classes": 1.5}, "no class '1.5'"),
+        ({"classes": b"2"}, "an index works as well"),
+        ({"classes": [None]}, "no class 'None'"),
+        ({"colormap": "jett"}, "did you mean jet"),
+        ({"method": "scorecan"}, "did you mean scorecam"),
+        ({"format": "jpg"}, "allowed are jpeg, webp, png"),
+        ({"scale": "both"}, "allowed are each, shared"),
+        ({"alpha": 1.5}, "alpha 1.5 is not allowed"),
+        ({"box_threshold": 1.0}, "box_threshold 1.0"),
+        ({"topk": 3}, "did you mean top_k"),
+        ({"target_layer": "layer44"}, "did you mean layer4"),
+        ({"target_layer": "nothing"}, "outermost layers are conv1, layer3, layer4, fc"),
+        ({"target_layer": "layer3"}, "takes the method gradcam"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_is_allowed(given: dict[str, Any], says: str) -> None:
+    """Every mistake is the caller's to mend, in one look."""
+    with pytest.raises(UsageError) as caught:
+        check_options(CARD, given)
+
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [{"target_layer": "layer4"}, {"target_layer": "layer3.0", "method": "gradcam"}])
+def test_a_layer_that_the_model_has_may_be_asked_for(given: dict[str, Any]) -> None:
+    """The one before the pool with any method, another with gradcam."""
+    assert check_options(CARD, given).target_layer == given["target_layer"]
+
+
+def test_an_older_workers_card_tells_no_layers() -> None:
+    """Then the worker judges, as it did."""
+    older = replace(CARD, layers=(), target_layer=None)
+    assert check_options(older, {"target_layer": "whatever"}).target_layer == "whatever"
+
+
+def test_a_method_that_the_network_cannot_do_is_refused_with_the_reason() -> None:
+    """Also where nobody asked for one, since the default would fail every image."""
+    card = replace(CARD, methods=("gradcam",), reason="classifier.4 (ReLU) stands before its last linear layer")
+
+    for given in ({}, {"method": "cam"}):
+        with pytest.raises(UsageError) as caught:
+            check_options(card, given)
+        assert str(caught.value) == (
+            "tiny cannot do cam: classifier.4 (ReLU) stands before its last linear layer. Use method gradcam"
+        )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "refused", "says"),
+    [
+        ((224, 224), (32, 223, 225, 448), "a side of 224 pixels only; leave it out for the 224"),
+        ((63, 4096), (32, 62), "a side of 63 to 4096 pixels; leave it out for the 224"),
+    ],
+)
+def test_an_input_size_that_the_network_cannot_take_is_refused(
+    sizes: tuple[int, int], refused: tuple[int, ...], says: str
+) -> None:
+    """Before anything is uploaded, with the network, what it takes, and what to do."""
+    card = replace(CARD, input_sizes=sizes)
+    for size in refused:
+        with pytest.raises(UsageError) as caught:
+            check_options(card, {"input_size": size})
+        assert str(caught.value).startswith(f"input_size {size} is not for tiny, ")
+        assert says in str(caught.value)
+    for size in sizes:
+        assert check_options(card, {"input_size": size}).input_size == size
+
+
+def test_an_older_workers_card_is_read_and_tells_neither_reasons_nor_sizes() -> None:
+    """The method is still refused; of the size its worker judges."""
+    older = decode(
+        b'{"model": "old@0123456789ab", "labels": ["a"], "input_size": 224, "methods": ["gradcam"]}', ModelCard
+    )
+
+    assert check_options(older, {"method": "gradcam", "input_size": 4096}).input_size == 4096
+    with pytest.raises(UsageError, match=r"^old cannot do cam\. Use method gradcam$"):
+        check_options(older, {})
