@@ -44,11 +44,12 @@ class Services:
 
     @cached_property
     def store(self) -> ObjectStore:
-        """The object store, with its bucket. UnreachableError when it does not answer soon."""
+        """The object store. UnreachableError when it does not answer soon, UsageError when its bucket does not exist:
+        only `camq up` and a worker create it, so that a mistyped CAMQ_BUCKET is noticed."""
         from shared.storage import S3Store
 
         store = S3Store.from_settings(self.settings)
-        self._answer(store.ensure_bucket, f"S3 storage at {self.settings.s3_endpoint} does not answer")
+        self._answer(store.check, f"S3 storage at {self.settings.s3_endpoint} does not answer")
         return store
 
     @cached_property

@@ -92,6 +92,8 @@ def make_app(settings: Settings, *, results: bool = True) -> Celery:
     if unknown:
         raise ValueError(f"Celery has no such option: {sorted(unknown)}")
     app.conf.update(_OPTIONS)
+    if settings.redis_url.startswith("unix:"):
+        app.conf.redis_socket_keepalive = False  # a socket of this machine has none, and Celery would ask it
     sentinel = celery_options(settings.redis_url)
     app.conf.result_backend_transport_options = {**_OPTIONS["result_backend_transport_options"], **sentinel}
     # Another broker than Redis gets none of Redis' options.

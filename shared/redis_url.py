@@ -1,6 +1,7 @@
-"""Addresses of Redis: with TLS, through Sentinel, and as Celery spells them.
+"""Addresses of Redis: with TLS, through Sentinel, over a Unix socket, and as Celery spells them.
 
 `rediss://:PASSWORD@host:6380/0` is TLS, its certificate checked against the system's roots or `?ssl_ca_certs=FILE`;
+`unix://:PASSWORD@/run/redis.sock?db=0` is a socket of this machine;
 `redis+sentinel://:PASSWORD@h1:26379,h2:26379/0?master=NAME` asks Sentinels where the master is.
 """
 
@@ -46,6 +47,10 @@ def celery_url(url: str) -> str:
     if found := sentinels(url):
         secret = f":{quote(found.password, safe='')}@" if found.password else ""
         return ";".join(f"sentinel://{secret}{host}:{port}/{found.database}" for host, port in found.hosts)
+    if url.startswith("unix:"):  # kombu's spelling: credentials and path alike, the database as `virtual_host`
+        parts = urlsplit(url)
+        database = parse_qs(parts.query).get("db", ["0"])[0]
+        return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}"
     if url.startswith("rediss://") and "ssl_cert_reqs" not in url:
         return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
     return url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,7 +14,7 @@ from producer.services import Services
 from producer.submission.submit import Listener, Request, submit
 from producer.submission.tags import checked_tags
 from shared.config import Settings
-from shared.errors import ImageError, UsageError
+from shared.errors import CamqError, ImageError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -76,7 +77,8 @@ class Client:
         try:
             job.wait(timeout)
         except BaseException:
-            job.cancel()
+            with suppress(CamqError):  # the first error says more than a service that cannot be reached for this
+                job.cancel()
             raise
         (result,) = job.results()
         if result.error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from producer.results import download
 from producer.results import records as results
 from producer.results import retry as redrive
+from producer.results.folder import RESULTS
 from producer.results.objects import ImageResult
 from producer.watch import follow
 
@@ -111,4 +112,4 @@ class Job:
         services = self._services
         threads = services.settings.io_threads
         download.drain(download.download(services.ledger, services.store, self.id, Path(folder), threads=threads))
-        return Path(folder) / download.RESULTS
+        return Path(folder) / RESULTS

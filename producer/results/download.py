@@ -1,23 +1,17 @@
 """A finished job as files: overlays, heatmaps, maps, and `results.jsonl` last."""
 
-import os
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from producer.parallel import ordered
+from producer.results.folder import RESULTS, ResultsFolder
 from producer.results.records import records
 from shared import keys
 from shared.contract import ImageRecord, Options, PredictionRecord, encode
-from shared.errors import CamqError
 from shared.ledger.values import Jobs
 from shared.storage.port import ObjectStore
-
-RESULTS = "results.jsonl"
-#: `<index>-<rank>.<extension>` and `<index>.npz`.
-_OURS = re.compile(r"\d+-\d+\.(jpg|webp|png)|\d+\.npz")
 
 
 def download(
@@ -27,44 +21,29 @@ def download(
     folder: Path,
     *,
     threads: int = 8,
+    notice: Callable[[str], None] = lambda _: None,
 ) -> Iterator[ImageRecord]:
     """Yields each record as it stands in `results.jsonl`, `overlay` relative to `folder`.
 
-    The file appears with the last record, whole or not at all: who finds it finds everything it names.
+    The files are in their places after the last record, all of them or none. Those of an earlier download are
+    replaced then, with a notice; UsageError when a file that camq did not write is in the way.
     """
     options = ledger.options(job)
-    clear(folder)
-    for name in ("overlays", *_extra_folders(options)):
-        _make(folder / name)
+    with ResultsFolder(folder, job) as files:
 
-    def fetch(record: ImageRecord) -> ImageRecord:
-        for key, name in _files(job, record, options):
-            (folder / name).write_bytes(store.get(key))
-        return _relative(record)
+        def fetch(record: ImageRecord) -> ImageRecord:
+            for key, name in _files(job, record, options):
+                with files.open(name) as file:
+                    file.write(store.get(key))
+            return _relative(record)
 
-    draft = folder / f".{RESULTS}.{os.getpid()}"
-    try:
-        with draft.open("wb") as file:
-            fetched = ordered(fetch, records(ledger, store, job, threads=threads), threads=threads)
-            for record in fetched:
-                file.write(encode(record) + b"\n")
+        with files.open(RESULTS) as lines:
+            for record in ordered(fetch, records(ledger, store, job, threads=threads), threads=threads):
+                lines.write(encode(record) + b"\n")
                 yield record
-        draft.replace(folder / RESULTS)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def clear(folder: Path) -> None:
-    """Removes what an earlier `download` left, so that no picture of another job lies among the new ones.
-
-    Only a folder that carries camq's own `results.jsonl` is touched, and only files named as camq names them.
-    """
-    if not (folder / RESULTS).is_file():
-        return
-    (folder / RESULTS).unlink()
-    for path in (*folder.glob("overlays/*-*.*"), *folder.glob("heatmaps/*-*.png"), *folder.glob("maps/*.npz")):
-        if _OURS.fullmatch(path.name) and path.is_file():
-            path.unlink()
+        before = files.complete(("overlays", *_extra_folders(options)))
+    if before is not None:
+        notice(f"replaced the results of job {before} in {folder}")
 
 
 def drain(items: Iterable[object]) -> int:
@@ -94,10 +73,3 @@ def _overlay_name(prediction: PredictionRecord) -> str:
 
 def _extra_folders(options: Options) -> list[str]:
     return ["heatmaps"] * options.heatmaps + ["maps"] * options.keep_maps
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CamqError(f"cannot make the folder {folder}: {error.strerror}") from error

@@ -40,12 +40,13 @@ def connect(settings: Settings, tries: int = 2, timeout_s: float = 5) -> redis.R
     options: dict[str, Any] = {
         "socket_timeout": timeout_s,
         "socket_connect_timeout": min(timeout_s, 3),
-        "socket_keepalive": True,
         "health_check_interval": 10,
         "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), tries - 1),
         "client_name": "camq",
         "decode_responses": True,
     }
+    if not settings.redis_url.startswith("unix:"):  # a socket of this machine has no keepalive, and refuses to be asked
+        options["socket_keepalive"] = True
     try:
         if found := sentinels(settings.redis_url):
             watch: Any = redis.Sentinel(found.hosts, sentinel_kwargs=options)  # type: ignore[no-untyped-call]

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from shared.errors import NotFoundError, ObjectTooLargeError, UnreachableError
+from shared.errors import NotFoundError, ObjectTooLargeError, UnreachableError, UsageError
 from shared.storage.port import SCHEME, Stat, locate, locate_object, own_key
 
 #: Key → bytes, and when they were put.
@@ -62,7 +62,7 @@ class MemoryStore:
     def check(self) -> None:
         """Memory always answers; the bucket may be missing."""
         if self.bucket not in self.buckets:
-            raise NotFoundError(f"there is no bucket {self.bucket!r}")
+            raise UsageError(f"there is no bucket {self.bucket!r}")
 
     def ensure_bucket(self) -> None:
         """An empty dictionary."""

@@ -50,7 +50,7 @@ class ObjectStore(Protocol):
     def check(self) -> None:
         """Raise within five seconds what is wrong, if anything.
 
-        UnreachableError when storage does not answer, NotFoundError when the bucket is not there.
+        UnreachableError when storage does not answer, UsageError when the bucket does not exist.
         """
 
     def ensure_bucket(self) -> None:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
@@ -21,12 +21,13 @@ _MISSING = {"NoSuchKey", "NoSuchBucket"}
 #: Faults of the credentials or the clock: whatever is asked for would be refused.
 _NOT_KNOWN = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "ExpiredToken", "InvalidToken"}
 _BUSY = {"SlowDown", "RequestTimeout"}
-_BUSY_STATUS = {429, 500, 502, 503, 504}
+#: 507: no space is left, until somebody makes some.
+_BUSY_STATUS = {429, 500, 502, 503, 504, 507}
 _OURS_ALREADY = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 #: The client splits larger bodies into parts, three requests at least; below 5 GB S3 takes one PUT.
 _MIN_PART = 5 * 1024 * 1024
-#: What S3 allows in one multi-delete.
-_DELETE_BATCH = 1000
+#: Buckets named in a message.
+_NAMED = 10
 
 
 class S3Store:
@@ -131,10 +132,19 @@ class S3Store:
     def check(self) -> None:
         """One HEAD on the bucket, over a connection that gives up soon."""
         with self._translated(self.bucket):
-            if not self._probe.bucket_exists(self.bucket):
-                raise NotFoundError(
-                    f"there is no bucket {self.bucket!r} at {self._endpoint}: create it or set CAMQ_BUCKET"
-                )
+            if self._probe.bucket_exists(self.bucket):
+                return
+        raise UsageError(
+            f"there is no bucket {self.bucket!r} at {self._endpoint}{self._others()}: set CAMQ_BUCKET to the bucket of"
+            " your workers, or start `camq up` or a worker, which creates it"
+        )
+
+    def _others(self) -> str:
+        """The buckets that these credentials may see, for a message."""
+        with suppress(S3Error, ServerError, InvalidResponseError, urllib3.exceptions.HTTPError):
+            if names := [entry.name for entry in self._probe.list_buckets()]:
+                return f"; there are {', '.join(names[:_NAMED])}{' and more' if len(names) > _NAMED else ''}"
+        return ""
 
     def ensure_bucket(self) -> None:
         """Two producers may do this at once."""

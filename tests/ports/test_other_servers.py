@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -123,6 +124,27 @@ def test_redis_over_tls(settings: Settings, empty_redis: Any, tmp_path: Path) ->
             ledger.check()
         with closing(Sender(distrusted)) as sender, pytest.raises(UnreachableError):
             sender.depth(MODEL, "bulk")
+
+
+@pytest.fixture
+def unix_socket(tmp_path: Path) -> Iterator[str]:
+    """The address of a Redis that listens on a socket of this machine."""
+    server = RedisServer(tmp_path / "redis", "secret")
+    server.prepare()
+    port = next(free_ports())
+    spec = server.spec(port, tmp_path)
+    with TemporaryDirectory() as folder, Supervisor() as supervisor:  # a socket's path has a short limit
+        path = Path(folder) / "redis.sock"
+        with (tmp_path / "redis" / "server.conf").open("a") as config:
+            config.write(f"unixsocket {path}\n")
+        supervisor.start(spec)
+        wait_until(lambda: server.ready(port), "Redis is ready")
+        yield f"unix://:secret@{path}?db=0"
+
+
+def test_redis_over_a_unix_socket(unix_socket: str) -> None:
+    """Ledger, broker and task states."""
+    works(Settings(redis_url=unix_socket))
 
 
 @pytest.fixture

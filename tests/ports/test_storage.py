@@ -180,7 +180,7 @@ def test_an_object_above_the_limit_is_not_downloaded(store: ObjectStore) -> None
 def test_check_tells_a_missing_bucket_and_ensure_makes_it(stores: Stores) -> None:
     """A store can be opened before its bucket is there. Without it nothing is missing: storage is away."""
     store = stores.open(stores.bucket)
-    with pytest.raises(NotFoundError, match=stores.bucket):
+    with pytest.raises(UsageError, match=f"no bucket '{stores.bucket}'"):
         store.check()
     for ask in (lambda: store.put("a", b""), lambda: store.get("a"), lambda: list(store.list(""))):
         with pytest.raises(UnreachableError, match=stores.bucket):

@@ -114,7 +114,7 @@ def run(
       camq run photos/ --top-k 5 --weights resnet18-f37072fd.pth --out looked
       ls *.png | camq run - --model efficientnet_lite0
     """
-    from producer.results.download import RESULTS
+    from producer.results.folder import RESULTS
     from producer.submission.submit import check_early, check_hook
     from producer.watch import tried_once
     from producer.web.report import write_report

@@ -108,7 +108,7 @@ def fetch(reach: Services, job: str, folder: Path, *, as_json: bool) -> Iterator
     from producer.results.download import download
 
     total = reach.ledger.status(job).total
-    records = download(reach.ledger, reach.store, job, folder, threads=reach.settings.io_threads)
+    records = download(reach.ledger, reach.store, job, folder, threads=reach.settings.io_threads, notice=say)
     mixed = as_json and sys.stdout.isatty()  # a bar among the lines of JSON would spoil both
     with Display(enabled=not mixed) as display:
         for done, record in enumerate(records, 1):

@@ -59,7 +59,7 @@ def results(*, job: str, out: Path | None, form: str | None, urls: bool, expires
       camq results 20261123-081502-3f9ac2 --urls --expires 12h
       camq results 20261123-081502-3f9ac2 --json | jq -r '.predictions[0].label'
     """
-    from producer.results.download import RESULTS
+    from producer.results.folder import RESULTS
     from producer.results.records import records
 
     form = form or ("jsonl" if urls else None)
@@ -108,7 +108,7 @@ def _write(form: str | None, found: Iterable[ImageRecord], file: BinaryIO, sign:
 
 def _read_again(out: Path) -> Iterator[ImageRecord]:
     """The records as they were just fetched, `overlay` relative to the folder."""
-    from producer.results.download import RESULTS
+    from producer.results.folder import RESULTS
     from shared.contract import ImageRecord, decode
 
     with (out / RESULTS).open("rb") as file:

@@ -104,7 +104,9 @@ def closed_form(
     assert head is not None  # noqa: S101 -- `autograd_layer` is None only where there is one
 
     def classify(masked: Tensor) -> Tensor:
-        beat()
+        # Other pictures may run in the beat, and tensors made in inference mode would break their backward pass.
+        with torch.inference_mode(mode=False):
+            beat()
         return network.classify(masked)
 
     def mapper(rows: Tensor, classes: Tensor, wish: Options) -> Tensor:

@@ -2,31 +2,74 @@
 
 from pathlib import Path
 
-from producer.results.download import clear
+import pytest
+
+from producer.results.folder import MARKER, RESULTS, ResultsFolder
+from shared.errors import UsageError
 
 
-def fill(folder: Path, *names: str) -> None:
+def fill(folder: Path, *names: str, text: bytes = b"mine") -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"x")
+        (folder / name).write_bytes(text)
 
 
-def left(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+def found(folder: Path) -> dict[str, bytes]:
+    """Every file but the marker, by name."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != MARKER
+    }
+
+
+def download(folder: Path, job: str, *names: str) -> str | None:
+    """As `download` writes: these files and the results."""
+    with ResultsFolder(folder, job) as files:
+        for name in (*names, RESULTS):
+            with files.open(name) as file:
+                file.write(job.encode())
+        return files.complete(("overlays",))
 
 
 def test_an_earlier_jobs_pictures_do_not_lie_among_the_new_ones(tmp_path: Path) -> None:
     """They would look current: the new job has an image of the same number. What is not camq's stays."""
-    mine = {"overlays/mine.jpg", "overlays/1-2.txt", "notes.md", "maps/0-1.npz"}
-    fill(tmp_path, "results.jsonl", "overlays/0-1.jpg", "overlays/12-3.webp", "heatmaps/0-1.png", "maps/0.npz", *mine)
-    clear(tmp_path)
+    mine = dict.fromkeys(("overlays/mine.jpg", "overlays/7-1.jpg", "notes.md", "maps/0.npz"), b"mine")
+    assert download(tmp_path, "old", "overlays/0-1.jpg", "overlays/12-3.webp", "heatmaps/0-1.png") is None
+    fill(tmp_path, *mine)
 
-    assert left(tmp_path) == mine
+    assert download(tmp_path, "new", "overlays/0-1.jpg") == "old"
+    assert found(tmp_path) == {"overlays/0-1.jpg": b"new", RESULTS: b"new", **mine}
 
 
-def test_a_folder_without_results_of_ours_is_not_touched(tmp_path: Path) -> None:
-    """Somebody else's `0-1.jpg` may be anything."""
-    fill(tmp_path, "overlays/0-1.jpg")
-    clear(tmp_path)
+@pytest.mark.parametrize("theirs", [RESULTS, "overlays/0-1.jpg"])
+def test_a_file_that_camq_did_not_write_is_never_replaced(tmp_path: Path, theirs: str) -> None:
+    """The error names it, and nothing else of the download appears."""
+    fill(tmp_path, theirs)
 
-    assert left(tmp_path) == {"overlays/0-1.jpg"}
+    with pytest.raises(UsageError, match=rf"{theirs} exists and was not written by camq"):
+        download(tmp_path, "job", "overlays/0-1.jpg")
+
+    assert found(tmp_path) == {theirs: b"mine"}
+
+
+def test_a_download_that_fails_keeps_the_old_one(tmp_path: Path) -> None:
+    """Storage may go away at the last picture."""
+    download(tmp_path, "old", "overlays/0-1.jpg")
+    before = found(tmp_path)
+
+    with ResultsFolder(tmp_path, "new") as files, files.open("overlays/0-1.jpg") as file:
+        file.write(b"new")
+
+    assert found(tmp_path) == before
+
+
+def test_a_marker_changed_by_hand_makes_nothing_else_camqs(tmp_path: Path) -> None:
+    """Names outside of what camq writes are ignored."""
+    folder = tmp_path / "out"
+    fill(tmp_path, "precious.txt", "out/overlays/cat.jpg")
+    fill(folder, MARKER, text=b"old\n../precious.txt\noverlays/cat.jpg\n")
+    download(folder, "new")
+
+    assert (tmp_path / "precious.txt").exists()
+    assert (folder / "overlays/cat.jpg").exists()
