@@ -64,20 +64,30 @@ compose-env: setup ## write .env with fresh secrets for docker compose (never ov
 	@$(BIN)/python deploy/compose_env.py
 
 .PHONY: lock
-lock: ## resolve requirements.lock anew from pyproject.toml (needs uv on the PATH)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --all-extras \
+lock: ## update requirements.lock after a change of pyproject.toml
+	$(or $(wildcard $(BIN)/uv),uv) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --all-extras \
 		pyproject.toml -o requirements.lock
 
 .PHONY: setup
 setup: $(STAMP) ## the virtual environment in .venv; quick when nothing changed
 
+# uv installs in a tenth of pip's time. It comes from the lock itself, by pip, checked like everything else;
+# where it has no wheel, or with INSTALLER=pip, pip installs the lock.
+INSTALLER ?= uv
 $(STAMP): requirements.lock pyproject.toml
 	@$(or $(PYTHON),false) -c '$(SUPPORTED)' || \
 		{ echo "camq needs Python 3.11, 3.12 or 3.13, and none is on the PATH: set PYTHON=/path/to/python3" >&2; exit 1; }
-	@echo "Setting up .venv with $$($(PYTHON) -V) (about 7 GB with torch's CUDA libraries, once: some five minutes, without a word from pip)"
+	@echo "Setting up .venv with $$($(PYTHON) -V): 3 GB to download and 7 GB on disk the first time, most of it torch"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@awk '/^[a-z]/ { keep = /^uv==/ } keep' requirements.lock >.venv/uv.lock
+	@set -e; install="$(BIN)/python -m pip --disable-pip-version-check install"; \
+	if [ $(INSTALLER) = uv ]; then \
+		if $$install --quiet --only-binary uv --require-hashes -r .venv/uv.lock; \
+		then install="$(BIN)/uv pip install --python $(BIN)/python"; \
+		else echo "uv cannot be installed here: pip takes its place, which needs some five minutes"; fi; \
+	fi; \
+	$$install --require-hashes -r requirements.lock; \
+	$$install --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
 .PHONY: clean
