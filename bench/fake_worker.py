@@ -26,6 +26,7 @@ from shared.storage import S3Store
 from worker import app
 from worker.core.types import Explanation, InputSpec, UInt8Array
 from worker.image.batcher import Batcher
+from worker.image.build import exit_fatal
 from worker.timing.outage import Patience
 
 _PREDICTION = PredictionRecord(
@@ -105,13 +106,13 @@ _NO_PIXELS = np.zeros((1, 1, 3), np.uint8)
 
 
 def explaining_with(image_s: float | None) -> Callable[..., Any]:
-    """What `worker.app.explaining` is replaced by."""
+    """What `worker.image.build.explaining` is replaced by."""
 
     @contextmanager
     def explaining(settings: Settings, *, stage: Any, **_: Any) -> Iterator[FakeExplainer]:
         engine = SleepingEngine(image_s or 0.0, settings.max_batch_size)
         with closing(S3Store.from_settings(settings)) as store:
-            batcher = Batcher(engine, settings.max_batch_delay_ms / 1000, stage, app._die)
+            batcher = Batcher(engine, settings.max_batch_delay_ms / 1000, stage, exit_fatal)
             with closing(batcher):
                 yield FakeExplainer(store, Patience(_OUTAGE_LIMIT_S), batcher, image_s is not None)
 

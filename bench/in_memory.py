@@ -16,7 +16,7 @@ from shared.contract import ChunkMessage, ImageRef, Options
 from shared.ledger import Claim
 from shared.states import ImageState
 from shared.storage.memory import MemoryStore
-from worker.app import explaining
+from worker.image.build import explaining
 from worker.image.explainer import Explainer
 from worker.timing.stages import StageClock
 

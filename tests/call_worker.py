@@ -61,6 +61,7 @@ class Desk:
             worker=name,
             model=model,
             images=2,
+            urgent_images=2,
         )
         self.calls = Calls(
             ledger=ledger,

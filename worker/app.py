@@ -6,10 +6,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from pathlib import Path
 
 import structlog
-import torch
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
@@ -19,28 +17,19 @@ from shared.config import Settings
 from shared.contract import ModelCard
 from shared.errors import UnreachableError
 from shared.ledger import RedisLedger
-from shared.output import check_output
 from shared.storage import S3Store
 from worker.chunk import tasks
 from worker.chunk.explain_task import Calls
 from worker.chunk.leases import LeaseKeeper
-from worker.chunk.pipeline import URGENT_IMAGES, Pipeline
+from worker.chunk.pipeline import Pipeline
 from worker.chunk.quarantine import Quarantine
-from worker.core.engine.cuda import engine_for
-from worker.core.model.network import Network, load_network
-from worker.core.types import Limits
+from worker.core.model.network import Network
 from worker.devices import device as devices
-from worker.devices.cores import cores
-from worker.image.batcher import Batcher, Runs
-from worker.image.compute import Compute
-from worker.image.decode_pool import Decoding
-from worker.image.explainer import Explainer
-from worker.image.weights_file import local_weights
+from worker.image.build import URGENT_IMAGES, explaining, images_on_their_way
 from worker.observe.instrumented import ObservedEngine, ObservedFlow
 from worker.observe.telemetry import Telemetry
-from worker.timing.outage import Patience
 from worker.timing.periodic import Periodic
-from worker.timing.stages import Stage, StageClock
+from worker.timing.stages import StageClock
 from worker.timing.throughput import Meter
 from worker.timing.traces import ChunkTraces
 from worker.upkeep.heartbeat import Heart
@@ -50,61 +39,8 @@ from worker.upkeep.webhooks import WebhookSender
 
 log = structlog.get_logger()
 
-DEFAULT_MODEL = "resnet18"
-#: Images on their way per image of a micro-batch: while one batch runs, one is being prepared and one drawn.
-IMAGES_PER_BATCH_PLACE = 3
 #: Between two showings of the model's card.
 CARD_S = 60.0
-#: A process whose device broke ends with this code, and its chunks run elsewhere.
-EXIT_FATAL = 70
-
-
-def load(settings: Settings) -> Network:
-    """The network that the settings name, on the device they name. Raises ModelError or UsageError."""
-    if settings.torch_threads:
-        torch.set_num_threads(settings.torch_threads)
-    # TF32 keeps ten bits of a float32's mantissa, and answers would then depend on the batch by more than 1e-5.
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    return load_network(
-        settings.model or DEFAULT_MODEL,
-        weights=local_weights(settings),
-        labels=Path(settings.labels) if settings.labels else None,
-        device=devices.limit(devices.choose(settings.device), settings.device_memory),
-        dtype=devices.PRECISIONS[settings.precision],
-    )
-
-
-@contextmanager
-def explaining(
-    settings: Settings, *, stage: Stage, on_stuck: Callable[[], None], observe: Callable[[Runs], Runs] = lambda e: e
-) -> Iterator[Explainer]:
-    """What one picture needs, from its bytes in storage to its overlays there: the model is loaded and warm."""
-    with ExitStack() as stack:
-        connections = images_on_their_way(settings) + URGENT_IMAGES + settings.chunks_in_flight
-        store = stack.enter_context(closing(S3Store.from_settings(settings, pool_size=connections)))
-        network = load(settings)
-        engine = engine_for(network, settings.max_batch_size, log.warning)
-        engine.warm_up()
-        if engine.manner != "eager":
-            log.info("micro-batches", manner=engine.manner)
-        batcher = Batcher(observe(engine), settings.max_batch_delay_ms / 1000, stage, _die)
-        engine.beat = batcher.beat
-        stack.callback(batcher.close)
-        threads = settings.compute_threads or cores()
-        compute = stack.enter_context(closing(Compute(threads, settings.decode_s, on_stuck)))
-        decoding = stack.enter_context(closing(Decoding(settings, threads)))
-        yield Explainer(
-            network=network,
-            batcher=batcher,
-            store=store,
-            patience=Patience(settings.outage_limit),
-            limits=Limits(settings.max_image_bytes, settings.max_image_pixels),
-            in_place=settings.readable_in_place(),
-            checked_output=partial(check_output, settings=settings),
-            compute=compute,
-            decoding=decoding,
-            stage=stage,
-        )
 
 
 @contextmanager
@@ -123,7 +59,9 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
 
         telemetry = Telemetry(settings)
         stack.enter_context(telemetry.told())
-        webhooks = WebhookSender(ledger, settings, telemetry.metrics)
+        webhooks = WebhookSender(
+            ledger, settings, count=lambda outcome: telemetry.metrics.webhooks.labels(outcome).inc()
+        )
         flow = ObservedFlow(ledger, telemetry.metrics)
         keeper, meter, clock = LeaseKeeper(flow), Meter(), StageClock()
         heart = Heart(ledger, settings.chunks_in_flight, meter, keeper, clock)
@@ -162,6 +100,7 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
             worker=heart.worker,
             model=network.model,
             images=images_on_their_way(settings),
+            urgent_images=URGENT_IMAGES,
         )
         stack.callback(pipeline.close)
 
@@ -195,11 +134,6 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
         stack.callback(Periodic("webhooks", settings.reap_s, webhooks.send_due).abandon)
         log.info("ready", model=network.model, device=devices.describe(network.device, network.dtype))
         yield app, shutdown
-
-
-def images_on_their_way(settings: Settings) -> int:
-    """Images of bulk jobs that are in memory at once."""
-    return IMAGES_PER_BATCH_PLACE * settings.max_batch_size
 
 
 def card_of(network: Network) -> ModelCard:
@@ -251,8 +185,3 @@ def _unless_unreachable(call: Callable[[], None]) -> Callable[[], None]:
             log.warning("Redis was not told that this worker stops", reason=str(error))
 
     return quietly
-
-
-def _die(error: BaseException) -> None:
-    log.critical("the device failed; this process ends", reason=str(error), exc_info=error)
-    os._exit(EXIT_FATAL)

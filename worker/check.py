@@ -6,9 +6,9 @@ import torchvision
 
 from shared.config import Settings
 from shared.errors import CamqError
-from worker.app import DEFAULT_MODEL, load
 from worker.core.engine.cuda import engine_for
 from worker.devices import device as devices
+from worker.image.build import DEFAULT_MODEL, load
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,8 +12,8 @@ PROGRAM = """
 from contextlib import nullcontext
 import numpy as np
 from shared.contract import Options
-from worker.app import _die
 from worker.image.batcher import Batcher
+from worker.image.build import exit_fatal
 
 class Lost:
     '''A declared test adapter of the engine: its device has a sticky error.'''
@@ -21,7 +21,8 @@ class Lost:
     def begin(self, pixels, options):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-Batcher(Lost(), 0.0, lambda stage: nullcontext(), _die).explain(np.zeros((1, 1, 3), np.uint8), Options(), urgent=False)
+batcher = Batcher(Lost(), 0.0, lambda stage: nullcontext(), exit_fatal)
+batcher.explain(np.zeros((1, 1, 3), np.uint8), Options(), urgent=False)
 """
 
 

@@ -93,6 +93,7 @@ def pipeline(ledger: RedisLedger, store: CountingStore, traced: OpenTelemetry) -
         worker="w-1",
         model=CARD.model,
         images=2,
+        urgent_images=2,
     )
     with closing(found):
         yield found

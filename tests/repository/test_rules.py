@@ -20,6 +20,15 @@ ALLOWED = {
     "producer": {"producer", "shared"},
     "worker": {"worker", "shared"},
     "worker/core": {"worker.core", "shared.contract", "shared.errors", "shared.colormaps"},
+    "worker/timing": {"worker.timing", "shared"},
+    "worker/devices": {"worker.devices", "worker.timing", "shared"},
+    "worker/image": {"worker.image", "worker.core", "worker.devices", "worker.timing", "worker.errors", "shared"},
+    "worker/chunk": {"worker.chunk", "worker.image", "worker.timing", "worker.errors", "shared"},
+    "worker/upkeep": {"worker.upkeep", "worker.chunk", "worker.core", "worker.devices", "worker.timing", "shared"},
+    "worker/observe": {
+        f"worker.{room}" for room in ("observe", "upkeep", "chunk", "image", "core", "devices", "timing")
+    }
+    | {"shared"},
 }
 
 

@@ -22,8 +22,8 @@ from shared.options import check_options
 from shared.states import ImageState
 from shared.storage import SCHEME, ObjectStore
 from shared.storage.port import locate_object
-from worker.chunk.leases import HandBackError
 from worker.chunk.pipeline import Outcome, Pipeline
+from worker.errors import HandBackError
 from worker.timing.outage import Patience, nap
 
 log = structlog.get_logger()

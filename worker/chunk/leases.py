@@ -5,16 +5,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shared.errors import CamqError, LostLeaseError
+from shared.errors import LostLeaseError
 from shared.ledger import Claim, Flow
-
-
-class CancelledJobError(CamqError):
-    """The job was cancelled; its images end as `cancelled`."""
-
-
-class HandBackError(CamqError):
-    """The worker is stopping; the chunk goes back, uncharged."""
+from worker.errors import CancelledJobError, HandBackError
 
 
 class Lease:

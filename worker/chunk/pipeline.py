@@ -16,8 +16,9 @@ from shared.errors import LostLeaseError, MessageError, NotFoundError, Unreachab
 from shared.ledger import Claim, Flow, Refusal
 from shared.states import ImageState
 from shared.storage import ObjectStore
-from worker.chunk.leases import HandBackError, Lease, LeaseKeeper
+from worker.chunk.leases import Lease, LeaseKeeper
 from worker.chunk.quarantine import Quarantine, QuarantineError
+from worker.errors import HandBackError
 from worker.image.explainer import Explainer
 from worker.timing.outage import LOOK_S, Patience
 from worker.timing.stages import Stage
@@ -25,9 +26,6 @@ from worker.timing.throughput import Meter
 from worker.timing.traces import ChunkTraces
 
 log = structlog.get_logger()
-
-#: Images of `high` jobs that may be on their way beside the others.
-URGENT_IMAGES = 16
 
 
 class Outcome(StrEnum):
@@ -40,7 +38,7 @@ class Outcome(StrEnum):
 
 
 class Pipeline:
-    """Chunks of several jobs run through it at once; `images` threads bound what is in memory.
+    """Chunks of several jobs run through it at once; `images` threads (and `urgent_images`) bound what is in memory.
 
     Each image has a thread of its own for its whole way and blocks where it must wait; so the way reads from
     top to bottom, and a thread's end is an image's end. `high` images have threads of their own, since they
@@ -63,6 +61,7 @@ class Pipeline:
         worker: str,
         model: str,
         images: int,
+        urgent_images: int,
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -77,7 +76,7 @@ class Pipeline:
         self._worker = worker
         self._model = model
         self._bulk = ThreadPoolExecutor(images, thread_name_prefix="image")
-        self._urgent = ThreadPoolExecutor(min(images, URGENT_IMAGES), thread_name_prefix="urgent")
+        self._urgent = ThreadPoolExecutor(min(images, urgent_images), thread_name_prefix="urgent")
 
     def run(self, message: ChunkMessage) -> Outcome:
         """Works on the chunk if it may be claimed."""

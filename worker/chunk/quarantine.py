@@ -21,7 +21,8 @@ from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, Opti
 from shared.errors import UnreachableError
 from shared.ledger import Claim
 from shared.states import ImageState
-from worker.chunk.leases import CancelledJobError, Lease
+from worker.chunk.leases import Lease
+from worker.errors import CancelledJobError
 from worker.image.child import command as child_command
 from worker.image.child import manner_of_death
 from worker.timing.deadline import Deadline

@@ -11,8 +11,8 @@ import msgspec
 
 from shared.config import Settings
 from shared.errors import UnreachableError
-from worker.app import explaining
 from worker.chunk.quarantine import Answer, Request
+from worker.image.build import explaining
 
 
 def serve(settings: Settings) -> int:

@@ -21,7 +21,7 @@ from shared.processes.supervisor import Supervisor
 from worker.devices.cores import cores
 from worker.devices.gpus import Inventory, nvidia_smi
 from worker.devices.slots import Slot, available
-from worker.upkeep.shutdown import GOODBYE_S
+from worker.timing.deadline import GOODBYE_S
 
 log = structlog.get_logger()
 

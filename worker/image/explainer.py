@@ -21,12 +21,12 @@ from shared.errors import (
 from shared.ledger import Claim
 from shared.states import ImageState
 from shared.storage import SCHEME, ObjectStore
-from worker.chunk.leases import CancelledJobError, HandBackError
 from worker.core.model.network import Network
 from worker.core.picture.decode import COMMON_FORMATS, decode_scaled, is_common
 from worker.core.picture.preprocess import Decode, prepare
 from worker.core.picture.render import encode, paint
 from worker.core.types import Drawing, Explanation, Limits, Prepared
+from worker.errors import CancelledJobError, HandBackError
 from worker.image.batcher import Batcher
 from worker.image.compute import Compute
 from worker.image.decode_pool import Decoding

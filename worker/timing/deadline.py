@@ -7,6 +7,9 @@ from typing import Any
 #: A wait is cut into pieces of this length. Whatever a piece really took (a SIGSTOP, `docker pause`, a machine that
 #: slept), it counts as two of them at most.
 PIECE_S = 0.5
+#: After the grace period of a stop this is left for saying goodbye to Redis; together they fit into the ten seconds
+#: that a container gets.
+GOODBYE_S = 1.0
 
 
 class Deadline:

@@ -11,12 +11,10 @@ from typing import Any
 import structlog
 
 from worker.chunk.leases import LeaseKeeper
+from worker.timing.deadline import GOODBYE_S
 
 log = structlog.get_logger()
 
-#: After the grace period this is left for saying goodbye to Redis; together they fit into the ten seconds that a
-#: container gets.
-GOODBYE_S = 1.0
 #: A process that must be replaced ends with this code, so that also `restart: on-failure` starts another.
 EXIT_REPLACE = 75
 

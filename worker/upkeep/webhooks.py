@@ -3,6 +3,7 @@
 import base64
 import binascii
 import random
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -18,7 +19,6 @@ from shared.ledger import WebhookCall, Webhooks
 from shared.ledger.webhooks import SENDER_LEASE_S
 from shared.storage.http import trusted_roots
 from shared.webhook import check_webhook, shown_webhook
-from worker.observe.metrics import Metrics
 
 log = structlog.get_logger()
 
@@ -36,12 +36,12 @@ _MOST_REASON = 200
 class WebhookSender:
     """One in every worker; the ledger gives each webhook that is due to one of them."""
 
-    def __init__(self, ledger: Webhooks, settings: Settings, metrics: Metrics) -> None:
-        """Raises UsageError for a secret that cannot be one."""
+    def __init__(self, ledger: Webhooks, settings: Settings, count: Callable[[str], None]) -> None:
+        """`count` is called with each outcome. Raises UsageError for a secret that cannot be one."""
         self._ledger = ledger
         self._hosts = settings.webhook_hosts
         self._signer = signer(settings.webhook_secret)
-        self._outcomes = metrics.webhooks
+        self._count = count
         self._http = urllib3.PoolManager(
             timeout=urllib3.Timeout(total=TRY_S),
             retries=False,  # the ledger counts the tries, and spreads them over a day
@@ -64,7 +64,7 @@ class WebhookSender:
         again_s = wait_s(call.attempt)
         state = self._ledger.report_webhook(call, fault, again_s=again_s, most_s=GIVE_UP_S)
         outcome = {"waiting": "retried", "stale": "outdated"}.get(state, state)
-        self._outcomes.labels(outcome).inc()
+        self._count(outcome)
         told = {"job": call.job, "url": shown_webhook(call.url), "attempt": call.attempt}
         if fault is None:
             log.info("webhook delivered", **told)

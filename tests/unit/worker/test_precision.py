@@ -8,9 +8,9 @@ import torch
 
 from shared.config import Settings
 from tests.numeric.networks import random_module
-from worker.app import load
 from worker.check import check
 from worker.devices import device as devices
+from worker.image.build import load
 
 CPU = torch.device("cpu")
 

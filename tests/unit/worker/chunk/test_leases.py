@@ -8,7 +8,8 @@ import pytest
 from shared.contract import ChunkMessage, Options
 from shared.errors import LostLeaseError
 from shared.ledger import Claim, Flow
-from worker.chunk.leases import CancelledJobError, HandBackError, LeaseKeeper
+from worker.chunk.leases import LeaseKeeper
+from worker.errors import CancelledJobError, HandBackError
 
 FIRST, SECOND = (
     Claim(ChunkMessage(job="job", chunk=chunk, attempt=1), Options(), "net@0", "bulk", chunk, token=f"token-{chunk}")

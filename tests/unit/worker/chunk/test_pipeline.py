@@ -91,6 +91,7 @@ class Desk:
             worker="w",
             model="net@0123456789ab",
             images=IMAGES,
+            urgent_images=IMAGES,
         )
 
     def refill(self) -> None:

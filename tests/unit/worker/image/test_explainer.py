@@ -19,8 +19,8 @@ from shared.ledger import Claim
 from shared.output import check_output
 from shared.states import ImageState
 from shared.storage import MemoryStore, ObjectStore
-from worker.chunk.leases import CancelledJobError
 from worker.core.types import ClassMap, Explanation, InputSpec, Limits
+from worker.errors import CancelledJobError
 from worker.image.explainer import Explainer, maps_archive
 
 

@@ -1,0 +1,98 @@
+"""Builds what explains one picture: device, network, engine, batcher, threads and decoders, from the settings.
+
+A worker, its quarantine process and `camq worker --check` build it alike.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+import structlog
+import torch
+
+from shared.config import Settings
+from shared.output import check_output
+from shared.storage import S3Store
+from worker.core.engine.cuda import engine_for
+from worker.core.model.network import Network, load_network
+from worker.core.types import Limits
+from worker.devices import device as devices
+from worker.devices.cores import cores
+from worker.image.batcher import Batcher, Runs
+from worker.image.compute import Compute
+from worker.image.decode_pool import Decoding
+from worker.image.explainer import Explainer
+from worker.image.weights_file import local_weights
+from worker.timing.outage import Patience
+from worker.timing.stages import Stage
+
+log = structlog.get_logger()
+
+DEFAULT_MODEL = "resnet18"
+#: Images on their way per image of a micro-batch: while one batch runs, one is being prepared and one drawn.
+IMAGES_PER_BATCH_PLACE = 3
+#: Images of `high` jobs that may be on their way beside the others.
+URGENT_IMAGES = 16
+#: Exit code of a process whose device failed; its chunks run on other workers.
+EXIT_FATAL = 70
+
+
+def images_on_their_way(settings: Settings) -> int:
+    """Images of bulk jobs that are in memory at once."""
+    return IMAGES_PER_BATCH_PLACE * settings.max_batch_size
+
+
+def load(settings: Settings) -> Network:
+    """The network that the settings name, on the device they name. Raises ModelError or UsageError."""
+    if settings.torch_threads:
+        torch.set_num_threads(settings.torch_threads)
+    # TF32 keeps ten bits of a float32's mantissa, and answers would then depend on the batch by more than 1e-5.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    return load_network(
+        settings.model or DEFAULT_MODEL,
+        weights=local_weights(settings),
+        labels=Path(settings.labels) if settings.labels else None,
+        device=devices.limit(devices.choose(settings.device), settings.device_memory),
+        dtype=devices.PRECISIONS[settings.precision],
+    )
+
+
+@contextmanager
+def explaining(
+    settings: Settings, *, stage: Stage, on_stuck: Callable[[], None], observe: Callable[[Runs], Runs] = lambda e: e
+) -> Iterator[Explainer]:
+    """What one picture needs, from its bytes in storage to its overlays there: the model is loaded and warm."""
+    with ExitStack() as stack:
+        connections = images_on_their_way(settings) + URGENT_IMAGES + settings.chunks_in_flight
+        store = stack.enter_context(closing(S3Store.from_settings(settings, pool_size=connections)))
+        network = load(settings)
+        engine = engine_for(network, settings.max_batch_size, log.warning)
+        engine.warm_up()
+        if engine.manner != "eager":
+            log.info("micro-batches", manner=engine.manner)
+        batcher = Batcher(observe(engine), settings.max_batch_delay_ms / 1000, stage, exit_fatal)
+        engine.beat = batcher.beat
+        stack.callback(batcher.close)
+        threads = settings.compute_threads or cores()
+        compute = stack.enter_context(closing(Compute(threads, settings.decode_s, on_stuck)))
+        decoding = stack.enter_context(closing(Decoding(settings, threads)))
+        yield Explainer(
+            network=network,
+            batcher=batcher,
+            store=store,
+            patience=Patience(settings.outage_limit),
+            limits=Limits(settings.max_image_bytes, settings.max_image_pixels),
+            in_place=settings.readable_in_place(),
+            checked_output=partial(check_output, settings=settings),
+            compute=compute,
+            decoding=decoding,
+            stage=stage,
+        )
+
+
+def exit_fatal(error: BaseException) -> None:
+    """Ends the process at once: with its device gone, every micro-batch would fail."""
+    log.critical("the device failed; this process ends", reason=str(error), exc_info=error)
+    os._exit(EXIT_FATAL)
