@@ -90,6 +90,16 @@ def test_no_file_outgrows_one_reader(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES
 
 
+def test_every_import_is_a_declared_dependency() -> None:
+    """A package that only another one brings, or only the development environment, is missing for a user one day."""
+    pytest.importorskip("deptry", reason="needs PyPI's deptry")
+    checked = subprocess.run(
+        [sys.executable, "-m", "deptry", "."], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert checked.returncode == 0, checked.stderr
+
+
 def test_no_module_shadows_a_library() -> None:
     """A module named like a library of ours would be imported in its place."""
     assert not {path.stem for path in SOURCES} & {"celery", "queue", "redis", "minio"} - {"redis"}
