@@ -1,9 +1,9 @@
 """Numbers and names for people."""
 
-import os
 import re
 
 from shared.contract import JobStatus, WebhookStatus
+from shared.text import visible
 
 #: ZERO WIDTH NON-JOINER and ZERO WIDTH JOINER.
 _JOINERS = "\u200c\u200d"
@@ -93,9 +93,3 @@ def time_left(status: JobStatus) -> str:
     if not status.sealed:
         return "being submitted"
     return "estimating" if status.running or status.done else "queued"
-
-
-def visible(text: str) -> str:
-    """The text on one line, with anything that would move a terminal's cursor written as an escape."""
-    text = os.fsencode(text).decode("utf-8", "backslashreplace")
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

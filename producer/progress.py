@@ -7,7 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Self
 
-from producer.formatting import count, rate, time_left, visible
+from producer.formatting import count, rate, time_left
+from shared.text import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

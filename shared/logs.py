@@ -6,7 +6,10 @@ import sys
 import structlog
 
 from shared.config import Settings, secrets
+from shared.text import visible, visible_lines
 
+#: What has several lines: traces.
+_LINES = frozenset({"exception", "stack"})
 #: On every line of this process, whichever thread writes it.
 _always: dict[str, str] = {}
 
@@ -28,16 +31,24 @@ def configure(settings: Settings) -> None:
                 event[name] = value
         return event
 
+    def escape(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        """Messages of the broker, file names and model files may hold what moves a terminal's cursor or looks like
+        a line of its own; JSON escapes it by itself."""
+        return {
+            name: value if not isinstance(value, str) else visible_lines(value) if name in _LINES else visible(value)
+            for name, value in event.items()
+        }
+
     shared_steps: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         lambda _, __, event: {**_always, **event},
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    render: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+    render: list[structlog.typing.Processor] = (
+        [structlog.processors.JSONRenderer()]
         if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else [escape, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -48,7 +59,7 @@ def configure(settings: Settings) -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 redact,
-                render,
+                *render,
             ],
         )
     )

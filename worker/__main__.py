@@ -5,6 +5,7 @@ import sys
 from shared import logs
 from shared.config import Settings
 from shared.errors import CamqError
+from shared.text import visible_lines
 
 USAGE = "usage: python -m worker [serve | fleet | exporter | check | fetch MODEL | quarantine]"
 
@@ -19,7 +20,7 @@ def main(arguments: list[str]) -> int:
         if name in commands and not rest:
             return commands[name](Settings.load())
     except CamqError as error:
-        print(f"camq worker: {error}", file=sys.stderr)  # noqa: T201
+        print(f"camq worker: {visible_lines(str(error))}", file=sys.stderr)  # noqa: T201
         return error.exit_code
     print(USAGE, file=sys.stderr)  # noqa: T201
     return 2

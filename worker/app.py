@@ -18,7 +18,7 @@ from shared.contract import ModelCard
 from shared.errors import UnreachableError
 from shared.ledger import RedisLedger
 from shared.storage import S3Store
-from worker.chunk import tasks
+from worker.chunk import tasks, transport
 from worker.chunk.explain_task import Calls
 from worker.chunk.leases import LeaseKeeper
 from worker.chunk.pipeline import Pipeline
@@ -104,6 +104,7 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
         )
         stack.callback(pipeline.close)
 
+        transport.guard()
         app = make_app(settings)
         app.conf.task_queues = worker_queues(network.model)
         app.conf.worker_consumer = "worker.chunk.consumer:Consumer"

@@ -24,8 +24,8 @@ from producer.cli.commands import (
 )
 from producer.cli.environment import unknown_variables
 from producer.cli.group import Sections
-from producer.formatting import visible
 from shared.errors import CamqError
+from shared.text import visible, visible_lines
 
 EXIT_OTHER = 5
 EXIT_INTERRUPTED = 130
@@ -100,7 +100,7 @@ def _status(arguments: Sequence[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     except CamqError as error:
-        click.echo(f"Error: {_lines(str(error))}", err=True)
+        click.echo(f"Error: {visible_lines(str(error))}", err=True)
         return error.exit_code
     except BrokenPipeError:
         # Who read our output has left; Python must not try to flush into the closed pipe at exit.
@@ -110,7 +110,3 @@ def _status(arguments: Sequence[str] | None) -> int:
         traceback.print_exc()
         click.echo("Error: this is a bug in camq; the lines above say where", err=True)
         return EXIT_OTHER
-
-
-def _lines(text: str) -> str:
-    return "\n".join(visible(line) for line in text.split("\n"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from producer.formatting import visible
+from shared.text import visible
 
 if TYPE_CHECKING:
     from rich.box import Box

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-from producer.formatting import visible
+from shared.text import visible
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont

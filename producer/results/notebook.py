@@ -7,7 +7,8 @@ from base64 import b64encode
 from html import escape
 from typing import TYPE_CHECKING
 
-from producer.formatting import duration, outcome, rate, visible
+from producer.formatting import duration, outcome, rate
+from shared.text import visible
 
 if TYPE_CHECKING:
     from producer.results.objects import ImageResult, Prediction

@@ -1,11 +1,13 @@
-"""Messages that are none: refused, recorded, never executed, and the worker goes on."""
+"""What is no message of camq's: refused, recorded where it has an id, never executed; the worker continues."""
 
 import base64
+import gzip
 import json
 import pickle
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from celery import Celery
 from celery.result import AsyncResult
@@ -65,6 +67,7 @@ def test_what_is_no_message_is_refused_and_recorded_and_the_worker_goes_on(
     (info,) = ledger.workers()
     (model,) = info.models
     app = make_app(fast)
+    before = psutil.Process(info.pid).memory_info().rss
     redis = ledger.scripts.client
     queue = keys.queue(model, "bulk")
     bomb = tmp_path / "executed"
@@ -82,7 +85,18 @@ def test_what_is_no_message_is_refused_and_recorded_and_the_worker_goes_on(
         "no-id": envelope(b"[[], {}, {}]", **good),
         "odd-id": envelope(b"[[], {}, {}]", id={"a": 1}, **good),
     }
-    for message in raw.values():
+    escapes = "\x1b]0;title\x07\n2026-11-26T15:47:24Z [critical ] forged"
+    bomb_body = gzip.compress(b" " * 300_000_000, 9)
+    raw["compressed"] = envelope(bomb_body, id="compressed", compression="application/x-gzip", **good)
+    elements = [
+        *("not json at all", "5", "[]", "{}", '{"body": "x"}', '{"body": "x", "properties": 5}', "[" * 100_000),
+        *(b"\xff\xfe", escapes),
+        envelope(b"[[], {}, {}]", id=f"id{escapes}", **good),
+        json.dumps({**json.loads(raw["number"]), "headers": [escapes]}),
+        json.dumps({**json.loads(raw["number"]), "properties": {"delivery_tag": "t", "delivery_info": escapes}}),
+        json.dumps({**json.loads(raw["number"]), "body": "no base64"}),
+    ]
+    for message in [*raw.values(), *elements]:
         redis.lpush(queue, message)
     fields = {
         "text": "no JSON",
@@ -107,6 +121,13 @@ def test_what_is_no_message_is_refused_and_recorded_and_the_worker_goes_on(
     job = client.submit([picture(1)], top_k=1)
 
     assert job.wait(timeout=READY_S).succeeded == 1
+    (same,) = ledger.workers()
+    assert (same.pid, worker.process.poll()) == (info.pid, None)
+    assert psutil.Process(info.pid).memory_info().rss < before + 150_000_000, "a body was unpacked"
+    log = worker.text()
+    assert log.count("refused: not a message") == 11
+    assert "\x1b" not in log
+    assert not any(line.startswith("2026-11-26T15:47:24Z") for line in log.splitlines())
     assert not bomb.exists()
     assert redis.llen(queue) == 0
     assert "etc" not in str(ledger.scripts.client.keys("camq:job*"))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from producer.cli.common import emit, json_option
-from producer.formatting import visible
 from shared.config import Settings
+from shared.text import visible
 
 if TYPE_CHECKING:
     from producer.local.doctor import Check

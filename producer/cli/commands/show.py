@@ -15,8 +15,8 @@ from producer.cli.commands.completion import recent_jobs
 from producer.cli.common import emit, json_option, say, services, suggesting
 from producer.cli.paths import complete_files
 from producer.cli.values import Whole
-from producer.formatting import visible
 from shared.errors import UsageError
+from shared.text import visible
 
 if TYPE_CHECKING:
     from PIL.Image import Image

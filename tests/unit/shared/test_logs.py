@@ -26,3 +26,23 @@ def test_no_line_shows_a_secret_not_even_a_trace(log_format: str, capsys: pytest
 
     assert "RuntimeError" in said
     assert not any(secret in said for secret in ("p%40ss-word", "p@ss-word", "sk-123"))
+
+
+def test_a_line_cannot_be_forged_nor_a_terminal_moved(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever another program put into a message or a name is one line without raw control characters."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    try:
+        logs.configure(Settings(log_format="console"))
+        odd = "\x1b]0;title\x07\u202e\x9b2J\n2026-11-26 [critical ] forged\ud800"
+        logging.getLogger("celery").error("Task camq.chunk[%s] raised", odd)
+        try:
+            raise RuntimeError(odd)
+        except RuntimeError:
+            logging.getLogger("celery").exception("failed", extra={"task": odd})
+    finally:
+        root.handlers[:], root.level = before, level
+    said = capsys.readouterr().err
+
+    assert not [letter for letter in said if not letter.isprintable() and letter != "\n"]
+    assert r"\x1b]0;title\x07\u202e\x9b2J\n2026-11-26 [critical ] forged\ud800] raised" in said
