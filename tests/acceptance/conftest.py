@@ -1,9 +1,8 @@
-"""The real `camq` command as a child process, on the session's servers."""
+"""The `camq` command on the session's servers."""
 
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -14,11 +13,9 @@ import redis
 from shared.config import Settings
 from shared.ledger import RedisLedger
 from shared.storage import S3Store
+from tests.acceptance.command import CAMQ, Command, run_here
 from tests.scripted_worker import ScriptedWorker, picture
 
-CAMQ = str(Path(sys.executable).with_name("camq"))
-
-Command = subprocess.CompletedProcess[str]
 Camq = Callable[..., Command]
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -31,18 +28,10 @@ def environment(settings: Settings) -> dict[str, str]:
 
 @pytest.fixture
 def camq(environment: dict[str, str], tmp_path: Path) -> Camq:
-    """`camq("status", job)` runs the command in a temporary folder and waits for it."""
+    """`camq("status", job)` runs the command in a temporary folder, in this process, and returns its outcome."""
 
-    def run(*arguments: object, timeout: float = 60, **variables: str) -> Command:
-        return subprocess.run(
-            [CAMQ, *map(str, arguments)],
-            env=environment | variables,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+    def run(*arguments: object, **variables: str) -> Command:
+        return run_here(*arguments, cwd=tmp_path, env=environment | variables)
 
     return run
 

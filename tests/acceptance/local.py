@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.acceptance.conftest import CAMQ, Command
+from tests.acceptance.command import CAMQ, Command, run_here
 
 
 def camq(*arguments: object, cwd: Path, env: dict[str, str] | None = None) -> Command:
@@ -33,7 +33,7 @@ class Up:
     environment: dict[str, str]
 
     def camq(self, *arguments: object) -> Command:
-        return camq(*arguments, cwd=self.folder, env=self.environment)
+        return run_here(*arguments, cwd=self.folder, env=os.environ | self.environment)
 
     def workers(self) -> list[dict[str, object]]:
         found: list[dict[str, object]] = json.loads(self.camq("workers", "--json").stdout)

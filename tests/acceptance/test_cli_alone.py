@@ -1,4 +1,4 @@
-"""The command without any server: help, speed, and how it fails when nobody answers."""
+"""The command without any server: help, start-up time, and how it fails when a service does not answer."""
 
 import os
 import socket
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from producer.cli.main import cli
-from tests.acceptance.conftest import CAMQ, Command
+from tests.acceptance.command import CAMQ, run_here
+from tests.acceptance.conftest import Camq
 from tests.scripted_worker import picture
 
 PYTHON = str(Path(CAMQ).with_name("python"))
@@ -22,16 +23,10 @@ OPTIONS = (
 )
 
 
-def camq(*arguments: object, cwd: Path | None = None, **variables: str) -> Command:
-    return subprocess.run(
-        [CAMQ, *map(str, arguments)],
-        env=os.environ | variables,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=cwd,
-    )
+@pytest.fixture
+def camq(tmp_path: Path) -> Camq:
+    """The command in an empty folder, with this machine's environment."""
+    return lambda *arguments, **variables: run_here(*arguments, cwd=tmp_path, env=os.environ | variables)
 
 
 @pytest.fixture
@@ -71,8 +66,8 @@ def test_importing_the_producer_costs_nothing() -> None:
     assert done.stdout.split() == []
 
 
-def test_help_lists_every_command() -> None:
-    """And says what the exit status means."""
+def test_help_lists_every_command(camq: Camq) -> None:
+    """The help also explains the exit status."""
     done = camq("--help")
 
     assert all(f"\n  {name} " in done.stdout for name in COMMANDS)
@@ -80,17 +75,18 @@ def test_help_lists_every_command() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_explains_itself_and_takes_json(command: str) -> None:
-    """Exit status 0."""
+def test_each_command_explains_itself_with_an_example_and_takes_json(command: str, camq: Camq) -> None:
+    """The example calls the command itself."""
     done = camq(command, "--help")
 
     assert done.returncode == 0
     assert "--json" in done.stdout
+    assert f"camq {command}" in done.stdout.partition("Example")[2]
 
 
 @pytest.mark.parametrize("command", ["submit", "run"])
-def test_submit_and_run_have_the_options_of_the_design(command: str) -> None:
-    """The list of DESIGN section 7."""
+def test_submit_and_run_have_every_option(command: str, camq: Camq) -> None:
+    """The options of a submission are those of a run."""
     done = camq(command, "--help")
 
     assert [option for option in OPTIONS if f"  {option} " not in done.stdout] == []
@@ -111,34 +107,35 @@ def test_submit_and_run_have_the_options_of_the_design(command: str) -> None:
         (["submit", "nothere.png"], "no path matches anything"),
     ],
 )
-def test_a_mistake_is_exit_status_2_and_says_what_was_meant(arguments: list[str], says: str, tmp_path: Path) -> None:
-    """No server is asked, none is started."""
-    done = camq(*arguments, cwd=tmp_path)
+def test_a_mistake_is_exit_status_2_and_says_what_was_meant(arguments: list[str], says: str, camq: Camq) -> None:
+    """No server is contacted, and none is started."""
+    done = camq(*arguments)
 
     assert done.returncode == 2
     assert says in done.stderr
     assert done.stdout == ""
 
 
-def test_a_setting_that_is_wrong_is_named(tmp_path: Path) -> None:
-    """With the variable that holds it."""
+def test_a_wrong_setting_is_named(camq: Camq) -> None:
+    """The message names the environment variable."""
     done = camq("jobs", CAMQ_CHUNK_SIZE="many")
 
     assert done.returncode == 2
     assert "CAMQ_CHUNK_SIZE" in done.stderr
 
 
-@pytest.mark.parametrize("command", [["status", "x"], ["submit", "cat.png"]])
-@pytest.mark.parametrize("kind", ["refuses", "is silent"])
+@pytest.mark.parametrize(
+    ("command", "kind"), [(["status", "x"], "is silent"), (["submit", "cat.png"], "refuses connections")]
+)
 def test_a_redis_that_cannot_be_reached_is_exit_status_4_within_ten_seconds(
-    command: list[str], kind: str, silent: str, tmp_path: Path
+    command: list[str], kind: str, silent: str, camq: Camq, tmp_path: Path
 ) -> None:
-    """The address is named, the password never."""
+    """The message names the address and never the password."""
     (tmp_path / "cat.png").write_bytes(picture())
-    address = "127.0.0.1:9" if kind == "refuses" else silent
+    address = silent if kind == "is silent" else "127.0.0.1:9"
     began = time.monotonic()
 
-    done = camq(*command, cwd=tmp_path, CAMQ_REDIS_URL=f"redis://:hush@{address}/0")
+    done = camq(*command, CAMQ_REDIS_URL=f"redis://:hush@{address}/0")
 
     assert done.returncode == 4, done.stderr
     assert time.monotonic() - began < 10
@@ -147,18 +144,17 @@ def test_a_redis_that_cannot_be_reached_is_exit_status_4_within_ten_seconds(
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("kind", ["refuses", "is silent"])
-def test_a_storage_that_cannot_be_reached_is_exit_status_4_within_ten_seconds(
-    kind: str, silent: str, tmp_path: Path, worker: object, environment: dict[str, str]
+@pytest.mark.usefixtures("worker")
+def test_a_silent_storage_is_exit_status_4_within_ten_seconds(
+    silent: str, camq: Camq, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Before a job is opened."""
+    """The command fails before it opens a job."""
     (tmp_path / "cat.png").write_bytes(picture())
-    address = "127.0.0.1:9" if kind == "refuses" else silent
     began = time.monotonic()
 
-    done = camq("submit", "cat.png", cwd=tmp_path, **environment | {"CAMQ_S3_ENDPOINT": address})
+    done = camq("submit", "cat.png", **environment | {"CAMQ_S3_ENDPOINT": silent})
 
     assert done.returncode == 4, done.stderr
     assert time.monotonic() - began < 10
-    assert address in done.stderr
+    assert silent in done.stderr
     assert environment["CAMQ_S3_SECRET_KEY"] not in done.stdout + done.stderr

@@ -10,26 +10,16 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
-import click
 import pytest
 from pyarrow import parquet
 
-from producer.cli.main import cli
 from shared.ledger import RedisLedger
 from shared.storage import S3Store
-from tests.acceptance.conftest import CAMQ, Camq, finished, lines, submitted
+from tests.acceptance.command import CAMQ
+from tests.acceptance.conftest import Camq, finished, lines, submitted
 from tests.scripted_worker import MODEL, ScriptedWorker
 
 pytestmark = pytest.mark.servers
-
-
-@pytest.mark.parametrize("command", cli.commands.values(), ids=str)
-def test_the_help_of_each_command_has_an_example(command: click.Command) -> None:
-    """Which calls that very command."""
-    text = command.get_help(click.Context(command, info_name=command.name))
-
-    assert "Example" in text
-    assert f"camq {command.name}" in text.partition("Example")[2]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

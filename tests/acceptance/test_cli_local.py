@@ -5,7 +5,6 @@ import os
 import signal
 import stat
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from producer import Client
 from shared.broker import make_app
 from shared.config import Settings
 from shared.storage import S3Store
-from tests.acceptance.conftest import CAMQ
+from tests.acceptance.command import CAMQ
 from tests.acceptance.local import Up, camq, serving
 from tests.scripted_worker import picture
 from tests.waiting import wait_until
@@ -152,16 +151,13 @@ def test_the_way_in_is_private_and_no_secret_is_said(up: Up) -> None:
 
 
 def test_a_killed_worker_leaves_the_list_and_another_takes_its_place(up: Up) -> None:
-    """Within five seconds each; `pid` is the process that does the work."""
+    """The dead worker leaves within five seconds; `pid` is the process that does the work."""
     (before,) = up.workers()
     assert before["pid"] in [child.pid for child in children(up.process.pid)]
 
     os.kill(int(str(before["pid"])), signal.SIGKILL)
 
-    began = time.monotonic()
-    wait_until(lambda: before["pid"] not in [w["pid"] for w in up.workers()], "it has left", timeout_s=10)
-    # The command that asks takes its own time, a second or two where the machine is busy.
-    assert time.monotonic() - began < 5 + 3
+    wait_until(lambda: before["pid"] not in [w["pid"] for w in up.workers()], "it has left", timeout_s=5)
     wait_until(lambda: [w["state"] for w in up.workers()] == ["ready"], "another is ready", timeout_s=READY_S)
 
 
@@ -181,26 +177,6 @@ def test_the_worker_command_becomes_the_worker(up: Up) -> None:
         process.wait(timeout=60)
 
     assert process.pid not in [w["pid"] for w in up.workers()]
-
-
-def test_ctrl_c_ends_everything_that_up_started(tmp_path: Path) -> None:
-    """Its normal end: exit status 0; the data stays, and the folder can be used again."""
-    process = subprocess.Popen(
-        [CAMQ, "up", "--model", MODEL], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    said = [process.stdout.readline() for _ in range(2)]
-    started = children(process.pid)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-
-    assert said[0].startswith("ready: 1 worker on cpu, serving efficientnet_lite0@")
-    assert f"set -a; . {tmp_path}/camq-data/camq.env; set +a" in said[1]
-    assert process.returncode == 0
-    assert len(started) >= 3
-    wait_until(lambda: not [child for child in started if child.is_running()], "all children have ended")
-    assert "the data is in camq-data" in err
-    assert (tmp_path / "camq-data" / "redis").is_dir()
 
 
 def test_up_ends_with_the_reason_when_the_model_cannot_be_loaded(tmp_path: Path) -> None:
@@ -251,3 +227,15 @@ def test_the_demo_calls_the_cat_a_cat(tmp_path: Path) -> None:
         assert sheet.format == "JPEG"
         assert sheet.width > 1000
     assert "contact-sheet.jpg" in done.stderr
+
+
+def test_ctrl_c_ends_everything_that_up_started(up: Up) -> None:
+    """The exit status is 0, and the data stays. It stops the servers of this file, so the test comes last."""
+    started = children(up.process.pid)
+    up.process.send_signal(signal.SIGINT)
+
+    assert up.process.wait(timeout=60) == 0
+    assert len(started) >= 3
+    wait_until(lambda: not [child for child in started if child.is_running()], "all children have ended")
+    assert "the data is in camq-data" in (up.folder / "err").read_text()
+    assert (up.folder / "camq-data" / "redis").is_dir()

@@ -13,7 +13,8 @@ from shared.contract import Options
 from shared.errors import UnreachableError
 from shared.ledger import NewChunk, RedisLedger
 from shared.storage import S3Store
-from tests.acceptance.conftest import CAMQ, Camq, Start, finished, lines, submitted
+from tests.acceptance.command import CAMQ
+from tests.acceptance.conftest import Camq, Start, finished, lines, submitted
 from tests.ledgers import enter
 from tests.scripted_worker import MODEL, ScriptedWorker, picture
 from tests.waiting import wait_until
@@ -215,7 +216,7 @@ def test_doctor_names_each_part_and_the_remedy_for_what_is_away(camq: Camq, work
     """Exit status 4 when a service is; named by address, without its password."""
     away = {"CAMQ_REDIS_URL": "redis://:hush@127.0.0.1:9/0", "CAMQ_MODEL": "efficientnet_lite0"}
 
-    done = camq("doctor", "--json", timeout=120, **away)
+    done = camq("doctor", "--json", **away)
 
     (report,) = lines(done)
     checks = {check["name"]: check for check in report["checks"]}  # type: ignore[attr-defined]

@@ -14,7 +14,8 @@ import pytest
 from shared.config import Settings
 from shared.ledger import RedisLedger
 from shared.storage import S3Store
-from tests.acceptance.conftest import CAMQ, Camq, finished, lines, submitted
+from tests.acceptance.command import CAMQ
+from tests.acceptance.conftest import Camq, finished, lines, submitted
 from tests.scripted_worker import ScriptedWorker
 
 pytestmark = [pytest.mark.servers, pytest.mark.usefixtures("photos")]

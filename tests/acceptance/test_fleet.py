@@ -16,7 +16,7 @@ from producer.local.embedded.ports import free_ports
 from shared.config import Settings
 from shared.contract import WorkerInfo
 from shared.ledger import RedisLedger
-from tests.acceptance.conftest import CAMQ
+from tests.acceptance.command import CAMQ
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]

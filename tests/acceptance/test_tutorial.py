@@ -1,4 +1,4 @@
-"""The tutorial, run as it stands on its page."""
+"""The commands of docs/tutorial.md, run as they are printed there."""
 
 import os
 import signal
@@ -19,14 +19,14 @@ FIRST, *SECOND = blocks(ROOT / "docs" / "tutorial.md", "sh", "python")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A checkout, as far as the tutorial looks: a folder with a `.venv` in it."""
+    """A folder with a `.venv`, which is all that the tutorial needs of a checkout."""
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
     return tmp_path
 
 
 @pytest.fixture
 def first_terminal(folder: Path) -> Iterator[Path]:
-    """What the first block starts, until it is interrupted as the page says; its output."""
+    """Run the first block until the test ends, then interrupt it; yields the file with its output."""
     said = folder / "first-terminal.txt"
     with said.open("wb") as file:
         process = subprocess.Popen(
@@ -46,7 +46,7 @@ def script(block: Block) -> str:
 
 
 def test_the_tutorial_does_what_it_says(folder: Path, first_terminal: Path) -> None:
-    """Every block in order, in one shell that stops at the first failure."""
+    """The other blocks run in order, in one shell that stops at the first failure."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "".join(map(script, SECOND))],
         cwd=folder,
@@ -65,4 +65,6 @@ def test_the_tutorial_does_what_it_says(folder: Path, first_terminal: Path) -> N
         with Image.open(folder / picture) as overlay:
             assert overlay.format == "JPEG"
     assert "<html" in (folder / "report.html").read_text("utf-8")
-    assert "in another terminal:" in first_terminal.read_text()
+    shown = first_terminal.read_text()
+    assert "ready: 1 worker on cpu, serving efficientnet_lite0@" in shown
+    assert f"in another terminal:  set -a; . {folder}/camq-data/camq.env; set +a" in shown
