@@ -13,7 +13,7 @@ release = version_of("camq")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "from_code"]
 myst_heading_anchors = 3
-exclude_patterns = ["_ext", "figures"]
+exclude_patterns = ["_ext"]
 # A word in single backquotes of a docstring is code, as it is in Markdown.
 default_role = "code"
 autodoc_member_order = "bysource"

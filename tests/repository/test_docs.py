@@ -10,7 +10,6 @@ import click
 import msgspec
 import pytest
 
-from docs.figures import ledger, svg
 from producer import Client, ImageResult, Job, Prediction
 from producer.cli.main import cli
 from shared.config import PREFIX, SECRET, Settings
@@ -132,13 +131,3 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     dead = [t for t in targets if not t.startswith(("http://", "https://")) and not (page.parent / t).exists()]
 
     assert dead == []
-
-
-def test_the_ledger_s_figures_are_those_of_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """States and times in them are the code's: who changes those draws the figures anew."""
-    monkeypatch.setattr(svg, "IMAGES", tmp_path)
-    ledger.main()
-
-    drawn = {path.name: path.read_text() for path in tmp_path.iterdir()}
-    assert len(drawn) == 3
-    assert drawn == {name: (ROOT / "docs" / "images" / name).read_text() for name in drawn}
