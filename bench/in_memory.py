@@ -18,7 +18,7 @@ from shared.states import ImageState
 from shared.storage.memory import MemoryStore
 from worker.image.build import explaining
 from worker.image.explainer import Explainer
-from worker.timing.stages import StageClock
+from worker.timing.measurements import Measurements
 
 #: On their way at once, per image of a micro-batch.
 _THREADS = 6
@@ -39,7 +39,7 @@ class InMemory:
     """Everything a picture needs, without servers."""
 
     explainer: Explainer
-    clock: StageClock
+    measured: Measurements
 
     def run(self, images: int, options: Mapping[str, Any], together: Barrier | None = None) -> Sample:
         """Explain new pictures; `together` is waited for once they are at hand."""
@@ -51,7 +51,7 @@ class InMemory:
             references.append(ImageRef(index=index, key=f"inputs/{index}"))
         if together:
             together.wait(_LIMIT_S)
-        before, started = self.clock.totals(), time.perf_counter()
+        before, started = self.measured.totals(), time.perf_counter()
         with ThreadPoolExecutor(_THREADS * self.explainer.batcher._engine.max_batch_size) as pool:
             records = list(pool.map(lambda ref: self.explainer.record(ref, claim, _go_on), references))
         elapsed = time.perf_counter() - started
@@ -59,7 +59,7 @@ class InMemory:
             raise RuntimeError(f"an image failed: {records[0]}")
         stages = {
             stage: 1000 * (seconds - before[stage][1]) / runs
-            for stage, (count, seconds) in self.clock.totals().items()
+            for stage, (count, seconds) in self.measured.totals().items()
             if (runs := count - before[stage][0])
         }
         return Sample(elapsed, stages)
@@ -68,11 +68,11 @@ class InMemory:
 @contextmanager
 def alone(settings: Settings) -> Iterator[InMemory]:
     """In this process, warm."""
-    clock = StageClock()
-    with explaining(settings, stage=clock, on_stuck=lambda: None) as real:
+    measured = Measurements()
+    with explaining(settings, stage=measured.stage, on_stuck=lambda: None) as real:
         store = MemoryStore()
         store.ensure_bucket()
-        yield InMemory(replace(real, store=store), clock)
+        yield InMemory(replace(real, store=store), measured)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """One worker's answers to `camq.explain`, on a real ledger and an engine that is a declared test adapter."""
 
-from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -14,9 +13,9 @@ from tests.scripted_worker import CARD, MODEL
 from worker.chunk.explain_task import Calls
 from worker.chunk.leases import LeaseKeeper
 from worker.chunk.pipeline import Outcome, Pipeline
+from worker.chunk.traces import ChunkTraces
+from worker.timing.measurements import Measurements
 from worker.timing.outage import Patience
-from worker.timing.throughput import Meter
-from worker.timing.traces import ChunkTraces
 
 KEY = "s3://pictures/cat.jpg"
 TASK = "8d7f2f4e-0b7e-4e59-9a0a-0123456789ab"
@@ -54,8 +53,7 @@ class Desk:
             quarantine=None,  # type: ignore[arg-type]
             keeper=self.keeper,
             patience=patience,
-            meter=Meter(),
-            stage=lambda stage: nullcontext(),
+            measurements=Measurements(),
             traces=ChunkTraces(Untraced(), name),
             refill=lambda: None,
             worker=name,

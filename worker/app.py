@@ -23,15 +23,13 @@ from worker.chunk.explain_task import Calls
 from worker.chunk.leases import LeaseKeeper
 from worker.chunk.pipeline import Pipeline
 from worker.chunk.quarantine import Quarantine
+from worker.chunk.traces import ChunkTraces
 from worker.core.model.network import Network
 from worker.devices import device as devices
 from worker.image.build import URGENT_IMAGES, explaining, images_on_their_way
-from worker.observe.instrumented import ObservedEngine, ObservedFlow
 from worker.observe.telemetry import Telemetry
+from worker.timing.measurements import Measurements
 from worker.timing.periodic import Periodic
-from worker.timing.stages import StageClock
-from worker.timing.throughput import Meter
-from worker.timing.traces import ChunkTraces
 from worker.upkeep.heartbeat import Heart
 from worker.upkeep.reaper import Reaper
 from worker.upkeep.shutdown import Shutdown, listen_until_celery_does
@@ -57,45 +55,35 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
         with closing(S3Store.from_settings(settings)) as store:
             store.ensure_bucket()
 
-        telemetry = Telemetry(settings)
-        stack.enter_context(telemetry.told())
-        webhooks = WebhookSender(
-            ledger, settings, count=lambda outcome: telemetry.metrics.webhooks.labels(outcome).inc()
-        )
-        flow = ObservedFlow(ledger, telemetry.metrics)
-        keeper, meter, clock = LeaseKeeper(flow), Meter(), StageClock()
-        heart = Heart(ledger, settings.chunks_in_flight, meter, keeper, clock)
+        measurements = Measurements()
+        telemetry = Telemetry(settings, measurements)
+        stack.enter_context(telemetry.serving())
+        webhooks = WebhookSender(ledger, settings, measurements.webhook)
+        keeper = LeaseKeeper(ledger)
+        heart = Heart(ledger, settings.chunks_in_flight, keeper, measurements)
         shutdown = Shutdown(keeper, settings.drain_s, tell=_unless_unreachable(heart.beat))
         logs.always(worker=heart.worker)
-        traces = ChunkTraces(spans, heart.worker)
-        stage = traces.timed(telemetry.metrics.timed(clock))
         heart.beat()
         stack.callback(_unless_unreachable(heart.stop))
         stack.callback(Periodic("heartbeat", settings.heartbeat_s, heart.beat).stop)
         stack.callback(Periodic("leases", settings.lease_s / 4, keeper.renew).stop)
 
         explainer = stack.enter_context(
-            explaining(
-                settings,
-                stage=stage,
-                on_stuck=shutdown.replace,
-                observe=partial(ObservedEngine, metrics=telemetry.metrics, meter=meter),
-            )
+            explaining(settings, stage=measurements.stage, on_stuck=shutdown.replace, on_batch=measurements.batch)
         )
         network = explainer.network
         sender = stack.enter_context(closing(Sender(settings)))
-        reaper = Reaper(flow, sender, network.model)
+        reaper = Reaper(ledger, sender, network.model, measurements)
         quarantine = stack.enter_context(closing(Quarantine(settings)))
         pipeline = Pipeline(
-            ledger=flow,
+            ledger=ledger,
             store=explainer.store,
             explainer=explainer,
             quarantine=quarantine,
             keeper=keeper,
             patience=explainer.patience,
-            meter=meter,
-            stage=stage,
-            traces=traces,
+            measurements=measurements,
+            traces=ChunkTraces(spans, heart.worker),
             refill=reaper.refill,
             worker=heart.worker,
             model=network.model,

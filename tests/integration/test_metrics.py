@@ -3,11 +3,8 @@
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from shutil import which
-from typing import Any
 
-import numpy as np
 import pytest
 import redis
 from prometheus_client import CollectorRegistry, generate_latest
@@ -15,41 +12,27 @@ from prometheus_client import CollectorRegistry, generate_latest
 from shared.broker import Sender
 from shared.config import Settings
 from shared.contract import ChunkMessage, ErrorInfo, ModelCard, Options, WorkerInfo
-from shared.errors import LostLeaseError
 from shared.ledger import Claim, Reaped, RedisLedger
 from shared.states import ImageState
 from tests import ledgers
 from tests.ledgers import MODEL
 from worker.observe.device_usage import Usage
 from worker.observe.exporter import Fleet
-from worker.observe.instrumented import ObservedEngine, ObservedFlow
 from worker.observe.metrics import Metrics
-from worker.timing.stages import StageClock
-from worker.timing.throughput import Meter
+from worker.timing.measurements import Measurements
 
 MESSAGE = ChunkMessage(job="j", chunk="000000", attempt=2)
 CLAIM = Claim(MESSAGE, Options(), "m", "bulk", "000000")
 
 
-@dataclass
-class ScriptedFlow:
-    """Answers what it is told to."""
-
-    answers: dict[str, Any] = field(default_factory=dict)
-
-    def __getattr__(self, name: str) -> Any:
-        def call(*_: object, **__: object) -> Any:
-            answer = self.answers.get(name)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        return call
+@pytest.fixture
+def measured() -> Measurements:
+    return Measurements()
 
 
 @pytest.fixture
-def metrics() -> Metrics:
-    found = Metrics()
+def metrics(measured: Measurements) -> Metrics:
+    found = Metrics(measured)
     found.watch("camq_chunks_in_flight", "Chunks.", lambda: 2)
     found.watch_device(lambda: Usage(total=100, used=50, process=10, busy=0.5))
     return found
@@ -74,13 +57,11 @@ def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None
     return registry.get_sample_value(name, labels)
 
 
-def test_images_are_counted_when_the_ledger_took_them(metrics: Metrics) -> None:
+def test_images_are_counted_when_the_ledger_took_them(measured: Measurements, metrics: Metrics) -> None:
     """By outcome and code; an attempt that lost its lease counts no image."""
     states = [ImageState.SUCCEEDED, ImageState.FAILED, ImageState.SUCCEEDED, ImageState.CANCELLED]
-    failures = {1: ErrorInfo("truncated", "cut")}
-    ObservedFlow(ScriptedFlow(), metrics).commit(CLAIM, states, failures)
-    with pytest.raises(LostLeaseError):
-        ObservedFlow(ScriptedFlow({"commit": LostLeaseError("gone")}), metrics).commit(CLAIM, states, failures)
+    measured.committed(states, {1: ErrorInfo("truncated", "cut")})
+    measured.lost()
 
     counted = {
         (outcome, code): value(metrics.registry, "camq_images_total", outcome=outcome, code=code)
@@ -91,13 +72,12 @@ def test_images_are_counted_when_the_ledger_took_them(metrics: Metrics) -> None:
     assert value(metrics.registry, "camq_chunks_total", outcome="lost") == 1
 
 
-def test_claims_retries_and_what_the_reaper_found_are_counted(metrics: Metrics) -> None:
+def test_claims_retries_and_what_the_reaper_found_are_counted(measured: Measurements, metrics: Metrics) -> None:
     """A second attempt is a retry; a refusal counts under its reason."""
-    flow = ObservedFlow(ScriptedFlow({"claim": CLAIM, "reap": Reaped(leases=3, hints=2, quarantined=1)}), metrics)
-    assert flow.claim(MESSAGE, "t", "w") is CLAIM
-    assert ObservedFlow(ScriptedFlow({"claim": "stale"}), metrics).claim(MESSAGE, "t", "w") == "stale"
-    flow.reap("m", high_empty=True, bulk_empty=True)
-    flow.release(CLAIM)
+    measured.claimed(CLAIM)
+    measured.claimed("stale")
+    measured.reaped(Reaped(leases=3, hints=2, quarantined=1))
+    measured.handed_back()
 
     wanted = {"camq_retries_total": 1, "camq_lease_expiries_total": 3, "camq_lost_messages_total": 2}
     assert {name: value(metrics.registry, name) for name in wanted} == wanted
@@ -107,36 +87,30 @@ def test_claims_retries_and_what_the_reaper_found_are_counted(metrics: Metrics) 
     assert value(metrics.registry, "camq_chunks_total", outcome="handed_back") == 1
 
 
-def test_stage_times_reach_the_clock_and_the_histogram(metrics: Metrics) -> None:
+def test_stage_times_reach_heartbeat_and_histogram(measured: Measurements, metrics: Metrics) -> None:
     """Also of a stage that failed: its time was spent."""
-    clock = StageClock()
-    with pytest.raises(ValueError, match="broken"), metrics.timed(clock)("decode"):
+    with pytest.raises(ValueError, match="broken"), measured.stage("decode"):
         raise ValueError("broken")
 
-    count, seconds = clock.totals()["decode"]
-    assert count == value(metrics.registry, "camq_stage_seconds_count", stage="decode") == 1
-    assert value(metrics.registry, "camq_stage_seconds_sum", stage="decode") == pytest.approx(seconds, abs=1e-3)
+    def sample(kind: str, **labels: str) -> float | None:
+        return value(metrics.registry, f"camq_stage_seconds_{kind}", stage="decode", **labels)
+
+    count, seconds = measured.totals()["decode"]
+    assert count == sample("count") == sample("bucket", le="+Inf") == 1
+    assert sample("sum") == seconds
+    assert sample("bucket", le="120.0") == 1
 
 
-def test_micro_batches_are_counted_by_size(metrics: Metrics) -> None:
-    """The engine's answer and its limit pass through."""
+def test_micro_batches_are_counted_by_size(measured: Measurements, metrics: Metrics) -> None:
+    """A bucket holds what is as large as its end, and what is smaller."""
+    measured.batch(3)
+    measured.batch(3)
+    measured.batch(300)
 
-    class Engine:
-        max_batch_size = 8
-        overlaps = True
-
-        def begin(self, pixels: Any, options: Any) -> Any:
-            return lambda: list(options)
-
-    meter = Meter()
-    engine = ObservedEngine(Engine(), metrics, meter)
-    pixels = np.zeros((1, 1, 3), dtype=np.uint8)
-    assert engine.max_batch_size == 8
-    assert engine.overlaps
-    assert engine.begin([pixels] * 3, [Options()] * 3)() == [Options()] * 3
-    assert value(metrics.registry, "camq_batch_images_sum") == 3
-    assert value(metrics.registry, "camq_batch_images_bucket", le="4.0") == 1
-    assert meter.batch_sizes == {3: 1}
+    assert measured.batch_sizes() == {3: 2, 300: 1}
+    buckets = {le: value(metrics.registry, "camq_batch_images_bucket", le=le) for le in ("2.0", "4.0", "256.0", "+Inf")}
+    assert buckets == {"2.0": 0, "4.0": 2, "256.0": 2, "+Inf": 3}
+    assert value(metrics.registry, "camq_batch_images_sum") == 306
 
 
 def test_the_backlog_is_told_in_images_chunks_and_seconds(ledger: RedisLedger, fleet: CollectorRegistry) -> None:

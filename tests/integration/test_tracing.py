@@ -28,10 +28,9 @@ from tests.submitting import CountingStore, pictures, send
 from tests.unit.worker.chunk.test_pipeline import MESSAGE, Desk
 from worker.chunk.leases import LeaseKeeper
 from worker.chunk.pipeline import Outcome, Pipeline
+from worker.chunk.traces import ChunkTraces
+from worker.timing.measurements import Measurements, Stage
 from worker.timing.outage import Patience
-from worker.timing.stages import Stage, StageClock
-from worker.timing.throughput import Meter
-from worker.timing.traces import ChunkTraces
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
 
@@ -78,16 +77,15 @@ class Explainer:
 def pipeline(ledger: RedisLedger, store: CountingStore, traced: OpenTelemetry) -> Iterator[Pipeline]:
     """A worker's pipeline on the real ledger, traced."""
     traces, keeper = ChunkTraces(traced, "w-1"), LeaseKeeper(ledger)
-    clock = traces.timed(StageClock())
+    measurements = Measurements()
     found = Pipeline(
         ledger=ledger,
         store=store,
-        explainer=Explainer(clock),  # type: ignore[arg-type]
+        explainer=Explainer(measurements.stage),  # type: ignore[arg-type]
         quarantine=None,  # type: ignore[arg-type]
         keeper=keeper,
         patience=Patience(10),
-        meter=Meter(),
-        stage=clock,
+        measurements=measurements,
         traces=traces,
         refill=lambda: None,
         worker="w-1",
@@ -183,12 +181,6 @@ def test_an_attempt_that_did_not_count_says_why(traced: OpenTelemetry, exporter:
     chunk = spans(exporter)["chunk"]
     assert chunk.status.description == "LostLeaseError: another attempt owns the chunk"
     assert (chunk.attributes or {})["camq.job"] == "job"
-
-
-def test_without_tracing_a_stage_is_the_very_same() -> None:
-    """Images pay nothing for spans that nobody wants."""
-    clock = StageClock()
-    assert ChunkTraces(Untraced(), "w").timed(clock) is clock
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tests.metric_names import exposed, named
 from worker.observe.device_usage import Usage
 from worker.observe.exporter import Fleet
 from worker.observe.metrics import Metrics
+from worker.timing.measurements import Measurements
 
 GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana"
 DASHBOARD = json.loads((GRAFANA / "dashboards" / "camq.json").read_text())
@@ -29,13 +30,12 @@ RULES = [rule for group in ALERTS["groups"] for rule in group["rules"]]
 @pytest.fixture
 def existing(settings: Settings, empty_redis: redis.Redis) -> set[str]:
     """Every series that a worker and the exporter expose."""
-    metrics = Metrics()
+    metrics = Metrics(Measurements())
     metrics.build.info({"version": "1"})
     metrics.model.info({"model": "m"})
     metrics.watch("camq_chunks_in_flight", "Chunks.", lambda: 0)
     metrics.watch("camq_worker_ready", "Ready.", lambda: 1)
     metrics.watch_device(lambda: Usage(total=1, used=1, process=1, busy=0.1))
-    metrics.images.labels("failed", "poison")
     ledger, sender = RedisLedger(settings), Sender(settings)
     try:
         ledger.publish(ModelCard(model="m@0", labels=("a",), input_size=8, methods=("cam",)))

@@ -73,7 +73,7 @@ def test_a_room_imports_only_what_the_design_allows(room: str) -> None:
         ("producer", ("torch", "torchvision", "numpy", "celery")),
         ("producer.cli.main", ("torch", "torchvision", "numpy", "celery", "opentelemetry")),
         ("worker.core.engine.engine", ("celery", "redis", "minio", "opentelemetry")),
-        ("worker.timing.traces", ("torch", "shared.tracing.otel")),
+        ("worker.chunk.traces", ("torch", "shared.tracing.otel")),
         ("shared.contract", ("torch", "numpy", "celery", "redis", "minio")),
     ],
 )

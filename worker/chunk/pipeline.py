@@ -18,12 +18,11 @@ from shared.states import ImageState
 from shared.storage import ObjectStore
 from worker.chunk.leases import Lease, LeaseKeeper
 from worker.chunk.quarantine import Quarantine, QuarantineError
+from worker.chunk.traces import ChunkTraces
 from worker.errors import HandBackError
 from worker.image.explainer import Explainer
+from worker.timing.measurements import Measurements
 from worker.timing.outage import LOOK_S, Patience
-from worker.timing.stages import Stage
-from worker.timing.throughput import Meter
-from worker.timing.traces import ChunkTraces
 
 log = structlog.get_logger()
 
@@ -54,8 +53,7 @@ class Pipeline:
         quarantine: Quarantine,
         keeper: LeaseKeeper,
         patience: Patience,
-        meter: Meter,
-        stage: Stage,
+        measurements: Measurements,
         traces: ChunkTraces,
         refill: Callable[[], None],
         worker: str,
@@ -69,8 +67,7 @@ class Pipeline:
         self._quarantine = quarantine
         self._keeper = keeper
         self._patience = patience
-        self._meter = meter
-        self._stage = stage
+        self._measurements = measurements
         self._traces = traces
         self._refill = refill
         self._worker = worker
@@ -96,6 +93,7 @@ class Pipeline:
             claim = self._patience(self._keeper.check_taking, take, secrets.token_hex(8), self._worker)
         except (HandBackError, UnreachableError):
             return Outcome.NOT_TAKEN
+        self._measurements.claimed(claim)
         if isinstance(claim, str):
             log.debug("not claimed", task=name, reason=claim)
             return Outcome.SKIPPED
@@ -130,12 +128,20 @@ class Pipeline:
             records = [_without_reference(index, claim, reason) for index in claim.indices]
         failures = {r.index: r.error for r in records if r.state is ImageState.FAILED and r.error}
         key = keys.results_object(message.job, message.chunk, message.attempt)
-        with self._stage("commit"):
+        with self._measurements.stage("commit"):
             lines = encode_lines(records)
             self._patience(lease.check_held, self._store.put, key, lines, content_type="application/jsonl")
-            self._patience(lease.check_held, self._ledger.commit, claim, [r.state for r in records], failures)
+            self._patience(lease.check_held, self._commit, claim, [r.state for r in records], failures)
         log.info("chunk committed", task=message.task_id, images=len(records), failed=len(failures))
         return len(failures)
+
+    def _commit(self, claim: Claim, states: list[ImageState], failures: dict[int, ErrorInfo]) -> None:
+        try:
+            self._ledger.commit(claim, states, failures)
+        except LostLeaseError:
+            self._measurements.lost()
+            raise
+        self._measurements.committed(states, failures)
 
     def _references(self, claim: Claim, lease: Lease) -> list[ImageRef]:
         """The references of the chunk's images, in the order of `claim.indices`."""
@@ -163,7 +169,7 @@ class Pipeline:
             record = self._quarantine.record(ref, claim, lease)
         else:
             record = self._explainer.record(ref, claim, lease.check)
-        self._meter.add()
+        self._measurements.image()
         return record
 
     def _hand_back(self, claim: Claim, reason: Exception) -> Outcome:
@@ -176,6 +182,7 @@ class Pipeline:
         log.warning("chunk handed back", task=message.task_id, reason=str(reason))
         try:
             self._ledger.release(claim, spent=isinstance(reason, QuarantineError))
+            self._measurements.handed_back()
         except (LostLeaseError, UnreachableError):
             log.warning("hand-back not taken; the lease will run out", task=message.task_id)
         self._refill_if_possible()

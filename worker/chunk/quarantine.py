@@ -11,7 +11,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, cast
+from typing import IO, Literal, cast
 
 import msgspec
 import structlog
@@ -26,17 +26,18 @@ from worker.errors import CancelledJobError
 from worker.image.child import command as child_command
 from worker.image.child import manner_of_death
 from worker.timing.deadline import Deadline
+from worker.timing.measurements import StageName
 
 log = structlog.get_logger()
 
 #: Stages whose death is the picture's own doing.
-SUSPECT_STAGES = frozenset({"decode", "wait", "forward", "render", "encode"})
+SUSPECT_STAGES: frozenset[StageName] = frozenset({"decode", "wait", "forward", "render", "encode"})
 DEATHS_TO_POISON = 2
 #: Deaths elsewhere (while loading the model, say) before the chunk is handed back: not this picture's fault.
 OTHER_DEATHS = 3
 #: Stages that the child itself ends after CAMQ_DECODE_S, unless it hangs with all its threads; then we end it. Every
 #: other stage may wait for a service, or for a slow network, but not for ever.
-TIMED_STAGES = frozenset({"decode", "render", "encode"})
+TIMED_STAGES: frozenset[StageName] = frozenset({"decode", "render", "encode"})
 #: What the child gets beyond its own limit, to say so itself.
 SILENCE_S = 5.0
 
@@ -58,7 +59,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """A line from the child: a stage it enters, the record it made, or why it cannot go on."""
 
-    stage: str | None = None
+    stage: StageName | None = None
     record: ImageRecord | None = None
     unreachable: str | None = None
 
@@ -118,7 +119,8 @@ class Quarantine:
         request = Request(
             ref=ref, message=claim.message, options=claim.options, model=claim.model, priority=claim.priority
         )
-        stage, deadline = "start", Deadline(self._patience_s)
+        stage: StageName | Literal["start"] = "start"
+        deadline = Deadline(self._patience_s)
         child.send(msgspec.json.encode(request))
         while True:
             lease.check()

@@ -13,6 +13,7 @@ from shared.config import Settings
 from shared.errors import UnreachableError
 from worker.chunk.quarantine import Answer, Request
 from worker.image.build import explaining
+from worker.timing.measurements import StageName
 
 
 def serve(settings: Settings) -> int:
@@ -49,7 +50,7 @@ class _Lines:
             self._out.flush()
 
     @contextmanager
-    def stage(self, stage: str) -> Iterator[None]:
+    def stage(self, stage: StageName) -> Iterator[None]:
         """Says which stage begins, so that the parent knows where a death happened."""
         self.put(Answer(stage=stage))
         yield

@@ -13,8 +13,8 @@ from shared.contract import SLOW_METHODS, Options
 from shared.errors import ImageError
 from worker.core.types import Explanation, UInt8Array
 from worker.timing.deadline import ended
+from worker.timing.measurements import Stage
 from worker.timing.outage import LOOK_S
-from worker.timing.stages import Stage
 
 
 class AbandonedError(Exception):
@@ -76,12 +76,19 @@ class Batcher:
     """
 
     def __init__(
-        self, engine: Runs, max_delay_s: float, stage: Stage, on_fatal: Callable[[BaseException], None]
+        self,
+        engine: Runs,
+        max_delay_s: float,
+        stage: Stage,
+        on_fatal: Callable[[BaseException], None],
+        on_batch: Callable[[int], None] = lambda _: None,
     ) -> None:
+        """`on_batch` is called with the size of each micro-batch, in the engine's thread."""
         self._engine = engine
         self._max_delay_s = max_delay_s
         self._stage = stage
         self._on_fatal = on_fatal
+        self._on_batch = on_batch
         self._wake = threading.Condition()
         self._urgent: deque[_Waiting] = deque()
         self._normal: deque[_Waiting] = deque()
@@ -175,6 +182,7 @@ class Batcher:
             raise
 
     def _begin(self, batch: list[_Waiting]) -> Callable[[], list[Explanation | ImageError]]:
+        self._on_batch(len(batch))
         return self._engine.begin([w.pixels for w in batch], [w.options for w in batch])
 
     def _finish(self, running: _Running) -> None:

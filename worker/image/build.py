@@ -20,13 +20,13 @@ from worker.core.model.network import Network, load_network
 from worker.core.types import Limits
 from worker.devices import device as devices
 from worker.devices.cores import cores
-from worker.image.batcher import Batcher, Runs
+from worker.image.batcher import Batcher
 from worker.image.compute import Compute
 from worker.image.decode_pool import Decoding
 from worker.image.explainer import Explainer
 from worker.image.weights_file import local_weights
+from worker.timing.measurements import Stage
 from worker.timing.outage import Patience
-from worker.timing.stages import Stage
 
 log = structlog.get_logger()
 
@@ -61,7 +61,7 @@ def load(settings: Settings) -> Network:
 
 @contextmanager
 def explaining(
-    settings: Settings, *, stage: Stage, on_stuck: Callable[[], None], observe: Callable[[Runs], Runs] = lambda e: e
+    settings: Settings, *, stage: Stage, on_stuck: Callable[[], None], on_batch: Callable[[int], None] = lambda _: None
 ) -> Iterator[Explainer]:
     """What one picture needs, from its bytes in storage to its overlays there: the model is loaded and warm."""
     with ExitStack() as stack:
@@ -72,7 +72,7 @@ def explaining(
         engine.warm_up()
         if engine.manner != "eager":
             log.info("micro-batches", manner=engine.manner)
-        batcher = Batcher(observe(engine), settings.max_batch_delay_ms / 1000, stage, exit_fatal)
+        batcher = Batcher(engine, settings.max_batch_delay_ms / 1000, stage, exit_fatal, on_batch)
         engine.beat = batcher.beat
         stack.callback(batcher.close)
         threads = settings.compute_threads or cores()

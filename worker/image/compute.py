@@ -9,6 +9,7 @@ import structlog
 
 from shared.errors import ImageError
 from worker.timing.deadline import PIECE_S, Deadline, ended
+from worker.timing.measurements import StageName
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,7 +30,7 @@ class Compute:
         #: Whether a call was left behind, so that its thread will never end.
         self.stuck = False
 
-    def __call__(self, stage: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def __call__(self, stage: StageName, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The call's answer; its seconds count from when it got a core, not from when it was queued."""
         begun: list[Deadline] = []
 
@@ -52,7 +53,7 @@ class Compute:
         self._pool.shutdown(wait=not self.stuck, cancel_futures=True)
 
 
-def _named(stage: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def _named(stage: StageName, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Decoding and drawing see nothing but the picture, so whatever they raise is this picture's failure."""
     try:
         return call(*args, **kwargs)

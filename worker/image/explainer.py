@@ -30,8 +30,8 @@ from worker.errors import CancelledJobError, HandBackError
 from worker.image.batcher import Batcher
 from worker.image.compute import Compute
 from worker.image.decode_pool import Decoding
+from worker.timing.measurements import Stage
 from worker.timing.outage import Patience
-from worker.timing.stages import Stage
 
 #: Called between the stages of an image; raises when its work is no longer wanted here.
 Check = Callable[[], None]

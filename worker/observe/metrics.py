@@ -1,70 +1,61 @@
-"""What a worker tells Prometheus. Names follow its conventions: base units, `_total` for counters.
+"""What a worker shows to Prometheus. Names follow its conventions: base units, `_total` for counters.
 
-What belongs to the whole fleet (backlog, queues, workers) is told once, by the exporter (`worker/observe/exporter.py`).
+What belongs to the whole fleet (backlog, queues, workers) comes from the exporter (`worker/observe/exporter.py`).
 """
 
 import platform
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
+from itertools import accumulate
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    Info,
-    ProcessCollector,
-    disable_created_metrics,
-)
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Gauge, Info, ProcessCollector, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from shared.errors import CODES
 from worker.observe.device_usage import Usage
-from worker.timing.stages import STAGES, Stage
+from worker.timing.measurements import SECONDS, STAGES, Measurements
 
-# When a counter was made is told once for the process; a second series for each counter would only cost.
+# When a counter was made is known from the process; a second series for each counter would only cost.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-#: From a JPEG header to a download that waits for an outage to end.
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+#: Counters: help, labels, and the values that exist from the start: a counter that appears only with its first event
+#: hides that event from `rate`.
+_COUNTERS: dict[str, tuple[str, tuple[str, ...], list[tuple[str, ...]]]] = {
+    "images": (
+        "Images whose fate this worker committed.",
+        ("outcome", "code"),
+        [("succeeded", ""), ("cancelled", ""), *(("failed", code) for code in CODES)],
+    ),
+    "chunks": ("Chunks that left this worker's hands.", ("outcome",), [("committed",), ("handed_back",), ("lost",)]),
+    "claims": (
+        "Attempts to claim a chunk, by the ledger's answer.",
+        ("answer",),
+        [("claimed",), ("stale",), ("held",), ("done",), ("cancelled",), ("gone",)],
+    ),
+    "retries": ("Chunks claimed that had been sent before.", (), [()]),
+    "lease_expiries": ("Leases that this worker's reaper found run out.", (), [()]),
+    "lost_messages": ("Messages that this worker's reaper found lost.", (), [()]),
+    "quarantined_chunks": ("Chunks that this worker's reaper put into quarantine.", (), [()]),
+    "webhooks": (
+        "Tries to send a webhook, by outcome.",
+        ("outcome",),
+        [("delivered",), ("retried",), ("failed",), ("outdated",)],
+    ),
+}
 
 
 class Metrics:
-    """All counters of one worker process, in a registry of their own."""
+    """The metrics of one worker process, in a registry of their own; all that is counted comes from `measurements`."""
 
-    def __init__(self) -> None:
+    def __init__(self, measurements: Measurements) -> None:
         self.registry = registry = CollectorRegistry()
-        self.images = Counter(
-            "camq_images", "Images whose fate this worker committed.", ["outcome", "code"], registry=registry
-        )
-        self.chunks = Counter("camq_chunks", "Chunks that left this worker's hands.", ["outcome"], registry=registry)
-        self.claims = Counter(
-            "camq_claims", "Attempts to claim a chunk, by the ledger's answer.", ["answer"], registry=registry
-        )
-        self.retries = Counter("camq_retries", "Chunks claimed that had been sent before.", registry=registry)
-        self.expiries = Counter(
-            "camq_lease_expiries", "Leases that this worker's reaper found run out.", registry=registry
-        )
-        self.lost_messages = Counter(
-            "camq_lost_messages", "Messages that this worker's reaper found lost.", registry=registry
-        )
-        self.quarantined = Counter(
-            "camq_quarantined_chunks", "Chunks that this worker's reaper put into quarantine.", registry=registry
-        )
-        self.webhooks = Counter("camq_webhooks", "Tries to send a webhook, by outcome.", ["outcome"], registry=registry)
-        self.seconds = Histogram(
-            "camq_stage_seconds", "Time in one stage: of an image, a micro-batch (forward) or a chunk (commit).",
-            ["stage"], buckets=_SECONDS, registry=registry,
-        )  # fmt: skip
-        self.batch = Histogram("camq_batch_images", "Images in a micro-batch.", buckets=_IMAGES, registry=registry)
+        registry.register(_Measured(measurements))
         self.build = Info("camq_build", "Versions.", registry=registry)
         self.model = Info("camq_model", "What this worker serves, and where.", registry=registry)
         ProcessCollector(registry=registry)
-        self._start_at_zero()
         self.build.info({"version": version("camq"), "python": platform.python_version(), "torch": version("torch")})
 
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
@@ -75,35 +66,51 @@ class Metrics:
         """Memory and utilisation of the device, asked at each scrape."""
         self.registry.register(_Device(usage))
 
-    def timed(self, stage: Stage) -> Stage:
-        """`stage`, with each of its times in the histogram too."""
-        observers = {name: self.seconds.labels(name).observe for name in STAGES}
 
-        @contextmanager
-        def both(name: str) -> Iterator[None]:
-            started = time.perf_counter()
-            try:
-                with stage(name):
-                    yield
-            finally:
-                observers[name](time.perf_counter() - started)
+class _Measured(Collector):
+    def __init__(self, measurements: Measurements) -> None:
+        self._measurements = measurements
 
-        return both
+    def collect(self) -> Iterator[Metric]:
+        found: dict[str, dict[tuple[str, ...], int]] = {name: dict.fromkeys(c[2], 0) for name, c in _COUNTERS.items()}
+        for (name, *labels), count in self._measurements.counts().items():
+            found[name][tuple(labels)] = count
+        for name, (text, label_names, _) in _COUNTERS.items():
+            counter = CounterMetricFamily(f"camq_{name}", text, labels=label_names)
+            for values, count in found[name].items():
+                counter.add_metric(values, count)
+            yield counter
+        yield self._stages()
+        yield self._batches()
 
-    def _start_at_zero(self) -> None:
-        """A counter that appears only with its first event hides that event from `rate`."""
-        for outcome in ("succeeded", "cancelled"):
-            self.images.labels(outcome, "")
-        for code in CODES:
-            self.images.labels("failed", code)
+    def _stages(self) -> Metric:
+        seconds = HistogramMetricFamily(
+            "camq_stage_seconds",
+            "Time in one stage: of an image, a micro-batch (forward) or a chunk (commit).",
+            labels=["stage"],
+        )
+        found = self._measurements.buckets()
         for stage in STAGES:
-            self.seconds.labels(stage)
-        for outcome in ("committed", "handed_back", "lost"):
-            self.chunks.labels(outcome)
-        for answer in ("claimed", "stale", "held", "done", "cancelled", "gone"):
-            self.claims.labels(answer)
-        for outcome in ("delivered", "retried", "failed", "outdated"):
-            self.webhooks.labels(outcome)
+            counts, total = found[stage]
+            seconds.add_metric([stage], _cumulative(SECONDS, counts), total)
+        return seconds
+
+    def _batches(self) -> Metric:
+        sizes = self._measurements.batch_sizes()
+        counts = [
+            sum(n for size, n in sizes.items() if low < size <= high)
+            for low, high in zip((0, *_IMAGES), (*_IMAGES, float("inf")), strict=True)
+        ]
+        total = sum(size * n for size, n in sizes.items())
+        batch = HistogramMetricFamily("camq_batch_images", "Images in a micro-batch.")
+        batch.add_metric([], _cumulative(_IMAGES, counts), total)
+        return batch
+
+
+def _cumulative(bounds: tuple[float, ...], counts: list[int]) -> list[tuple[str, float]]:
+    """The buckets as Prometheus has them: each holds what the smaller ones hold."""
+    ends = [*map(floatToGoString, bounds), "+Inf"]
+    return list(zip(ends, accumulate(counts), strict=True))
 
 
 class _Device(Collector):

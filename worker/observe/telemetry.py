@@ -13,20 +13,21 @@ from worker.image.explainer import Explainer
 from worker.observe.device_usage import usage
 from worker.observe.health import LOOK_S, Health, Pulse, serving, watch_main_loop
 from worker.observe.metrics import Metrics
+from worker.timing.measurements import Measurements
 from worker.timing.periodic import Periodic
 from worker.upkeep.heartbeat import Heart
 
 
 class Telemetry:
-    """Metrics are always counted, which costs an image some twenty microseconds; told are they on a port only."""
+    """Work is always measured; metrics and probes are served only with CAMQ_HTTP_PORT."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, measurements: Measurements) -> None:
         self._settings = settings
-        self.metrics = Metrics()
+        self.metrics = Metrics(measurements)
         self.health = Health(settings.live_s)
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def serving(self) -> Iterator[None]:
         """`/live`, `/ready` and `/metrics` answer while the block lasts, if there is a port for them."""
         settings = self._settings
         if not settings.http_port:

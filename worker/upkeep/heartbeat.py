@@ -10,19 +10,17 @@ from shared.ledger import Registry
 from worker.chunk.leases import LeaseKeeper
 from worker.core.model.network import Network
 from worker.devices import device as devices
-from worker.timing.stages import StageClock
-from worker.timing.throughput import Meter
+from worker.timing.measurements import Measurements
 
 
 class Heart:
     """Beats while the process lives; the ledger forgets a worker whose heart stopped."""
 
-    def __init__(self, registry: Registry, slots: int, meter: Meter, keeper: LeaseKeeper, clock: StageClock) -> None:
+    def __init__(self, registry: Registry, slots: int, keeper: LeaseKeeper, measurements: Measurements) -> None:
         self._registry = registry
         self._slots = slots
-        self._meter = meter
         self._keeper = keeper
-        self._clock = clock
+        self._measurements = measurements
         self._host = socket.gethostname()
         #: A worker's id is one incarnation of it: the same pid after a restart is another worker.
         self.worker = f"{self._host}-{os.getpid()}-{secrets.token_hex(2)}"
@@ -31,7 +29,7 @@ class Heart:
 
     def info(self) -> WorkerInfo:
         """The line as it is now."""
-        network = self.network
+        network, measured = self.network, self._measurements
         return WorkerInfo(
             worker=self.worker,
             host=self._host,
@@ -39,11 +37,11 @@ class Heart:
             device=devices.describe(network.device, network.dtype) if network else "",
             models=(network.model,) if network else (),
             state=self._state(),
-            images_per_second=self._meter.images_per_second,
-            images_done=self._meter.images_done,
+            images_per_second=measured.images_per_second,
+            images_done=measured.images_done,
             slots=self._slots,
-            stages={stage: StageTime(count, round(spent, 3)) for stage, (count, spent) in self._clock.totals().items()},
-            batch_sizes=self._meter.batch_sizes,
+            stages={stage: StageTime(count, round(spent, 3)) for stage, (count, spent) in measured.totals().items()},
+            batch_sizes=measured.batch_sizes(),
         )
 
     def beat(self) -> None:

@@ -4,6 +4,7 @@ import structlog
 
 from shared.broker import Sender
 from shared.ledger import Flow
+from worker.timing.measurements import Measurements
 
 log = structlog.get_logger()
 
@@ -11,15 +12,17 @@ log = structlog.get_logger()
 class Reaper:
     """One in every worker; the ledger's scripts decide, so any number of them is safe."""
 
-    def __init__(self, ledger: Flow, sender: Sender, model: str) -> None:
+    def __init__(self, ledger: Flow, sender: Sender, model: str, measurements: Measurements) -> None:
         self._ledger = ledger
         self._sender = sender
         self._model = model
+        self._measurements = measurements
 
     def reap(self) -> None:
         """One look. What it brings back is sent again at once."""
         empty = {priority: self._sender.depth(self._model, priority) == 0 for priority in ("high", "bulk")}
         found = self._ledger.reap(self._model, high_empty=empty["high"], bulk_empty=empty["bulk"])
+        self._measurements.reaped(found)
         if found.leases or found.hints:
             log.warning(
                 "lost work found", expired_leases=found.leases, lost_messages=found.hints, quarantined=found.quarantined

@@ -3,7 +3,6 @@
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -19,9 +18,9 @@ from shared.tracing import Tracing, Untraced
 from worker.chunk.leases import Lease, LeaseKeeper
 from worker.chunk.pipeline import Outcome, Pipeline
 from worker.chunk.quarantine import QuarantineError
+from worker.chunk.traces import ChunkTraces
+from worker.timing.measurements import Measurements
 from worker.timing.outage import Patience
-from worker.timing.throughput import Meter
-from worker.timing.traces import ChunkTraces
 
 MESSAGE = ChunkMessage(job="job", chunk="000000", attempt=1)
 IMAGES = 3
@@ -75,6 +74,7 @@ class Desk:
         self.ledger, self.explainer, self.store = Ledger(), Explainer(), MemoryStore()
         self.keeper = LeaseKeeper(self.ledger)  # type: ignore[arg-type]
         self.refills = 0
+        self.measured = Measurements()
         self.store.ensure_bucket()
         self.store.put(keys.chunk_object("job", "000000"), encode_lines([ImageRef(index=n) for n in range(IMAGES)]))
         self.pipeline = Pipeline(
@@ -84,8 +84,7 @@ class Desk:
             quarantine=None,  # type: ignore[arg-type]
             keeper=self.keeper,
             patience=Patience(limit_s, max_wait_s=0.01),
-            meter=Meter(),
-            stage=lambda stage: nullcontext(),
+            measurements=self.measured,
             traces=ChunkTraces(tracing or Untraced(), "w"),
             refill=self.refill,
             worker="w",
@@ -114,6 +113,21 @@ def test_a_chunk_is_committed_after_its_results_are_there(desk: Desk) -> None:
     assert desk.ledger.committed == [ImageState.SUCCEEDED] * IMAGES
     assert [record.index for record in desk.results()] == [0, 1, 2]
     assert desk.refills == 1
+    assert desk.measured.counts() == {
+        ("claims", "claimed"): 1, ("chunks", "committed"): 1, ("images", "succeeded", ""): IMAGES,
+    }  # fmt: skip
+    assert desk.measured.images_done == IMAGES
+
+
+def test_a_commit_that_another_attempt_forestalled_counts_no_image(desk: Desk) -> None:
+    """The other attempt's worker counts them."""
+
+    def lose(*_: object) -> None:
+        raise LostLeaseError("another attempt owns the chunk")
+
+    desk.ledger.commit = lose  # type: ignore[method-assign]
+    assert desk.pipeline.run(MESSAGE) is Outcome.SKIPPED
+    assert desk.measured.counts() == {("claims", "claimed"): 1, ("chunks", "lost"): 1}
 
 
 @pytest.mark.parametrize("refusal", ["stale", "cancelled", "gone"])
@@ -123,6 +137,7 @@ def test_a_hint_that_may_not_be_claimed_is_skipped(refusal: str, desk: Desk) -> 
 
     assert desk.pipeline.run(MESSAGE) is Outcome.SKIPPED
     assert desk.ledger.committed is None
+    assert desk.measured.counts() == {("claims", refusal): 1}
 
 
 def test_a_broker_that_is_away_after_the_commit_does_not_undo_it(desk: Desk) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.timing.throughput import Meter
+from worker.timing.throughput import Throughput
 
 
 @pytest.fixture
@@ -12,40 +12,40 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def work(meter: Meter, clock: list[float], images: int, every_s: float) -> None:
+def work(throughput: Throughput, clock: list[float], images: int, every_s: float) -> None:
     for _ in range(images):
         clock[0] += every_s
-        meter.add()
+        throughput.add()
 
 
 def test_the_idle_time_before_the_first_image_does_not_count(clock: list[float]) -> None:
     """A worker that has just begun is as fast as one that goes on."""
-    meter = Meter()
-    assert meter.images_per_second == 0
+    throughput = Throughput()
+    assert throughput.per_second == 0
     clock[0] += 500
-    work(meter, clock, 21, 0.1)
-    early = meter.images_per_second
-    work(meter, clock, 300, 0.1)
+    work(throughput, clock, 21, 0.1)
+    early = throughput.per_second
+    work(throughput, clock, 300, 0.1)
 
     assert early == 10
-    assert meter.images_per_second == pytest.approx(10, abs=0.11)
+    assert throughput.per_second == pytest.approx(10, abs=0.11)
 
 
 def test_a_stall_is_seen(clock: list[float]) -> None:
     """The rate falls, and is 0 when the window has passed."""
-    meter = Meter()
-    work(meter, clock, 200, 0.1)
+    throughput = Throughput()
+    work(throughput, clock, 200, 0.1)
     clock[0] += 5
-    half = meter.images_per_second
+    half = throughput.per_second
     clock[0] += 6
 
     assert half == pytest.approx(5, abs=0.11)
-    assert meter.images_per_second == 0
+    assert throughput.per_second == 0
 
 
 def test_one_micro_batch_is_no_rate(clock: list[float]) -> None:
     """Its images are finished at the same moment."""
-    meter = Meter()
-    work(meter, clock, 16, 0.001)
+    throughput = Throughput()
+    work(throughput, clock, 16, 0.001)
 
-    assert meter.images_per_second <= 16
+    assert throughput.per_second <= 16
