@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from worker.core.types import ClassMap
+from shared.contract import Options
+from worker.core.picture.render import render
+from worker.core.types import ClassMap, Drawing, Geometry, Prepared
 
 #: EXIF orientation → how a camera that writes it has stored the upright picture.
 STORED = {
@@ -75,3 +77,17 @@ def one_of_each() -> dict[str, bytes]:
 
 def class_map(values: Any, rank: int = 1) -> ClassMap:
     return ClassMap(rank, rank, 0.0, 0.0, np.asarray(values, np.float32))
+
+
+def seen(canvas: Image.Image, part: tuple[float, float, float, float] | None = None) -> Prepared:
+    """A canvas that stands for itself, all of it seen unless said otherwise."""
+    part = part or (0.0, 0.0, float(canvas.width), float(canvas.height))
+    geometry = Geometry(canvas.width, canvas.height, part)
+    return Prepared(np.zeros((8, 8, 3), np.uint8), canvas, geometry, part)
+
+
+def draw(
+    canvas: Image.Image, *maps: object, part: tuple[float, float, float, float] | None = None, **options: object
+) -> list[Drawing]:
+    chosen = Options(**{"format": "png", **options})
+    return render(seen(canvas, part), [class_map(values, rank) for rank, values in enumerate(maps, 1)], chosen)

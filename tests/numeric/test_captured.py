@@ -10,8 +10,7 @@ from torch import Tensor
 
 from shared.contract import Options
 from shared.errors import ImageError, ModelError
-from tests.numeric.networks import every_method, explained, network, pictures
-from tests.numeric.test_engine import picky, red
+from tests.numeric.networks import every_method, explained, picky, pictures, red, tiny
 from worker.core.engine.captured import TOLERANCE, CapturedEngine, buckets, difference
 from worker.core.engine.cuda import engine_for
 from worker.core.engine.engine import Engine, Normalise
@@ -71,7 +70,7 @@ def small(net: Network) -> Network:
 
 def engine(net: Network | None = None, largest: int = 8) -> tuple[CapturedEngine, HostGraphs, list[str]]:
     """Not warm yet, with what it warned of."""
-    net = small(net or network("resnet18", 10))
+    net = small(net or tiny())
     graphs, warnings = HostGraphs(net), []
     return CapturedEngine(net, largest, graphs, warnings.append), graphs, warnings
 
@@ -117,7 +116,7 @@ def test_a_replayed_micro_batch_has_the_answers_of_an_eager_one(count: int):
 
 def test_a_micro_batch_with_scorecam_runs_eagerly():
     """It runs the network again and again, and waits for each answer, so that nothing would be won by a graph."""
-    made, graphs, _ = warm(network("squeezenet1_1", 10), largest=2)
+    made, graphs, _ = warm(largest=2)
     wishes = [Options(method="scorecam", top_k=2), Options(top_k=2)]
     same(made.run(pictures(2, SIDE), wishes), Engine(made.network, 2).run(pictures(2, SIDE), wishes))
     assert graphs.calls == []
@@ -136,7 +135,7 @@ def test_micro_batches_that_began_together_keep_their_own_answers():
     ("sizes", "wish"),
     [
         ((SIDE, 96), Options()),
-        ((SIDE,), Options(method="gradcam", target_layer="layer3")),
+        ((SIDE,), Options(method="gradcam", target_layer="0.0")),
         ((SIDE,) * 9, Options()),
         ((), Options()),
     ],
@@ -184,7 +183,7 @@ def test_a_lost_device_is_no_ones_picture(where: str):
 
 def test_a_guilty_picture_fails_alone():
     """Found by the eager run's halving."""
-    made, _, warnings = warm(picky(ValueError)[0])
+    made, _, warnings = warm(picky(ValueError, net=tiny())[0])
     batch = pictures(4, SIDE)
     batch[2] = red(SIDE)
     outcomes = made.run(batch, [Options()] * 4)
@@ -194,7 +193,7 @@ def test_a_guilty_picture_fails_alone():
 
 def test_out_of_memory_halves_the_micro_batch():
     """Of a replay: its pictures are run eagerly, in halves if need be."""
-    net, module = picky(torch.OutOfMemoryError)
+    net, module = picky(torch.OutOfMemoryError, net=tiny())
     made, *_ = warm(net)
     module.limit = 4
     for outcome in made.run(pictures(8, SIDE), [Options()] * 8):
@@ -219,7 +218,7 @@ def test_what_does_not_fit_into_memory_is_not_captured():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_captured_forward_that_computes_something_else_is_not_replayed(dtype: torch.dtype):
     """Twice the tolerance in the activations is found, said with its size, and the network runs eagerly."""
-    made, graphs, warnings = engine(network("resnet18", 10, dtype=dtype), largest=2)
+    made, graphs, warnings = engine(tiny(dtype), largest=2)
     compute = graphs.compute
 
     def off(size: int) -> tuple[Tensor, ...]:
@@ -264,13 +263,13 @@ def test_a_capture_that_fails_leaves_an_engine_that_works():
 
 def test_a_network_that_cannot_run_at_all_is_refused():
     """Not even eagerly."""
-    made, *_ = engine(picky(MemoryError, limit=0)[0], largest=2)
+    made, *_ = engine(picky(MemoryError, 0, tiny())[0], largest=2)
     with pytest.raises(ModelError, match="does not run"):
         made.warm_up()
 
 
 def test_a_cpu_gets_the_plain_engine():
     """Nothing is captured there, nothing overlaps, and beginning is running."""
-    plain = engine_for(network("resnet18", 10), 4, pytest.fail)
+    plain = engine_for(tiny(), 4, pytest.fail)
     assert (type(plain), plain.overlaps, plain.manner) == (Engine, False, "eager")
     same(plain.begin(pictures(2), [Options()] * 2)(), plain.run(pictures(2), [Options()] * 2))

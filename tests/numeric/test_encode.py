@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from shared.contract import FORMATS
-from tests.numeric.pictures import photo
-from tests.numeric.test_render import draw
+from tests.numeric.pictures import draw, photo
 
 
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux has it")

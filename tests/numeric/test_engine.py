@@ -10,57 +10,8 @@ from torch import Tensor, nn
 
 from shared.contract import Options
 from shared.errors import ImageError, ModelError
-from tests.numeric.networks import every_method, explained, network, pictures
+from tests.numeric.networks import every_method, explained, network, numbers, picky, pictures, red
 from worker.core.engine.engine import Engine
-from worker.core.maps.explain import Outcome
-from worker.core.model.network import Network
-
-RED = 255
-
-
-class Picky(nn.Module):
-    """Runs `inner`, but raises when a picture is all red, or when there are more than `limit` of them (of sides above
-    `spared`, in pixels).
-
-    `batches` are the pictures of each forward; several may share one list.
-    """
-
-    def __init__(self, inner: nn.Module, error: type[Exception], limit: int | None, batches: list[int]) -> None:
-        super().__init__()
-        self.inner, self.error, self.limit, self.batches = inner, error, limit, batches
-        self.spared = 0
-
-    def forward(self, x: Tensor) -> object:
-        self.batches.append(len(x))
-        guilty = x[:, 0].amin((1, 2)) > 2
-        if self.limit is not None:
-            guilty = torch.tensor([len(x) > self.limit and x.shape[3] > self.spared])
-        if guilty.any():
-            raise self.error("this picture cannot be run")
-        return self.inner(x)
-
-
-def picky(error: type[Exception], limit: int | None = None) -> tuple[Network, Picky]:
-    net = network("resnet18", 10)
-    assert net.graph is not None
-    graph = Picky(net.graph, error, limit, [])
-    fast = Picky(net.fast, error, limit, graph.batches)
-    # The wrapped layer is found under the name that it has in there.
-    return replace(net, graph=graph, fast=fast, target_layer="inner.layer4"), graph
-
-
-def red(size: int = 64) -> np.ndarray:
-    picture = np.zeros((size, size, 3), np.uint8)
-    picture[..., 0] = RED
-    return picture
-
-
-def numbers(outcome: Outcome) -> tuple[list[tuple[int, int]], np.ndarray]:
-    """The classes with their ranks, and every number of an explanation, its maps on one scale."""
-    classes = explained(outcome)
-    scale = max(np.abs(each.values).max() for each in classes) or 1
-    values = [np.append(each.values.ravel() / scale, [each.probability, each.logit]) for each in classes]
-    return [(each.rank, each.class_index) for each in classes], np.concatenate(values)
 
 
 @pytest.mark.parametrize(

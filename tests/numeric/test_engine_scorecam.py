@@ -1,41 +1,23 @@
 """Score-CAM in micro-batches: its masked forwards, memory, beats, and independence of its neighbours."""
 
 import numpy as np
-import pytest
 import torch
-from torch import nn
 
 from shared.contract import Options
 from shared.errors import ImageError
-from tests.numeric.networks import explained, load, network, pictures, random_module
-from tests.numeric.test_engine import numbers, picky
+from tests.numeric.networks import explained, network, numbers, picky, pictures, tiny
 from worker.core.engine.engine import Engine
-from worker.core.model import zoo
-from worker.core.model.network import Network
 
 
-@pytest.fixture(scope="module")
-def few_channels() -> Network:
-    """A network whose Score-CAM takes eight forwards instead of hundreds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zoo, "_construct", lambda _name, options: few_channels_for(options.get("num_classes", 1000)))
-        return load(random_module("resnet18", 10), "resnet18")
-
-
-def few_channels_for(classes: int) -> nn.Module:
-    features = nn.Sequential(nn.Conv2d(3, 8, 5, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.ReLU())
-    return nn.Sequential(features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, classes))
-
-
-def test_scorecam_depends_neither_on_the_batch_nor_on_its_order(few_channels: Network):
+def test_scorecam_depends_neither_on_the_batch_nor_on_its_order():
     """Micro-batches of 1, 7 and 32, and both targets and several numbers of classes among them; then turned round."""
     wishes = [Options(method="scorecam", top_k=10, target=target) for target in ("logit", "softmax")] * 15
     wishes += [Options(method="scorecam", classes=(7, 2)), Options(method="scorecam", classes=(2, 7))]
     batch = pictures(31, 48)
     batch.append(batch[-1])
-    runs = [Engine(few_channels, most).run(batch, wishes) for most in (1, 7, 32)]
+    runs = [Engine(tiny(), most).run(batch, wishes) for most in (1, 7, 32)]
     order = np.random.default_rng(0).permutation(32)
-    turned = Engine(few_channels, 7).run([batch[i] for i in order], [wishes[i] for i in order])
+    turned = Engine(tiny(), 7).run([batch[i] for i in order], [wishes[i] for i in order])
     runs.append([turned[place] for place in np.argsort(order)])
     for alone, *others in zip(*runs, strict=True):
         places, expected = numbers(alone)

@@ -1,6 +1,7 @@
 """Fused convolutions against the plain graph: the same answers, and what must stay as it is stays."""
 
 import operator
+from functools import cache
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, fx, nn
 from tests.numeric.networks import load, network, random_module
 from worker.core.engine.engine import Engine
 from worker.core.model.fold import folded
-from worker.core.model.fused import _Fused, fused
+from worker.core.model.fused import FusedConvolution, fused
 from worker.core.model.structure import UnqualifiedError, find_structure
 
 pytestmark = pytest.mark.skipif(
@@ -24,9 +25,16 @@ def pictures(count: int, side: int = SIDE, seed: int = 0) -> Tensor:
     return noise.contiguous(memory_format=torch.channels_last)
 
 
+@cache
 def plain(name: str) -> fx.GraphModule:
     """The network as a graph of separate calls."""
     return find_structure(folded(network(name, 10).module)).graph
+
+
+@cache
+def cached(name: str) -> fx.GraphModule:
+    """The same network with its convolutions fused."""
+    return fused(plain(name), pictures(1))
 
 
 def calls(graph: fx.GraphModule) -> list[str]:
@@ -45,7 +53,7 @@ def calls(graph: fx.GraphModule) -> list[str]:
 @pytest.mark.parametrize(("count", "side"), [(1, SIDE), (3, SIDE), (2, 96)])
 def test_the_answers_are_those_of_the_plain_graph(name: str, count: int, side: int) -> None:
     """Logits and activations, for one picture with its packed weights, several, and pictures of another size."""
-    found = fused(plain(name), pictures(1))
+    found = cached(name)
     inputs = pictures(count, side, 1)
     with torch.inference_mode():
         for ours, theirs in zip(found(inputs), plain(name)(inputs), strict=True):
@@ -54,8 +62,10 @@ def test_the_answers_are_those_of_the_plain_graph(name: str, count: int, side: i
 
 def test_a_resnet_runs_with_its_convolutions_fused() -> None:
     """Twenty calls for its convolutions, and none for additions, normalisations and ReLUs."""
-    found = fused(plain("resnet18"), pictures(1))
-    assert sorted(calls(found)) == sorted(["_Fused"] * 20 + ["MaxPool2d", "AdaptiveAvgPool2d", "flatten", "Linear"])
+    found = cached("resnet18")
+    assert sorted(calls(found)) == sorted(
+        ["FusedConvolution"] * 20 + ["MaxPool2d", "AdaptiveAvgPool2d", "flatten", "Linear"]
+    )
 
 
 class _Twisted(nn.Module):
@@ -91,12 +101,12 @@ def test_only_what_follows_at_once_and_reads_alone_is_fused() -> None:
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_fused_network_that_answers_otherwise_is_not_used(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """Should a release of torch or a processor compute something else, for one picture or for several."""
-    forward = _Fused.forward
+    forward = FusedConvolution.forward
 
-    def off_by_a_thousandth(self: _Fused, inputs: Tensor, other: Tensor | None = None) -> Tensor:
+    def off_by_a_thousandth(self: FusedConvolution, inputs: Tensor, other: Tensor | None = None) -> Tensor:
         return forward(self, inputs, other) * (1.001 if len(inputs) == count else 1.0)
 
-    monkeypatch.setattr(_Fused, "forward", off_by_a_thousandth)
+    monkeypatch.setattr(FusedConvolution, "forward", off_by_a_thousandth)
     with pytest.raises(UnqualifiedError, match="other answers"):
         fused(plain("resnet18"), pictures(1))
 
@@ -107,7 +117,7 @@ def test_without_torchs_calls_a_network_runs_as_it_is_and_says_why(monkeypatch: 
     def forward(*_: object) -> Tensor:
         raise AttributeError("no such call")
 
-    monkeypatch.setattr(_Fused, "forward", forward)
+    monkeypatch.setattr(FusedConvolution, "forward", forward)
     net = load(random_module("resnet18", 10), "resnet18")
 
     assert net.unfused == "AttributeError: no such call"

@@ -36,8 +36,7 @@ def test_an_input_that_its_layers_would_shrink_to_nothing_is_refused(name: str, 
 def test_every_network_that_has_no_fixed_size_takes_its_smallest(name: str):
     """As a worker runs it: its traced graph where it has one, and shapes alone."""
     with torch.device("cpu" if name.startswith("regnet_") else "meta"):  # RegNets compute their widths with torch
-        options = dict(zoo._WITHOUT_AUXILIARY) if name in zoo._INCEPTIONS else {}
-        module = zoo._construct(name, options).eval().to("meta")
+        module = zoo.construct(name).eval().to("meta")
     with suppress(UnqualifiedError):
         module = find_structure(folded(module)).graph
     low, _ = zoo.input_sizes(name, 224)

@@ -11,28 +11,13 @@ from cmap import Colormap
 from PIL import Image
 
 from shared.colormaps import NAMES
-from shared.contract import FORMATS, Options
+from shared.contract import FORMATS
 from shared.errors import UsageError
-from tests.numeric.pictures import class_map, photo
+from tests.numeric.pictures import draw, photo
 from worker.core.picture import colormaps
-from worker.core.picture.render import ENCODERS, render
-from worker.core.types import Drawing, Geometry, Prepared
+from worker.core.picture.render import ENCODERS
 
 RNG = np.random.default_rng(5)
-
-
-def seen(canvas: Image.Image, part: tuple[float, float, float, float] | None = None) -> Prepared:
-    """A canvas that stands for itself, all of it seen unless said otherwise."""
-    part = part or (0.0, 0.0, float(canvas.width), float(canvas.height))
-    geometry = Geometry(canvas.width, canvas.height, part)
-    return Prepared(np.zeros((8, 8, 3), np.uint8), canvas, geometry, part)
-
-
-def draw(
-    canvas: Image.Image, *maps: object, part: tuple[float, float, float, float] | None = None, **options: object
-) -> list[Drawing]:
-    chosen = Options(**{"format": "png", **options})
-    return render(seen(canvas, part), [class_map(values, rank) for rank, values in enumerate(maps, 1)], chosen)
 
 
 def pixels(data: bytes) -> np.ndarray:

@@ -250,7 +250,7 @@ def test_a_host_that_does_not_answer_is_given_up_with_the_remedies(tmp_path: Pat
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     silent = __import__("socket").create_server(("127.0.0.1", 0))  # accepts and never answers
     address = f"http://127.0.0.1:{silent.getsockname()[1]}/resnet18-f37072fd.pth"
-    monkeypatch.setattr(zoo, "_published", lambda _name: SimpleNamespace(url=address))
+    monkeypatch.setattr(zoo, "published", lambda _name: SimpleNamespace(url=address))
     with silent, pytest.raises(ModelError) as refused:
         zoo.fetch("resnet18", timeout_s=0.3)
     for part in (
@@ -263,5 +263,5 @@ def test_a_host_that_does_not_answer_is_given_up_with_the_remedies(tmp_path: Pat
 
 def test_resnet18s_published_file_is_the_one_the_readme_names():
     """The name and hash that users see in the messages and put into the cache by hand."""
-    assert zoo._published("resnet18").url.endswith("/resnet18-f37072fd.pth")
+    assert zoo.published("resnet18").url.endswith("/resnet18-f37072fd.pth")
     assert read_state(zoo.find_weights("efficientnet_lite0"))["_fc.weight"].shape == (1000, 1280)

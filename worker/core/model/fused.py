@@ -45,7 +45,7 @@ def _alike(found: Tensor, wanted: Tensor) -> bool:
     return bool((found - wanted).abs().max() <= _TOLERANCE * wanted.abs().max())
 
 
-class _Fused(nn.Module):
+class FusedConvolution(nn.Module):
     """A convolution, plus another tensor if one is given to `forward`, and a ReLU if asked.
 
     oneDNN lays weights out for the very shape of the input, and is up to three times as slow with those of another
@@ -64,6 +64,7 @@ class _Fused(nn.Module):
         self._relu = relu
 
     def forward(self, inputs: Tensor, other: Tensor | None = None) -> Tensor:
+        """(N, K, h, w) → (N, L, h', w'), with `other`, of the result's shape, added before the ReLU."""
         weight = self._packed if inputs.shape == self._shape else self._weight
         operands = (weight, self._bias, *self._how)
         call = torch.ops.mkldnn._convolution_pointwise
@@ -118,7 +119,7 @@ def _fuse(
     if relu and following:
         end = following
     name = f"fused_{str(node.target).replace('.', '_')}_{node.name}"
-    result.add_submodule(name, _Fused(convolution, shapes[node.all_input_nodes[0]], relu=relu))
+    result.add_submodule(name, FusedConvolution(convolution, shapes[node.all_input_nodes[0]], relu=relu))
     with result.graph.inserting_after(end):
         call = result.graph.call_module(name, tuple(operands))
     shapes[call] = shapes[end]

