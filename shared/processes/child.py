@@ -42,12 +42,9 @@ class Child:
         program = shutil.which(spec.argv[0])
         if program is None:
             raise EmbeddedError(f"{spec.name}: there is no program {spec.argv[0]!r}")
-        argv = [program, *spec.argv[1:]]
-        if sys.platform == "linux":
-            argv = [sys.executable, "-I", "-S", bound.__file__, str(os.getpid()), *argv]
         with _output(spec.log) as log:
             self._process = subprocess.Popen(
-                argv,
+                bound_command([program, *spec.argv[1:]]),
                 env=dict(spec.env),
                 cwd=spec.cwd,
                 stdin=subprocess.DEVNULL,
@@ -91,6 +88,18 @@ class Child:
             os.killpg(self.pid, signal.SIGKILL)
         if self._spec.pid_file:
             self._spec.pid_file.unlink(missing_ok=True)
+
+
+def bound_command(argv: Sequence[str]) -> list[str]:
+    """The command (its program as a path), so that it ends together with the thread that starts it (on Linux)."""
+    if sys.platform != "linux":
+        return list(argv)
+    return [sys.executable, "-I", "-S", bound.__file__, str(os.getpid()), *argv]
+
+
+def describe_exit(code: int) -> str:
+    """A return code in words."""
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
 
 def _output(log: Path | None) -> AbstractContextManager[IO[bytes] | None]:

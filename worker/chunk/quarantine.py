@@ -6,12 +6,10 @@ record. A picture is poison only when the child died twice in the picture's own 
 """
 
 import os
-import queue
-import subprocess
-import threading
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, Literal, cast
+from typing import Literal
 
 import msgspec
 import structlog
@@ -20,11 +18,11 @@ from shared.config import Settings
 from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, Options, Priority
 from shared.errors import UnreachableError
 from shared.ledger import Claim
+from shared.processes.child import describe_exit
+from shared.processes.piped import LineChild
 from shared.states import ImageState
 from worker.chunk.leases import Lease
 from worker.errors import CancelledJobError
-from worker.image.child import command as child_command
-from worker.image.child import manner_of_death
 from worker.timing.deadline import Deadline
 from worker.timing.measurements import StageName
 
@@ -74,11 +72,11 @@ class Quarantine:
 
     def __init__(self, settings: Settings, command: Callable[[], list[str]] | None = None) -> None:
         self._environment = {**os.environ, **settings.environment()}
-        self._command = command or (lambda: child_command("worker", "quarantine"))
+        self._command = command or (lambda: [sys.executable, "-m", "worker", "quarantine"])
         self._limit_s = settings.decode_s + SILENCE_S
         self._patience_s = settings.outage_limit + self._limit_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="quarantine")
-        self._child: _Child | None = None
+        self._child: LineChild | None = None
 
     def record(self, ref: ImageRef, claim: Claim, lease: Lease) -> ImageRecord:
         """The picture's fate. Raises what ends the chunk: a lost lease, a stop, a service that stays away."""
@@ -114,14 +112,14 @@ class Quarantine:
 
     def _ask(self, ref: ImageRef, claim: Claim, lease: Lease) -> ImageRecord:
         if self._child is None:
-            self._child = _Child(self._command(), self._environment)
+            self._child = LineChild(self._command(), self._environment)
         child = self._child
         request = Request(
             ref=ref, message=claim.message, options=claim.options, model=claim.model, priority=claim.priority
         )
         stage: StageName | Literal["start"] = "start"
         deadline = Deadline(self._patience_s)
-        child.send(msgspec.json.encode(request))
+        child.send(msgspec.json.encode(request) + b"\n")
         while True:
             lease.check()
             line = child.receive(deadline.piece())
@@ -135,7 +133,7 @@ class Quarantine:
                 raise _ChildDiedError(stage, f"silent for {self._patience_s:g} s")
             if line == b"":
                 self._child = None
-                raise _ChildDiedError(stage, child.status())
+                raise _ChildDiedError(stage, describe_exit(child.end()))
             answer = msgspec.json.decode(line, type=Answer)
             if answer.record is not None:
                 return answer.record
@@ -146,7 +144,7 @@ class Quarantine:
 
     def _drop(self) -> None:
         if self._child is not None:
-            self._child.kill()
+            self._child.end()
             self._child = None
 
 
@@ -155,43 +153,6 @@ class _ChildDiedError(Exception):
         super().__init__(f"died in {stage}: {status}")
         self.stage = stage
         self.status = status
-
-
-class _Child:
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
-        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._in, self._out = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
-        threading.Thread(target=self._read, name="quarantine-reader", daemon=True).start()
-
-    def _read(self) -> None:
-        for line in self._out:
-            self._lines.put(line)
-        self._lines.put(b"")
-
-    def send(self, line: bytes) -> None:
-        try:
-            self._in.write(line + b"\n")
-            self._in.flush()
-        except BrokenPipeError:
-            return  # its end shows in `receive`
-
-    def receive(self, timeout_s: float) -> bytes | None:
-        """A line, b"" at the child's end, None when there is nothing yet."""
-        try:
-            return self._lines.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
-
-    def status(self) -> str:
-        return manner_of_death(self._process.wait())
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._in.close()
 
 
 def _ended(ref: ImageRef, claim: Claim, state: ImageState, error: ErrorInfo | None) -> ImageRecord:

@@ -2,12 +2,10 @@
 
 import os
 import signal
-import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from typing import IO, cast
 
 import msgspec
 import structlog
@@ -15,8 +13,9 @@ from PIL import Image
 
 from shared.config import PREFIX, Settings
 from shared.errors import ImageError
+from shared.processes.child import describe_exit
+from shared.processes.piped import PipedChild
 from worker.core.picture.decode import Decoded
-from worker.image.child import command, manner_of_death
 from worker.image.decode_child import LENGTH_BYTES, Reply
 from worker.timing.deadline import Deadline
 
@@ -36,10 +35,10 @@ class Decoding:
     def __init__(self, settings: Settings, processes: int, child: Callable[[], list[str]] | None = None) -> None:
         self._environment = _environment(settings)
         self._limit_s = settings.decode_s
-        self._command = child or (lambda: command("worker.image.decode_child"))
+        self._command = child or (lambda: [sys.executable, "-m", "worker.image.decode_child"])
         self._threads = ThreadPoolExecutor(processes, thread_name_prefix="decoding")
         self._own = threading.local()
-        self._children: set[_Child] = set()
+        self._children: set[_Decoder] = set()
 
     def __call__(self, data: bytes) -> Decoded:
         """The picture, upright and RGB. Raises ImageError."""
@@ -54,7 +53,7 @@ class Decoding:
 
     def _end_children(self) -> None:
         for child in list(self._children):
-            child.kill()
+            child.end()
 
     def _decode(self, data: bytes) -> Decoded:
         for _ in range(DEATHS_TO_POISON):
@@ -64,18 +63,18 @@ class Decoding:
             except EOFError:
                 self._children.discard(child)
                 self._own.child = None
-                death = child.kill()
+                death = child.end()
                 if child.timed_out or death == -signal.SIGXCPU:
                     raise ImageError(
                         "timeout", f"decode took longer than {self._limit_s:g} s (CAMQ_DECODE_S)"
                     ) from None
-                log.warning("decoder process died", manner=manner_of_death(death))
-        raise ImageError("poison", f"it ended its decoder process {DEATHS_TO_POISON} times ({manner_of_death(death)})")
+                log.warning("decoder process died", manner=describe_exit(death))
+        raise ImageError("poison", f"it ended its decoder process {DEATHS_TO_POISON} times ({describe_exit(death)})")
 
-    def _child(self) -> "_Child":
-        child: _Child | None = getattr(self._own, "child", None)
+    def _child(self) -> "_Decoder":
+        child: _Decoder | None = getattr(self._own, "child", None)
         if child is None:
-            child = self._own.child = _Child(self._command(), self._environment)
+            child = self._own.child = _Decoder(self._command(), self._environment)
             self._children.add(child)
         return child
 
@@ -89,34 +88,26 @@ def _environment(settings: Settings) -> dict[str, str]:
     return {**own, **limits.environment(), "OPENBLAS_NUM_THREADS": "1"}
 
 
-class _Child:
-    def __init__(self, argv: list[str], environment: dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
-        self._in, self._out = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
-        self.timed_out = False
+class _Decoder(PipedChild):
+    timed_out = False
 
     def decode(self, data: bytes, limit_s: float) -> Decoded:
         """Raises ImageError, and EOFError when the child is dead or was killed for taking too long."""
         done = threading.Event()
         threading.Thread(target=self._watch, args=(done, Deadline(limit_s)), daemon=True).start()
         try:
-            self._in.write(len(data).to_bytes(LENGTH_BYTES) + data)
-            self._in.flush()
-            line = self._out.readline()
+            self.send(len(data).to_bytes(LENGTH_BYTES) + data)
+            line = self.answers.readline()
             if not line.endswith(b"\n"):
                 raise EOFError
             reply = msgspec.json.decode(line, type=Reply)
             if reply.error is not None:
                 raise ImageError(reply.error.code, reply.error.message)
             size = (reply.width, reply.height)
-            pixels = self._out.read(reply.width * reply.height * 3)
+            pixels = self.answers.read(reply.width * reply.height * 3)
             if len(pixels) < reply.width * reply.height * 3:
                 raise EOFError
             return Decoded(Image.frombytes("RGB", size, pixels), *size)
-        except BrokenPipeError:
-            raise EOFError from None
         finally:
             done.set()
 
@@ -124,14 +115,5 @@ class _Child:
         while not done.wait(deadline.piece()):
             if deadline.passed():
                 self.timed_out = True
-                self._process.kill()
+                self.stop()
                 return
-
-    def kill(self) -> int:
-        """Ends it; its return code."""
-        self._process.kill()
-        code = self._process.wait()
-        self._out.close()
-        with suppress(BrokenPipeError):  # what was still to be written has no reader any more
-            self._in.close()
-        return code
