@@ -21,13 +21,13 @@ from shared import logs
 from shared.config import Settings
 from shared.contract import ImageRecord, ImageRef, Options, PredictionRecord
 from shared.ledger import Claim
+from shared.outage import Patience
 from shared.states import ImageState
 from shared.storage import S3Store
 from worker import app
 from worker.core.types import Explanation, InputSpec, UInt8Array
 from worker.image.batcher import Batcher
 from worker.image.build import exit_fatal
-from worker.timing.outage import Patience
 
 _PREDICTION = PredictionRecord(
     rank=1, class_index=0, label="nothing", probability=1.0, overlay="", box=None, map_min=0.0, map_max=0.0, flat=True

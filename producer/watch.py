@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from shared.contract import JobStatus, WebhookStatus
 from shared.errors import UnreachableError
 from shared.ledger.values import Jobs
+from shared.outage import Outage
 
 #: A worker looks for due webhooks every few seconds, and one try takes at most ten.
 _FIRST_TRY_S = 20.0
@@ -21,14 +22,16 @@ def follow(ledger: Jobs, job: str, notice: Callable[[str], None]) -> Generator[J
     """
     status = ledger.status(job)
     yield status
-    interrupted = lost = False
+    interrupted = False
+    outage = Outage(
+        lost=lambda error: notice(f"{error}; waiting for it, the job is not lost"),
+        back=lambda: notice("Redis answers again"),
+    )
     while not status.state.finished:
         try:
             for _ in ledger.wait_for_news(job):
                 status = ledger.status(job)
-                if lost:
-                    notice("Redis answers again")
-                lost = False
+                outage.answered()
                 if status.submission_interrupted and not interrupted:
                     interrupted = True
                     notice(f"the submission of {job} was interrupted: repeat its command with --job-id {job}")
@@ -36,9 +39,7 @@ def follow(ledger: Jobs, job: str, notice: Callable[[str], None]) -> Generator[J
                 if status.state.finished:
                     return
         except UnreachableError as error:
-            if not lost:
-                notice(f"{error}; waiting for it, the job is not lost")
-            lost = True
+            outage.failed(error)
             yield status
             time.sleep(_PAUSE_S)
 

@@ -6,6 +6,7 @@ import msgspec
 
 from shared.contract import ErrorInfo, ImageRecord, ImageRef
 from shared.ledger import Claim, RedisLedger
+from shared.outage import Patience
 from shared.states import ImageState
 from shared.storage import MemoryStore
 from shared.tracing import Untraced
@@ -15,7 +16,6 @@ from worker.chunk.leases import LeaseKeeper
 from worker.chunk.pipeline import Outcome, Pipeline
 from worker.chunk.traces import ChunkTraces
 from worker.timing.measurements import Measurements
-from worker.timing.outage import Patience
 
 KEY = "s3://pictures/cat.jpg"
 TASK = "8d7f2f4e-0b7e-4e59-9a0a-0123456789ab"

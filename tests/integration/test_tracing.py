@@ -19,6 +19,7 @@ from shared import tracing
 from shared.contract import ImageRecord, ImageRef
 from shared.errors import LostLeaseError, UsageError
 from shared.ledger import RedisLedger
+from shared.outage import Patience
 from shared.states import ImageState
 from shared.tracing import Untraced, otel
 from shared.tracing.otel import OpenTelemetry
@@ -30,7 +31,6 @@ from worker.chunk.leases import LeaseKeeper
 from worker.chunk.pipeline import Outcome, Pipeline
 from worker.chunk.traces import ChunkTraces
 from worker.timing.measurements import Measurements, Stage
-from worker.timing.outage import Patience
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
 

@@ -19,12 +19,12 @@ from shared.contract import EXPLAIN_TASK, ImageRecord, ImageRef, JobStatus, Mode
 from shared.errors import DeletionError, UnknownJobError, UnreachableError, UsageError
 from shared.ledger import Jobs, NewChunk
 from shared.options import check_options
+from shared.outage import Patience, nap
 from shared.states import ImageState
 from shared.storage import SCHEME, ObjectStore
 from shared.storage.port import locate_object
 from worker.chunk.pipeline import Outcome, Pipeline
 from worker.errors import HandBackError
-from worker.timing.outage import Patience, nap
 
 log = structlog.get_logger()
 

@@ -14,6 +14,7 @@ from shared import keys
 from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, decode_lines, encode_lines
 from shared.errors import LostLeaseError, MessageError, NotFoundError, UnreachableError
 from shared.ledger import Claim, Flow, Refusal
+from shared.outage import LOOK_S, Patience
 from shared.states import ImageState
 from shared.storage import ObjectStore
 from worker.chunk.leases import Lease, LeaseKeeper
@@ -22,7 +23,6 @@ from worker.chunk.traces import ChunkTraces
 from worker.errors import HandBackError
 from worker.image.explainer import Explainer
 from worker.timing.measurements import Measurements
-from worker.timing.outage import LOOK_S, Patience
 
 log = structlog.get_logger()
 

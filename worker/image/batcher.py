@@ -11,10 +11,10 @@ from typing import Protocol
 
 from shared.contract import SLOW_METHODS, Options
 from shared.errors import ImageError
+from shared.outage import LOOK_S
 from worker.core.types import Explanation, UInt8Array
 from worker.timing.deadline import ended
 from worker.timing.measurements import Stage
-from worker.timing.outage import LOOK_S
 
 
 class AbandonedError(Exception):

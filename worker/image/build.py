@@ -13,6 +13,8 @@ import structlog
 import torch
 
 from shared.config import Settings
+from shared.errors import UnreachableError
+from shared.outage import Outage, Patience
 from shared.output import check_output
 from shared.storage import S3Store
 from worker.core.engine.cuda import engine_for
@@ -26,7 +28,6 @@ from worker.image.decode_pool import Decoding
 from worker.image.explainer import Explainer
 from worker.image.weights_file import local_weights
 from worker.timing.measurements import Stage
-from worker.timing.outage import Patience
 
 log = structlog.get_logger()
 
@@ -82,7 +83,7 @@ def explaining(
             network=network,
             batcher=batcher,
             store=store,
-            patience=Patience(settings.outage_limit),
+            patience=Patience(settings.outage_limit, outage=Outage(lost=_report_outage, back=_report_return)),
             limits=Limits(settings.max_image_bytes, settings.max_image_pixels),
             in_place=settings.readable_in_place(),
             checked_output=partial(check_output, settings=settings),
@@ -90,6 +91,14 @@ def explaining(
             decoding=decoding,
             stage=stage,
         )
+
+
+def _report_outage(error: UnreachableError) -> None:
+    log.warning("waiting for a service", reason=str(error))
+
+
+def _report_return() -> None:
+    log.info("the service answers again")
 
 
 def exit_fatal(error: BaseException) -> None:

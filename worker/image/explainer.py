@@ -19,6 +19,7 @@ from shared.errors import (
     UsageError,
 )
 from shared.ledger import Claim
+from shared.outage import Patience
 from shared.states import ImageState
 from shared.storage import SCHEME, ObjectStore
 from worker.core.model.network import Network
@@ -31,7 +32,6 @@ from worker.image.batcher import Batcher
 from worker.image.compute import Compute
 from worker.image.decode_pool import Decoding
 from worker.timing.measurements import Stage
-from worker.timing.outage import Patience
 
 #: Called between the stages of an image; raises when its work is no longer wanted here.
 Check = Callable[[], None]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import structlog
 
 from shared.errors import UnreachableError
+from shared.outage import Outage
 
 log = structlog.get_logger()
 
@@ -18,7 +19,10 @@ class Periodic:
         self._every_s = every_s
         self._work = work
         self._stop = threading.Event()
-        self._down = False
+        self._outage = Outage(
+            lost=lambda error: log.warning("service lost", loop=name, reason=str(error)),
+            back=lambda: log.info("service is back", loop=name),
+        )
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
         self._thread.start()
 
@@ -36,13 +40,9 @@ class Periodic:
             try:
                 self._work()
             except UnreachableError as error:
-                if not self._down:
-                    log.warning("service lost", loop=self._name, reason=str(error))
-                self._down = True
+                self._outage.failed(error)
             except Exception:
                 # A loop that died silently would cost leases or heartbeats for the rest of the worker's life.
-                log.exception("loop failed, goes on", loop=self._name)
+                log.exception("loop failed; it continues", loop=self._name)
             else:
-                if self._down:
-                    log.info("service is back", loop=self._name)
-                self._down = False
+                self._outage.answered()

@@ -12,6 +12,7 @@ from shared import keys
 from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, Options, decode_lines, encode_lines
 from shared.errors import LostLeaseError, UnreachableError
 from shared.ledger import Claim
+from shared.outage import Patience
 from shared.states import ImageState
 from shared.storage import MemoryStore
 from shared.tracing import Tracing, Untraced
@@ -20,7 +21,6 @@ from worker.chunk.pipeline import Outcome, Pipeline
 from worker.chunk.quarantine import QuarantineError
 from worker.chunk.traces import ChunkTraces
 from worker.timing.measurements import Measurements
-from worker.timing.outage import Patience
 
 MESSAGE = ChunkMessage(job="job", chunk="000000", attempt=1)
 IMAGES = 3

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from shared.errors import LostLeaseError, UnreachableError
-from worker.timing.outage import Patience, nap
+from shared.outage import Outage, Patience, nap
 
 
 class Service:
@@ -32,6 +32,20 @@ def test_an_outage_shorter_than_the_limit_is_waited_out() -> None:
 
     assert Patience(60, max_wait_s=0.01)(go_on, service) == "answer"
     assert service.calls == 4
+
+
+def test_an_outage_is_reported_once_and_its_end_by_a_call_that_met_it() -> None:
+    """Not by another service's answer, or the reports of one outage would never end."""
+    reports: list[str] = []
+    outage = Outage(lost=lambda error: reports.append(str(error)), back=lambda: reports.append("back"))
+    patience = Patience(60, max_wait_s=0.01, outage=outage)
+
+    assert patience(go_on, Service(3)) == "answer"
+    outage.failed(UnreachableError("away"))
+    assert patience(go_on, Service(0)) == "answer"
+    outage.failed(UnreachableError("away"))
+    assert patience(go_on, Service(1)) == "answer"
+    assert reports == ["nobody there", "back", "away", "back"]
 
 
 def test_after_the_limit_the_outage_is_the_callers_matter() -> None:
