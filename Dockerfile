@@ -7,19 +7,19 @@
 # One image serves CPU and GPU: the torch wheels of the public package index bring CUDA libraries (several GB) and
 # run on a CPU as well. A small CPU image needs torch's own index of CPU builds; give its address as TORCH_INDEX.
 # torch and torchvision then come from there in the locked versions but without the lock's hashes, which are of
-# the other builds. BAKE_MODEL puts a model's published weights into the image; without it they are downloaded to
-# /models at the first start, or mounted (CAMQ_WEIGHTS). Linted by hadolint; not built where this was written: no
-# Docker engine there.
+# the other builds. BAKE_MODEL puts a model's published weights into the image, outside /models, where a volume would
+# hide them; such an image downloads no others. Without it they are downloaded to /models at the first start, or
+# mounted (CAMQ_WEIGHTS). Linted by hadolint.
 
 # Give a digest (python@sha256:…) where builds must be the same for ever.
 ARG PYTHON_IMAGE=python:3.12-slim-bookworm
 
-FROM ${PYTHON_IMAGE} AS build
+FROM ${PYTHON_IMAGE} AS dependencies
 ARG TORCH_INDEX=
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv /opt/camq
-# Dependencies first: they change less often than the code, so their layer is kept between builds.
+# A layer of gigabytes, here and in the image; a change of the code leaves both as they are.
 COPY pyproject.toml requirements.lock ./
 COPY deploy/runtime_lock.py deploy/
 RUN python deploy/runtime_lock.py ${TORCH_INDEX:+--without-torch} > runtime.lock \
@@ -28,11 +28,14 @@ RUN if [ -n "$TORCH_INDEX" ]; then \
         python deploy/runtime_lock.py --torch-only > torch.lock \
         && /opt/camq/bin/pip install --only-binary :all: --no-deps --index-url "$TORCH_INDEX" -r torch.lock; \
     fi
+
+FROM dependencies AS code
 COPY README.md LICENSE ./
 COPY shared shared
 COPY producer producer
 COPY worker worker
-RUN /opt/camq/bin/pip install --no-deps --no-build-isolation . && /opt/camq/bin/pip check
+RUN /opt/camq/bin/pip install --no-deps --no-build-isolation --prefix /opt/code . \
+    && PYTHONPATH=$(echo /opt/code/lib/python*/site-packages) /opt/camq/bin/pip check
 
 FROM ${PYTHON_IMAGE}
 ARG BAKE_MODEL=
@@ -43,19 +46,22 @@ LABEL org.opencontainers.image.title="camq" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# /models: downloaded weights. /slots: which worker owns which GPU. Volumes take over these folders' owner.
+# /models: downloaded weights. /slots: which worker owns which GPU. /uploads: pictures on their way through the live page.
+# Volumes take over these folders' owner.
 RUN useradd --create-home --uid 10001 --user-group camq \
-    && install -d -o camq -g camq /models /slots
-COPY --from=build /opt/camq /opt/camq
+    && install -d -o camq -g camq /models /slots /uploads /opt/models
+COPY --from=dependencies /opt/camq /opt/camq
+COPY --from=code /opt/code /opt/camq
 COPY deploy/healthcheck.py /opt/camq/healthcheck.py
 # nvidia-smi, which lists the GPUs before torch is loaded, is the driver's `utility` part.
-ENV PATH=/opt/camq/bin:$PATH TORCH_HOME=/models PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+# Weights from s3:// are kept in the cache.
+ENV PATH=/opt/camq/bin:$PATH TORCH_HOME=${BAKE_MODEL:+/opt}/models XDG_CACHE_HOME=/models \
+    PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     CAMQ_HTTP_HOST=0.0.0.0 CAMQ_HTTP_PORT=9100 NVIDIA_DRIVER_CAPABILITIES=compute,utility
 # By number, so that Kubernetes can see that it is not root.
 USER 10001:10001
 WORKDIR /home/camq
 RUN if [ -n "$BAKE_MODEL" ]; then python -m worker fetch "$BAKE_MODEL"; fi
-VOLUME /models
 EXPOSE 9100
 # Loading torch and the weights, perhaps downloading them first, is what the start period is for.
 HEALTHCHECK --interval=15s --timeout=10s --start-period=180s --retries=3 \

@@ -60,8 +60,8 @@ chaos: setup ## kill workers, Redis and storage under load, and account for ever
 	@$(BIN)/python -m tests.chaos
 
 .PHONY: compose-env
-compose-env: setup ## write .env with fresh secrets for docker compose (never overwrites)
-	@$(BIN)/python deploy/compose_env.py
+compose-env: ## write .env with fresh secrets for docker compose (never overwrites); needs no setup
+	@$(PYTHON) deploy/compose_env.py
 
 .PHONY: lock
 lock: ## update requirements.lock after a change of pyproject.toml

@@ -1,10 +1,13 @@
 """The webhook of a job: which URLs may be asked for, and how one is shown."""
 
 import re
+from itertools import takewhile
 
 from shared.errors import UsageError
 
 MOST_CHARACTERS = 2048
+#: A part of a path that is shown; the empty one stands between or behind slashes.
+_WORD = re.compile(r"[a-z-]{0,12}")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -42,5 +45,14 @@ def check_webhook(url: str, hosts: str) -> None:
 
 
 def shown_webhook(url: str) -> str:
-    """The URL without query, fragment and credentials, for messages to people."""
-    return re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url, maxsplit=1)[0])
+    """The URL for messages to people: without credentials, query and fragment, its path as far as it is plain words.
+
+    Slack, Discord and others put a secret into the path: from the first part that is not a short word in lower case
+    on, an ellipsis takes its place.
+    """
+    shown = re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url, maxsplit=1)[0])
+    start, separator, rest = shown.partition("://")
+    host, *parts = re.split(r"[/\\]", rest if separator else start)
+    words = list(takewhile(_WORD.fullmatch, parts))
+    hidden = ["…"] if len(words) < len(parts) else []
+    return start * bool(separator) + separator + "/".join([host, *words, *hidden])

@@ -73,10 +73,10 @@ def test_everything_copied_exists_and_reaches_the_build() -> None:
 
 
 def test_the_image_runs_as_an_ordinary_user_without_a_compiler() -> None:
-    """Two stages on one base that is pinned by its tag; the last one installs no system package."""
+    """One base that is pinned by its tag; the last stage installs no system package."""
     stages = re.split(r"^(?=FROM )", DOCKERFILE, flags=re.MULTILINE)[1:]
-    assert len(stages) == 2
-    assert all(stage.startswith("FROM ${PYTHON_IMAGE}") for stage in stages)
+    bases = [stage.split()[1] for stage in stages]
+    assert bases == ["${PYTHON_IMAGE}", "dependencies", "${PYTHON_IMAGE}"]
     assert "ARG PYTHON_IMAGE=python:3.12-slim-bookworm\n" in DOCKERFILE
     assert "apt-get" not in DOCKERFILE
     assert re.findall(r"^USER (\S+)", stages[-1], re.MULTILINE) == ["10001:10001"]
@@ -84,6 +84,33 @@ def test_the_image_runs_as_an_ordinary_user_without_a_compiler() -> None:
         ("ENTRYPOINT", '["camq"]'),
         ("CMD", '["worker"]'),
     ]
+
+
+def test_a_change_of_code_is_a_small_layer() -> None:
+    """The dependencies' gigabytes are copied from a stage that has not seen the code."""
+    dependencies, code, image = re.split(r"^(?=FROM )", DOCKERFILE, flags=re.MULTILINE)[1:]
+    assert not any(re.search(rf"^COPY .*\b{room}\b", dependencies, re.MULTILINE) for room in ("shared", "worker"))
+    assert "--prefix /opt/code" in code
+    assert re.findall(r"^COPY --from=(\w+) (\S+) (\S+)", image, re.MULTILINE) == [
+        ("dependencies", "/opt/camq", "/opt/camq"),
+        ("code", "/opt/code", "/opt/camq"),
+    ]
+
+
+def test_a_volume_of_downloads_does_not_hide_baked_weights() -> None:
+    """Docker fills a volume from the image only while the volume is empty."""
+    assert "TORCH_HOME=${BAKE_MODEL:+/opt}/models" in DOCKERFILE
+    assert not re.search(r"^VOLUME", DOCKERFILE, re.MULTILINE)  # one per container, left behind by `down`
+    assert "models:/models" in (ROOT / "docker-compose.yml").read_text()
+
+
+def test_make_writes_the_environment_file_without_an_installation() -> None:
+    """A machine with Docker needs no 7 GB of packages for a script without needs."""
+    makefile = (ROOT / "Makefile").read_text()
+    target = re.search(r"^compose-env:(.*?)##.*\n(.*)", makefile, re.MULTILINE)
+    assert target
+    assert target[1].strip() == ""
+    assert "$(PYTHON) deploy/compose_env.py" in target[2]
 
 
 def test_the_image_s_variables_are_settings() -> None:

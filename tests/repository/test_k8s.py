@@ -90,13 +90,18 @@ def test_variables_are_settings_and_secrets_stay_out() -> None:
     assert {f"deploy/k8s/{name}" for name in SECRETS} <= set(ignored)
 
 
-def test_only_workers_know_what_signs_webhooks() -> None:
-    """The exporter, which answers whoever scrapes it, is not given the secret."""
+def test_the_exporter_knows_only_the_way_to_redis() -> None:
+    """It answers whoever scrapes it, so it has neither the storage's keys nor what signs webhooks."""
     given = {
         pod: {key for name in files_of(spec["containers"][0]) for key in entries(name)} for pod, spec in PODS.items()
     }
-    assert given["camq-worker"] - given["camq-exporter"] == {"CAMQ_WEBHOOK_SECRET"}
-    assert "CAMQ_REDIS_URL" in given["camq-exporter"]
+    assert given["camq-exporter"] == {"CAMQ_REDIS_URL"}
+    assert given["camq-worker"] == {
+        "CAMQ_REDIS_URL",
+        "CAMQ_S3_ACCESS_KEY",
+        "CAMQ_S3_SECRET_KEY",
+        "CAMQ_WEBHOOK_SECRET",
+    }
 
 
 def test_a_worker_has_time_to_hand_back_what_it_holds() -> None:
@@ -128,6 +133,30 @@ def test_a_pod_may_do_nothing_it_need_not(name: str) -> None:
         assert rights["readOnlyRootFilesystem"] is True
         assert rights["capabilities"] == {"drop": ["ALL"]}
         assert container["resources"]["limits"]["memory"]
+    assert all(volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"])
+
+
+def test_the_namespace_refuses_pods_with_more_rights() -> None:
+    """Kubernetes itself holds every pod in it to the restricted standard."""
+    labels = OBJECTS["Namespace", "camq"]["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_nobody_reaches_a_pod_but_who_reads_its_metrics() -> None:
+    """Every pod is under the default policy; only workers and the exporter may open connections."""
+    policies = {name: found["spec"] for (kind, name), found in OBJECTS.items() if kind == "NetworkPolicy"}
+    default = policies.pop("camq-default")
+    assert (default["podSelector"], set(default["policyTypes"])) == ({}, {"Ingress", "Egress"})
+    ports = {entry["port"] for rule in default["ingress"] for entry in rule["ports"]}
+    assert ports == {port["containerPort"] for pod in PODS.values() for port in pod["containers"][0]["ports"]}
+    assert all(rule["from"] for rule in default["ingress"])
+    assert {entry["port"] for rule in default["egress"] for entry in rule["ports"]} == {53}
+    assert policies.keys() == PODS.keys()
+    for name, policy in policies.items():
+        labels = OBJECTS["Deployment", name]["spec"]["template"]["metadata"]["labels"]
+        assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+        assert policy["policyTypes"] == ["Egress"]
+    assert "169.254.0.0/16" in policies["camq-worker"]["egress"][0]["to"][0]["ipBlock"]["except"]
 
 
 def test_what_selects_pods_finds_them() -> None:

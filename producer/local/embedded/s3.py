@@ -77,6 +77,7 @@ class S3Server:
                 "MINIO_ROOT_USER": self.access_key,
                 "MINIO_ROOT_PASSWORD": self.secret_key,
                 "MINIO_UPDATE": "off",
+                "MINIO_BROWSER": "off",
             },
             cwd=self.folder,
             log=logs / "s3.log",

@@ -68,7 +68,7 @@ def test_nothing_is_allowed_unless_it_was_said() -> None:
 
 
 def test_what_is_shown_has_no_secret_in_it() -> None:
-    """Neither in an error nor in a status; a path is no secret."""
+    """Neither in an error nor in a status; a path of plain words is not a secret."""
     url = "https://me:hunter2@evil.org/path?token=t0ken#part"
     with pytest.raises(UsageError) as caught:
         check_webhook(url, HOSTS)
@@ -76,3 +76,18 @@ def test_what_is_shown_has_no_secret_in_it() -> None:
     assert shown_webhook(url) == "https://evil.org/path"
     assert "hunter2" not in str(caught.value)
     assert "t0ken" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://hooks.slack.com/services/T000/B000/sEcRet", "https://hooks.slack.com/services/…"),
+        ("https://discord.com/api/webhooks/1234567890/secret", "https://discord.com/api/webhooks/…"),
+        ("https://hooks.zapier.com/hooks/catch/123/abcdef/", "https://hooks.zapier.com/hooks/catch/…"),
+        ("http://10.0.0.7:8000/hook", "http://10.0.0.7:8000/hook"),
+        ("https://hooks.example.com/", "https://hooks.example.com/"),
+    ],
+)
+def test_a_secret_in_a_path_is_not_shown(url: str, shown: str) -> None:
+    """Whoever has Slack's or Discord's address may write to the channel."""
+    assert shown_webhook(url) == shown
