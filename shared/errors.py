@@ -101,5 +101,6 @@ CODES = {
     "timeout": "decoding took longer than allowed",
     "poison": "the picture killed the worker process that decoded or classified it",
     "inference": "the network or the map failed on this picture, or quarantine came to no end with it",
+    "internal": "camq failed on this picture in a way that nobody foresaw; the message has the exception",
     "output": "its overlays cannot be written where the job asked for",
 }

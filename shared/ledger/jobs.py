@@ -11,7 +11,7 @@ import redis
 
 from shared import keys
 from shared.config import Settings
-from shared.contract import ChunkMessage, ErrorInfo, JobStatus, Options, Priority, decode, encode
+from shared.contract import SCHEMA_VERSION, ChunkMessage, ErrorInfo, JobStatus, Options, Priority, decode, encode
 from shared.errors import DeletionError, UnknownJobError, UsageError
 from shared.ledger.chunks import ChunkRecord, decode_chunk
 from shared.ledger.entries import REGISTER_BATCH, removed
@@ -53,7 +53,8 @@ class RedisJobs:
         raw = encode(options).decode()
         content = f"{model} {raw} {webhook}" if webhook else f"{model} {raw}"
         fingerprint = hashlib.sha256(content.encode()).hexdigest()[:16]
-        fields = {"model": model, "options": raw, "priority": priority, "name": name or ""}
+        fields = {"schema_version": str(SCHEMA_VERSION), "model": model, "options": raw}
+        fields |= {"priority": priority, "name": name or ""}
         optional = {"trace": trace, "webhook": webhook, "tags": encode(tags).decode() if tags else ""}
         fields |= {field: value for field, value in optional.items() if value}
         flat = [part for pair in fields.items() for part in pair]

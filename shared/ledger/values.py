@@ -75,6 +75,8 @@ class Reaped:
     leases: int
     hints: int
     quarantined: int = 0
+    #: `job/chunk` whose record in Redis cannot be read: left alone, so that it harms no other.
+    broken: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +195,9 @@ class Flow(Protocol):
     """A worker's side."""
 
     def claim(self, message: ChunkMessage, token: str, worker: str) -> Claim | Refusal:
-        """Own the chunk, or learn why not. `token` is unique to this call, so that it can be repeated; `worker`
-        is the incarnation that is charged if it dies with the chunk in hand."""
+        """Own the chunk, or learn why not. `token` is unique to this call, so that it can be repeated; `worker` is the
+        incarnation that is charged if it dies with the chunk in hand. NewerSchemaError, and nothing changes, when only
+        a newer release can read the job."""
 
     def take(self, job: str, chunk: str, token: str, worker: str) -> Claim | Refusal:
         """Own the chunk without a hint, as its next attempt, or learn why not. Otherwise like `claim`."""
@@ -205,10 +208,12 @@ class Flow(Protocol):
     def commit(self, claim: Claim, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
         """Count the chunk's images, one state each as in `Claim.indices`. LostLeaseError if it is not ours."""
 
-    def release(self, claim: Claim, *, spent: bool = False) -> None:
+    def release(self, claim: Claim, *, spent: bool = False, raised: str = "") -> None:
         """Hand the chunk back, uncharged. LostLeaseError if it is not ours.
 
         `spent`: the process of its quarantine ended, so it waits longer each time and is failed in the end.
+        `raised`: what its work raised and nobody foresaw. It waits longer each time, then goes to quarantine, where
+        a picture that raises again fails as `internal` with this text.
         """
 
     def refill(self, model: str) -> list[Hint]:

@@ -6,8 +6,8 @@ from typing import Any, Literal, cast
 import msgspec
 
 from shared.config import Settings
-from shared.contract import ChunkMessage, ErrorInfo, Options, Priority, decode, encode
-from shared.errors import LostLeaseError
+from shared.contract import SCHEMA_VERSION, ChunkMessage, ErrorInfo, Options, Priority, decode, encode
+from shared.errors import LostLeaseError, NewerSchemaError
 from shared.ledger.scripts import Scripts
 from shared.ledger.values import Claim, Hint, Reaped, Refusal
 from shared.ledger.webhooks import SENDER_LEASE_S
@@ -32,6 +32,11 @@ CHARGES_TO_QUARANTINE = 2
 QUARANTINE_TRIES = 20
 #: Between two of its tries: it doubles from one second up to this.
 LONGEST_PAUSE_S = 300
+#: Hand-backs of a chunk whose work raised what nobody foresaw before its pictures are looked at one by one, the pause
+#: after the first (it doubles: 5, 10, 20, 40 s), and such hand-backs in quarantine before the picture fails.
+RAISED_TO_QUARANTINE = 5
+RAISED_PAUSE_S = 5
+RAISED_IN_QUARANTINE = 2
 #: No reaper for this share of a lease means an outage: renewals may have failed as well ...
 OUTAGE_SHARE = 0.4
 #: ... and after it every holder gets this share of a lease to renew, twice the time between two renewals.
@@ -47,15 +52,19 @@ class RedisFlow:
     def claim(self, message: ChunkMessage, token: str, worker: str) -> Claim | Refusal:
         """See `Flow.claim`."""
         answer = self.scripts(
-            "claim", message.job, message.chunk, message.attempt, token, worker, self.settings.lease_s
+            "claim", message.job, message.chunk, message.attempt, token, worker, self.settings.lease_s, SCHEMA_VERSION
         )
+        if answer[0] == "newer":
+            raise NewerSchemaError(f"job {message.job} was submitted by a newer release")
         if answer[0] != "claimed":
             return cast(Refusal, answer[0])
         return _claim(message, answer[1:], token)
 
     def take(self, job: str, chunk: str, token: str, worker: str) -> Claim | Refusal:
         """See `Flow.take`."""
-        answer = self.scripts("take", job, chunk, token, worker, self.settings.lease_s)
+        answer = self.scripts("take", job, chunk, token, worker, self.settings.lease_s, SCHEMA_VERSION)
+        if answer[0] == "newer":
+            raise NewerSchemaError(f"job {job} was submitted by a newer release")
         if answer[0] != "claimed":
             return cast(Refusal, answer[0])
         return _claim(ChunkMessage(job=job, chunk=chunk, attempt=int(answer[1])), answer[2:], token)
@@ -78,11 +87,13 @@ class RedisFlow:
         if answer != "ok":
             raise LostLeaseError(f"attempt {message.task_id} no longer owns its chunk")
 
-    def release(self, claim: Claim, *, spent: bool = False) -> None:
+    def release(self, claim: Claim, *, spent: bool = False, raised: str = "") -> None:
         """See `Flow.release`."""
         message = claim.message
-        bounds = (int(spent), QUARANTINE_TRIES, LONGEST_PAUSE_S)
-        if self.scripts("release", message.job, message.chunk, claim.token, *bounds) != "ok":
+        why = "raised" if raised else "spent" if spent else "returned"
+        bounds = (why, QUARANTINE_TRIES, LONGEST_PAUSE_S)
+        faults = (raised[:MESSAGE_KEPT], RAISED_TO_QUARANTINE, RAISED_IN_QUARANTINE, RAISED_PAUSE_S)
+        if self.scripts("release", message.job, message.chunk, claim.token, *bounds, *faults) != "ok":
             raise LostLeaseError(f"attempt {message.task_id} no longer owns its chunk")
 
     def refill(self, model: str) -> list[Hint]:
@@ -101,7 +112,8 @@ class RedisFlow:
         ends = (QUARANTINE_TRIES, LONGEST_PAUSE_S, SENDER_LEASE_S)
         empty = (int(high_empty), int(bulk_empty))
         answer = self.scripts("reap", model, *empty, REAP_LIMIT, *outage, CHARGES_TO_QUARANTINE, *times, *ends)
-        return Reaped(*answer)
+        leases, hints, quarantined, broken = answer
+        return Reaped(leases, hints, quarantined, tuple(broken))
 
 
 def _claim(message: ChunkMessage, answer: Sequence[Any], token: str) -> Claim:

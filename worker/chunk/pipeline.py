@@ -18,7 +18,7 @@ from shared.outage import LOOK_S, Patience
 from shared.states import ImageState
 from shared.storage import ObjectStore
 from worker.chunk.leases import Lease, LeaseKeeper
-from worker.chunk.quarantine import Quarantine, QuarantineError
+from worker.chunk.quarantine import Quarantine, QuarantineError, RaisedError
 from worker.chunk.traces import ChunkTraces
 from worker.errors import HandBackError
 from worker.image.explainer import Explainer
@@ -86,8 +86,8 @@ class Pipeline:
     def _run(self, take: Callable[[str, str], Claim | Refusal], name: str) -> Outcome:
         """Claims by `take` (a token, this worker) and works.
 
-        What is raised all the same (a refused password, a newer release's options, a fault of ours) fails no
-        image: the lease runs out uncharged, because this worker lives, and the chunk is tried again.
+        What its work raises and nobody foresaw hands the chunk back: after a growing pause it is tried again, and in
+        the end its pictures one by one. Raises NewerSchemaError for a chunk of a newer release.
         """
         try:
             claim = self._patience(self._keeper.check_taking, take, secrets.token_hex(8), self._worker)
@@ -109,7 +109,7 @@ class Pipeline:
         except LostLeaseError:
             log.warning("lease lost; another attempt owns the chunk", task=message.task_id)
             return Outcome.SKIPPED
-        except (HandBackError, UnreachableError) as reason:
+        except Exception as reason:  # noqa: BLE001 - whatever it is, it must not come back at once, and for ever
             return self._hand_back(claim, reason)
         self._refill_if_possible()
         return Outcome.DONE
@@ -179,9 +179,13 @@ class Pipeline:
             # charged twice it goes to quarantine, where that picture fails alone.
             log.warning("chunk left to its lease", task=message.task_id)
             return Outcome.HANDED_BACK
-        log.warning("chunk handed back", task=message.task_id, reason=str(reason))
+        foreseen = isinstance(reason, (HandBackError, UnreachableError))
+        raised = "" if foreseen else str(reason if isinstance(reason, RaisedError) else RaisedError.of(reason))
+        # The trace once: each attempt has the same one.
+        trace = reason if raised and message.attempt == 1 else None
+        log.warning("chunk handed back", task=message.task_id, reason=raised or str(reason), exc_info=trace)
         try:
-            self._ledger.release(claim, spent=isinstance(reason, QuarantineError))
+            self._ledger.release(claim, spent=isinstance(reason, QuarantineError), raised=raised)
             self._measurements.handed_back()
         except (LostLeaseError, UnreachableError):
             log.warning("hand-back not taken; the lease will run out", task=message.task_id)

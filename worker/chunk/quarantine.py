@@ -55,15 +55,26 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line from the child: a stage it enters, the record it made, or why it cannot go on."""
+    """A line from the child: a stage it enters, the record it made, or why there is none."""
 
     stage: StageName | None = None
     record: ImageRecord | None = None
     unreachable: str | None = None
+    #: What the picture's work raised and nobody foresaw.
+    raised: str | None = None
 
 
 class QuarantineError(UnreachableError):
     """The picture's own process ended again and again, but in no stage of the picture's own."""
+
+
+class RaisedError(Exception):
+    """A chunk's work raised what nobody foresaw: a fault of camq's own, perhaps with one picture only."""
+
+    @classmethod
+    def of(cls, error: Exception) -> "RaisedError":
+        """One with the type and the text of `error`."""
+        return cls(f"{type(error).__name__}: {error}")
 
 
 class Quarantine:
@@ -139,6 +150,8 @@ class Quarantine:
                 return answer.record
             if answer.unreachable is not None:
                 raise UnreachableError(answer.unreachable)
+            if answer.raised is not None:
+                raise RaisedError(answer.raised)
             stage = answer.stage or stage
             deadline = Deadline(self._limit_s if stage in TIMED_STAGES else self._patience_s)
 

@@ -11,7 +11,7 @@ import msgspec
 
 from shared.config import Settings
 from shared.errors import UnreachableError
-from worker.chunk.quarantine import Answer, Request
+from worker.chunk.quarantine import Answer, RaisedError, Request
 from worker.image.build import explaining
 from worker.timing.measurements import StageName
 
@@ -28,6 +28,8 @@ def serve(settings: Settings) -> int:
                 record = explainer.record(request.ref, request.claim(), _go_on)
             except UnreachableError as reason:
                 lines.put(Answer(unreachable=str(reason)))
+            except Exception as error:  # noqa: BLE001 - the parent says what becomes of the picture
+                lines.put(Answer(raised=str(RaisedError.of(error))))
             else:
                 lines.put(Answer(record=record))
             if stuck.is_set():

@@ -27,6 +27,8 @@ class Reaper:
             log.warning(
                 "lost work found", expired_leases=found.leases, lost_messages=found.hints, quarantined=found.quarantined
             )
+        if found.broken:
+            log.error("chunk records that cannot be read were left alone", chunks=found.broken)
         self.refill()
 
     def refill(self) -> None:

@@ -6,6 +6,7 @@
 --   a      attempt (counts hints sent)              k   claims charged: their worker died with the chunk in hand
 --   o, w   owner: the claim's token (it stays when the chunk is done: the commit may be repeated), its worker
 --   q, b   1 if in quarantine; how often it was handed back because its process there had ended
+--   e      how often it was handed back because its work raised what nobody foresaw
 --   v      queue of the newest hint, when it is not that of the job's priority
 --   d      digest of the chunk's references         p   parent: the chunk whose references hold these images
 -- Images move only through `paint`, which counts what it changes; so no sequence of calls can count one twice.
@@ -29,6 +30,11 @@ end
 
 local function field(job, name)
   return redis.call('HGET', key(JOB, job), name) or nil
+end
+
+-- Whether a newer release than one that knows schema `version` wrote the job.
+local function is_newer(job, version)
+  return tonumber(field(job, 'schema_version') or '1') > tonumber(version)
 end
 
 local KEYS_OF_JOB = { JOB, IMAGES, CHUNKS, RESERVED, PENDING, FAILURES }
@@ -161,6 +167,17 @@ local function digest_of(job, record)
   return registered.d or ''
 end
 
+-- The chunk waits for its job's turn.
+local function take_turn(job, chunk, record)
+  redis.call('ZADD', key(PENDING, job), record.x and record.x[1] or record.f, chunk)
+  if field(job, 'in_turn') ~= '1' then
+    local turns = key(TURNS, field(job, 'model'), field(job, 'priority'))
+    redis.call('HSET', key(JOB, job), 'in_turn', '1')
+    redis.call('RPUSH', turns, job)
+    redis.call('EXPIRE', turns, UNFINISHED_TTL_S)
+  end
+end
+
 -- The chunk waits in the ledger for a place in the broker's queue, and its job for its turn. What was sent before has
 -- waited already and goes first, after `pause` seconds if given. A chunk of a cancelled job goes nowhere any more.
 local function make_pending(job, chunk, record, pause)
@@ -179,36 +196,44 @@ local function make_pending(job, chunk, record, pause)
     redis.call('EXPIRE', key(AGAIN, model), UNFINISHED_TTL_S)
     return
   end
-  redis.call('ZADD', key(PENDING, job), record.x and record.x[1] or record.f, chunk)
-  if field(job, 'in_turn') ~= '1' then
-    local turns = key(TURNS, model, field(job, 'priority'))
-    redis.call('HSET', key(JOB, job), 'in_turn', '1')
-    redis.call('RPUSH', turns, job)
-    redis.call('EXPIRE', turns, UNFINISHED_TTL_S)
+  take_turn(job, chunk, record)
+end
+
+-- One picture per chunk, so that a picture that kills its process, or makes its work raise, can be told from its
+-- neighbours.
+local function quarantine(job, chunk, record)
+  paint(job, record, function(old) return old == 'r' and 'q' or old end)
+  for position, index in ipairs(indices_of(record)) do
+    local single = { f = index, n = 1, x = { index }, a = 0, q = 1, p = record.p or chunk }
+    make_pending(job, string.format('%sq%d', chunk, position), single)
   end
+  record.s, record.o, record.w = 'x', nil, nil
+  save_chunk(job, chunk, record)
+  settle(job)
+end
+
+-- The chunk's images end without a worker. Their answer is kept here alone, and so beyond the cap.
+local function fail(job, chunk, record, code, message)
+  paint(job, record, function(old) return (old == 'r' or old == 'q') and 'f' or old end)
+  local failure = cjson.encode({ code = code, message = message })
+  for _, index in ipairs(indices_of(record)) do redis.call('HSET', key(FAILURES, job), index, failure) end
+  record.s, record.o, record.w = 'f', nil, nil
+  save_chunk(job, chunk, record)
+  settle(job)
 end
 
 -- The chunk leaves its worker's hands without a commit, and waits again. A picture in quarantine that nobody brought to
--- an end, not even to `poison`, in `tries` deaths and hand-backs is failed: it must not take workers down for ever. Its
--- answer is kept here alone, and so beyond the cap.
+-- an end, not even to `poison`, in `tries` deaths and hand-backs is failed: it must not take workers down for ever.
 local function put_back(job, chunk, record, tries, pause)
   local deaths, returns = #(record.k or {}), record.b or 0
-  local after = 'q'
-  if field(job, 'cancel') then
-    after = 'c'
-  elseif record.q and deaths + returns >= tries then
-    after = 'f'
+  local cancelled = field(job, 'cancel')
+  if record.q and not cancelled and deaths + returns >= tries then
+    local what = 'quarantine gave up after %d attempts (its worker died %d times, its own process ended %d times outside '
+      .. 'of the picture\'s work); run `camq retry` to try again'
+    return fail(job, chunk, record, 'inference', string.format(what, deaths + returns, deaths, returns))
   end
+  local after = cancelled and 'c' or 'q'
   paint(job, record, function(old) return (old == 'r' or old == 'q') and after or old end)
-  if after == 'f' then
-    local what = 'in quarantine it came to no end: %d times its worker died with it, %d times the process it had to itself '
-      .. 'ended before or after its own work; `camq retry` runs it again'
-    local failure = cjson.encode({ code = 'inference', message = string.format(what, deaths, returns) })
-    for _, index in ipairs(indices_of(record)) do redis.call('HSET', key(FAILURES, job), index, failure) end
-    record.s, record.o, record.w = 'f', nil, nil
-    save_chunk(job, chunk, record)
-  else
-    make_pending(job, chunk, record, pause)
-  end
+  make_pending(job, chunk, record, pause)
   settle(job)
 end

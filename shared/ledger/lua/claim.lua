@@ -1,11 +1,12 @@
--- ARGV: job, chunk, attempt, token, worker, lease seconds. Answers {claimed, options, model, priority, chunk that
+-- ARGV: job, chunk, attempt, token, worker, lease seconds, newest schema version that the worker knows. Answers {claimed, options, model, priority, chunk that
 -- holds the references, image indices, 1 if in quarantine, trace, digest of the references}, or {stale}, {cancelled},
--- {gone}.
+-- {gone}, {newer} (a newer release wrote the job's options and references: its workers get it, and nobody is charged).
 -- Asking again with the same token repeats the answer: the first reply may have been lost.
 local job, chunk, attempt, token = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local record = load_chunk(job, chunk)
 if not record then return { 'gone' } end
 local j = redis.call('HMGET', key(JOB, job), 'options', 'model', 'priority', 'cancel', 'trace')
+if is_newer(job, ARGV[7]) then return { 'newer' } end
 if record.a == attempt and record.s == 'h' then
   local queue = record.v or j[3]
   local hints, claimed = key(HINTS, j[2], queue), key(CLAIMED, j[2], queue)

@@ -1,23 +1,13 @@
 -- ARGV: model, 1 if the high queue is empty else 0, the same for bulk, most chunks to take back in one call, seconds
 -- without any reaper that count as an outage, grace seconds after one, charges that lead to quarantine, lease seconds, hint seconds,
 -- tries in quarantine, longest pause there, lease seconds of who sends a webhook.
--- Answers the number of leases that ran out, of messages that never arrived, and of chunks put into quarantine.
+-- Answers the number of leases that ran out, of messages that never arrived, of chunks put into quarantine, and the
+-- `job/chunk` of each whose record cannot be read.
 --
 -- An overdue message counts as lost only when its queue is empty or one sent after it was claimed: behind a slow
 -- worker an old message is merely waiting, and sending it again would make the broker grow without bound.
 local model, limit, charges, tries = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[7]), tonumber(ARGV[10])
-local leases, hints, quarantined = 0, 0, 0
-
--- One picture per chunk, so that a picture that kills its process can be told from its neighbours.
-local function quarantine(job, chunk, record)
-  for position, index in ipairs(indices_of(record)) do
-    local single = { f = index, n = 1, x = { index }, a = 0, q = 1, p = record.p or chunk }
-    make_pending(job, string.format('%sq%d', chunk, position), single)
-  end
-  record.s, record.o, record.w = 'x', nil, nil
-  save_chunk(job, chunk, record)
-  quarantined = quarantined + 1
-end
+local hints, quarantined, broken = 0, 0, {}
 
 local function take_back(member, expected)
   local job, chunk = string.match(member, '^(.-)/(.+)$')
@@ -29,19 +19,23 @@ local function take_back(member, expected)
     table.insert(record.k, record.o)
   end
   if not field(job, 'cancel') and not record.q and #(record.k or {}) >= charges then
-    paint(job, record, function(old) return old == 'r' and 'q' or old end)
     quarantine(job, chunk, record)
-    settle(job)
+    quarantined = quarantined + 1
   else
     put_back(job, chunk, record, tries)
   end
   return 1
 end
 
-local function overdue(set, before)
-  local members = redis.call('ZRANGEBYSCORE', set, '-inf', before or stamp(NOW), 'LIMIT', 0, limit)
-  for _, member in ipairs(members) do redis.call('ZREM', set, member) end
-  return members
+-- Takes back what is overdue, member by member: one whose record cannot be read harms no other. Returns how many.
+local function take_back_overdue(set, expected, before)
+  local taken = 0
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', before or stamp(NOW), 'LIMIT', 0, limit)) do
+    redis.call('ZREM', set, member)
+    local fine, found = pcall(take_back, member, expected)
+    if fine then taken = taken + found else broken[#broken + 1] = member end
+  end
+  return taken
 end
 
 local last, graced = string.match(redis.call('GET', REAPED) or '', '^([%d.]+)(.*)$')
@@ -70,7 +64,9 @@ end
 if was_set_back then
   at_most(LEASES, NOW + tonumber(ARGV[8]))
   at_most(WEBHOOKS, NOW + tonumber(ARGV[12]))
-  for _, known in ipairs({ model, unpack(redis.call('ZRANGE', MODELS, 0, -1)) }) do
+  local models = redis.call('ZRANGE', MODELS, 0, -1)
+  models[#models + 1] = model
+  for _, known in ipairs(models) do
     at_most(key(LATER, known), NOW + tonumber(ARGV[11]))
     for _, priority in ipairs({ 'high', 'bulk' }) do
       at_most(key(HINTS, known, priority), NOW + tonumber(ARGV[9]))
@@ -80,13 +76,13 @@ if was_set_back then
 end
 for _, member in ipairs(late) do redis.call('ZADD', LEASES, grace, member) end
 
-for _, member in ipairs(overdue(LEASES)) do leases = leases + take_back(member, 'l') end
+local leases = take_back_overdue(LEASES, 'l')
 for position, priority in ipairs({ 'high', 'bulk' }) do
   local before = stamp(NOW)
   if ARGV[position + 1] ~= '1' then
     local claimed = tonumber(redis.call('GET', key(CLAIMED, model, priority)) or '0')
     before = '(' .. stamp(math.min(NOW, claimed))
   end
-  for _, member in ipairs(overdue(key(HINTS, model, priority), before)) do hints = hints + take_back(member, 'h') end
+  hints = hints + take_back_overdue(key(HINTS, model, priority), 'h', before)
 end
-return { leases, hints, quarantined }
+return { leases, hints, quarantined, broken }

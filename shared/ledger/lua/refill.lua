@@ -1,7 +1,9 @@
 -- ARGV: model, hint seconds, chunks per slot, least mark. Answers job, chunk, attempt, priority for each hint to send.
 --
 -- The broker holds few messages: `mark` of them per model. Jobs take turns; `high` goes before `bulk` and may
--- stand above the mark, but every fourth place belongs to `bulk` when it has work, so that neither waits for ever.
+-- stand above the mark, but every fourth place belongs to `bulk` when it has work, so that neither waits for ever. When
+-- that place has no room yet, one chunk of `high` is sent at once all the same: `high` borrows it from its next three
+-- (half a place in the count says so), so that a lone urgent picture never waits for a bulk chunk.
 local model, hint_s, per_slot, least = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 redis.call('ZREMRANGEBYSCORE', key(SERVING, model), '-inf', stamp(NOW))
@@ -66,17 +68,23 @@ while again do
   give_again(again)
   again = redis.call('LPOP', key(AGAIN, model))
 end
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', key(LATER, model), '-inf', stamp(NOW))) do
+-- What waited out its pause takes its job's turn: it failed before, and must not go before what did not.
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', key(LATER, model), '-inf', stamp(NOW), 'LIMIT', 0, 200)) do
   redis.call('ZREM', key(LATER, model), member)
-  give_again(member)
+  local job, chunk = string.match(member, '^(.-)/(.+)$')
+  local record = load_chunk(job, chunk)
+  if record and record.s == 'p' and ours(job) and not field(job, 'cancel') then take_turn(job, chunk, record) end
 end
 while true do
   local room = out.high + out.bulk < mark
-  local bulk_is_due = places % 4 == 3 and waits('bulk')
-  if not bulk_is_due and waits('high') and out.high < mark then
+  local bulk_is_due, before = math.floor(places) % 4 == 3 and waits('bulk'), places
+  local borrowed = places % 1 > 0
+  if waits('high') and out.high < mark and (not bulk_is_due or (not room and not borrowed)) then
     give('high')
+    if bulk_is_due and places > before then places = before + 0.5 end
   elseif waits('bulk') and room then
     give('bulk')
+    if borrowed and places > before then places = places + 0.5 end
   else
     break
   end

@@ -1,14 +1,28 @@
--- ARGV: job, chunk, token, 1 if the process of its quarantine ended with it else 0, tries in quarantine, longest pause.
--- The worker hands the chunk back; it is charged nothing. What ended its process waits longer each time, so that one
--- picture does not keep a worker busy with starting processes. Answers ok or stale.
-local job, chunk = ARGV[1], ARGV[2]
+-- ARGV: job, chunk, token, why, tries in quarantine, longest pause; for `raised` also the reason, hand-backs that lead to
+-- quarantine, those in quarantine that fail the picture, first pause. The worker hands the chunk back; it is charged
+-- nothing. `why` is
+--   returned  the worker stops, or a service stayed away: the chunk is sent again at once
+--   spent     the process of its quarantine ended with it: it waits longer each time, so that one picture does not keep
+--             a worker busy with starting processes
+--   raised    its work raised what nobody foresaw: it waits longer each time, then goes to quarantine, then fails
+-- Answers ok or stale.
+local job, chunk, why, tries, longest = ARGV[1], ARGV[2], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local record = held(job, chunk, ARGV[3])
 if not record then return 'stale' end
 redis.call('ZREM', LEASES, job .. '/' .. chunk)
-local pause
-if ARGV[4] == '1' then
+if why == 'spent' then
   record.b = (record.b or 0) + 1
-  pause = math.min(2 ^ (record.b - 1), tonumber(ARGV[6]))
+  put_back(job, chunk, record, tries, math.min(2 ^ (record.b - 1), longest))
+elseif why == 'raised' and not field(job, 'cancel') then
+  record.e = (record.e or 0) + 1
+  if record.q and record.e >= tonumber(ARGV[9]) then
+    fail(job, chunk, record, 'internal', ARGV[7])
+  elseif not record.q and record.e >= tonumber(ARGV[8]) then
+    quarantine(job, chunk, record)
+  else
+    put_back(job, chunk, record, tries, math.min(tonumber(ARGV[10]) * 2 ^ (record.e - 1), longest))
+  end
+else
+  put_back(job, chunk, record, tries)
 end
-put_back(job, chunk, record, tonumber(ARGV[5]), pause)
 return 'ok'

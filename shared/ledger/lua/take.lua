@@ -1,11 +1,12 @@
--- ARGV: job, chunk, token, worker, lease seconds. Claims the chunk without a hint, for a worker that was asked for this
+-- ARGV: job, chunk, token, worker, lease seconds, newest schema version that the worker knows. Claims the chunk without a hint, for a worker that was asked for this
 -- very one. Answers {claimed, attempt, options, model, priority, chunk that holds the references, image indices, 1 if in
--- quarantine, trace, digest of the references}, or {held} by another, {done}, {cancelled}, {gone}. A hint on its way
+-- quarantine, trace, digest of the references}, or {held} by another, {done}, {cancelled}, {gone}, {newer}. A hint on its way
 -- becomes stale: its attempt is not the newest any more. Asking again with the same token repeats the answer.
 local job, chunk, token = ARGV[1], ARGV[2], ARGV[3]
 local record = load_chunk(job, chunk)
 if not record then return { 'gone' } end
 local j = redis.call('HMGET', key(JOB, job), 'options', 'model', 'priority', 'trace')
+if is_newer(job, ARGV[6]) then return { 'newer' } end
 if record.s == 'p' or record.s == 'h' then
   if field(job, 'cancel') then return { 'cancelled' } end
   local member = job .. '/' .. chunk

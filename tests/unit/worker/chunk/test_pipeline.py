@@ -36,6 +36,7 @@ class Ledger:
         self.committed: list[ImageState] | None = None
         self.failures: Mapping[int, ErrorInfo] = {}
         self.released = self.spent = False
+        self.raised = ""
         self.away = 0
 
     def claim(self, message: ChunkMessage, token: str, worker: str) -> Claim | str:
@@ -50,8 +51,8 @@ class Ledger:
     def commit(self, claim: Claim, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
         self.committed, self.failures = list(states), failures
 
-    def release(self, claim: Claim, *, spent: bool = False) -> None:
-        self.released, self.spent = True, spent
+    def release(self, claim: Claim, *, spent: bool = False, raised: str = "") -> None:
+        self.released, self.spent, self.raised = True, spent, raised
 
 
 class Explainer:
@@ -265,16 +266,15 @@ def test_references_that_were_not_registered_are_not_taken_for_those_that_were(d
     assert "not what was registered" in desk.ledger.failures[0].message
 
 
-def test_a_fault_of_ours_fails_no_image(desk: Desk) -> None:
-    """The chunk is neither committed nor handed back in a hurry: its lease runs out, and it is tried again."""
+def test_what_nobody_foresaw_hands_the_chunk_back_with_its_reason(desk: Desk) -> None:
+    """No image fails, and nothing comes back at once: the ledger decides when the chunk is tried again."""
 
     def broken(check: Any) -> None:
-        raise ZeroDivisionError
+        raise ZeroDivisionError("by zero")
 
     desk.explainer.on = {1: broken}
-    with pytest.raises(ZeroDivisionError):
-        desk.pipeline.run(MESSAGE)
 
+    assert desk.pipeline.run(MESSAGE) is Outcome.HANDED_BACK
     assert desk.ledger.committed is None
-    assert not desk.ledger.released
+    assert desk.ledger.raised == "ZeroDivisionError: by zero"
     assert desk.keeper.held == 0

@@ -1,0 +1,114 @@
+"""Work that raises what nobody foresaw: it waits longer each time, goes to quarantine, and fails in the end."""
+
+import pytest
+
+from shared import keys
+from shared.contract import SCHEMA_VERSION, ErrorInfo
+from shared.errors import NewerSchemaError
+from shared.ledger import Hint, RedisLedger
+from shared.ledger.worker_side import RAISED_IN_QUARANTINE, RAISED_PAUSE_S, RAISED_TO_QUARANTINE
+from shared.states import ImageState, JobState
+from tests.ledgers import MODEL, claim, serve, submit
+
+pytestmark = pytest.mark.servers
+
+WHY = "ZeroDivisionError: division by zero"
+
+
+def come_due(ledger: RedisLedger) -> list[float]:
+    """Seconds until each chunk that waits would have been sent again; now they are due."""
+    client = ledger.scripts.client
+    seconds, micros = client.time()
+    waiting = client.zrange(keys.LATER % MODEL, 0, -1, withscores=True)
+    for member, _ in waiting:
+        client.zadd(keys.LATER % MODEL, {member: 1.0})
+    return [due - seconds - micros / 1e6 for _, due in waiting]
+
+
+def test_a_chunk_that_raises_waits_longer_each_time_and_then_its_pictures_run_one_by_one(ledger: RedisLedger) -> None:
+    """The one that raises there as well fails as `internal`, with the exception; its neighbour succeeds."""
+    submit(ledger, chunks=1, size=2)
+    pauses = []
+    for _ in range(RAISED_TO_QUARANTINE):
+        (hint,) = ledger.refill(MODEL)
+        ledger.release(claim(ledger, hint), raised=WHY)
+        pauses += come_due(ledger)
+    assert pauses == pytest.approx([RAISED_PAUSE_S * 2**n for n in range(RAISED_TO_QUARANTINE - 1)], abs=0.5)
+
+    good, bad = (claim(ledger, hint, f"token {hint.message.chunk}") for hint in ledger.refill(MODEL))
+    assert (good.quarantine, good.indices, bad.indices) == (True, (0,), (1,))
+    ledger.commit(good, [ImageState.SUCCEEDED], {})
+    for _ in range(RAISED_IN_QUARANTINE - 1):
+        ledger.release(bad, raised=WHY)
+        come_due(ledger)
+        (hint,) = ledger.refill(MODEL)
+        bad = claim(ledger, hint)
+    ledger.release(bad, raised=WHY)
+
+    assert ledger.status("job").state is JobState.PARTIAL
+    assert ledger.failures("job") == {1: ErrorInfo("internal", WHY)}
+
+
+def test_a_chunk_that_raised_never_goes_before_the_others(ledger: RedisLedger) -> None:
+    """It takes its job's turn in its job's own queue, and no place above the mark."""
+    serve(ledger, slots=1)
+    submit(ledger, "broken", chunks=4)
+    submit(ledger, "healthy", chunks=4)
+    hints = ledger.refill(MODEL)
+    sent: list[Hint] = []
+    while hints:
+        hint = hints.pop(0)
+        sent.append(hint)
+        held = claim(ledger, hint, f"token {len(sent)}")
+        if hint.message.job == "broken":
+            ledger.release(held, raised=WHY)
+            come_due(ledger)
+        else:
+            ledger.commit(held, [ImageState.SUCCEEDED] * 3, {})
+        hints += ledger.refill(MODEL)
+        if ledger.status("healthy").state is JobState.SUCCEEDED:
+            break
+
+    assert {hint.priority for hint in sent} == {"bulk"}
+    assert sum(hint.message.job == "broken" for hint in sent) <= 5
+
+
+def test_an_urgent_job_is_sent_at_once_also_when_it_is_bulks_turn(ledger: RedisLedger) -> None:
+    """The broker is full of bulk chunks. The place that was bulk's is still bulk's when there is room."""
+    submit(ledger, "bulk", chunks=40)
+    for turn in range(8):
+        hints = ledger.refill(MODEL)
+        submit(ledger, f"urgent {turn}", chunks=1, size=1, priority="high")
+        urgent = ledger.refill(MODEL)
+        assert [hint.message.job for hint in urgent] == [f"urgent {turn}"]
+        for hint in hints + urgent:
+            claim(ledger, hint, f"token {turn} {hint.message.chunk}")
+
+
+def test_one_record_that_cannot_be_read_harms_no_other(ledger: RedisLedger, hasty: RedisLedger) -> None:
+    """The other leases that ran out with it are taken back, and the reaper learns which one is broken."""
+    serve(ledger, slots=3)
+    submit(ledger, chunks=3)
+    for hint in ledger.refill(MODEL):
+        claim(hasty, hint, hint.message.chunk)
+    ledger.scripts.client.hset(keys.CHUNKS % "job", "000000", "{broken")
+
+    found = ledger.reap(MODEL, high_empty=True, bulk_empty=True)
+
+    assert (found.leases, found.broken) == (2, ("job/000000",))
+    assert sorted(hint.message.chunk for hint in ledger.refill(MODEL)) == ["000001", "000002"]
+
+
+def test_a_job_of_a_newer_release_is_left_to_newer_workers_uncharged(ledger: RedisLedger) -> None:
+    """An older worker learns it before it has the lease; the message stays what it was."""
+    submit(ledger, chunks=1)
+    ledger.scripts.client.hset(keys.JOB % "job", "schema_version", SCHEMA_VERSION + 1)
+    (hint,) = ledger.refill(MODEL)
+    with pytest.raises(NewerSchemaError):
+        claim(ledger, hint)
+    with pytest.raises(NewerSchemaError):
+        ledger.take("job", hint.message.chunk, "token", "w")
+    assert ledger.status("job").running == 0
+
+    ledger.scripts.client.hset(keys.JOB % "job", "schema_version", SCHEMA_VERSION)
+    assert claim(ledger, hint).indices == (0, 1, 2)
