@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from producer.inputs.source import BytesSource, FailedSource, Source, check_size, checked, looks_like_a_picture
 from shared.errors import ImageError, UsageError
@@ -20,11 +21,36 @@ MOST_MEMBERS = 200_000
 #: A picture of a compressed .tar is held in memory until its chunk is registered, which ends early for large ones.
 MOST_STREAMED_BYTES = 100_000_000
 
+#: The library reads an extended header whole, however much a compressed one unpacks to, and as many as follow each
+#: other at once. A picture's path has at most 4,096 bytes.
+MOST_HEADER_BYTES = 256 << 10
+#: What it keeps of headers that hold for the whole archive.
+MOST_GLOBAL_HEADERS = 1 << 20
+_EXTENDED = frozenset(
+    {
+        *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+        *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    }
+)
+
 _PLAIN = (".tar",)
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 SUFFIXES = (".zip", *_PLAIN, *_PACKED)
 #: What the three libraries raise for bytes that are not what they should be.
-_DAMAGE = (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError)
+_DAMAGE = (
+    *(OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError),
+    RecursionError,  # extended headers that follow each other without end
+)
+
+
+class _Header(tarfile.TarInfo):
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """As the library's, with a limit for extended headers."""
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _EXTENDED and found.size > MOST_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of it has {found.size:,} bytes, more than {MOST_HEADER_BYTES:,}")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +98,7 @@ def _zip(name: str) -> Iterator[Source]:
 
 
 def _tar(name: str, *, packed: bool) -> Iterator[Source]:
-    with _reading(name), tarfile.open(name, "r:*" if packed else "r:") as archive:
+    with _reading(name), tarfile.open(name, "r:*" if packed else "r:", tarinfo=_Header) as archive:
         found = [(info.name, info.size, info.offset_data) for info in _files(archive)]
     _limit(name, len(found))
     if packed:
@@ -84,7 +110,7 @@ def _tar(name: str, *, packed: bool) -> Iterator[Source]:
 
 def _streamed(name: str) -> Iterator[Source]:
     """One picture after the other: going back in a compressed archive means unpacking it from its start."""
-    with _reading(name), tarfile.open(name) as archive:
+    with _reading(name), tarfile.open(name, tarinfo=_Header) as archive:
         for info in _files(archive):
             inner = f"{name}/{info.name}"
             if info.size > MOST_STREAMED_BYTES:
@@ -96,6 +122,8 @@ def _streamed(name: str) -> Iterator[Source]:
 def _files(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     for info in archive:
         archive.members = []  # type: ignore[attr-defined]  # else the library remembers every member it has passed
+        if sum(len(key) + len(value) for key, value in archive.pax_headers.items()) > MOST_GLOBAL_HEADERS:
+            raise tarfile.ReadError("its headers are too large")
         if info.isfile() and not info.issparse() and _is_wanted(info.name):
             yield info
     # The library takes a file that ends inside a header for one that ends there.

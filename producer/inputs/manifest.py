@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO, AnyStr, BinaryIO
 
 import msgspec
 
@@ -13,6 +13,8 @@ from shared.errors import UsageError
 
 #: Every id is remembered while a manifest is checked, so that none stands there twice.
 MOST_PICTURES = 1_000_000
+#: A path has at most 4,096 bytes, an id 256; a line is read whole.
+MOST_LINE_BYTES = 1 << 16
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -67,7 +69,7 @@ class _JsonLines:
         self.line_num = 0
 
     def __iter__(self) -> Iterator[_Line]:
-        for line in self._file:
+        for line in _lines(self._file):
             self.line_num += 1
             text = line.removeprefix(_BYTE_ORDER_MARK).strip()
             if text:
@@ -80,7 +82,7 @@ class _CsvLines:
     def __init__(self, file: BinaryIO) -> None:
         # A file name may have bytes that are no UTF-8; they come back when it is opened.
         text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
-        self._reader = csv.reader(text, strict=True)
+        self._reader = csv.reader(_lines(text), strict=True)
 
     @property
     def line_num(self) -> int:
@@ -95,6 +97,13 @@ class _CsvLines:
                 raise UsageError(f"it has {len(row)} fields, not a source and an id")
             if row:
                 yield _Line(**dict(zip(header, row, strict=True)))
+
+
+def _lines(file: IO[AnyStr]) -> Iterator[AnyStr]:
+    while line := file.readline(MOST_LINE_BYTES + 1):
+        if len(line) > MOST_LINE_BYTES:
+            raise UsageError(f"a line is longer than {MOST_LINE_BYTES:,} bytes")
+        yield line
 
 
 def _is_json(file: BinaryIO) -> bool:

@@ -74,15 +74,16 @@ def write_sheet(path: Path, pictures: Iterable[BytesSource], records: Sequence[I
     from PIL import Image, ImageOps
 
     from producer.local.contact_sheet import Guess, Row, contact_sheet
+    from shared.pictures import COMMON_FORMATS, OVERLAY_FORMATS
 
     def overlay(name: str) -> Image.Image:
-        return Image.open(path.parent / name)
+        return Image.open(path.parent / name, formats=OVERLAY_FORMATS)
 
     originals = {source.name: source.data for source in pictures}
     rows = [
         Row(
             record.source,
-            ImageOps.exif_transpose(Image.open(io.BytesIO(originals[record.source]))),
+            ImageOps.exif_transpose(Image.open(io.BytesIO(originals[record.source]), formats=COMMON_FORMATS)),
             [Guess(p.label, p.probability, overlay(p.overlay)) for p in record.predictions],
         )
         for record in records

@@ -12,6 +12,7 @@ from shared import keys
 from shared.contract import ImageRecord, Options, PredictionRecord, encode
 from shared.ledger.values import Jobs
 from shared.storage.port import ObjectStore
+from shared.stored import MAX_BYTES
 
 
 def download(
@@ -34,7 +35,7 @@ def download(
         def fetch(record: ImageRecord) -> ImageRecord:
             for key, name in _files(job, record, options):
                 with files.open(name) as file:
-                    file.write(store.get(key))
+                    file.write(store.get(key, MAX_BYTES))
             return _relative(record)
 
         with files.open(RESULTS) as lines:

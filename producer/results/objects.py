@@ -48,7 +48,11 @@ class Prediction:
         """The overlay as a PIL picture."""
         from PIL import Image
 
-        with Image.open(io.BytesIO(self._store.get(self.overlay_key))) as picture:
+        from shared.pictures import OVERLAY_FORMATS
+        from shared.stored import MAX_BYTES
+
+        data = self._store.get(self.overlay_key, MAX_BYTES)
+        with Image.open(io.BytesIO(data), formats=OVERLAY_FORMATS) as picture:
             picture.load()
             return picture
 

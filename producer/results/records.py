@@ -7,12 +7,12 @@ import msgspec
 from msgspec import UNSET
 
 from producer.parallel import ordered
-from shared import keys
-from shared.contract import ErrorInfo, ImageRecord, ImageRef, decode_lines
+from shared.contract import ErrorInfo, ImageRecord, ImageRef
 from shared.errors import UsageError
 from shared.ledger.values import Done, Jobs
 from shared.states import ImageState
 from shared.storage.port import ObjectStore
+from shared.stored import read_references, read_results
 
 #: States that an image leaves by itself.
 MOVING = frozenset({ImageState.QUEUED, ImageState.RUNNING})
@@ -25,13 +25,14 @@ def records(ledger: Jobs, store: ObjectStore, job: str, *, threads: int = 8) -> 
     Raises UnknownJobError at once for a job that is not there.
     """
     snapshot = _Snapshot(ledger, store, job)
-    return (line for chunk in ordered(snapshot.load, ledger.chunks(job), threads=threads) for line in chunk)
+    return (line for chunk in ordered(snapshot.load, snapshot.digests, threads=threads) for line in chunk)
 
 
 def record_at(ledger: Jobs, store: ObjectStore, job: str, index: int) -> ImageRecord:
     """One image's record, whatever the size of the job. UsageError when the job has no image of this index."""
+    holders = ledger.holders(job, [index])
     snapshot = _Snapshot(ledger, store, job)
-    for chunk in ledger.holders(job, [index]):
+    for chunk in holders:
         return next(record for record in snapshot.load(chunk) if record.index == index)
     raise UsageError(f"job {job} has no image {index}: its images are 0 to {ledger.status(job).total - 1}")
 
@@ -46,15 +47,21 @@ class _Snapshot:
         self._states = ledger.image_states(job)
         self._failures = ledger.failures(job)
         self._done = _by_origin(ledger.done(job))
+        #: Of each submitted chunk, in the order of their images, the digest of its references.
+        self.digests = ledger.digests(job)
+        # Last: while a job is being submitted, `done` may have images that an earlier total did not count.
+        self._options, self._total = ledger.options(job), ledger.status(job).total
         self._store = store
         self._job = job
 
     def references(self, chunk: str) -> list[ImageRef]:
-        return decode_lines(self._store.get(keys.chunk_object(self._job, chunk)), ImageRef)
+        return read_references(self._store, self._job, chunk, self.digests[chunk])
 
     def load(self, chunk: str) -> list[ImageRecord]:
         done = self._done.get(chunk, [])
-        lines = _lines(self._store, self._job, done)
+        lines: dict[int, ImageRecord] = {}  # what a later chunk says of an image replaces what an earlier one said
+        for entry in done:
+            lines |= {line.index: line for line in self._committed(entry)}
         complete = any(entry.parent is None and entry.count == len(lines) for entry in done)
         # Nothing else needs to be read then. A worker that had no references to read left the sources empty.
         if complete and all(line.source for line in lines.values()):
@@ -70,6 +77,11 @@ class _Snapshot:
             )
             for reference in references
         ]
+
+    def _committed(self, entry: Done) -> list[ImageRecord]:
+        return read_results(
+            self._store, self._job, entry.chunk, entry.attempt, options=self._options, total=self._total
+        )
 
     def _record(self, reference: ImageRef, line: ImageRecord | None) -> ImageRecord:
         index = reference.index
@@ -95,16 +107,3 @@ def _by_origin(done: list[Done]) -> dict[str, list[Done]]:
     for entry in sorted(done, key=lambda entry: (len(entry.chunk), entry.chunk)):
         result[entry.parent or entry.chunk].append(entry)
     return result
-
-
-def _lines(store: ObjectStore, job: str, done: list[Done]) -> dict[int, ImageRecord]:
-    """The results by index; what a later chunk says of an image replaces what an earlier one said."""
-    lines: dict[int, ImageRecord] = {}
-    for entry in done:
-        lines |= {line.index: line for line in committed(store, job, entry)}
-    return lines
-
-
-def committed(store: ObjectStore, job: str, entry: Done) -> list[ImageRecord]:
-    """The lines that a chunk's worker wrote."""
-    return decode_lines(store.get(keys.results_object(job, entry.chunk, entry.attempt)), ImageRecord)

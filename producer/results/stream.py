@@ -3,11 +3,12 @@
 import time
 from collections.abc import Iterable, Iterator
 
-from producer.results.records import MOVING, committed, records
+from producer.results.records import MOVING, records
 from shared.contract import ImageRecord, JobStatus
 from shared.ledger.values import Jobs
 from shared.states import ImageState
 from shared.storage.port import ObjectStore
+from shared.stored import read_results
 
 #: A look at the chunks of a job of millions takes a while; it may take a tenth of the time.
 _REST = 10.0
@@ -20,6 +21,7 @@ def arrivals(
     known: set[tuple[str, int]] = set()
     given = bytearray()  # one byte per image, for a job may have millions
     counted, next_look = 0, 0.0
+    options = ledger.options(job)
 
     def is_new(record: ImageRecord) -> bool:
         if record.state in MOVING:
@@ -33,10 +35,12 @@ def arrivals(
             counted = status.done
             began = time.monotonic()
             fresh = [entry for entry in ledger.done(job) if (entry.chunk, entry.attempt) not in known]
+            total = ledger.status(job).total
             next_look = time.monotonic() + _REST * (time.monotonic() - began)
             for entry in sorted(fresh, key=lambda entry: entry.parent is None):  # a retry before what it repeats
                 known.add((entry.chunk, entry.attempt))
-                yield from filter(is_new, _current(ledger, job, committed(store, job, entry)))
+                lines = read_results(store, job, entry.chunk, entry.attempt, options=options, total=total)
+                yield from filter(is_new, _current(ledger, job, lines))
     # What ended without a worker, such as a cancelled image, is in no chunk's results.
     if sum(given) < counted:
         yield from filter(is_new, records(ledger, store, job, threads=threads))

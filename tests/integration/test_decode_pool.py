@@ -12,7 +12,8 @@ from PIL import Image
 
 from shared.config import Settings
 from shared.errors import ImageError
-from worker.core.picture.decode import COMMON_FORMATS, is_common
+from shared.pictures import COMMON_FORMATS
+from worker.core.picture.decode import is_common
 from worker.image.decode_pool import Decoding
 
 

@@ -20,7 +20,7 @@ ALLOWED = {
     "shared": {"shared"},
     "producer": {"producer", "shared"},
     "worker": {"worker", "shared"},
-    "worker/core": {"worker.core", "shared.contract", "shared.errors", "shared.colormaps"},
+    "worker/core": {"worker.core", "shared.contract", "shared.errors", "shared.colormaps", "shared.pictures"},
     "worker/timing": {"worker.timing", "shared"},
     "worker/devices": {"worker.devices", "worker.timing", "shared"},
     "worker/image": {"worker.image", "worker.core", "worker.devices", "worker.timing", "worker.errors", "shared"},
@@ -128,3 +128,18 @@ def test_the_suite_runs_every_folder_of_tests() -> None:
 
     assert listed
     assert set(listed[1].split()) == {path.parts[0] for path in tests}
+
+
+def test_every_picture_is_opened_with_a_list_of_formats() -> None:
+    """Pillow by itself would hand EPS to Ghostscript and WMF to the system, whatever a file is called."""
+    calls = [
+        (path, node)
+        for path in SOURCES
+        if path.relative_to(ROOT).parts[0] in {"shared", "producer", "worker"}
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Image.open"
+    ]
+    bare = [f"{p.relative_to(ROOT)}:{n.lineno}" for p, n in calls if "formats" not in {k.arg for k in n.keywords}]
+
+    assert len(calls) > 4
+    assert not bare

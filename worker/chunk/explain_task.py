@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from shared import keys
-from shared.contract import EXPLAIN_TASK, ImageRecord, ImageRef, JobStatus, ModelCard, decode_lines, encode_lines
+from shared.contract import EXPLAIN_TASK, ImageRecord, ImageRef, JobStatus, ModelCard, encode_lines
 from shared.errors import DeletionError, UnknownJobError, UnreachableError, UsageError
 from shared.ledger import Jobs, NewChunk
 from shared.options import check_options
@@ -23,6 +23,7 @@ from shared.outage import Patience, nap
 from shared.states import ImageState
 from shared.storage import SCHEME, ObjectStore
 from shared.storage.port import locate_object
+from shared.stored import read_references, read_results
 from worker.chunk.pipeline import Outcome, Pipeline
 from worker.errors import HandBackError
 
@@ -134,9 +135,10 @@ class Calls:
         # What was split or retried from the chunk has a longer name, and the last word.
         done = max(self._ledger.done(job), key=lambda entry: (len(entry.chunk), entry.chunk), default=None)
         if done is not None:
-            (record,) = decode_lines(self._store.get(keys.results_object(job, done.chunk, done.attempt)), ImageRecord)
+            options = self._ledger.options(job)
+            (record,) = read_results(self._store, job, done.chunk, done.attempt, options=options, total=1)
             return _as_listed(record)
-        (reference,) = decode_lines(self._store.get(keys.chunk_object(job, CHUNK)), ImageRef)
+        (reference,) = read_references(self._store, job, CHUNK, self._ledger.digests(job)[CHUNK])
         error = self._ledger.failures(job).get(0)
         return _as_listed(ImageRecord(index=0, source=reference.source, state=state, error=error))
 

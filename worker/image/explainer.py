@@ -20,10 +20,11 @@ from shared.errors import (
 )
 from shared.ledger import Claim
 from shared.outage import Patience
+from shared.pictures import COMMON_FORMATS
 from shared.states import ImageState
 from shared.storage import SCHEME, ObjectStore
 from worker.core.model.network import Network
-from worker.core.picture.decode import COMMON_FORMATS, decode_scaled, is_common
+from worker.core.picture.decode import decode_scaled, is_common
 from worker.core.picture.preprocess import Decode, prepare
 from worker.core.picture.render import encode, paint
 from worker.core.types import Drawing, Explanation, Limits, Prepared

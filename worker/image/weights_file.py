@@ -11,6 +11,9 @@ from shared.config import Settings
 from shared.errors import ModelError, NotFoundError
 from shared.storage import SCHEME, S3Store
 
+#: Three times the largest that torchvision publishes; the object is held in memory on its way to the disk.
+MOST_BYTES = 8 << 30
+
 
 def local_weights(settings: Settings) -> Path | None:
     """The file of the settings' weights, None for the published ones.
@@ -28,11 +31,13 @@ def local_weights(settings: Settings) -> Path | None:
             stat = None
         if stat is None:
             raise ModelError(f"there are no weights at {address} on {settings.s3_endpoint}")
+        if stat.size > MOST_BYTES:
+            raise ModelError(f"the weights at {address} have {stat.size:,} bytes, more than {MOST_BYTES:,}")
         mark = hashlib.sha256(f"{settings.s3_endpoint} {address} {stat}".encode()).hexdigest()[:16]
         path = user_cache_path("camq") / "weights" / mark / PurePosixPath(address).name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(f".{os.getpid()}.part")
-            part.write_bytes(store.get(address))
+            part.write_bytes(store.get(address, MOST_BYTES))
             part.replace(path)  # whole or not at all, also when two workers start at once
     return path

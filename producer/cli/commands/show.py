@@ -64,8 +64,10 @@ def show(what: str, rank: int | None, as_json: bool) -> None:
 def _show_file(name: str, *, as_json: bool) -> None:
     from PIL import Image
 
+    from shared.pictures import readable_formats
+
     try:
-        with Image.open(name) as picture:
+        with Image.open(name, formats=readable_formats()) as picture:
             if as_json:
                 emit({"file": name, "format": picture.format, "width": picture.width, "height": picture.height})
             else:

@@ -3,27 +3,31 @@
 from collections.abc import Iterable, Iterator
 
 from producer.parallel import ordered
-from shared import keys
-from shared.contract import ImageRef, decode_lines
+from shared.contract import ImageRef
 from shared.errors import NotFoundError, ObjectTooLargeError, UsageError
 from shared.ledger.values import Jobs
 from shared.storage.port import ObjectStore
+from shared.stored import read_references
 
 
 def references(ledger: Jobs, store: ObjectStore, job: str, *, threads: int = 8) -> Iterator[ImageRef]:
     """The reference of every registered image, in the order of `producer.results.records.records`."""
 
-    def load(chunk: str) -> list[ImageRef]:
-        return decode_lines(store.get(keys.chunk_object(job, chunk)), ImageRef)
+    digests = ledger.digests(job)
 
-    return (reference for chunk in ordered(load, ledger.chunks(job), threads=threads) for reference in chunk)
+    def load(chunk: str) -> list[ImageRef]:
+        return read_references(store, job, chunk, digests[chunk])
+
+    return (reference for chunk in ordered(load, digests, threads=threads) for reference in chunk)
 
 
 def sources(ledger: Jobs, store: ObjectStore, job: str, indices: Iterable[int]) -> dict[int, str]:
     """The names of these images by index, and their own ids. Only the reference files that hold them are read."""
     found: dict[int, str] = {}
-    for chunk, held in ledger.holders(job, indices).items():
-        references = decode_lines(store.get(keys.chunk_object(job, chunk)), ImageRef)
+    holders = ledger.holders(job, indices)
+    digests = ledger.digests(job) if holders else {}
+    for chunk, held in holders.items():
+        references = read_references(store, job, chunk, digests[chunk])
         found |= {one.index: _name(one) for one in references if one.index in held}
     return found
 

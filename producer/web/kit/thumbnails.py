@@ -4,8 +4,8 @@ import io
 
 from PIL import Image, ImageOps
 
-#: Decoders that are well kept and need no program of their own. A worker reads more; those show no preview.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+from shared.pictures import COMMON_FORMATS  # a worker reads more; the rest has no preview
+
 #: Of what must be decoded for a preview; a JPEG is decoded at a fraction of its size.
 MAX_PIXELS = 50_000_000
 #: The kind of every thumbnail, as a suffix and as a content type.
@@ -19,7 +19,7 @@ def thumbnail(data: bytes, side: int) -> bytes | None:
     Nothing of the input's bytes, not even its metadata, gets into the answer.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+        with Image.open(io.BytesIO(data), formats=COMMON_FORMATS) as picture:
             picture.draft("RGB", (side, side))
             if picture.width * picture.height > MAX_PIXELS:
                 return None

@@ -4,6 +4,7 @@ import hashlib
 import pickle
 import socket
 import threading
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "model.", "_orig_mod.")
 #: A few names show what kind of mismatch it is; a thousand hide it.
 _NAMES_SHOWN = 4
+#: More than ten times those of the largest network of torchvision.
+MOST_TENSORS = 20_000
+#: The list of tensors, without their numbers.
+_MOST_INDEX_BYTES = 10_000_000
 
 
 def cache_path(url: str) -> Path:
@@ -74,6 +79,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise ModelError(f"there is no weights file {path}")
+    _check_file(path)
     try:
         loaded = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
     except pickle.UnpicklingError as error:
@@ -85,6 +91,38 @@ def read_state(path: Path) -> dict[str, Tensor]:
         reason = f"{type(error).__name__} {error}".splitlines()[0]
         raise ModelError(f"{path} cannot be read as weights: {reason}") from error
     return _unwrap(loaded, path)
+
+
+def _check_file(path: Path) -> None:
+    """ModelError for a file that would unpack to far more than its own bytes, or that lists endless tensors."""
+    large = f"{path} lists more tensors than a network has"
+    try:
+        if path.suffix == ".safetensors":
+            with path.open("rb") as file:
+                if _MOST_INDEX_BYTES < int.from_bytes(file.read(8), "little") < path.stat().st_size:
+                    raise ModelError(large)
+        elif zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                entries = archive.infolist()
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                raise ModelError(f"{path} has compressed entries, which torch.save does not write: save it again")
+            if any(entry.filename.endswith("data.pkl") and entry.file_size > _MOST_INDEX_BYTES for entry in entries):
+                raise ModelError(large)
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise ModelError(f"{path} cannot be read as weights: {error}") from error
+
+
+def _check_tensors(state: Mapping[str, Tensor], path: Path) -> None:
+    """ModelError for tensors that are larger than the numbers that stand in the file, and for far too many."""
+    if len(state) > MOST_TENSORS:
+        raise ModelError(f"{path} holds {len(state):,} tensors, more than {MOST_TENSORS:,}")
+    for name, tensor in state.items():
+        held = tensor.untyped_storage().nbytes() if tensor.layout is torch.strided and not tensor.is_meta else -1
+        if tensor.numel() * tensor.element_size() > held:
+            raise ModelError(
+                f"{path}: {name} of shape {tuple(tensor.shape)} is not stored in full: save the state dict with each "
+                "tensor made contiguous"
+            )
 
 
 def _unpickle(path: Path) -> Any:
@@ -103,6 +141,7 @@ def _unwrap(loaded: Any, path: Path) -> dict[str, Tensor]:
     state = {str(name): tensor for name, tensor in loaded.items()}
     while prefix := next((p for p in _PREFIXES if all(name.startswith(p) for name in state)), None):
         state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    _check_tensors(state, path)
     return state
 
 

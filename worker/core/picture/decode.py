@@ -7,26 +7,11 @@ from typing import NamedTuple
 from PIL import Image, ImageFile
 
 from shared.errors import ImageError
+from shared.pictures import NOT_AN_IMAGE, UNSIGNED_FORMATS, readable_formats
 from worker.core.picture.srgb import to_srgb
 from worker.core.types import Limits
 
-#: What comes from cameras, browsers and data sets; tried first.
-COMMON_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-#: Formats without a signature: almost any bytes can look like one, so that a failure says little of them.
-UNSIGNED_FORMATS = ("IM", "PCD", "SPIDER", "TGA")
-#: Everything that Pillow decodes by itself. Left out, and so never opened: EPS and WMF (run another program),
-#: IPTC (opens the picture inside it in any format, EPS too), IMT (takes texts for pictures), and BUFR, GRIB,
-#: HDF5, MPEG (recognised, but never decoded).
-_DECODED_BY_PILLOW = (
-    *COMMON_FORMATS,
-    *("AVIF", "JPEG2000", "ICO", "PPM", "PSD", "QOI", "ICNS", "CUR", "DIB", "DDS", "PCX", "DCX", "SGI", "SUN"),
-    *("BLP", "FITS", "FLI", "FTEX", "GBR", "MCIDAS", "MSP", "PIXAR", "XBM", "XPM", "XVTHUMB"),
-    *UNSIGNED_FORMATS,
-)
-# Loads every plug-in now: Pillow would fail on a format that this release of it does not have, and would load
-# them at the first rare picture, in whichever thread that falls.
-Image.init()
-FORMATS = tuple(name for name in _DECODED_BY_PILLOW if name in Image.OPEN)
+FORMATS = readable_formats()
 #: Bytes that begin so were meant to be a picture: what fails behind them is damage, not another kind of file.
 _SIGNATURE = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II[*+]\0|MM\0[*+]"
@@ -156,8 +141,4 @@ def _failure(error: Exception, data: bytes, image: Image.Image | None, limits: L
             f"the picture ends before its data is complete, or its data is damaged ({reason}): "
             "open and save it in a picture editor, or send a whole copy",
         )
-    return ImageError(
-        "not_an_image",
-        "the bytes are not a picture in a format that camq reads: send JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or "
-        "another pixel format; texts, archives and drawings such as PDF, SVG and EPS are not opened",
-    )
+    return ImageError("not_an_image", NOT_AN_IMAGE)

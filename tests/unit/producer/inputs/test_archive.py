@@ -1,5 +1,6 @@
 """Archives as folders: which members are images, what is refused, and that damage is found before an upload."""
 
+import gzip
 import io
 import tarfile
 import zipfile
@@ -162,3 +163,30 @@ def test_archives_inside_a_folder_are_left_alone_unless_a_pattern_spells_them_ou
 
     assert len(expand(tmp_path)) == 1
     assert len(expand(f"{tmp_path}/*.zip")) == 2
+
+
+def extended(size: int, kind: bytes = tarfile.XHDTYPE) -> bytes:
+    """An extended header of this size, in blocks."""
+    info = tarfile.TarInfo("pax")
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.USTAR_FORMAT) + b"\0" * (size + -size % tarfile.BLOCKSIZE)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        extended(archive.MOST_HEADER_BYTES + 1),
+        extended(archive.MOST_HEADER_BYTES + 1, tarfile.XGLTYPE),
+        extended(archive.MOST_HEADER_BYTES + 1, tarfile.GNUTYPE_LONGNAME),
+        extended(512) * 2_000,
+    ],
+    ids=["pax", "global", "long-name", "chain"],
+)
+def test_headers_that_unpack_to_far_more_than_their_file_are_refused(headers: bytes, tmp_path: Path) -> None:
+    """The library would hold them in memory, a thousand times the file's own bytes."""
+    path = tmp_path / "bomb.tar.gz"
+    with gzip.open(path, "wb") as file:
+        file.write(headers + tarfile.TarInfo("a.png").tobuf(tarfile.USTAR_FORMAT) + b"\0" * 1024)
+
+    with pytest.raises(UsageError, match="not an archive that can be read"):
+        list(archive.members(str(path)))

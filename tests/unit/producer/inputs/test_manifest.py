@@ -72,3 +72,10 @@ def test_a_manifest_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(read(b"source,id\na,1\nb,2\n")) == 2
     with pytest.raises(UsageError, match="more than 2 pictures: make several jobs"):
         read(b"source,id\na,1\nb,2\nc,3\n")
+
+
+@pytest.mark.parametrize("start", [b'{"source": "', b"source,id\n"])
+def test_a_line_without_end_is_refused(start: bytes) -> None:
+    """It would be read whole into memory."""
+    with pytest.raises(UsageError, match=r"line \d: a line is longer than 65,536 bytes"):
+        read(start + b"a" * (manifest.MOST_LINE_BYTES + 1))

@@ -31,7 +31,7 @@ def store() -> AskedStore:
 
 
 def picture(number: int, size: int = 100) -> bytes:
-    return number.to_bytes(4, "big") * (size // 4)
+    return b"GIF89a\0\0" + number.to_bytes(4, "big") * (size // 4 - 2)
 
 
 def key(data: bytes) -> str:

@@ -7,6 +7,7 @@ from PIL import Image
 
 from producer.web.kit import thumbnails
 from producer.web.kit.thumbnails import thumbnail
+from shared.pictures import COMMON_FORMATS
 
 
 def encoded(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -22,7 +23,7 @@ def opened(data: bytes | None) -> Image.Image:
     return picture
 
 
-@pytest.mark.parametrize("kind", thumbnails.FORMATS)
+@pytest.mark.parametrize("kind", COMMON_FORMATS)
 def test_a_picture_of_each_format_becomes_a_small_webp(kind: str) -> None:
     """The longest side is as asked, the shape stays."""
     small = opened(thumbnail(encoded(Image.new("RGB", (200, 100), "red"), kind), 50))

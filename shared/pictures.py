@@ -1,0 +1,55 @@
+"""The formats that Pillow may open, for every place that opens a picture. Without Pillow until bytes are looked at."""
+
+from functools import cache
+from io import BytesIO
+
+#: What comes from cameras, browsers and data sets; their decoders are well kept.
+COMMON_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+#: Formats without a signature: almost any bytes can look like one, so that a failure says little of them.
+UNSIGNED_FORMATS = ("IM", "PCD", "SPIDER", "TGA")
+#: Everything that Pillow decodes by itself. Left out, and so never opened: EPS and WMF (run another program),
+#: IPTC (opens the picture inside it in any format, EPS too), IMT (takes texts for pictures), and BUFR, GRIB,
+#: HDF5, MPEG (recognised, but never decoded).
+PICTURE_FORMATS = (
+    *COMMON_FORMATS,
+    *("AVIF", "JPEG2000", "ICO", "PPM", "PSD", "QOI", "ICNS", "CUR", "DIB", "DDS", "PCX", "DCX", "SGI", "SUN"),
+    *("BLP", "FITS", "FLI", "FTEX", "GBR", "MCIDAS", "MSP", "PIXAR", "XBM", "XPM", "XVTHUMB"),
+    *UNSIGNED_FORMATS,
+)
+#: What workers draw overlays as.
+OVERLAY_FORMATS = ("JPEG", "PNG", "WEBP")
+#: What a failed image of the code `not_an_image` says.
+NOT_AN_IMAGE = (
+    "the bytes are not a picture in a format that camq reads: send JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or "
+    "another pixel format; texts, archives and drawings such as PDF, SVG and EPS are not opened"
+)
+#: Bytes that Pillow shows a format's own check.
+_PREFIX = 16
+
+
+@cache
+def readable_formats() -> tuple[str, ...]:
+    """Those of PICTURE_FORMATS that this release of Pillow has; it would fail on another one.
+
+    Loads every plug-in: Pillow would load them at the first rare picture, in whichever thread that falls.
+    """
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in PICTURE_FORMATS if name in Image.OPEN)
+
+
+def looks_like_a_picture(data: bytes) -> bool:
+    """Whether the first bytes are those of a picture in one of PICTURE_FORMATS, whole or damaged."""
+    from PIL import Image
+
+    checks = [(name, Image.OPEN[name][1]) for name in readable_formats()]
+    if any(check is not None and check(data[:_PREFIX]) for name, check in checks if name not in UNSIGNED_FORMATS):
+        return True
+    try:
+        with Image.open(BytesIO(data), formats=UNSIGNED_FORMATS):
+            return True
+    except Image.DecompressionBombError:
+        return True
+    except Exception:  # noqa: BLE001 - parsers of hostile bytes raise whatever they trip over
+        return False

@@ -1,0 +1,45 @@
+"""References and results of a job as they lie in the bucket, where others may write: input, not truth.
+
+What they say of other objects is not believed: the ledger has the references' digest, and the keys of overlays follow
+from job, image and rank.
+"""
+
+import hashlib
+
+import msgspec
+
+from shared import keys
+from shared.contract import EXTENSIONS, ImageRecord, ImageRef, Options, decode_lines
+from shared.errors import MessageError
+from shared.storage.port import ObjectStore
+
+#: Far above what 256 images with every class of a large network take, and what memory can hold.
+MAX_BYTES = 1 << 29
+
+
+def read_references(store: ObjectStore, job: str, chunk: str, digest: str) -> list[ImageRef]:
+    """The references of a submitted chunk. MessageError when they are not those with this SHA-256."""
+    data = store.get(keys.chunk_object(job, chunk), MAX_BYTES)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise MessageError(
+            f"the references of chunk {chunk} of job {job} are not those that were submitted: something else wrote "
+            f"to {keys.chunk_object(job, chunk)}; submit the images as another job"
+        )
+    return decode_lines(data, ImageRef)
+
+
+def read_results(
+    store: ObjectStore, job: str, chunk: str, attempt: int, *, options: Options, total: int
+) -> list[ImageRecord]:
+    """The lines that a chunk's worker wrote, without those of images that the job does not have."""
+    lines = decode_lines(store.get(keys.results_object(job, chunk, attempt), MAX_BYTES), ImageRecord)
+    return [_with_own_overlays(line, job, options) for line in lines if 0 <= line.index < total]
+
+
+def _with_own_overlays(record: ImageRecord, job: str, options: Options) -> ImageRecord:
+    extension, output = EXTENSIONS[options.format], options.output or None
+    predictions = tuple(
+        msgspec.structs.replace(p, overlay=keys.overlay_object(job, record.index, p.rank, extension, output))
+        for p in record.predictions
+    )
+    return msgspec.structs.replace(record, predictions=predictions)

@@ -1,0 +1,73 @@
+"""Weights and label files that unpack to far more than their own bytes: refused before a network is built."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from shared.errors import ModelError
+from worker.core.model.labels import MOST_BYTES, MOST_LETTERS, read_labels
+from worker.core.model.weights import MOST_TENSORS, read_state
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ModelError) as refused:
+        read_state(path)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.ones(1).expand(300_000, 512),
+        torch.ones(1).as_strided((10_000_000, 512), (0, 0)),
+        torch.sparse_coo_tensor(torch.tensor([[0], [0]]), torch.ones(1), (10_000_000, 512)),
+        torch.empty(10_000_000, 512, device="meta"),
+    ],
+    ids=["expanded", "strided", "sparse", "meta"],
+)
+def test_a_tensor_larger_than_its_numbers_is_refused(tensor: torch.Tensor, tmp_path: Path) -> None:
+    """1,700 bytes would become a layer of 300,000 classes."""
+    torch.save({"fc.weight": tensor}, tmp_path / "bomb.pth")
+
+    assert "fc.weight" in refusal(tmp_path / "bomb.pth")
+
+
+def test_compressed_entries_are_refused(tmp_path: Path) -> None:
+    """torch.save stores its entries as they are; a compressed one may be a thousand times larger than the file."""
+    torch.save({"fc.weight": torch.zeros(1_000_000)}, tmp_path / "plain.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pth") as plain,
+        zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in plain.infolist():
+            packed.writestr(entry.filename, plain.read(entry))
+
+    assert list(read_state(tmp_path / "plain.pth")) == ["fc.weight"]
+    assert "compressed entries" in refusal(tmp_path / "packed.pth")
+
+
+def test_far_more_tensors_than_a_network_has_are_refused(tmp_path: Path) -> None:
+    """Each costs time and memory, even without a number in it; a safetensors file is refused by its header's size."""
+    empty = torch.zeros(0)
+    torch.save({f"layer{number}": empty for number in range(MOST_TENSORS + 1)}, tmp_path / "many.pth")
+    entry = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    header = json.dumps({f"layer{number}": entry for number in range(200_000)}).encode()
+    (tmp_path / "many.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+
+    assert "20,001 tensors" in refusal(tmp_path / "many.pth")
+    assert "more tensors than a network has" in refusal(tmp_path / "many.safetensors")
+
+
+def test_a_labels_file_has_limits(tmp_path: Path) -> None:
+    """It is read whole, and each name goes into every result."""
+    path = tmp_path / "labels.txt"
+    path.write_text("cat\n" + "d" * (MOST_LETTERS + 1))
+    with pytest.raises(ModelError, match="line 2: a name has at most 1,000 characters"):
+        read_labels(path, 2)
+    with path.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    with pytest.raises(ModelError, match="more than 67,108,864 bytes"):
+        read_labels(path, 2)
