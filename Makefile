@@ -56,7 +56,7 @@ bench-million: setup ## how cost grows up to a million images
 	@$(BIN)/python -m bench --rows growth
 
 .PHONY: chaos
-chaos: setup ## kill workers, Redis and storage under load, and account for every image (at most 20 minutes)
+chaos: setup ## kill workers, Redis and a producer, cut off storage, then check every image (about six minutes)
 	@$(BIN)/python -m tests.chaos
 
 .PHONY: compose-env

@@ -38,6 +38,9 @@ BROKEN = ErrorInfo("not_an_image", "the bytes are not a picture")
 class ScriptedWorker:
     """Serves one model from the moment it is made, until its heartbeat runs out."""
 
+    #: The part of a source's name for which the image fails; None: no image fails.
+    broken: str | None = "broken"
+
     def __init__(self, ledger: RedisLedger, store: ObjectStore, card: ModelCard = CARD, pid: int = 1) -> None:
         self.ledger = ledger
         self.store = store
@@ -60,7 +63,7 @@ class ScriptedWorker:
         self.ledger.beat(self.info)
 
     def leave(self) -> None:
-        """Gone."""
+        """Leave the list of workers."""
         self.ledger.leave(self.info)
 
     def claim_next(self, job: str) -> Claim | None:
@@ -92,7 +95,7 @@ class ScriptedWorker:
         return chunks
 
     def _record(self, ref: ImageRef, job: str, options: Options) -> ImageRecord:
-        error = ref.error or (BROKEN if "broken" in ref.source else None)
+        error = ref.error or (BROKEN if self.broken and self.broken in ref.source else None)
         if error:
             return ImageRecord(index=ref.index, source=ref.source, state=ImageState.FAILED, error=error, id=ref.id)
         classes = options.classes or tuple(range(options.top_k))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from shared.ledger import RedisLedger
 from tests.acceptance.conftest import Camq, Start, finished, lines, submitted
 from tests.scripted_worker import MODEL, ScriptedWorker
 from tests.waiting import wait_until
@@ -27,15 +26,6 @@ PREDICTION_FIELDS = [
 ]
 WORKER_FIELDS = ["worker", "host", "pid", "device", "models", "state", "images_per_second", "images_done"]
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-
-
-@pytest.mark.usefixtures("worker", "photos")
-def test_submit_prints_the_job_id_and_nothing_else_on_stdout(camq: Camq, ledger: RedisLedger) -> None:
-    """So that a script can read it."""
-    done = camq("submit", "photos")
-
-    assert done.returncode == 0
-    assert [status.job for status in ledger.jobs(10)] == [done.stdout.strip()]
 
 
 @pytest.mark.parametrize(("path", "code", "state"), [("photos", 1, "partial"), ("photos/a.png", 0, "succeeded")])
@@ -125,16 +115,6 @@ def test_results_can_be_fetched_into_a_folder(camq: Camq, worker: ScriptedWorker
     overlays = [p["overlay"] for line in lines(done) for p in line["predictions"]]  # type: ignore[attr-defined]
     assert overlays == [f"overlays/{index}-{rank}.jpg" for index in (0, 2) for rank in (1, 2, 3)]
     assert all((tmp_path / "got" / name).read_bytes().startswith(b"\xff\xd8") for name in overlays)
-
-
-@pytest.mark.usefixtures("photos")
-def test_classes_asked_for_by_index_and_label_are_answered_in_that_order(camq: Camq, worker: ScriptedWorker) -> None:
-    """Instead of the top k."""
-    job = finished(camq, worker, "photos/a.png", "--classes", '3,"tabby"')
-
-    (line,) = lines(camq("results", job, "--json"))
-
-    assert [p["class_index"] for p in line["predictions"]] == [3, 2]  # type: ignore[attr-defined]
 
 
 def test_workers_have_the_fields_of_the_contract(camq: Camq, worker: ScriptedWorker) -> None:

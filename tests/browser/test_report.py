@@ -10,6 +10,9 @@ from tests.browser.galleries import LABELS, gallery, write
 from tests.waiting import wait_until
 
 PAGE = 60
+#: For tests whose subject is the same at any size, and for those that are harder with many pictures.
+FEW = pytest.mark.parametrize("number", [10])
+MANY = pytest.mark.parametrize("number", [5_000])
 Report = Callable[..., Page]
 
 
@@ -61,6 +64,7 @@ def test_the_gallery_opens_from_disk(report: Report, number: int) -> None:
     assert page.locator(".card img").first.evaluate("image => image.decode().then(() => image.naturalWidth)") == 40
 
 
+@MANY
 def test_searching_finds_names_and_labels(report: Report, number: int) -> None:
     """Every word must be found, in the name or in a label."""
     page = report()
@@ -77,6 +81,7 @@ def test_searching_finds_names_and_labels(report: Report, number: int) -> None:
     expect(page.locator("#found")).to_have_text(f"{number:,} pictures")
 
 
+@MANY
 def test_a_label_filters_by_a_click(report: Report, number: int) -> None:
     """The list counts best labels and names the usual runner-up; a second click takes the filter away."""
     page = report()
@@ -92,6 +97,7 @@ def test_a_label_filters_by_a_click(report: Report, number: int) -> None:
     expect(page.locator("#found")).to_have_text(f"{number:,} pictures")
 
 
+@MANY
 def test_a_state_filters(report: Report, number: int) -> None:
     """Failed images alone, each with its reason."""
     page = report()
@@ -122,6 +128,7 @@ def test_pictures_are_sorted(report: Report, number: int, order: str, best: Call
         assert indices(page)[-1] == 4
 
 
+@MANY
 def test_the_keyboard_steps_through_the_pictures(report: Report, number: int) -> None:
     """Arrows step, digits show overlays with their box, and the same digit takes them away."""
     page = report()
@@ -168,6 +175,7 @@ def test_pages_turn_with_the_keyboard_and_the_pager(report: Report, number: int)
     assert indices(page)[-1] == number - 1
 
 
+@FEW
 def test_hovering_shows_the_overlay(report: Report) -> None:
     """The page opens with the best one; its original over the picture, another one over its bar, then the best again.
 
@@ -195,6 +203,7 @@ def test_hovering_shows_the_overlay(report: Report) -> None:
     expect(overlay).to_have_count(1)
 
 
+@FEW
 def test_the_slider_fades_the_heat(report: Report) -> None:
     """The original shines through as the overlay goes; the box can be taken away."""
     page = report(reduced_motion="reduce")
@@ -210,6 +219,7 @@ def test_the_slider_fades_the_heat(report: Report) -> None:
     expect(page.locator(".box").first).to_be_hidden()
 
 
+@FEW
 def test_a_picture_opens_large(report: Report, number: int) -> None:
     """Enter opens it, arrows step, Esc comes back to the picture that was seen last."""
     page = report()
@@ -266,6 +276,7 @@ def test_the_address_holds_the_view(open_page: Open, reports: dict[int, str]) ->
     expect(page.locator(".card[data-index='4']")).to_be_focused()
 
 
+@FEW
 def test_help_lists_the_keys(report: Report) -> None:
     """And goes away by Esc."""
     page = report()

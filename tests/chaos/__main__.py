@@ -1,6 +1,7 @@
-"""`python -m tests.chaos`: real producers, workers and servers, faults at random, and an account at the end.
+"""`python -m tests.chaos`: real producers, workers and servers under random faults, and a check of every image.
 
-Exit status 0 when no image is lost or wrong, else 1.
+The same pictures are then submitted again without faults, and the two runs must agree. Exit status 1 if an image is
+lost or wrong.
 """
 
 import argparse
@@ -11,37 +12,37 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.checker import faults_of
-from tests.chaos.driver import Conductor
-from tests.chaos.environment import Scene
+from tests.chaos.checker import problems_of
+from tests.chaos.driver import Driver
+from tests.chaos.environment import Environment
 from tests.chaos.fleet import NETWORK, make_network, picture
-from tests.chaos.plan import Wishes, draw
+from tests.chaos.plan import FaultCounts, schedule
 from tests.chaos.recovery import percentile
 
-#: Every so many pictures one is no picture, whose failure must come out the same.
+#: One file in a hundred is not a picture; its failure must be the same in both runs.
 BROKEN_EVERY = 100
 OPTIONS = ["--top-k", "2", "--overlay-size", "160", "--json"]
 SHOWN = 20
 
 
 def say(text: str) -> None:
-    """A line of progress."""
     print(f"{time.strftime('%H:%M:%S')}  {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """The options."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="faults under load, and an account")
-    wishes = Wishes()
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos", description="faults under load, then a check of every image"
+    )
+    usual = FaultCounts()
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--jobs", type=int, default=3, help="producers that share the images")
     parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--worker-kills", type=int, default=wishes.worker_kills)
-    parser.add_argument("--worker-stops", type=int, default=wishes.worker_stops, help="SIGSTOP past the lease")
-    parser.add_argument("--redis-kills", type=int, default=wishes.redis_kills)
-    parser.add_argument("--storage-outages", type=int, default=wishes.storage_outages, help="30 s each")
-    parser.add_argument("--cuts", type=int, default=wishes.cuts, help="every connection reset once")
-    parser.add_argument("--producer-kills", type=int, default=wishes.producer_kills)
+    parser.add_argument("--worker-kills", type=int, default=usual.worker_kills)
+    parser.add_argument("--worker-stops", type=int, default=usual.worker_stops, help="SIGSTOP past the lease")
+    parser.add_argument("--redis-kills", type=int, default=usual.redis_kills)
+    parser.add_argument("--storage-outages", type=int, default=usual.storage_outages, help="30 s each")
+    parser.add_argument("--cuts", type=int, default=usual.cuts, help="every connection reset once")
+    parser.add_argument("--producer-kills", type=int, default=usual.producer_kills)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model", default=NETWORK, help="a network of torchvision, with random weights")
     parser.add_argument("--json", type=Path, help="write the table there as well")
@@ -49,7 +50,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs it; the exit status."""
+    """Returns the exit status."""
     asked = parse(arguments)
     with tempfile.TemporaryDirectory(prefix="camq-chaos-") as folder:
         table, wrong = run(Path(folder), asked)
@@ -63,15 +64,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run(folder: Path, asked: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
-    """The table, and what is wrong."""
+    """The table of figures, and a sentence for each thing that is wrong."""
     parts = [folder / f"pictures-{n}" for n in range(asked.jobs)]
     for number in range(asked.images):
         part = parts[number % asked.jobs]
         part.mkdir(exist_ok=True)
         data = b"no picture" if number % BROKEN_EVERY == BROKEN_EVERY - 1 else picture(number)
         (part / f"{number:06}.jpg").write_bytes(data)
-    faults = draw(
-        Wishes(
+    faults = schedule(
+        FaultCounts(
             worker_kills=asked.worker_kills,
             worker_stops=asked.worker_stops,
             redis_kills=asked.redis_kills,
@@ -81,18 +82,18 @@ def run(folder: Path, asked: argparse.Namespace) -> tuple[dict[str, Any], list[s
         ),
         asked.seed,
     )
-    with Scene(folder, asked.workers, make_network(folder, asked.model)) as scene:
+    with Environment(folder, asked.workers, make_network(folder, asked.model)) as environment:
         say(f"{asked.images} images in {asked.jobs} jobs, {len(faults)} faults, seed {asked.seed}")
         jobs = {f"chaos-{n}": part for n, part in enumerate(parts)}
-        chaos = Conductor(scene, jobs, OPTIONS, faults, asked.seed, say)
+        chaos = Driver(environment, jobs, OPTIONS, faults, asked.seed, say)
         chaos.run()
         say(f"the jobs ended after {chaos.seconds:.0f} s; the same again without faults")
         reference = {f"calm-{n}": part for n, part in enumerate(parts)}
-        calm = Conductor(scene, reference, OPTIONS, [], asked.seed, say)
+        calm = Driver(environment, reference, OPTIONS, [], asked.seed, say)
         calm.run()
-        say("the account")
-        wrong = list(faults_of(scene.ledger, scene.store, dict(zip(jobs, reference, strict=True))))
-        statuses = [scene.ledger.status(job) for job in jobs]
+        say("checking every image")
+        wrong = list(problems_of(environment.ledger, environment.store, dict(zip(jobs, reference, strict=True))))
+        statuses = [environment.ledger.status(job) for job in jobs]
         again = chaos.recovery.sent_again(list(jobs))
     wanted = {fault.kind for fault in faults}
     missing = {kind: sum(f.kind == kind for f in faults) - chaos.happened[kind] for kind in wanted}

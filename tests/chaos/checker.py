@@ -1,4 +1,4 @@
-"""The account at the end: every image once, with the answer that a run without faults gives."""
+"""Checks at the end that every image has one result, equal to that of a run without faults."""
 
 import hashlib
 from collections import Counter
@@ -17,8 +17,8 @@ TOLERANCE = 1e-5
 READERS = 8
 
 
-def faults_of(ledger: RedisLedger, store: S3Store, jobs: dict[str, str]) -> Iterator[str]:
-    """What is wrong with each job when it is held against its reference; nothing when all is well."""
+def problems_of(ledger: RedisLedger, store: S3Store, jobs: dict[str, str]) -> Iterator[str]:
+    """Compare each job with its reference job; yields a sentence for each difference."""
     for job, reference in jobs.items():
         yield from (f"{job}: {fault}" for fault in _counters(ledger, job, ledger.status(reference).total))
         yield from (f"{job}: {fault}" for fault in _answers(ledger, store, job, reference))
@@ -39,7 +39,7 @@ def _counters(ledger: RedisLedger, job: str, expected: int) -> Iterator[str]:
     if not status.state.finished or status.succeeded + status.failed + status.cancelled != status.total:
         yield f"lost images: {status}"
     if status.cancelled:
-        yield f"{status.cancelled} images are cancelled, and nobody asked for it"
+        yield f"{status.cancelled} images are cancelled, although none was to be"
     counted = Counter(state.value for state in ledger.image_states(job))
     if (counted["succeeded"], counted["failed"]) != (status.succeeded, status.failed):
         yield f"the counters say {status.succeeded} and {status.failed}, the images {dict(counted)}"

@@ -1,4 +1,4 @@
-"""Lets the faults happen while the jobs run, and keeps workers and producers going as an operator would."""
+"""Causes the faults while the jobs run, and restarts workers and producers as an operator would."""
 
 import os
 import random
@@ -11,35 +11,35 @@ from typing import Any
 from shared import keys
 from shared.contract import WorkerInfo
 from shared.errors import CamqError
-from tests.chaos.environment import RUN_LIMIT_S, Scene
+from tests.chaos.environment import RUN_LIMIT_S, Environment
 from tests.chaos.fleet import WorkerProcess
 from tests.chaos.plan import Fault, Kind
 from tests.chaos.proxy import Mode
 from tests.chaos.recovery import Recovery
 
 LOOK_S = 0.2
-#: Longer than a lease: whoever wakes after it is a zombie.
+#: Longer than a lease: the worker has lost its chunks when it wakes.
 STOPPED_S = 16.0
 AWAY_S = 30.0
-#: After an outage clients still wait for their next try.
+#: After an outage, clients still wait for their next attempt.
 AFTERMATH_S = 6.0
 #: The four ways in which storage goes away, one after the other.
 WAYS = (Mode.REFUSE, Mode.SILENT, Mode.BUSY, Mode.RESET)
 
 
-class Conductor:
+class Driver:
     """One run: `run` returns when every job is finished and every fault has happened."""
 
     def __init__(
         self,
-        scene: Scene,
+        environment: Environment,
         jobs: dict[str, Path],
         options: list[str],
         faults: list[Fault],
         seed: int,
         say: Callable[[str], None],
     ) -> None:
-        self._scene = scene
+        self._environment = environment
         self._jobs = jobs
         self._options = options
         self._total = sum(len(list(folder.iterdir())) for folder in jobs.values())
@@ -58,7 +58,7 @@ class Conductor:
             "kill producer": self._kill_producer,
         }
         self._outage_until = 0.0
-        self.recovery = Recovery(scene.ledger)
+        self.recovery = Recovery(environment.ledger)
         self.happened: dict[str, int] = dict.fromkeys(self._do, 0)
         self.resumed = 0
         self.seconds = 0.0
@@ -67,8 +67,8 @@ class Conductor:
 
     def run(self) -> None:
         """Raises TimeoutError when the jobs do not end."""
-        while not self._busy("ready", "busy"):  # the first worker tells producers of its model
-            self._scene.tend()
+        while not self._busy("ready", "busy"):  # producers need the first worker's model
+            self._environment.tend()
             time.sleep(LOOK_S)
         began = time.monotonic()
         while not self._step():
@@ -78,13 +78,13 @@ class Conductor:
             time.sleep(LOOK_S)
 
     def _step(self) -> bool:
-        self._scene.tend()
+        self._environment.tend()
         self._tend_producers()
         for due, work in [item for item in self._later if item[0] < time.monotonic()]:
             self._later.remove((due, work))
             work()
         try:
-            done = [self._scene.ledger.status(job) for job in self._submitted_or_begun()]
+            done = [self._environment.ledger.status(job) for job in self._submitted_or_begun()]
             self.recovery.look(outage=self._outage())
             self._measure_broker()
         except CamqError:
@@ -109,16 +109,16 @@ class Conductor:
                 self._submitted.add(job)
                 continue
             self.resumed += producer is not None
-            self._producers[job] = self._scene.submit(folder, job, self._options)
+            self._producers[job] = self._environment.submit(folder, job, self._options)
 
     def _submitted_or_begun(self) -> list[str]:
-        known = {status.job for status in self._scene.ledger.jobs(len(self._jobs) + 10)}
+        known = {status.job for status in self._environment.ledger.jobs(len(self._jobs) + 10)}
         return [job for job in self._jobs if job in known]
 
     def _busy(self, *states: str) -> list[tuple[WorkerProcess, WorkerInfo]]:
         wanted = states or ("busy",)
-        infos = {info.pid: info for info in self._scene.ledger.workers() if info.state in wanted}
-        return [(worker, infos[worker.pid]) for worker in self._scene.workers if worker.pid in infos]
+        infos = {info.pid: info for info in self._environment.ledger.workers() if info.state in wanted}
+        return [(worker, infos[worker.pid]) for worker in self._environment.workers if worker.pid in infos]
 
     def _kill_worker(self) -> bool:
         if not (busy := self._busy()):
@@ -138,7 +138,7 @@ class Conductor:
         return True
 
     def _kill_redis(self) -> bool:
-        pid = self._scene.stack.pids().get("redis")
+        pid = self._environment.stack.pids().get("redis")
         if pid is None:
             return False
         os.kill(pid, signal.SIGKILL)
@@ -148,7 +148,7 @@ class Conductor:
     def _storage_away(self) -> bool:
         if not self._busy() or any(work == self._storage_back for _, work in self._later):
             return False
-        self._scene.s3_proxy.set(WAYS[self.happened["storage away"] % len(WAYS)])
+        self._environment.s3_proxy.set(WAYS[self.happened["storage away"] % len(WAYS)])
         self._later.append((time.monotonic() + AWAY_S, self._storage_back))
         self._outage_until = time.monotonic() + AWAY_S + AFTERMATH_S
         return True
@@ -158,10 +158,10 @@ class Conductor:
         return time.monotonic() < self._outage_until or not self._busy("ready", "busy")
 
     def _storage_back(self) -> None:
-        self._scene.s3_proxy.set(Mode.PASS)
+        self._environment.s3_proxy.set(Mode.PASS)
 
     def _cut(self) -> bool:
-        self._rng.choice([self._scene.s3_proxy, self._scene.redis_proxy]).cut()
+        self._rng.choice([self._environment.s3_proxy, self._environment.redis_proxy]).cut()
         return True
 
     def _kill_producer(self) -> bool:
@@ -172,10 +172,10 @@ class Conductor:
         return True
 
     def _measure_broker(self) -> None:
-        client = self._scene.ledger.scripts.client
+        client = self._environment.ledger.scripts.client
         queues = [
             keys.queue(info.models[0], priority)
-            for info in self._scene.ledger.workers()[:1]
+            for info in self._environment.ledger.workers()[:1]
             if info.models
             for priority in ("high", "bulk")
         ]

@@ -1,4 +1,4 @@
-"""The stage of a run: both servers, a proxy before each, workers that are started again when they die, producers."""
+"""What a run needs: both servers, a proxy before each, workers that are replaced when they die, and producers."""
 
 import subprocess
 import sys
@@ -18,12 +18,12 @@ from shared.storage import S3Store
 from tests.chaos.fleet import ROOT, WorkerProcess
 from tests.chaos.proxy import Proxy
 
-#: No fault can be waited out by giving up: every service comes back within seconds in these runs.
+#: Seconds that one run may take.
 RUN_LIMIT_S = 1200.0
 
 
-class Scene:
-    """`with Scene(folder, workers, network) as scene:`; the ledger and store it offers bypass the proxies."""
+class Environment:
+    """`with Environment(folder, workers, network) as environment:`; its ledger and store bypass the proxies."""
 
     def __init__(self, folder: Path, workers: int, network: dict[str, str]) -> None:
         self.folder = folder
@@ -60,7 +60,7 @@ class Scene:
         self._resources.close()
 
     def tend(self) -> None:
-        """Starts as many workers as are missing."""
+        """Start the workers that are missing."""
         self.workers = [worker for worker in self.workers if worker.process.poll() is None]
         while len(self.workers) < self._wanted:
             self.started += 1

@@ -1,4 +1,4 @@
-"""Which fault happens when: drawn once from a seed, at shares of the work that is done."""
+"""Which faults happen and when, drawn from a seed."""
 
 import random
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ Kind = Literal["kill worker", "stop worker", "kill redis", "storage away", "cut 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fault:
-    """Happens once this share of all images is final."""
+    """A fault that happens once this share of all images is finished."""
 
     share: float
     kind: Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """How many of each."""
+class FaultCounts:
+    """How many faults of each kind."""
 
     worker_kills: int = 20
     worker_stops: int = 3
@@ -27,17 +27,17 @@ class Wishes:
     producer_kills: int = 1
 
 
-def draw(wishes: Wishes, seed: int) -> list[Fault]:
-    """The faults in their order. A job's last tenth stays free, so that each of them hits work in progress."""
+def schedule(wanted: FaultCounts, seed: int) -> list[Fault]:
+    """The faults in their order. None is in the last tenth of the work, so that each hits work in progress."""
     rng = random.Random(seed)
     counts: dict[Kind, int] = {
-        "kill worker": wishes.worker_kills,
-        "stop worker": wishes.worker_stops,
-        "kill redis": wishes.redis_kills,
-        "storage away": wishes.storage_outages,
-        "cut connections": wishes.cuts,
+        "kill worker": wanted.worker_kills,
+        "stop worker": wanted.worker_stops,
+        "kill redis": wanted.redis_kills,
+        "storage away": wanted.storage_outages,
+        "cut connections": wanted.cuts,
     }
     faults = [Fault(rng.uniform(0.01, 0.9), kind) for kind, count in counts.items() for _ in range(count)]
     # A submission takes little of a run's time.
-    faults += [Fault(0.0, "kill producer")] * wishes.producer_kills
+    faults += [Fault(0.0, "kill producer")] * wanted.producer_kills
     return sorted(faults)

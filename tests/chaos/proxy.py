@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that misbehaves on demand: refuses, resets, goes silent, crawls, answers 503."""
+"""A TCP proxy on loopback that can refuse, reset, stay silent, slow down or answer 503."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Any, Self
 
-#: What `slow` waits before each piece that it passes on.
+#: Seconds that `slow` waits before it passes on a piece.
 SLOW_S = 0.2
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 

@@ -30,7 +30,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture
 def fast(stack: Stack, network: dict[str, str], empty_redis: redis.Redis) -> Settings:
-    """What the defaults do in twelve seconds happens in three."""
+    """Leases of three seconds instead of twelve, and the other times to match."""
     return msgspec.structs.replace(
         stack.settings,
         **network,
@@ -47,7 +47,7 @@ def fast(stack: Stack, network: dict[str, str], empty_redis: redis.Redis) -> Set
 
 @pytest.fixture
 def ledger(fast: Settings) -> Iterator[RedisLedger]:
-    """The ledger by a way of its own; at the end no key of ours may be without a TTL."""
+    """A ledger on a connection of its own; fails the test if a key of ours has no TTL at the end."""
     made = RedisLedger(fast)
     yield made
     client = made.scripts.client

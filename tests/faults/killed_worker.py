@@ -1,4 +1,4 @@
-"""`python -m tests.faults.doomed WINDOW SIGNAL`: a worker that sends itself a signal at one exact place, once."""
+"""`python -m tests.faults.killed_worker WINDOW SIGNAL`: a worker that signals itself once, at one exact place."""
 
 import signal
 import sys
@@ -13,7 +13,7 @@ from worker.__main__ import main
 
 
 def strike(owner: type, method: str, number: signal.Signals, *, after: bool) -> None:
-    """Lets the first call of the method end in the signal, before or after its work."""
+    """Make the first call of the method send the signal, before or after its work."""
     original: Callable[..., Any] = getattr(owner, method)
     done = False
 

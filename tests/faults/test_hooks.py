@@ -1,4 +1,4 @@
-"""Hooks for other programs, with a real worker: a call from a foreign Celery app, and a webhook at the end of a job."""
+"""What other programs use, with a real worker: a call from a foreign Celery application, and webhooks."""
 
 import json
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ def test_a_foreign_call_and_a_webhook(
     foreign: Celery,
     received: tuple[str, list[dict[str, Any]]],
 ) -> None:
-    """The answer is the result line; bad calls fail with a sentence; a job's end is told, its secret is not."""
+    """A call returns the result line, a bad call fails with a sentence, and a webhook reports a job's end."""
     place, events = received
     settings = msgspec.structs.replace(fast, webhook_hosts=place, webhook_secret=SECRET)
     worker = start(settings)
@@ -95,7 +95,7 @@ def test_a_foreign_call_and_a_webhook(
     with Client(settings) as client:
         job = client.submit([picture(2)], top_k=1, webhook=f"http://{place}/hook?token=t0ken")
         job.wait(timeout=READY_S)
-        wait_until(lambda: job.status().webhook.state == "delivered", "it is told", READY_S)
+        wait_until(lambda: job.status().webhook.state == "delivered", "the webhook is delivered", READY_S)
         status = json.loads(encode(job.status()))
     (event,) = events
     assert {**event, "webhook": None} == {**status, "id": event["id"], "type": "job.finished", "webhook": None}

@@ -1,4 +1,4 @@
-"""What is no message of camq's: refused, recorded where it has an id, never executed; the worker continues."""
+"""Malformed and foreign messages: refused, recorded where they have an id, never executed; the worker continues."""
 
 import base64
 import gzip
@@ -59,10 +59,10 @@ def envelope(body: bytes, content_type: str = "application/json", **headers: obj
     )
 
 
-def test_what_is_no_message_is_refused_and_recorded_and_the_worker_goes_on(
+def test_malformed_messages_are_refused_and_recorded_and_the_worker_continues(
     fast: Settings, ledger: RedisLedger, client: Client, start: Start, tmp_path: Path
 ) -> None:
-    """A pickle is not opened; wrong bodies, headers, tasks and fields each end as FAILURE; work goes on."""
+    """A pickle is not opened; wrong bodies, headers, tasks and fields end as FAILURE; the worker still takes chunks."""
     worker = start(fast)
     (info,) = ledger.workers()
     (model,) = info.models
@@ -137,7 +137,7 @@ def test_what_is_no_message_is_refused_and_recorded_and_the_worker_goes_on(
 def test_a_newer_message_is_left_for_a_newer_worker(
     fast: Settings, ledger: RedisLedger, client: Client, start: Start
 ) -> None:
-    """It is neither executed nor refused: no state, no charge, and this worker goes on."""
+    """It is neither executed nor refused, its chunk is not charged, and this worker continues."""
     worker = start(fast)
     (model,) = ledger.workers()[0].models
     app = make_app(fast)
@@ -151,7 +151,7 @@ def test_a_newer_message_is_left_for_a_newer_worker(
 
 
 def test_the_depth_of_a_queue_is_read_where_the_broker_keeps_it(fast: Settings, ledger: RedisLedger) -> None:
-    """The reaper's rule of the empty queue rests on it."""
+    """The reaper decides by it whether a queue is empty."""
     sender = Sender(fast)
     message = ChunkMessage(job="job", chunk="000000", attempt=1)
     sender.send([Hint(message, "net@0123456789ab", "bulk")])

@@ -1,4 +1,4 @@
-"""Services that go away while a worker works: waited out, nobody's images are failed."""
+"""Services that go away while a worker works: the worker waits, and no image fails."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ def moved(client: Client, job: str, by: int = 1) -> bool:
 def test_storage_that_goes_away_is_waited_out(
     s3_proxy: tuple[Proxy, Settings], ledger: RedisLedger, client: Client, start: Start
 ) -> None:
-    """Refused, reset, 503, silent, slow, one after the other during one job: every image succeeds."""
+    """Refusals, resets, 503, silence and slowness follow each other during one job, and every image succeeds."""
     proxy, through = s3_proxy
     worker = start(through)
     job = client.submit([picture(n) for n in range(IMAGES)], top_k=1, priority="bulk")
@@ -38,7 +38,7 @@ def test_storage_that_goes_away_is_waited_out(
     for mode in OUTAGES:
         proxy.set(mode)
         if mode is Mode.REFUSE:
-            wait_until(lambda: "waiting for a service" in worker.text(), "the worker feels the refusal", READY_S)
+            wait_until(lambda: "waiting for a service" in worker.text(), "the worker notices the refusal", READY_S)
         elif mode in (Mode.RESET, Mode.BUSY):
             wait_until(
                 lambda mode=mode: proxy.met[mode] > 0 or job.status().state.finished,
@@ -55,7 +55,7 @@ def test_storage_that_goes_away_is_waited_out(
 def test_storage_that_stays_away_costs_the_chunk_but_no_image(
     s3_proxy: tuple[Proxy, Settings], ledger: RedisLedger, client: Client, start: Start
 ) -> None:
-    """After CAMQ_OUTAGE_LIMIT the chunk goes back, and runs again as another attempt once storage is there."""
+    """After CAMQ_OUTAGE_LIMIT the worker hands the chunk back; another attempt runs it when storage is back."""
     proxy, through = s3_proxy
     worker = start(msgspec.structs.replace(through, outage_limit=1.0))
     proxy.set(Mode.REFUSE)
@@ -71,7 +71,7 @@ def test_storage_that_stays_away_costs_the_chunk_but_no_image(
 def test_redis_killed_and_started_again_loses_nothing(
     stack: Stack, fast: Settings, ledger: RedisLedger, client: Client, start: Start
 ) -> None:
-    """The append-only file brings everything back, and the same worker process goes on."""
+    """Redis restores everything from its append-only file, and the same worker process continues."""
     worker = start(fast)
     job = client.submit([picture(n) for n in range(IMAGES)], top_k=1, priority="bulk")
     wait_until(lambda: moved(client, job.id), "the first images are done", READY_S)
@@ -95,7 +95,7 @@ def test_redis_killed_and_started_again_loses_nothing(
 def test_a_silent_redis_is_waited_out(
     redis_proxy: tuple[Proxy, Settings], ledger: RedisLedger, client: Client, start: Start
 ) -> None:
-    """Longer than a lease: another reaper may have given the chunks away, and still each image counts once."""
+    """The silence outlasts a lease: another worker may have taken the chunks, and each image still counts once."""
     proxy, through = redis_proxy
     worker = start(through)
     job = client.submit([picture(n) for n in range(IMAGES)], top_k=1, priority="bulk")

@@ -21,11 +21,11 @@ SITE = str(Path(__file__).with_name("poisoned"))
 def test_a_picture_that_crashes_its_process_ends_as_poison_and_its_neighbours_succeed(
     fast: Settings, ledger: RedisLedger, client: Client, start: Start
 ) -> None:
-    """Two workers die of it, as they would of bad luck; its own process dies of it twice, which is proof."""
+    """Two workers die of it, which could be chance; then its own process dies of it twice, which is proof."""
     workers: list[WorkerProcess] = []
 
     def tended() -> bool:
-        """Two at a time, so that the next is ready when one dies, and three in all."""
+        """Whether the job has finished; keeps two workers running, and starts at most three."""
         dead = [worker for worker in workers if worker.process.poll() is not None]
         if len(dead) == 3:
             pytest.fail("the third worker died, where only its child should have met the picture")
@@ -44,14 +44,14 @@ def test_a_picture_that_crashes_its_process_ends_as_poison_and_its_neighbours_su
     error = results[3].error
     assert error is not None
     assert (error.code, "decode" in error.message) == ("poison", True)
-    assert sum(worker.process.poll() is not None for worker in workers) == 2, "who dies is the process that decodes"
+    assert sum(worker.process.poll() is not None for worker in workers) == 2, "only the process that decodes dies"
 
 
 @pytest.mark.slow
 def test_a_decode_that_never_ends_fails_its_picture_and_the_process_is_replaced(
     fast: Settings, ledger: RedisLedger, client: Client, start: Start
 ) -> None:
-    """The process finishes what it has in hand, and then really ends, though one of its threads never will."""
+    """The process finishes its other pictures and then ends, although one of its threads never returns."""
     worker = start(msgspec.structs.replace(fast, decode_s=2.0), env={"PYTHONPATH": SITE})
     pictures = [picture(n) for n in range(8)]
     job = client.submit([*pictures[:3], pictures[3] + HANG, *pictures[4:]], top_k=1, priority="bulk")

@@ -1,4 +1,4 @@
-"""Stopping a worker: soon, with exit code 0, nothing lost, no wait for any timeout."""
+"""Stopping a worker: it ends soon, with exit status 0, without losing work and without waiting for a timeout."""
 
 import signal
 import time
@@ -32,7 +32,7 @@ def in_hand(ledger: RedisLedger, worker: WorkerProcess) -> bool:
 
 
 def test_an_idle_worker_stops_at_once(fast: Settings, ledger: RedisLedger, start: Start) -> None:
-    """Also when Redis knows nothing of it any more a second later; nothing is said that is no news."""
+    """Its heartbeat leaves Redis with it, and the log has no warning or traceback."""
     worker = start(fast)
 
     assert seconds_to_end(worker) < 2 + SLACK_S
@@ -45,7 +45,7 @@ def test_an_idle_worker_stops_at_once(fast: Settings, ledger: RedisLedger, start
 def test_a_busy_worker_hands_back_within_the_grace_period(
     fast: Settings, ledger: RedisLedger, client: Client, start: Start
 ) -> None:
-    """Nothing waits for a lease: the queue holds every chunk again as soon as the process has ended."""
+    """No chunk waits for its lease: another worker can take it as soon as the process has ended."""
     worker = start(fast)
     job = client.submit([picture(n, (1600, 1200)) for n in range(48)], priority="bulk", overlay_size=1600)
     wait_until(lambda: in_hand(ledger, worker), "it works", READY_S)
@@ -64,7 +64,7 @@ def test_a_busy_worker_hands_back_within_the_grace_period(
 def test_a_second_signal_ends_at_once_and_loses_nothing(
     number: signal.Signals, fast: Settings, ledger: RedisLedger, client: Client, start: Start
 ) -> None:
-    """Leases that were not handed back run out."""
+    """Leases that were not handed back expire, and another worker finishes the job."""
     worker = start(fast)
     job = client.submit([picture(n, (1600, 1200)) for n in range(32)], priority="bulk", overlay_size=1600)
     wait_until(lambda: in_hand(ledger, worker), "it works", READY_S)
@@ -86,7 +86,7 @@ def test_a_silent_service_does_not_keep_a_worker_from_ending(
     client: Client,
     start: Start,
 ) -> None:
-    """The clients' own timeouts are longer than a container's grace period."""
+    """Although the clients' own timeouts are longer than a container's grace period."""
     proxy, through = s3_proxy if silent == "storage" else redis_proxy
     worker = start(through)
     client.submit([picture(n) for n in range(400)], top_k=1, priority="bulk")

@@ -102,7 +102,7 @@ def test_running_out_of_memory_on_the_way_is_met_by_an_eager_run(monkeypatch: py
     def full(_: object) -> object:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(engine._graphs, "forward", full)
+    monkeypatch.setattr(engine.graphs, "forward", full)
     for outcome in engine.run(pictures(4, SIDE), [Options()] * 4):
         explained(outcome)
     assert len(warnings) == 1

@@ -105,14 +105,14 @@ def test_a_stream_ends_with_what_ended_without_a_worker(client: Client, worker: 
 
 
 def test_a_stream_gives_what_a_retry_said_and_not_what_it_repeats(
-    client: Client, services: Services, worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    client: Client, services: Services, worker: ScriptedWorker, tmp_path: Path
 ) -> None:
     """Begun before the retry is done, and after."""
     (tmp_path / "broken.png").write_bytes(picture())
     job = client.submit([*pictures(5), tmp_path / "broken.png"])
     worker.work_off(job.id)
     assert [result.state for result in job.results()].count("failed") == 1
-    monkeypatch.setattr("tests.scripted_worker.BROKEN", None)
+    worker.broken = None
     services.ledger.retry(job.id, [5])
     stream = job.stream()
     early = [next(stream) for _ in range(5)]

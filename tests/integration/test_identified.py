@@ -102,14 +102,6 @@ def test_a_cancelled_image_keeps_its_id(client: Client, worker: ScriptedWorker) 
     assert [(result.id, result.state) for result in job.results()] == [(name, "cancelled") for name in IDS]
 
 
-def test_an_image_without_an_id_has_none(client: Client, worker: ScriptedWorker) -> None:
-    """Null in a line, not the empty text."""
-    job = client.submit(picture())
-    worker.work_off(job.id)
-
-    assert [result.id for result in job.results()] == [None]
-
-
 @pytest.mark.usefixtures("worker")
 def test_the_same_mapping_again_does_nothing_and_other_ids_are_refused(client: Client, store: CountingStore) -> None:
     """The ids are a part of what was submitted."""

@@ -30,14 +30,15 @@ def store() -> MemoryStore:
 
 
 @pytest.fixture
-def client(settings: Settings, empty_redis: redis.Redis, store: MemoryStore) -> Iterator[Client]:
-    with Client(msgspec.structs.replace(settings, chunk_size=4), store=store) as client:
-        yield client
+def services(settings: Settings, empty_redis: redis.Redis, store: MemoryStore) -> Iterator[Services]:
+    with Services(msgspec.structs.replace(settings, chunk_size=4), store=store) as found:
+        yield found
 
 
 @pytest.fixture
-def services(client: Client) -> Services:
-    return client._services
+def client(services: Services, store: MemoryStore) -> Iterator[Client]:
+    with Client(services.settings, store=store) as found:
+        yield found
 
 
 @pytest.fixture
@@ -152,7 +153,7 @@ def test_an_image_that_ended_without_a_worker_has_its_reason_from_the_ledger(
 
 
 def test_a_retried_image_shows_what_its_last_run_said(
-    client: Client, services: Services, worker: ScriptedWorker, folder: Path, monkeypatch: pytest.MonkeyPatch
+    client: Client, services: Services, worker: ScriptedWorker, folder: Path
 ) -> None:
     """Queued while it waits, then the new answer; its neighbours keep theirs."""
     job = client.submit(folder)
@@ -162,7 +163,7 @@ def test_a_retried_image_shows_what_its_last_run_said(
     assert services.ledger.retry(job.id, [2]) == 1
     assert states(job) == "ssqsssssss"
 
-    monkeypatch.setattr("tests.scripted_worker.BROKEN", None)
+    worker.broken = None
     worker.work_off(job.id)
     assert states(job) == "s" * 10
 

@@ -55,7 +55,7 @@ class CapturedEngine(Engine):
 
     def __init__(self, network: Network, max_batch_size: int, graphs: Graphs, warn: Callable[[str], None]) -> None:
         super().__init__(network, max_batch_size)
-        self._graphs = graphs
+        self.graphs = graphs
         self._warn = warn
         #: The sizes that were captured and checked.
         self.captured: list[int] = []
@@ -80,7 +80,7 @@ class CapturedEngine(Engine):
             for size in captured:
                 self._check(size)
         except Exception as error:  # noqa: BLE001 -- a driver can raise anything; if the device is lost, the next line raises
-            self._graphs.release()
+            self.graphs.release()
             self._why_eager = f"{type(error).__name__}: {error}".splitlines()[0]
             self._warn(f"{self.network.name} runs without captured graphs: {self._why_eager}")
         else:
@@ -125,10 +125,10 @@ class CapturedEngine(Engine):
         return wish.method == "scorecam" or bool(self._refusal(wish) or self.network.autograd_layer(wish))
 
     def _launch(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> Finish:
-        inputs, logits, activations = self._graphs.forward(pixels)
+        inputs, logits, activations = self.graphs.forward(pixels)
         mapper = closed_form(self.network, inputs, logits, activations, self.max_batch_size)
         answers = answer(logits, mapper, options)
-        fetched = self._graphs.fetch(to_send(answers))
+        fetched = self.graphs.fetch(to_send(answers))
         return lambda: read(answers, fetched())
 
     def _give_up(self, error: Exception, count: int) -> None:
@@ -141,7 +141,7 @@ class CapturedEngine(Engine):
         captured: list[int] = []
         for size in reversed(buckets(self.max_batch_size)):
             try:
-                self._graphs.capture(size)
+                self.graphs.capture(size)
                 captured.insert(0, size)
             except Exception as error:
                 if captured or size == 1 or not is_out_of_memory(error):
