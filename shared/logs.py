@@ -2,6 +2,9 @@
 
 import logging
 import sys
+import threading
+import warnings
+from types import TracebackType
 
 import structlog
 
@@ -63,6 +66,13 @@ def configure(settings: Settings) -> None:
             ],
         )
     )
+    # What would be printed past the log: warnings, of which a picture's broken tags make thousands, and last words.
+    logging.captureWarnings(capture=True)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    warnings.filterwarnings("ignore", category=PendingDeprecationWarning, module=r"celery\.")
+    if settings.log_format == "json":
+        sys.excepthook = _log_uncaught
+        threading.excepthook = lambda found: _log_uncaught(found.exc_type, found.exc_value, found.exc_traceback)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
@@ -75,3 +85,9 @@ def configure(settings: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """An exception that nobody caught, as one line. Ctrl-C and an exit are not errors."""
+    if error is not None and issubclass(kind, Exception):
+        structlog.get_logger().critical("uncaught exception", exc_info=(kind, error, trace))

@@ -2,6 +2,8 @@
 
 import sys
 
+import structlog
+
 from shared import logs
 from shared.config import Settings
 from shared.errors import CamqError
@@ -14,12 +16,18 @@ def main(arguments: list[str]) -> int:
     """Exit status: 0, or the error's own (2 usage, 4 a service is unreachable, 5 the model cannot be loaded)."""
     name, *rest = arguments or ["serve"]
     commands = {"serve": _serve, "fleet": _fleet, "exporter": _exporter, "check": _check, "quarantine": _quarantine}
+    settings = None
     try:
         if name == "fetch" and len(rest) == 1:
             return _fetch(rest[0])
         if name in commands and not rest:
-            return commands[name](Settings.load())
+            settings = Settings.load()
+            return commands[name](settings)
     except CamqError as error:
+        if settings and settings.log_format == "json":
+            logs.configure(settings)
+            structlog.get_logger().critical("cannot run", reason=str(error), exit_status=error.exit_code)
+            return error.exit_code
         print(f"camq worker: {visible_lines(str(error))}", file=sys.stderr)  # noqa: T201
         return error.exit_code
     print(USAGE, file=sys.stderr)  # noqa: T201

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
+import celery.apps.worker
 import structlog
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
@@ -19,6 +20,7 @@ from shared.errors import UnreachableError
 from shared.ledger import RedisLedger
 from shared.storage import S3Store
 from worker.chunk import tasks, transport
+from worker.chunk.consumer import limit_remote_control
 from worker.chunk.explain_task import Calls
 from worker.chunk.leases import LeaseKeeper
 from worker.chunk.pipeline import Pipeline
@@ -146,6 +148,9 @@ def serve(settings: Settings, gpu: str | None = None) -> int:
     # Celery warns who runs as root, as containers do, that a pickle could do harm; we accept none.
     warnings.simplefilter("ignore", SecurityWarning)
     signals.setup_logging.connect(_logging_is_set_up)
+    limit_remote_control()
+    # Celery prints about a stop past every log.
+    celery.apps.worker.safe_say = lambda *_: None
     with running(settings, gpu) as (app, shutdown):
         worker = app.Worker(
             pool="threads",

@@ -16,6 +16,7 @@ from PIL import Image
 from producer import Client
 from shared.broker import make_app
 from shared.config import Settings
+from shared.contract import CHUNK_TASK
 from shared.storage import S3Store
 from tests.acceptance.command import CAMQ
 from tests.acceptance.local import Up, camq, serving
@@ -136,6 +137,27 @@ def test_task_events_are_sent_once_somebody_has_asked_for_them(up: Up, photos: P
         {"ok": "task events enabled"},
         {"ok": "task events disabled"},
     ]
+
+
+def test_workers_answer_celerys_questions_and_refuse_its_orders(up: Up) -> None:
+    """Whoever reaches the broker could otherwise stop a worker, or leave it alive without work."""
+    before = [worker["pid"] for worker in up.workers()]
+    orders = {
+        "shutdown": {},
+        "cancel_consumer": {"queue": "camq"},
+        "rate_limit": {"task_name": CHUNK_TASK, "rate_limit": "1/h"},
+        "pool_shrink": {"n": 1},
+        "revoke": {"task_id": "some-job.000000.1"},
+    }
+    with closing(make_app(Settings.load(up.environment))) as app:
+        for order, arguments in orders.items():
+            replies = app.control.broadcast(order, arguments=arguments, reply=True, timeout=10, limit=len(before))
+            answers = [answer for reply in replies for answer in reply.values()]
+            assert [answer.keys() for answer in answers] == [{"error"}] * len(before), answers
+        answered = app.control.inspect(limit=len(before), timeout=10).stats()
+
+    assert len(answered) == len(before)
+    assert [worker["pid"] for worker in up.workers()] == before
 
 
 def test_the_way_in_is_private_and_no_secret_is_said(up: Up) -> None:

@@ -1,14 +1,19 @@
 """Liveness and readiness."""
 
+import socket
+import struct
 import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 from celery.contrib.testing.worker import start_worker
 from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from shared.broker import make_app
 from shared.config import Settings
@@ -51,6 +56,34 @@ def test_a_worker_that_takes_no_work_is_not_ready(state: str) -> None:
     health = Health(live_s=60)
     health.state = lambda: state
     assert health.ready() == [state]
+
+
+def test_a_scrape_that_hangs_up_leaves_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    """A scraper's timeout is no fault of ours, and the log of machines holds JSON alone."""
+    collected, gone = threading.Event(), threading.Event()
+
+    class Slow(Collector):
+        def collect(self) -> Iterator[GaugeMetricFamily]:
+            collected.set()
+            gone.wait(10)
+            yield GaugeMetricFamily("camq_some_ratio", "x" * 10_000_000, value=1)
+
+    registry = CollectorRegistry()
+    registry.register(Slow())
+    gone.set()  # registering collects
+    with serving("127.0.0.1", 0, Health(live_s=60), registry) as port:
+        collected.clear()
+        gone.clear()
+        with socket.create_connection(("127.0.0.1", port)) as scraper:
+            scraper.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not an end
+            scraper.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            assert collected.wait(10)
+        handlers = [thread for thread in threading.enumerate() if "process_request" in thread.name]
+        gone.set()
+        for thread in handlers:
+            thread.join(10)
+    assert handlers
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_probes_and_metrics_answer_over_http() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from celery.utils.log import get_logger
 from celery.worker.consumer import Consumer as CeleryConsumer
+from celery.worker.control import Panel
 
 from shared.errors import MessageError
 
@@ -16,6 +17,18 @@ log = structlog.get_logger()
 _celery_log = get_logger(__name__)
 #: A message may claim any id; only one that could be ours becomes a key in Redis.
 _TASK_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+#: What Celery's remote control may do: answer questions, and switch task events on and off, which Flower needs.
+REMOTE_COMMANDS = {
+    *("ping", "clock", "heartbeat", "hello", "stats", "report", "conf", "registered", "active_queues"),
+    *("active", "reserved", "scheduled", "revoked", "query_task", "enable_events", "disable_events"),
+}
+
+
+def limit_remote_control() -> None:
+    """Refuse Celery's other commands in this process: whoever reaches the broker could stop or starve it by them."""
+    for name in Panel.data.keys() - REMOTE_COMMANDS:
+        del Panel.data[name]
 
 
 class Consumer(CeleryConsumer):  # type: ignore[misc]

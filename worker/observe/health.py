@@ -1,5 +1,6 @@
 """Whether this process is alive and ready, said over HTTP together with its metrics."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -7,10 +8,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
+import structlog
 from celery import Celery, bootsteps
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from shared.errors import CamqError, UsageError
+
+log = structlog.get_logger()
 
 #: How often the main loop beats, and how often the services are asked whether they answer.
 BEAT_S = 1.0
@@ -91,14 +95,22 @@ def watch_main_loop(app: Celery, pulse: Pulse) -> None:
     app.steps["consumer"].add(MainLoop)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """The base class prints a traceback. A scrape that hung up is the scraper's affair."""
+        if not isinstance(sys.exception(), OSError):
+            log.exception("a probe or scrape failed")
+
+
 @contextmanager
 def serving(host: str, port: int, health: Health, registry: CollectorRegistry) -> Iterator[int]:
     """`/live`, `/ready` and `/metrics` while the block lasts; yields the port. Raises UsageError if it is taken."""
     try:
-        server = ThreadingHTTPServer((host, port), _handler(health, registry))
+        server = _Server((host, port), _handler(health, registry))
     except OSError as error:
         raise UsageError(f"CAMQ_HTTP_PORT={port} on {host}: {error.strerror}") from None
-    server.daemon_threads = True
     thread = Thread(target=server.serve_forever, name="http", daemon=True)
     thread.start()
     try:
