@@ -17,7 +17,8 @@ from bench.fake_worker_model import MODEL
 from bench.fleet import peak_mib
 from producer.inputs.source import ObjectSource
 from producer.services import Services
-from producer.submission.submit import Request, submit
+from producer.submission.request import Request
+from producer.submission.submit import submit
 from shared.config import Settings
 
 

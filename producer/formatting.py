@@ -1,10 +1,15 @@
-"""Numbers and names for people."""
+"""Numbers, times and names as text, for terminal and page."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from shared.contract import JobStatus, WebhookStatus
+from shared.contract import JobStatus, WebhookStatus, WorkerInfo
 from shared.text import visible
 
+#: What one run of a stage processes; every other stage processes one image.
+_PER = {"forward": "micro-batch", "commit": "chunk"}
 #: ZERO WIDTH NON-JOINER and ZERO WIDTH JOINER.
 _JOINERS = "\u200c\u200d"
 
@@ -52,14 +57,14 @@ def outcome(status: JobStatus) -> str:
     return ", ".join(part for part in parts if not part.startswith("0 ")) or "no images yet"
 
 
-def told_webhook(hook: WebhookStatus) -> str:
+def webhook_line(hook: WebhookStatus) -> str:
     """Such as `delivered to https://host/path`, `waiting for https://host/path, 2 attempts: HTTP 503`."""
     what = {"waiting": "waiting for", "delivered": "delivered to", "failed": "given up for"}[hook.state]
     tries = f", {count(hook.attempts, 'attempt')}" if hook.attempts and hook.state != "delivered" else ""
     return f"{what} {hook.url}{tries}{f': {hook.reason}' if hook.reason else ''}"
 
 
-def told_delivery(status: JobStatus) -> str:
+def webhook_outcome(status: JobStatus) -> str:
     """What became of a job's webhook, without its address: `waiting, 2 attempts: HTTP 503`; empty without one."""
     hook = status.webhook
     if hook is None:
@@ -93,3 +98,39 @@ def time_left(status: JobStatus) -> str:
     if not status.sealed:
         return "being submitted"
     return "estimating" if status.running or status.done else "queued"
+
+
+def moment(iso: str | None) -> str:
+    """Such as `23 Nov 2026, 08:15 UTC`."""
+    return f"{datetime.fromisoformat(iso):%-d %b %Y, %H:%M} UTC" if iso else ""
+
+
+def elapsed_s(status: JobStatus) -> float:
+    """Seconds that the newest run took, or has taken so far; for a job that has not started, how long it has waited."""
+    end = datetime.fromisoformat(status.finished_at) if status.finished_at else datetime.now(UTC)
+    return max(0.0, (end - datetime.fromisoformat(status.started_at or status.created_at)).total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class StageLine:
+    """One stage since the worker started. `mean` is in seconds, None before its first run."""
+
+    name: str
+    per: str
+    times: int
+    mean: float | None
+    seconds: float
+
+
+def stage_lines(info: WorkerInfo) -> list[StageLine]:
+    """A worker's stages, in the order in which an image passes them."""
+    return [
+        StageLine(name, _PER.get(name, "image"), run.count, run.seconds / run.count if run.count else None, run.seconds)
+        for name, run in info.stages.items()
+    ]
+
+
+def images_per_batch(sizes: Mapping[int, int]) -> float | None:
+    """The average size of a micro-batch; None before the first."""
+    times = sum(sizes.values())
+    return sum(size * count for size, count in sizes.items()) / times if times else None

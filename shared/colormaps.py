@@ -1,8 +1,7 @@
 """The names of the colormaps, so that a producer can check one without importing NumPy.
 
-Plain names of the `cmap` package (0.8) that run smoothly through at least 50 colours: tables for categories,
-and cuts of a map to a few colours, would draw steps into the heat that the map does not have. A test holds
-that every one resolves. Each is there reversed as well, under its name with `_r` behind it.
+Names of the `cmap` package (0.8) with at least 50 colours in smooth order: maps for categories would draw steps that
+the class map does not have. A test checks that `cmap` knows every name. `NAME_r` is the reverse of `NAME`.
 """
 
 _WORDS = """
@@ -32,5 +31,5 @@ viola viridis vlag voltage waterlily watermelon white WhOrBr wildfire winter Wis
 YlGn YlGnBu YlOrBr YlOrRd
 """
 
-#: Sorted without regard to case, for people who read the list in a message; the reversed ones after all others.
+#: Sorted without regard to case; the reversed ones come last.
 NAMES: tuple[str, ...] = (*_WORDS.split(), *(f"{name}_r" for name in _WORDS.split()))

@@ -42,33 +42,63 @@ EXTENSIONS = {"jpeg": "jpg", "webp": "webp", "png": "png"}
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the images of a job are mapped and drawn. One set per job; the ledger holds it."""
+    """How the images of a job are mapped and drawn. One set per job; the ledger holds it.
 
-    top_k: Annotated[int, Meta(ge=1)] = 3
-    #: Class indices asked for by the user instead of the top k; `rank` is then the class's true rank.
-    classes: tuple[Annotated[int, Meta(ge=0)], ...] | None = None
-    method: Method = "cam"
-    target: Literal["logit", "softmax"] = "logit"
-    target_layer: str | None = None
-    scale: Literal["each", "shared"] = "each"
-    colormap: str = "jet"
-    #: Opacity of the heatmap over the picture.
-    alpha: Annotated[float, Meta(ge=0, le=1)] = 0.5
-    resize: Literal["squash", "center-crop"] = "squash"
-    #: Side of the network's input in pixels; None is the model's own.
-    input_size: Annotated[int, Meta(ge=SMALLEST_INPUT, le=LARGEST_INPUT)] | None = None
-    overlay: Literal["original", "input"] = "original"
-    #: Longest side of the overlay in pixels; a smaller picture keeps its size.
-    overlay_size: Annotated[int, Meta(ge=16, le=16384)] = 512
-    format: Format = "jpeg"
-    #: A box surrounds what lies above this share of the map's maximum.
-    box_threshold: Annotated[float, Meta(gt=0, lt=1)] = 0.2
-    heatmaps: bool = False
-    keep_maps: bool = False
+    The only declaration of each option: checks, command, page and documentation are made from it (`shared.options`).
+    `extra` has words for help texts: `metavar`, and `default` where that depends on the model.
+    """
+
+    top_k: Annotated[int, Meta(ge=1, description="Number of best classes to explain per picture.")] = 3
+    #: `rank` is then the class's true rank.
+    classes: Annotated[
+        tuple[Annotated[int, Meta(ge=0)], ...] | None,
+        Meta(
+            description='Explain these classes instead of the best ones, as in 283,"tabby".', extra={"metavar": "LIST"}
+        ),
+    ] = None
+    method: Annotated[
+        Method, Meta(description="Method that computes the map. scorecam takes many seconds per picture.")
+    ] = "cam"
+    target: Annotated[
+        Literal["logit", "softmax"], Meta(description="Explain the logit or the softmax probability.")
+    ] = "logit"
+    target_layer: Annotated[
+        str | None,
+        Meta(
+            description="Layer whose output is mapped; others need the method gradcam.",
+            extra={"metavar": "NAME", "default": "the model's last convolutional layer"},
+        ),
+    ] = None
+    scale: Annotated[
+        Literal["each", "shared"],
+        Meta(description="Scale each map by its own maximum, or all maps of a picture by their shared maximum."),
+    ] = "each"
+    colormap: Annotated[str, Meta(description="Colormap of the heatmap.", extra={"metavar": "NAME"})] = "jet"
+    alpha: Annotated[float, Meta(ge=0, le=1, description="Opacity of the heatmap over the picture.")] = 0.5
+    resize: Annotated[
+        Literal["squash", "center-crop"], Meta(description="How to make a picture square for the network.")
+    ] = "squash"
+    input_size: Annotated[
+        Annotated[int, Meta(ge=SMALLEST_INPUT, le=LARGEST_INPUT)] | None,
+        Meta(description="Side of the network's input in pixels.", extra={"default": "the model's own"}),
+    ] = None
+    overlay: Annotated[
+        Literal["original", "input"], Meta(description="Draw on the original picture or on the network's input.")
+    ] = "original"
+    overlay_size: Annotated[int, Meta(ge=16, le=16384, description="Maximum side of an overlay in pixels.")] = 512
+    format: Annotated[Format, Meta(description="File format of overlays.")] = "jpeg"
+    box_threshold: Annotated[
+        float, Meta(gt=0, lt=1, description="Box the area where the map exceeds this share of its maximum.")
+    ] = 0.2
+    heatmaps: Annotated[bool, Meta(description="Also store the heatmaps without the picture.")] = False
+    keep_maps: Annotated[bool, Meta(description="Also store the raw maps, as NumPy archives.")] = False
     #: Left out while unset, so that workers of older releases refuse only the jobs that they would write elsewhere.
     output: Annotated[
         str | UnsetType,
-        Meta(description="s3://bucket/prefix of yours for overlays, heatmaps and maps; else they are in camq's bucket"),
+        Meta(
+            description="Write overlays, heatmaps and maps into a folder below this prefix of yours.",
+            extra={"metavar": "s3://BUCKET/PREFIX", "default": "camq's own bucket"},
+        ),
     ] = UNSET
 
 

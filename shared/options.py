@@ -1,10 +1,17 @@
-"""The options of a job, checked against what the model offers before anything is done."""
+"""The options of a job: one declaration of each, and the only check of their values.
+
+`shared.contract.Options` declares them; `OPTIONS` is what the command, the Python API, the page and the documentation
+read of that. A message always says what is wrong, with the value, and what was expected.
+"""
 
 import csv
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, get_args, get_origin
+from dataclasses import dataclass
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from shared.colormaps import NAMES
 from shared.contract import ModelCard, Options
@@ -12,22 +19,128 @@ from shared.errors import UsageError
 from shared.suggest import did_you_mean
 
 _MOST_DIGITS = 10
-_FIELDS = {field.name: field for field in msgspec.structs.fields(Options)}
+#: An error lists this many allowed words at most, and a few examples of more.
+_MOST_LISTED = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """The values that an option may have: numbers in a range, or words."""
+
+    kind: type = str
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    #: Whether `low` and `high` themselves are excluded.
+    is_open: bool = False
+
+    @property
+    def limits(self) -> str:
+        """The range in words, such as `at least 1`; empty for words and for numbers without a range."""
+        if self.low is None:
+            return ""
+        if self.high is None:
+            return f"at least {self.low:g}"
+        return f"{'between' if self.is_open else 'from'} {self.low:g} {'and' if self.is_open else 'to'} {self.high:g}"
+
+    @property
+    def expected(self) -> str:
+        """What an error says was expected."""
+        if self.choices:
+            if len(self.choices) > _MOST_LISTED:
+                return f"one of {len(self.choices)} names, which the documentation lists"
+            return f"one of {', '.join(self.choices)}"
+        kind = {int: "a whole number", float: "a number", bool: "true or false"}.get(self.kind, "text")
+        within = f" {self.limits}" if self.high is not None else f" of {self.limits}"
+        return kind + (within if self.limits else "")
+
+    def parse(self, name: str, text: str) -> Any:
+        """The value that a command line or form means by `text`. Raises UsageError as `check` does."""
+        try:
+            return self.check(name, self.kind(text))
+        except ValueError:
+            raise self._error(name, text) from None
+
+    def check(self, name: str, value: Any) -> Any:
+        """The value, if it is allowed. UsageError names the option, the value, and what was expected."""
+        allowed: tuple[type, ...] = (int, float) if self.kind is float else (self.kind,)
+        if not isinstance(value, allowed) or (isinstance(value, bool) and self.kind is not bool):
+            raise self._error(name, value)
+        if self.choices and value not in self.choices:
+            raise self._error(name, value)
+        if not self._is_within(value):
+            raise self._error(name, value)
+        return value
+
+    def _is_within(self, value: Any) -> bool:
+        if self.is_open:
+            return (self.low is None or value > self.low) and (self.high is None or value < self.high)
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+    def _error(self, name: str, value: object) -> UsageError:
+        hint = did_you_mean(str(value), self.choices) if self.choices else ""
+        return UsageError(f"invalid {name} {value!r}{hint}: expected {self.expected}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOption:
+    """One option of a job, as `Options` declares it."""
+
+    name: str
+    help: str
+    values: Values
+    #: None where the model decides, or where nothing is done without a value.
+    default: Any
+    #: The default in words; empty where the option has no default worth a word.
+    default_text: str
+    metavar: str | None
+
+
+def _declared(field: msgspec.structs.FieldInfo) -> JobOption:
+    kind, metas = field.type, []
+    while get_origin(kind) in (Annotated, Union, UnionType):
+        if get_origin(kind) is Annotated:
+            kind, *found = get_args(kind)
+            metas += found
+        else:
+            (kind,) = (part for part in get_args(kind) if part not in (type(None), UnsetType))
+    words = next((meta for meta in metas if meta.description), msgspec.Meta())
+    bounds = next((meta for meta in metas if (meta.ge if meta.gt is None else meta.gt) is not None), msgspec.Meta())
+    extra = words.extra or {}
+    is_open = bounds.gt is not None
+    choices = get_args(kind) if get_origin(kind) is Literal else NAMES if field.name == "colormap" else ()
+    default = None if field.default is UNSET else field.default
+    return JobOption(
+        name=field.name,
+        help=words.description or "",
+        values=Values(
+            kind=str if choices else get_origin(kind) or kind,
+            choices=choices,
+            low=bounds.gt if is_open else bounds.ge,
+            high=bounds.lt if is_open else bounds.le,
+            is_open=is_open,
+        ),
+        default=default,
+        default_text=extra.get("default", "" if default in (None, False) else str(default)),
+        metavar=extra.get("metavar"),
+    )
+
+
+OPTIONS: Mapping[str, JobOption] = {field.name: _declared(field) for field in msgspec.structs.fields(Options)}
 
 
 def check_values(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options in `given` that are not None, as far as they can be judged without knowing the model.
+    """The options in `given` that are not None, as far as they can be checked without knowing the model.
 
-    Raises UsageError that names the option and its allowed values.
+    Raises UsageError that names the option, its value, and what was expected.
     """
-    values = {name: value for name, value in given.items() if value is not None}
-    for name in values.keys() - _FIELDS.keys():
-        raise UsageError(f"no option {name!r}{did_you_mean(name, _FIELDS)}; there are {', '.join(_FIELDS)}")
-    _check_colormap(values.get("colormap"))
-    for name, field in _FIELDS.items():
-        if get_origin(field.type) is Literal:
-            check_choice(name, values.get(name), get_args(field.type))
-    _convert({name: value for name, value in values.items() if name != "classes"})
+    values = {name: value for name, value in given.items() if value is not None and value is not UNSET}
+    for name, value in values.items():
+        option = OPTIONS.get(name)
+        if option is None:
+            raise UsageError(f"unknown option {name!r}{did_you_mean(name, OPTIONS)}: expected {', '.join(OPTIONS)}")
+        if name != "classes":  # labels are known to the model alone
+            option.values.check(name, value)
     return values
 
 
@@ -35,28 +148,30 @@ def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:
     """The options in `given` (None means not given), complete and valid for this model.
 
     `classes` may be indices, labels, or one text of both separated by commas. Raises UsageError that names
-    the option and its allowed values.
+    the option, its value, and what was expected.
     """
     values = check_values(given)
     _check_method(card, values)
     _check_layer(card, values)
     _check_input_size(card, values)
     count = len(card.labels)
-    # A model of two classes has no third best; only who asks for three is told.
-    top_k = values.setdefault("top_k", min(_FIELDS["top_k"].default, count))
+    # A model of two classes has no third best; the default is not an error there.
+    top_k = values.setdefault("top_k", min(OPTIONS["top_k"].default, count))
     if top_k > count:
-        raise UsageError(f"top_k must be from 1 to {count}, the number of classes of {card.model}, not {top_k}")
+        raise UsageError(
+            f"invalid top_k {top_k}: expected a whole number from 1 to {count}, the number of classes of {card.model}"
+        )
     if "classes" in values:
         values["classes"] = _class_indices(card, values["classes"])
-    return _convert(values)
+    return msgspec.convert(values, Options)
 
 
 def _check_method(card: ModelCard, values: Mapping[str, Any]) -> None:
     """Also when none was given: on a network without a closed form the default would fail every image."""
-    method = values.get("method", _FIELDS["method"].default)
+    method = values.get("method", OPTIONS["method"].default)
     if method not in card.methods:
         reason = f": {card.reason}" if card.reason else ""
-        raise UsageError(f"{card.name} cannot do {method}{reason}. Use method {' or '.join(card.methods)}")
+        raise UsageError(f"{card.name} does not support the method {method}{reason}. Use {' or '.join(card.methods)}")
 
 
 def _check_input_size(card: ModelCard, values: Mapping[str, Any]) -> None:
@@ -67,14 +182,13 @@ def _check_input_size(card: ModelCard, values: Mapping[str, Any]) -> None:
     if not smallest <= size <= largest:
         takes = f"{smallest} pixels only" if smallest == largest else f"{smallest} to {largest} pixels"
         raise UsageError(
-            f"input_size {size} is not for {card.name}, whose input has a side of {takes}; leave it out for the"
-            f" {card.input_size} that it was trained with"
+            f"invalid input_size {size}: {card.name} takes {takes}; leave the option out for its own {card.input_size}"
         )
 
 
 def _check_layer(card: ModelCard, values: Mapping[str, Any]) -> None:
-    """A worker would refuse every image. A card without layers is that of an older worker, and tells nothing."""
-    layer, method = values.get("target_layer"), values.get("method", _FIELDS["method"].default)
+    """A worker would refuse every image. The card of an older worker has no layers; then only the worker checks."""
+    layer, method = values.get("target_layer"), values.get("method", OPTIONS["method"].default)
     if layer is None or not card.layers:
         return
     if layer not in card.layers:
@@ -83,34 +197,7 @@ def _check_layer(card: ModelCard, values: Mapping[str, Any]) -> None:
         raise UsageError(f"{card.model} has no layer {layer!r}{hint}; its outermost layers are {outermost}")
     if layer != card.target_layer and method != "gradcam":
         raise UsageError(
-            f"method {method} looks at {card.target_layer}, the input of the pool; another layer, such as {layer},"
-            " takes the method gradcam"
-        )
-
-
-def _convert(values: Mapping[str, Any]) -> Options:
-    try:
-        return msgspec.convert(values, Options)
-    except msgspec.ValidationError as error:
-        reason, _, where = str(error).partition(" - at `$.")
-        name = where.rstrip("`")
-        raise UsageError(f"{name} {values.get(name)!r} is not allowed: {_lower(reason)}") from None
-
-
-def check_choice(name: str, value: object, allowed: Iterable[str]) -> None:
-    """UsageError that names the allowed values, unless `value` is None or one of them."""
-    allowed = tuple(allowed)
-    if value is not None and value not in allowed:
-        raise UsageError(f"no {name} {value!r}{did_you_mean(str(value), allowed)}; allowed are {', '.join(allowed)}")
-
-
-def _check_colormap(value: object) -> None:
-    """As `check_choice`, but nobody reads hundreds of names in an error."""
-    if value is not None and value not in NAMES:
-        raise UsageError(
-            f"no colormap {value!r}{did_you_mean(str(value), NAMES)}; there are {len(NAMES)}, such as jet, viridis and"
-            ' inferno: the page "Results" of the documentation lists them, and a shell completes them after'
-            " `camq completion`"
+            f"the method {method} works on the layer {card.target_layer} only; for {layer} use the method gradcam"
         )
 
 
@@ -121,37 +208,35 @@ def _class_indices(card: ModelCard, classes: object) -> tuple[int, ...]:
         classes = [classes]
     indices = [_class_index(card, wanted) for wanted in classes]
     if not indices:
-        raise UsageError("classes is empty: give class indices or labels, separated by commas")
+        raise UsageError("classes is empty: expected class indices or labels, separated by commas")
     return tuple(dict.fromkeys(indices))
 
 
 def _split(classes: str) -> list[str]:
-    """At its commas; a label with a comma in it stands in double quotes."""
+    """At its commas; a label that contains a comma is put in double quotes."""
     try:
         return next(csv.reader([classes], skipinitialspace=True), [])
     except csv.Error:
         raise UsageError(
-            f"classes {classes[:80]!r} is not one line of indices or labels, separated by commas"
+            f"invalid classes {classes[:80]!r}: expected one line of indices or labels, separated by commas"
         ) from None
 
 
 def _class_index(card: ModelCard, wanted: object) -> int:
     if isinstance(wanted, bool):
-        raise UsageError(f"classes has {wanted}, which is neither an index nor a label")
+        raise UsageError(f"invalid class {wanted}: expected an index or a label")
     text = str(wanted).strip()
     if text.isdecimal() or isinstance(wanted, int):
-        # No class has an index of so many digits, and `int` refuses some thousand of them.
+        # `int` refuses a text of some thousand digits.
         if len(text) < _MOST_DIGITS and 0 <= int(text) < len(card.labels):
             return int(text)
-        raise UsageError(f"no class {text}: {card.model} has the classes 0 to {len(card.labels) - 1}")
+        raise UsageError(f"invalid class {text}: {card.model} has the classes 0 to {len(card.labels) - 1}")
     same = [index for index, label in enumerate(card.labels) if label == text]
     same = same or [index for index, label in enumerate(card.labels) if label.casefold() == text.casefold()]
     if len(same) == 1:
         return same[0]
     if same:
-        raise UsageError(f"class {text!r} is ambiguous: give one of the indices {', '.join(map(str, same))}")
-    raise UsageError(f"{card.model} has no class {text!r}{did_you_mean(text, card.labels)}; an index works as well")
-
-
-def _lower(reason: str) -> str:
-    return reason[:1].lower() + reason[1:].replace("`", "")
+        raise UsageError(f"class {text!r} is ambiguous: use one of the indices {', '.join(map(str, same))}")
+    raise UsageError(
+        f"{card.model} has no class {text!r}{did_you_mean(text, card.labels)}; expected a label or an index"
+    )

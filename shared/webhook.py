@@ -1,4 +1,4 @@
-"""The webhook of a job: which URLs may be asked for, and how one is shown."""
+"""The webhook of a job: which URLs are allowed, and how one is shown in messages."""
 
 import re
 from itertools import takewhile
@@ -14,24 +14,24 @@ _PORTS = {"http": 80, "https": 443}
 def check_webhook(url: str, hosts: str) -> None:
     """UsageError unless `url` is an http(s) address of one of `hosts` (`CAMQ_WEBHOOK_HOSTS`).
 
-    An entry `host` allows the port that belongs to the scheme, `host:port` that port. Asked at submission, and by
-    whoever sends: everybody who can write to Redis could ask for an address inside the operator's network.
-    The URL is read by the library that will call it, so that the two cannot take it for different hosts.
+    An entry `host` allows the default port of the scheme, `host:port` that port. Checked at submission and again
+    before sending: a client with access to Redis could name an address inside the operator's network. The URL is
+    parsed by the library that will call it, so that both see the same host.
     """
     from urllib3.exceptions import LocationParseError
     from urllib3.util import parse_url
 
     name = repr(shown_webhook(url))
     if len(url) > MOST_CHARACTERS or not (url.isascii() and url.isprintable()) or " " in url:
-        raise UsageError(f"the webhook {name} is no URL: printable ASCII, at most {MOST_CHARACTERS} characters")
+        raise UsageError(f"invalid webhook {name}: expected at most {MOST_CHARACTERS} printable ASCII characters")
     try:
         parts = parse_url(url)
     except LocationParseError:
-        raise UsageError(f"the webhook {name} is no URL") from None
+        raise UsageError(f"invalid webhook {name}: expected a URL") from None
     if parts.scheme not in _PORTS or not parts.host:
-        raise UsageError(f"the webhook {name} must begin with http:// or https:// and a host")
+        raise UsageError(f"invalid webhook {name}: expected http:// or https:// and a host")
     if parts.auth is not None:
-        raise UsageError(f"the webhook {name} must not hold a user or password: its signature says who calls")
+        raise UsageError(f"invalid webhook {name}: a user or password in the URL is not supported; requests are signed")
     usual = _PORTS[parts.scheme]
     port = parts.port or usual
     places = {f"{parts.host}:{port}"} | ({parts.host} if port == usual else set())
@@ -39,7 +39,7 @@ def check_webhook(url: str, hosts: str) -> None:
     if not places & set(allowed):
         place = parts.host if port == usual else f"{parts.host}:{port}"
         raise UsageError(
-            f"webhooks to {place} are not allowed: put {place} into CAMQ_WEBHOOK_HOSTS, here and for the workers"
+            f"invalid webhook {name}: CAMQ_WEBHOOK_HOSTS does not allow {place}; add it there, here and for the workers"
             f" (allowed now: {', '.join(allowed) or 'none'})"
         )
 

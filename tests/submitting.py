@@ -3,7 +3,8 @@
 from typing import Any
 
 from producer.services import Services
-from producer.submission.submit import Listener, Request, submit
+from producer.submission.request import Request
+from producer.submission.submit import Listener, submit
 from shared.storage import MemoryStore
 from tests.scripted_worker import picture
 

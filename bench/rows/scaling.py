@@ -9,7 +9,8 @@ from bench.jobs import elapsed_s
 from bench.results import Row, Series, Target, ratio
 from bench.submit_references import references
 from producer.services import Services
-from producer.submission.submit import Request, submit
+from producer.submission.request import Request
+from producer.submission.submit import submit
 
 NUMBER, NAME, TITLE = 7, "scaling", "scaling: 1, 2 and 4 workers whose engine sleeps"
 #: As long as a good core takes for an image, so that the queue is used as often as in earnest.

@@ -11,8 +11,8 @@ from producer.api.job import Job
 from producer.inputs.expand import Expansion
 from producer.results.objects import ImageResult, Prediction
 from producer.services import Services
-from producer.submission.submit import Listener, Request, submit
-from producer.submission.tags import checked_tags
+from producer.submission.request import Request, checked_tags
+from producer.submission.submit import Listener, submit
 from shared.config import Settings
 from shared.errors import CamqError, ImageError, UsageError
 

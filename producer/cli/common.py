@@ -1,4 +1,4 @@
-"""What the commands share: options, output, and how they end."""
+"""What all commands share: `--json`, output, the servers, a hint for a mistyped job id."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import click
 
 from producer.services import Services
 from shared.config import Settings
-from shared.contract import JobStatus, encode
+from shared.contract import encode
 from shared.errors import UnknownJobError
-from shared.states import JobState
-from shared.suggest import nearest
+from shared.suggest import did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,11 +30,6 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def status_of(outcome: JobStatus) -> int:
-    """The exit status of a command that waited for this job."""
-    return 0 if outcome.state is JobState.SUCCEEDED else 1
-
-
 @contextmanager
 def services() -> Iterator[Services]:
     """The servers that the CAMQ_* variables name."""
@@ -45,12 +39,12 @@ def services() -> Iterator[Services]:
 
 @contextmanager
 def suggesting(reach: Services, job: str) -> Iterator[None]:
-    """A mistyped job id gets the nearest one named, before where all of them are."""
+    """Adds the nearest job id to the error about an unknown one."""
     try:
         yield
     except UnknownJobError as error:
-        near = nearest(job, [status.job for status in reach.ledger.jobs(500)], most=1)
-        if not near:
+        hint = did_you_mean(job, [status.job for status in reach.ledger.jobs(500)], most=1)
+        if not hint:
             raise
         reason = str(error).partition("; see ")[0]
-        raise UnknownJobError(f"{reason}; did you mean {near[0]}? All jobs: `camq jobs`") from None
+        raise UnknownJobError(f"{reason}{hint}; `camq jobs` lists all") from None

@@ -1,4 +1,4 @@
-"""`--dry-run` of `submit` and `run`: says what would happen, and does none of it."""
+"""`--dry-run` of `submit` and `run`: shows what would be submitted."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ if TYPE_CHECKING:
     from producer.cli.paths import Pictures
     from producer.services import Services
     from producer.submission.preview import Preview
-    from producer.submission.submit import Request
+    from producer.submission.request import Request
     from shared.storage import ObjectStore
 
-#: The network of `run` and `up` when nothing names another.
+#: The model of `run` and `up` unless one is named.
 DEFAULT_MODEL = "resnet18"
-#: So many paths are listed for people.
+#: The number of paths that are listed for people.
 _ROWS = 30
 
-dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would happen; upload and start nothing.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would be submitted; upload and start nothing.")
 
 
 def would_submit(reach: Services, pictures: Pictures, request: Request, *, as_json: bool) -> None:
-    """For `submit`: the model and its options are those that the servers know."""
+    """For `submit`: with the model that the servers know, and all options."""
     from msgspec import to_builtins
 
     from producer.submission.preview import preview
-    from producer.submission.submit import check_hook, judge
+    from producer.submission.request import resolve_request
 
-    check_hook(request, reach.settings)
+    request = request.validate(reach.settings)
     limit = reach.settings.max_image_bytes
     found = preview(pictures, request, store=lambda: reach.store, limit=limit, notice=say)
-    card, served, options = judge(reach, request)
+    card, served, options = resolve_request(reach, request)
     found.model, found.options = card.model, to_builtins(options)
-    _tell(found, as_json=as_json)
+    _print(found, as_json=as_json)
     if not served:
-        say(f"no worker serves {card.model} now: the job would wait until one does")
+        say(f"no worker serves {card.model} now; the job would wait for one")
 
 
 def would_run(pictures: Pictures, request: Request, *, as_json: bool) -> None:
-    """For `run`: no server is there to ask, so labels are not looked up."""
+    """For `run`, without servers: class labels and layers are not checked. `request` has been validated."""
     from msgspec import to_builtins
 
     from producer.submission.preview import preview
@@ -55,15 +55,15 @@ def would_run(pictures: Pictures, request: Request, *, as_json: bool) -> None:
     found = preview(pictures, request, store=no_store, limit=settings.max_image_bytes, notice=say)
     found.model = request.model or settings.model or DEFAULT_MODEL
     found.options = to_builtins(Options()) | dict(request.options)
-    _tell(found, as_json=as_json)
+    _print(found, as_json=as_json)
 
 
 def no_store() -> ObjectStore:
-    """The storage of `run` before it has started: it holds nothing that an address could name."""
-    raise UsageError("`run` has a storage of its own, which holds nothing yet; `camq submit` reads s3:// addresses")
+    """Stands for the storage of `run`, which is empty: an s3:// address is a UsageError."""
+    raise UsageError("`camq run` cannot read s3:// addresses: its own storage is empty. Use `camq submit`")
 
 
-def _tell(found: Preview, *, as_json: bool) -> None:
+def _print(found: Preview, *, as_json: bool) -> None:
     if as_json:
         emit(found)
         return
@@ -84,6 +84,6 @@ def _tell(found: Preview, *, as_json: bool) -> None:
     for failure in found.failures:
         rows.add_row("would fail", cell(failure.message))
     if found.failing > len(found.failures):
-        rows.add_row("would fail", f"… {found.failing:,} in all")
+        rows.add_row("would fail", f"… {found.failing:,} images in all")
     show(rows)
-    say("a dry run: nothing was uploaded, no job was made")
+    say("dry run: nothing was uploaded, no job was created")

@@ -1,4 +1,4 @@
-"""Results for people: the first images in a table, and why others failed; for programs line by line."""
+"""Results as a table for people, with failures by code, or as JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ from producer.formatting import count
 if TYPE_CHECKING:
     from shared.contract import ImageRecord
 
-#: A terminal shows so many images; a pipe, a file and --json get all of them.
+#: The number of images shown on a terminal; a pipe, a file and --json get all.
 _ROWS_ON_A_TERMINAL = 20
 
 
 def print_results(found: Iterable[ImageRecord], *, as_json: bool, every: str) -> None:
-    """Each record as a line of JSON, or all in a table. A terminal gets the first ones, the failures of all by their
-    code, and `every`: where to see every image."""
+    """Print each record as a line of JSON, or all in a table.
+
+    A terminal gets the first records, the failures of all by code, and `every`, a hint how to see all images.
+    """
     if as_json:
         for record in found:
             emit(record)
         return
-    rows = Table(
-        "image", "source", "state", "what it shows", numbers=["image"], fold=["source"], crop=["what it shows"]
-    )
+    rows = Table("image", "source", "state", "prediction", numbers=["image"], fold=["source"], crop=["prediction"])
     terminal = sys.stdout.isatty()
     failures: Counter[str] = Counter()
     first: dict[str, str] = {}
     total = 0
     for total, record in enumerate(found, 1):
         if not terminal or total <= _ROWS_ON_A_TERMINAL:
-            rows.add_row(*map(cell, (record.index, _called(record), record.state, _said(record))))
+            rows.add_row(*map(cell, (record.index, _name_of(record), record.state, _prediction(record))))
         if record.error:
             failures[record.error.code] += 1
-            first.setdefault(record.error.code, f"{record.index} {_called(record)}: {record.error.message}")
+            first.setdefault(record.error.code, f"{record.index} {_name_of(record)}: {record.error.message}")
     show(rows)
     if total > rows.row_count:
-        say(f"… and {count(total - rows.row_count, 'more image')}; all of them:\n  {every}")
+        say(f"… and {count(total - rows.row_count, 'more image')}; to see all:\n  {every}")
     if terminal and failures:
         show(_by_code(failures, first))
 
 
 def _by_code(failures: Counter[str], first: dict[str, str]) -> Table:
-    rows = Table("failed", "images", "the first of them", numbers=["images"], fold=["the first of them"])
+    rows = Table("failed", "images", "first failure", numbers=["images"], fold=["first failure"])
     for code, images in failures.most_common():
         rows.add_row(*map(cell, (code, f"{images:,}", first[code])))
     return rows
 
 
-def _called(record: ImageRecord) -> str:
-    """Its source, and the user's own id where there is one."""
+def _name_of(record: ImageRecord) -> str:
+    """Its source, and the user's own id if there is one."""
     return f"{record.source} ({record.id})" if record.id else record.source
 
 
-def _said(record: ImageRecord) -> str:
+def _prediction(record: ImageRecord) -> str:
     """The labels with probabilities, or why the image failed."""
     if record.error:
         return f"{record.error.code}: {record.error.message}"

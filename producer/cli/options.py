@@ -1,91 +1,86 @@
-"""The options of `submit` and `run`: how images are mapped and drawn."""
+"""The options of `submit` and `run`, made from their declarations in `shared.contract.Options`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import msgspec
 
-from producer.cli.values import Choice, Number, Whole, complete_colormaps
-from shared.contract import FORMATS, LARGEST_INPUT, METHODS, PRIORITIES, SMALLEST_INPUT, Options
+from producer.cli.parameters import Value, choice
+from shared.contract import PRIORITIES
+from shared.options import OPTIONS
 
 if TYPE_CHECKING:
-    from producer.submission.submit import Request
+    from producer.submission.request import Request
 
 F = TypeVar("F", bound=Callable[..., Any])
-_TYPES = {field.name: field.type for field in msgspec.structs.fields(Options)}
+#: An option of more words, such as a colormap, is described by the documentation; its help names none.
+_MOST_IN_HELP = 12
 
 
-def _choice(name: str) -> Choice:
-    return Choice([str(value) for value in get_args(_TYPES[name])])
+def option_of(name: str) -> Callable[[F], F]:
+    """The command-line option for one declared option of a job."""
+    declared = OPTIONS[name]
+    flag = f"--{name.replace('_', '-')}"
+    if declared.values.kind is bool:
+        return click.option(flag, is_flag=True, help=declared.help)
+    kind = None if declared.values.kind is tuple else Value(declared.values)
+    return click.option(flag, metavar=declared.metavar, type=kind, help=_help(name, kind))
 
 
-#: One list, so that the two commands cannot drift apart. The defaults are the contract's.
-_DRAWING: tuple[Callable[[Any], Any], ...] = (
-    click.option("--top-k", type=Whole(min=1), help="Best classes per image.  [default: 3]"),
-    click.option("--classes", metavar="LIST", help='These classes instead, by index or label: 283,"tabby".'),
-    click.option("--method", type=Choice(METHODS), help="How the map is made.  [default: cam]"),
-    click.option("--target", type=_choice("target"), help="What the map explains.  [default: logit]"),
-    click.option("--target-layer", metavar="NAME", help="Layer to hook.  [default: the model's last one]"),
-    click.option("--scale", type=_choice("scale"), help="Normalise each map, or all of an image.  [default: each]"),
-    click.option(
-        "--colormap",
-        metavar="NAME",
-        shell_complete=complete_colormaps,
-        help="Colours of the heatmap.  [default: jet]",
-    ),
-    click.option("--alpha", type=Number(0, 1), help="Opacity of the heatmap.  [default: 0.5]"),
-    click.option("--resize", type=_choice("resize"), help="How a picture becomes square.  [default: squash]"),
-    click.option(
-        "--input-size", type=Whole(SMALLEST_INPUT, LARGEST_INPUT), help="Side of the input.  [default: the model's]"
-    ),
-    click.option("--overlay", type=_choice("overlay"), help="What the heat is laid over.  [default: original]"),
-    click.option("--overlay-size", type=Whole(16, 16384), help="Longest side in pixels.  [default: 512]"),
-    click.option("--format", type=Choice(FORMATS), help="File format of overlays.  [default: jpeg]"),
-    click.option(
-        "--box-threshold",
-        type=Number(0, 1, min_open=True, max_open=True),
-        help="Share of the maximum that is boxed.  [default: 0.2]",
-    ),
-    click.option("--heatmaps", is_flag=True, help="Store the small heatmaps as well."),
-    click.option("--keep-maps", is_flag=True, help="Store the raw maps as well (NumPy archives)."),
-)
+def _help(name: str, kind: Value | None) -> str:
+    declared = OPTIONS[name]
+    words = declared.values.choices
+    default = f"default: {declared.default_text}" if declared.default_text else ""
+    facts = "; ".join(filter(None, (default, declared.values.limits)))
+    in_metavar = kind is not None and len(f"[{'|'.join(words)}]") <= 30
+    listed = f" One of {', '.join(words)}." if words and not in_metavar and len(words) <= _MOST_IN_HELP else ""
+    return f"{declared.help}{listed}{f'  [{facts}]' if facts else ''}"
+
+
 _SUBMITTING: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--priority",
-        type=Choice(PRIORITIES),
-        help="Place in the queue.  [default: high for at most 16 images, else bulk]",
+        type=choice(PRIORITIES),
+        help="Queue in which the job waits.  [default: high for at most 16 images, else bulk]",
     ),
-    click.option("--job-id", metavar="ID", help="Your own id; the same id and content again resumes or does nothing."),
-    click.option("--name", metavar="TEXT", help="A name for people, shown by `status` and `jobs`."),
-    click.option("--webhook", metavar="URL", help="Send the final status there, signed (see CAMQ_WEBHOOK_HOSTS)."),
     click.option(
-        "--tag", "tags", metavar="TEXT", multiple=True, help="A word to find the job by, also in results; repeatable."
+        "--job-id",
+        metavar="ID",
+        help="Id of the job. The same id with the same pictures resumes an interrupted submission, or does nothing.",
+    ),
+    click.option("--name", metavar="TEXT", help="Name of the job, shown by `camq status` and `camq jobs`."),
+    click.option(
+        "--webhook",
+        metavar="URL",
+        help="Send the final status to this URL, signed. CAMQ_WEBHOOK_HOSTS must allow its host.",
+    ),
+    click.option(
+        "--tag",
+        "tags",
+        metavar="TEXT",
+        multiple=True,
+        help="Tag the job with a word; `camq jobs --tag` finds it and results carry it. Can be repeated.",
     ),
 )
 
 
 def job_options(function: F) -> F:
-    """Adds every option above; `drawing` picks those that become `Options`."""
-    for option in reversed(_DRAWING + _SUBMITTING):
+    """Adds the options of every job except `--output`, which needs storage that outlives the command."""
+    drawing = (option_of(name) for name in OPTIONS if name != "output")
+    for option in reversed([*drawing, *_SUBMITTING]):
         function = option(function)
     return function
 
 
-def drawing(given: dict[str, Any]) -> dict[str, Any]:
-    """The given options among the parameters of a command; a flag that is not set is not given."""
-    return {name: value for name, value in given.items() if name in _TYPES and value not in (None, False)}
-
-
-def asked(model: str | None, given: dict[str, Any]) -> Request:
-    """The request behind the options."""
-    from producer.submission.submit import Request
+def request_from_options(model: str | None, given: dict[str, Any]) -> Request:
+    """The request that the parameters of a command make; a flag that is not set is not given."""
+    from producer.submission.request import Request
 
     return Request(
         model=model,
-        options=drawing(given),
+        options={name: value for name, value in given.items() if name in OPTIONS and value not in (None, False)},
         priority=given["priority"],
         job_id=given["job_id"],
         name=given["name"],

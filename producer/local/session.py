@@ -1,4 +1,4 @@
-"""camq on this machine alone: embedded servers and workers as child processes, while a `with` block lasts."""
+"""camq on this machine: embedded servers and workers as child processes for the length of a `with` block."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ if TYPE_CHECKING:
 
     from shared.contract import WorkerInfo
 
-#: A worker that ends with one of these before it was ready would end so again.
-_HOPELESS: dict[int, type[UsageError | ModelError]] = {2: UsageError, 5: ModelError}
-#: A worker that dies so often before it was ready is not started for ever.
-_MOST_DEATHS_AT_START = 3
+#: A worker that exits with one of these before it is ready would exit so again.
+_PERMANENT: dict[int, type[UsageError | ModelError]] = {2: UsageError, 5: ModelError}
+#: A worker that exits this often before it is ready is not restarted.
+_MOST_EXITS_AT_START = 3
 #: A worker finishes or hands back its chunks after SIGTERM; one that does not is killed after this time.
 _WORKER_STOP_S = 20.0
 _LOOK_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class _Death:
+class _ChildExit:
     name: str
     pid: int
     code: int
 
     @property
-    def manner(self) -> str:
-        """How it ended, in words."""
+    def description(self) -> str:
+        """Such as `was killed by signal 9`."""
         return f"was killed by signal {-self.code}" if self.code < 0 else f"ended with status {self.code}"
 
 
 class Local:
-    """The servers start with the block, the workers when they are asked for; all end with the block."""
+    """Servers that start and stop with the block, and workers that `start_workers` starts."""
 
     def __init__(self, data_dir: Path, notice: Callable[[str], None]) -> None:
         self._notice = notice
         self._resources = ExitStack()
-        self._deaths: SimpleQueue[_Death] = SimpleQueue()
+        self._exits: SimpleQueue[_ChildExit] = SimpleQueue()
         self.stack = Stack(data_dir, on_exit=self._server_died)
-        self._supervisor = Supervisor(lambda name, pid, code: self._deaths.put(_Death(name, pid, code)))
+        self._supervisor = Supervisor(lambda name, pid, code: self._exits.put(_ChildExit(name, pid, code)))
         self._started: list[str] = []
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
             undo.enter_context(self.stack)
             undo.callback(self._close_services)
-            undo.enter_context(self._supervisor)  # inside the servers, so that workers can say goodbye
+            undo.enter_context(self._supervisor)  # stopped before the servers, so that workers can sign off
             self._resources = undo.pop_all()
         return self
 
@@ -68,12 +68,12 @@ class Local:
 
     @cached_property
     def settings(self) -> Settings:
-        """The user's own settings, but with these servers."""
+        """The user's settings with the addresses of these servers."""
         return Settings.load(**self.stack.settings_overrides())
 
     @cached_property
     def services(self) -> Services:
-        """A producer's way to these servers."""
+        """Connections to these servers."""
         return Services(self.settings)
 
     def start_workers(self, count: int, overrides: Mapping[str, str | None]) -> None:
@@ -94,46 +94,46 @@ class Local:
             self._started.append(name)
 
     def wait_ready(self) -> list[WorkerInfo]:
-        """The workers, as soon as all are ready. ModelError or UsageError when they never will be, and why."""
+        """Wait until all workers are ready. ModelError or UsageError with the reason when one cannot start."""
         while True:
-            self._mourn(ready=False)
+            self._handle_exit(ready=False)
             pids = set(self._supervisor.pids().values())
             ready = [w for w in self.services.ledger.workers() if w.pid in pids and w.state in ("ready", "busy")]
             if len(ready) == len(self._started):
                 return ready
 
-    def tend(self) -> None:
-        """Keep `camq workers` true while the supervisor restarts what dies; ends by an exception only."""
+    def supervise(self) -> None:
+        """Report exits and update `camq workers` while the supervisor restarts processes; ends by an exception."""
         while True:
-            self._mourn(ready=True)
+            self._handle_exit(ready=True)
 
-    def _mourn(self, *, ready: bool) -> None:
-        """See to the next death, if there is one soon."""
+    def _handle_exit(self, *, ready: bool) -> None:
+        """Handle the next exit of a worker, if one comes soon."""
         try:
-            death = self._deaths.get(timeout=_LOOK_EVERY_S)
+            exited = self._exits.get(timeout=_LOOK_EVERY_S)
         except Empty:
             return
         if not ready:
-            self._give_up_if_hopeless(death)
-        self._notice(f"{death.name} (pid {death.pid}) {death.manner}; starting it again")
-        with suppress(UnreachableError):  # then its heartbeat's end takes it from the list
+            self._raise_if_permanent(exited)
+        self._notice(f"{exited.name} (pid {exited.pid}) {exited.description}; restarting it")
+        with suppress(UnreachableError):  # then it leaves the list when its heartbeat expires
             for worker in self.services.ledger.workers():
-                if worker.pid == death.pid:
+                if worker.pid == exited.pid:
                     self.services.ledger.leave(worker)
 
-    def _give_up_if_hopeless(self, death: _Death) -> None:
-        if death.code in _HOPELESS:
-            raise _HOPELESS[death.code](self._last_words(death.name))
-        if self._supervisor.exits(death.name) >= _MOST_DEATHS_AT_START:
-            raise EmbeddedError(f"{death.name} {death.manner} again and again: {self._last_words(death.name)}")
+    def _raise_if_permanent(self, exited: _ChildExit) -> None:
+        if exited.code in _PERMANENT:
+            raise _PERMANENT[exited.code](self._last_log_line(exited.name))
+        if self._supervisor.exits(exited.name) >= _MOST_EXITS_AT_START:
+            raise EmbeddedError(f"{exited.name} {exited.description} several times: {self._last_log_line(exited.name)}")
 
-    def _last_words(self, name: str) -> str:
-        """The last line of a worker's log, which is its reason."""
+    def _last_log_line(self, name: str) -> str:
+        """The last line of a worker's log, which gives the reason of its exit."""
         lines = [line for line in self._log(name).read_text(errors="replace").splitlines() if line.strip()]
-        return lines[-1].removeprefix("camq worker: ") if lines else f"it said nothing (log: {self._log(name)})"
+        return lines[-1].removeprefix("camq worker: ") if lines else f"its log is empty: {self._log(name)}"
 
     def _server_died(self, name: str, pid: int, code: int) -> None:
-        self._notice(f"the {name} server (pid {pid}) {_Death(name, pid, code).manner}; starting it again")
+        self._notice(f"the {name} server (pid {pid}) {_ChildExit(name, pid, code).description}; restarting it")
 
     def _log(self, name: str) -> Path:
         return self.stack.logs / f"{name}.log"
@@ -144,12 +144,12 @@ class Local:
 
 
 def worker_command(*arguments: str) -> list[str]:
-    """The worker as a command. `-P`: a `worker.py` in the user's folder must not stand in for ours."""
+    """The worker as a command. `-P`: a `worker.py` in the user's folder must not shadow ours."""
     return [sys.executable, "-P", "-m", "worker", *arguments]
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:
-    """Our environment, with exactly these settings."""
+    """This process's environment with exactly these settings."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return own | settings.environment()
 
@@ -158,7 +158,7 @@ def worker_environment(settings: Settings) -> dict[str, str]:
 def interruptible() -> Iterator[None]:
     """SIGTERM and a closed terminal end the block as Ctrl-C does, so that children are stopped in order.
 
-    Ctrl-C itself is set as well: a shell starts what it puts into the background with SIGINT ignored.
+    SIGINT is handled as well: a shell starts background processes with SIGINT ignored.
     """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

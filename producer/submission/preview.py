@@ -11,8 +11,7 @@ import msgspec
 from producer.inputs.archive import MemberSource
 from producer.inputs.expand import Expansion
 from producer.inputs.source import BytesSource, FailedSource, FileSource, ObjectSource, Source, check_size
-from producer.submission.submit import HIGH_AT_MOST, Request, check_early
-from producer.submission.tags import checked_tags
+from producer.submission.request import Request
 from shared.errors import ImageError
 
 if TYPE_CHECKING:
@@ -20,19 +19,19 @@ if TYPE_CHECKING:
 
     from shared.storage import ObjectStore
 
-#: So many of the images that would fail are named.
+#: The number of images that would fail which are named.
 _NAMED = 10
 
 
-class Given(msgspec.Struct, kw_only=True):
-    """What one of the given paths amounts to."""
+class PathSummary(msgspec.Struct, kw_only=True):
+    """The pictures that one of the given paths stands for."""
 
     path: str
     images: int = 0
     bytes: int = 0
 
 
-class Failing(msgspec.Struct, frozen=True, kw_only=True):
+class FailedPreview(msgspec.Struct, frozen=True, kw_only=True):
     """An image that would fail, and why."""
 
     source: str
@@ -48,8 +47,8 @@ class Preview(msgspec.Struct, kw_only=True):
     bytes: int = 0
     failing: int = 0
     #: The first of those that would fail.
-    failures: list[Failing] = msgspec.field(default_factory=list)
-    paths: list[Given] = msgspec.field(default_factory=list)
+    failures: list[FailedPreview] = msgspec.field(default_factory=list)
+    paths: list[PathSummary] = msgspec.field(default_factory=list)
     model: str | None = None
     priority: str = "bulk"
     job_id: str | None = None
@@ -66,17 +65,15 @@ def preview(
     limit: int,
     notice: Callable[[str], None],
 ) -> Preview:
-    """Counts what a submission of `pictures` would take; each stands beside what the user calls it.
+    """Count the images and bytes that a submission of `pictures` would upload; each has the path that the user gave.
 
-    UsageError where the submission would raise one before its first upload, but nothing is asked of a model.
+    `request` has been validated. UsageError when no path matches anything.
     """
-    check_early(request)
-    found = Preview(priority=request.priority or "", job_id=request.job_id, name=request.name)
-    found.tags = checked_tags(request.tags)
+    found = Preview(job_id=request.job_id, name=request.name, tags=tuple(request.tags))
 
     def each() -> Iterator[object]:
         for path, images in pictures:
-            found.paths.append(Given(path=path))
+            found.paths.append(PathSummary(path=path))
             yield from images
 
     for source in Expansion(each(), store=store, notice=notice):
@@ -87,7 +84,7 @@ def preview(
         for counter in (given, found):
             counter.images += 1
             counter.bytes += size
-    found.priority = found.priority or ("high" if found.images <= HIGH_AT_MOST else "bulk")
+    found.priority = request.priority_for(found.images)
     return found
 
 
@@ -99,7 +96,7 @@ def _weigh(source: Source, limit: int, found: Preview) -> int:
     except ImageError as error:
         found.failing += 1
         if len(found.failures) < _NAMED:
-            found.failures.append(Failing(source=source.name, code=error.code, message=error.message))
+            found.failures.append(FailedPreview(source=source.name, code=error.code, message=error.message))
         return 0
     return size
 

@@ -97,8 +97,8 @@ def test_submit_and_run_have_every_option(command: str, camq: Camq) -> None:
     [
         (["statsu"], "status"),
         (["submit", "--jsn", "x"], "--json"),
-        (["submit", "x.png", "--scale", "eahc"], "'each'"),
-        (["submit", "x.png", "--top-k", "0"], "x>=1"),
+        (["submit", "x.png", "--scale", "eahc"], "did you mean each"),
+        (["submit", "x.png", "--top-k", "0"], "expected a whole number of at least 1"),
         (["submit", "x.png", "--colormap", "jett"], "did you mean jet"),
         (["status"], "Missing argument"),
         (["up", "--weights", "nothere.pth"], "nothere.pth"),

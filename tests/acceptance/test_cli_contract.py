@@ -171,7 +171,7 @@ def test_cancel_stops_what_has_not_begun(camq: Camq, worker: ScriptedWorker) -> 
     (status,) = lines(camq("cancel", job, "--json"))
 
     assert (status["state"], status["cancelled"]) == ("cancelled", 3)
-    assert "had finished already" in camq("cancel", job).stdout
+    assert "had already finished" in camq("cancel", job).stdout
 
 
 @pytest.mark.usefixtures("photos")

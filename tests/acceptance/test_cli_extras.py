@@ -131,7 +131,7 @@ def test_a_dry_run_says_what_would_happen_and_does_nothing(
     assert said["options"]["classes"] == [2]  # type: ignore[index]
     assert said["failures"][0]["code"] == "not_found"  # type: ignore[index]
     assert "would submit  4 images" in people.stdout
-    assert "no job was made" in people.stderr
+    assert "no job was created" in people.stderr
     assert ledger.jobs(10) == []
     assert len(list(s3_store.list(""))) == before
 
@@ -193,7 +193,7 @@ def test_addresses_of_overlays_need_no_credentials(camq: Camq, worker: ScriptedW
     [
         (["--urls", "--out", "x"], "--urls"),
         (["--urls", "--expires", "8d"], "1s to 7d"),
-        (["--urls", "--expires", "soon"], "30m, 12h or 7d"),
+        (["--urls", "--expires", "soon"], "90s, 12h or 7d"),
         (["--format", "csv", "--json"], "--out"),
     ],
 )
@@ -227,9 +227,9 @@ def test_show_draws_a_picture_or_an_overlay(camq: Camq, worker: ScriptedWorker) 
     [
         (["{job}:1"], 2, "not_an_image"),
         (["{job}:9"], 2, "its images are 0 to 2"),
-        (["{job}:0", "--rank", "7"], 2, "there are 1, 2, 3"),
-        (["nothere.png"], 2, "neither a file nor JOB:INDEX"),
-        (["camq.txt"], 2, "not a picture"),
+        (["{job}:0", "--rank", "7"], 2, "its ranks are 1, 2, 3"),
+        (["nothere.png"], 2, "expected an existing file, or JOB:INDEX"),
+        (["camq.txt"], 2, "cannot show camq.txt"),
         (["minf:0"], 3, "did you mean mine"),
     ],
 )

@@ -144,14 +144,14 @@ def test_a_reader_that_leaves_early_makes_no_noise(start: Start, camq: Camq, wor
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["photos", "--top-k", "0"], "x>=1"),
+        (["photos", "--top-k", "0"], "expected a whole number of at least 1"),
         (["photos", "--top-k", "8"], "from 1 to 7"),
         (["photos", "--colormap", "jett"], "did you mean jet"),
-        (["photos", "--method", "scorecam"], "Use method cam or gradcam"),
+        (["photos", "--method", "scorecam"], "Use cam or gradcam"),
         (["photos", "--target-layer", "layer44"], "did you mean layer4"),
         (["photos", "--dry-run", "--target-layer", "layer44"], "did you mean layer4"),
         (["photos", "--model", "tinny"], f"known are {MODEL}"),
-        (["photos", "--job-id", "a/b"], "cannot be a job id"),
+        (["photos", "--job-id", "a/b"], "expected up to 64 letters"),
         (["*.gif", "nothere/"], "no path matches anything"),
     ],
 )

@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 
 from producer.inputs.source import BytesSource
 from producer.services import Services
-from producer.submission.submit import Request, submit
+from producer.submission.request import Request
+from producer.submission.submit import submit
 from producer.web.live.serve import Server
 from shared.states import JobState
 from tests.browser.conftest import Open

@@ -14,7 +14,8 @@ import urllib3
 
 from producer.inputs.source import BytesSource
 from producer.services import Services
-from producer.submission.submit import Request, submit
+from producer.submission.request import Request
+from producer.submission.submit import submit
 from producer.web.live import actions
 from producer.web.live.serve import Server
 from shared.config import Settings

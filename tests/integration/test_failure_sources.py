@@ -3,7 +3,8 @@
 import pytest
 
 from producer.services import Services
-from producer.submission.submit import Request, submit
+from producer.submission.request import Request
+from producer.submission.submit import submit
 from producer.web.kit import originals
 from shared import keys
 from tests.submitting import CountingStore, pictures

@@ -47,13 +47,13 @@ def test_a_prefix_of_the_users_own_is_allowed(output: str, prefixes: str, expect
 @pytest.mark.parametrize(
     ("output", "says"),
     [
-        ("folder", "looks like s3://bucket/prefix"),
-        ("s3://", "looks like s3://bucket/prefix"),
-        ("s3://mine/\n", "looks like s3://bucket/prefix"),
+        ("folder", "expected s3://bucket/prefix"),
+        ("s3://", "expected s3://bucket/prefix"),
+        ("s3://mine/\n", "expected s3://bucket/prefix"),
         ("s3://UPPER/a", "not a bucket name"),
         ("s3://mine/a/../b", "not an object key"),
-        ("s3://camq/a", "camq's own bucket 'camq'"),
-        ("s3://minefield/a", "CAMQ_OUTPUT_PREFIXES allows: s3://mine/"),
+        ("s3://camq/a", "'camq' is camq's own bucket"),
+        ("s3://minefield/a", "CAMQ_OUTPUT_PREFIXES allows s3://mine/"),
     ],
 )
 def test_any_other_place_is_refused(output: str, says: str) -> None:
@@ -116,7 +116,7 @@ def test_two_jobs_with_one_output_never_meet(client: Client, worker: ScriptedWor
 @pytest.mark.usefixtures("worker")
 def test_an_output_that_cannot_be_written_is_found_at_once(client: Client, store: CountingStore) -> None:
     """A missing bucket and a refusal alike: no job, and not a picture uploaded."""
-    with pytest.raises(UsageError, match=r"output s3://nowhere/a cannot be written: there is no bucket 'nowhere'"):
+    with pytest.raises(UsageError, match=r"cannot write to the output s3://nowhere/a: there is no bucket 'nowhere'"):
         client.submit(picture(), output="s3://nowhere/a")
     store.failures = [UsageError("S3 storage at x refuses access")]
     with pytest.raises(UsageError, match="refuses access"):

@@ -14,7 +14,8 @@ import redis
 from producer.cli.main import main
 from producer.inputs.source import BytesSource
 from producer.services import Services
-from producer.submission.submit import HIGH_AT_MOST, Listener, Request, new_job_id, submit
+from producer.submission.request import HIGH_AT_MOST, Request, new_job_id
+from producer.submission.submit import Listener, submit
 from shared import keys
 from shared.config import Settings
 from shared.contract import ImageRef, decode_lines
@@ -141,9 +142,9 @@ def test_what_cannot_be_read_has_its_reason_and_no_upload(
         ({"options": {"colormap": "jett"}}, "did you mean jet"),
         ({"options": {"classes": "dog"}}, "no class 'dog'"),
         ({"model": "other"}, "no model 'other'"),
-        ({"job_id": "../../x"}, "cannot be a job id"),
-        ({"priority": "urgent"}, "allowed are high, bulk"),
-        ({"webhook": "https://evil.org/?token=t0ken"}, "put evil.org into CAMQ_WEBHOOK_HOSTS"),
+        ({"job_id": "../../x"}, "expected up to 64 letters"),
+        ({"priority": "urgent"}, "expected one of high, bulk"),
+        ({"webhook": "https://evil.org/?token=t0ken"}, "CAMQ_WEBHOOK_HOSTS does not allow evil.org"),
     ],
 )
 @pytest.mark.usefixtures("worker")
@@ -184,7 +185,7 @@ def test_the_status_of_a_job_says_that_nobody_serves_its_model(
         heard.append(capsys.readouterr())
 
     assert [json.loads(said.out)["state"] for said in heard] == ["queued", "queued"]
-    assert [said.err for said in heard] == ["", f"no worker serves {MODEL} now; the job waits until one does\n"]
+    assert [said.err for said in heard] == ["", f"no worker serves {MODEL} now; the job waits for one\n"]
 
 
 @pytest.mark.usefixtures("worker")

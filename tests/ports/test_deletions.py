@@ -6,7 +6,8 @@ import pytest
 
 from producer.retention.delete import remove
 from producer.services import Services
-from producer.submission.submit import Request, submit
+from producer.submission.request import Request
+from producer.submission.submit import submit
 from shared import keys
 from shared.config import Settings
 from shared.contract import Options

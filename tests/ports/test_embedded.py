@@ -19,7 +19,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from producer.local.embedded import Stack, write_env
+from producer.local.embedded import Stack, write_variables
 from producer.local.embedded import redis as embedded_redis
 from producer.local.embedded import s3 as embedded_s3
 from producer.local.embedded import stack as stack_module
@@ -182,7 +182,7 @@ def test_any_value_survives_the_env_file(tmp_path: Path) -> None:
     """Quotes, spaces, dollars and line ends are the shell's business, not the reader's."""
     odd = {"CAMQ_LABELS": 'it\'s a "$HOME" `file`\nof \\ names', "CAMQ_MODEL": ""}
     path = tmp_path / "camq's.env"
-    write_env(path, odd)
+    write_variables(path, odd)
     shell = f"{load_command(path)}; exec {sys.executable} -c 'import os; print(dict(os.environ))'"
     seen = eval(subprocess.run(["sh", "-c", shell], env={}, capture_output=True, text=True, check=True).stdout)
     assert {name: seen[name] for name in odd} == odd

@@ -10,7 +10,8 @@ import pytest
 from producer.retention import unused_inputs as unused
 from producer.retention.delete import collect, remove
 from producer.services import Services
-from producer.submission.submit import Listener, Request, submit
+from producer.submission.request import Request
+from producer.submission.submit import Listener, submit
 from shared import keys
 from shared.config import Settings
 from shared.contract import ImageRef, decode_lines

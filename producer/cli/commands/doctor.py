@@ -1,4 +1,4 @@
-"""`camq doctor`: what is wrong here, and what to do."""
+"""`camq doctor`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @json_option
 def doctor(as_json: bool) -> int:
-    """Check Redis, storage, weights, device and versions; each fault comes with its remedy.
+    """Check Redis, storage, weights, device and versions, and say how to fix what is wrong.
 
     \b
     Example:
@@ -32,14 +32,14 @@ def doctor(as_json: bool) -> int:
     for check in examine(Settings.load()):
         checks.append(check)
         if not as_json:
-            _tell(check)
+            _print(check)
     if as_json:
         emit({"ok": not exit_status(checks), "checks": checks})
     return exit_status(checks)
 
 
-def _tell(check: Check) -> None:
-    """A line for the check, and one for its remedy; what follows them is set in under the detail."""
+def _print(check: Check) -> None:
+    """One line for the check and one for its remedy, wrapped under the detail."""
     lines = [check.detail] if check.ok or not check.remedy else [check.detail, f"→ {check.remedy}"]
     head = f"{'ok' if check.ok else 'FAIL':<6}{check.name:<10}"
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100_000

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import click
 
-from producer.cli.arguments import job_argument
 from producer.cli.common import emit, json_option, say, services, suggesting
+from producer.cli.parameters import job_argument, whole
 from producer.cli.tables import Table, cell, show
-from producer.cli.values import Whole
 from producer.formatting import duration, outcome, progress
+from shared.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    pass
 
-    from shared.contract import JobStatus
-
-#: Of so many jobs the tags are known to whoever mistyped one.
+#: The number of newest jobs whose tags are suggested for a mistyped one.
 _LOOKED_AT = 500
 
 
 @click.command()
-@click.option("--limit", type=Whole(min=1), default=20, show_default=True, help="At most so many.")
-@click.option("--tag", "tags", metavar="TEXT", multiple=True, help="Only jobs with this tag; repeatable.")
+@click.option("--limit", type=whole(1), default=20, show_default=True, help="Maximum number of jobs to list.")
+@click.option("--tag", "tags", metavar="TEXT", multiple=True, help="List only jobs with this tag. Can be repeated.")
 @json_option
 def jobs(limit: int, tags: tuple[str, ...], as_json: bool) -> None:
     """List the newest jobs.
@@ -38,13 +35,15 @@ def jobs(limit: int, tags: tuple[str, ...], as_json: bool) -> None:
     with services() as reach:
         found = reach.ledger.jobs(limit, tags)
         if tags and not found:
-            say(f"no job has the {_tags_and_nearest(tags, reach.ledger.jobs(_LOOKED_AT))}")
+            used = sorted({tag for status in reach.ledger.jobs(_LOOKED_AT) for tag in status.tags})
+            wanted = [f"{tag!r}{'' if tag in used else did_you_mean(tag, used, most=1)}" for tag in tags]
+            say(f"no job has the tag{'s' if len(tags) > 1 else ''} {' and '.join(wanted)}")
     if as_json:
         emit(found)
         return
     if not found:
         if not tags:
-            say("no jobs; make one with `camq submit PATHS`")
+            say("no jobs yet; submit pictures with `camq submit PATHS`")
         return
     tagged = any(status.tags for status in found)
     rows = Table(
@@ -61,21 +60,13 @@ def jobs(limit: int, tags: tuple[str, ...], as_json: bool) -> None:
     show(rows)
 
 
-def _tags_and_nearest(wanted: Sequence[str], known: Iterable[JobStatus]) -> str:
-    """Such as `tag 'nigthly'; did you mean 'nightly'?`."""
-    used = sorted({tag for status in known for tag in status.tags})
-    near = [f"{found[0]!r}" for tag in wanted if tag not in used and (found := get_close_matches(tag, used, n=1))]
-    named = f"tag{'s' if len(wanted) > 1 else ''} {' and '.join(map(repr, wanted))}"
-    return f"{named}; did you mean {' and '.join(near)}?" if near else named
-
-
 @click.command()
 @job_argument
 @json_option
 def cancel(job: str, as_json: bool) -> None:
-    """Stop a job: queued images at once, running ones at their next stage.
+    """Cancel a job: queued images at once, running ones before their next stage.
 
-    What has succeeded stays. With --json, the job's status after that is printed.
+    Finished images keep their results. With --json, prints the job's final status.
 
     \b
     Example:
@@ -88,5 +79,5 @@ def cancel(job: str, as_json: bool) -> None:
         emit(found)
     else:
         click.echo(
-            f"job {job} {'is cancelled' if stopped else f'had finished already ({found.state})'}: {outcome(found)}"
+            f"job {job} {'is cancelled' if stopped else f'had already finished ({found.state})'}: {outcome(found)}"
         )

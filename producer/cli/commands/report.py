@@ -1,4 +1,4 @@
-"""`camq report`: a job's gallery as one page."""
+"""`camq report`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from pathlib import Path
 
 import click
 
-from producer.cli.arguments import job_argument
 from producer.cli.common import emit, json_option, say, services, suggesting
-from producer.cli.values import Whole
+from producer.cli.parameters import job_argument, whole
 from producer.formatting import count
 
-#: More pictures in one file than a browser likes to open.
+#: A browser opens a single file with more pictures slowly.
 _MANY_TO_EMBED = 500
 
 
@@ -24,13 +23,13 @@ _MANY_TO_EMBED = 500
     type=click.Path(dir_okay=False, path_type=Path),
     default="report.html",
     show_default=True,
-    help="The page; thumbnails go into FILE's name + _files beside it.",
+    help="Page to write. Thumbnails go into a folder beside it, named FILE without its suffix + _files.",
 )
-@click.option("--embed", is_flag=True, help="Put the thumbnails into the page: one single file.")
-@click.option("--limit", type=Whole(min=1), default=20_000, show_default=True, help="Show at most so many images.")
+@click.option("--embed", is_flag=True, help="Put the thumbnails into the page, so that it is one file.")
+@click.option("--limit", type=whole(1), default=20_000, show_default=True, help="Maximum number of images to show.")
 @json_option
 def report(job: str, out: Path, embed: bool, limit: int, as_json: bool) -> None:
-    """Write a job's gallery: a page that opens from disk, without a network.
+    """Write a job's results as an HTML page that opens from disk, without a network.
 
     \b
     Examples:
@@ -43,13 +42,13 @@ def report(job: str, out: Path, embed: bool, limit: int, as_json: bool) -> None:
         status = reach.ledger.status(job)
         expected = min(status.total, limit)
         if embed and expected > _MANY_TO_EMBED:
-            say(f"a page with {count(expected, 'image')} inside opens slowly; without --embed it does not")
+            say(f"a page with {count(expected, 'embedded image')} opens slowly; without --embed it opens faster")
         with click.progressbar(
             length=expected, label="thumbnails", file=sys.stderr, hidden=not sys.stderr.isatty()
         ) as bar:
             shown = write_report(reach, job, out, embed=embed, most=limit, progress=lambda *_: bar.update(1))
     if not status.state.finished:
-        say(f"job {job} is still {status.state}: the page shows it as it is now")
+        say(f"job {job} is still {status.state}; the page shows its results so far")
     if shown < status.total:
         say(f"the page shows the first {shown:,} of {count(status.total, 'image')}")
     emit({"report": str(out), "images": shown}) if as_json else click.echo(out)

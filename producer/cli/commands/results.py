@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from producer.cli.arguments import DURATION, job_argument
-from producer.cli.commands.read import fetch
 from producer.cli.common import emit, json_option, say, services, suggesting
 from producer.cli.listing import print_results
-from producer.cli.values import Choice
+from producer.cli.parameters import DURATION, choice, job_argument
+from producer.cli.waiting import fetch
 from shared.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     Sign = Callable[[str], str]
 
-#: What S3 signs an address for at most.
+#: The longest time for which S3 signs a URL.
 _WEEK = 7 * 24 * 3600
 #: Formats that are one table.
 _WRITERS = frozenset({"csv", "parquet"})
@@ -31,25 +30,30 @@ _WRITERS = frozenset({"csv", "parquet"})
 
 @click.command()
 @job_argument
-@click.option("--out", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Fetch into this folder.")
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Download results and overlays into this folder.",
+)
 @click.option(
     "--format",
     "form",
-    type=Choice(["jsonl", "csv", "parquet"]),
-    help="One line of JSON per image, or a flat table with one row per prediction; with --out a file there.",
+    type=choice(["jsonl", "csv", "parquet"]),
+    help="JSON lines, or a table with one row per prediction. With --out, writes a file there.",
 )
-@click.option("--urls", is_flag=True, help="Add an address to each overlay that needs no credentials.")
+@click.option("--urls", is_flag=True, help="Print JSON lines, each overlay with a URL that needs no credentials.")
 @click.option(
     "--expires",
     metavar="TIME",
     type=DURATION,
     default="1h",
     show_default=True,
-    help="How long those addresses work, such as 30m, 12h or 7d.",
+    help="How long these URLs are valid, such as 30m, 12h or 7d.",
 )
 @json_option
 def results(*, job: str, out: Path | None, form: str | None, urls: bool, expires: int, as_json: bool) -> None:
-    """Show a job's results, print them for programs, or fetch them with --out.
+    """Show a job's results, print them for programs, or download them with --out.
 
     \b
     Examples:
@@ -85,15 +89,17 @@ def results(*, job: str, out: Path | None, form: str | None, urls: bool, expires
 
 def _check(out: Path | None, form: str | None, urls: bool, expires: int, *, as_json: bool) -> None:
     if out and urls:
-        raise UsageError("--out fetches the overlays themselves: leave --urls away")
+        raise UsageError("--urls and --out exclude each other: --out downloads the overlays")
     if urls and not 1 <= expires <= _WEEK:
-        raise UsageError("--expires is from 1s to 7d, as S3 allows")
+        raise UsageError("invalid --expires: expected from 1s to 7d, which is what S3 allows")
     if out or form not in _WRITERS:
         return
     if as_json:
-        raise UsageError(f"--json prints JSON: give --out to have the {form} file beside it, or leave --json away")
+        raise UsageError(
+            f"--json and --format {form} exclude each other unless --out names a folder for the {form} file"
+        )
     if form == "parquet" and sys.stdout.isatty():
-        raise UsageError("Parquet is not for a terminal: redirect it into a file, or give --out")
+        raise UsageError("cannot print Parquet to a terminal: redirect it to a file, or use --out")
 
 
 def _write(form: str | None, found: Iterable[ImageRecord], file: BinaryIO, sign: Sign | None = None) -> None:

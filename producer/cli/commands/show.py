@@ -1,4 +1,4 @@
-"""`camq show`: a picture or an overlay in the terminal."""
+"""`camq show`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from producer.cli.commands.completion import recent_jobs
 from producer.cli.common import emit, json_option, say, services, suggesting
+from producer.cli.parameters import recent_jobs, whole
 from producer.cli.paths import complete_files
-from producer.cli.values import Whole
 from shared.errors import UsageError
 from shared.text import visible
 
@@ -28,7 +27,7 @@ _SPARE_LINES = 3
 
 
 def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Files, and the newest jobs with a colon behind them, where an index follows."""
+    """Files, and the newest job ids followed by a colon, after which an index is typed."""
     jobs = recent_jobs(context, parameter, incomplete)
     return [CompletionItem(f"{job.value}:", help=job.help) for job in jobs] + complete_files(
         context, parameter, incomplete
@@ -37,13 +36,13 @@ def _complete(context: click.Context, parameter: click.Parameter, incomplete: st
 
 @click.command()
 @click.argument("what", metavar="FILE|JOB:INDEX", shell_complete=_complete)
-@click.option("--rank", type=Whole(min=1), help="The overlay of this rank.  [default: the best one]")
+@click.option("--rank", type=whole(1), help="Rank of the overlay to show.  [default: the best]")
 @json_option
 def show(what: str, rank: int | None, as_json: bool) -> None:
     """Show a picture file, or the overlay of a job's image, in the terminal.
 
-    The picture is drawn as large as fits, in half blocks and 24-bit colour, or in shades where NO_COLOR is set. With
-    --json, prints what is known about the picture instead.
+    The picture is drawn as large as the terminal allows, in 24-bit colour, or in shades if NO_COLOR is set. With
+    --json, prints facts about the picture instead.
 
     \b
     Examples:
@@ -58,7 +57,7 @@ def show(what: str, rank: int | None, as_json: bool) -> None:
         _show_image(of_job[1], int(of_job[2]), rank, as_json=as_json)
     else:
         job = what if re.fullmatch(r"[A-Za-z0-9][\w-]{0,63}", what) else "20261123-081502-3f9ac2"
-        raise UsageError(f"{what!r} is neither a file nor JOB:INDEX, such as {job}:0")
+        raise UsageError(f"invalid argument {what!r}: expected an existing file, or JOB:INDEX such as {job}:0")
 
 
 def _show_file(name: str, *, as_json: bool) -> None:
@@ -73,7 +72,7 @@ def _show_file(name: str, *, as_json: bool) -> None:
             else:
                 _draw(picture, f"{name}, {picture.width} x {picture.height}")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UsageError(f"{name} is not a picture that can be shown: {error}") from error
+        raise UsageError(f"cannot show {name}: {error}") from error
 
 
 def _show_image(job: str, index: int, rank: int | None, *, as_json: bool) -> None:
@@ -91,7 +90,7 @@ def _show_image(job: str, index: int, rank: int | None, *, as_json: bool) -> Non
 
 
 def _chosen(result: ImageResult, rank: int | None) -> Prediction:
-    """The prediction of this rank. UsageError that says why there is none."""
+    """The prediction of this rank. UsageError with the reason when there is none."""
     if result.error:
         raise UsageError(f"image {result.index} failed, {result.error.code}: {result.error.message}")
     if not result.predictions:
@@ -100,7 +99,7 @@ def _chosen(result: ImageResult, rank: int | None) -> Prediction:
         if rank in (None, prediction.rank):
             return prediction
     ranks = ", ".join(str(prediction.rank) for prediction in result.predictions)
-    raise UsageError(f"image {result.index} has no overlay of rank {rank}; there are {ranks}")
+    raise UsageError(f"image {result.index} has no overlay of rank {rank}: its ranks are {ranks}")
 
 
 def _draw(picture: Image, caption: str) -> None:

@@ -4,9 +4,8 @@ import sys
 
 import click
 
-from producer.cli.arguments import job_argument
 from producer.cli.common import emit, json_option, say, services, suggesting
-from producer.cli.values import Choice
+from producer.cli.parameters import choice, job_argument
 from producer.formatting import count, size
 from producer.services import Services
 from shared.errors import CODES, UnknownJobError, UsageError
@@ -14,10 +13,17 @@ from shared.errors import CODES, UnknownJobError, UsageError
 
 @click.command()
 @job_argument
-@click.option("--code", "codes", multiple=True, type=Choice(sorted(CODES)), help="Only images failed so.")
+@click.option(
+    "--code",
+    "codes",
+    multiple=True,
+    type=choice(sorted(CODES)),
+    metavar="CODE",
+    help=f"Retry only images that failed with this code: {', '.join(sorted(CODES))}. Can be repeated.",
+)
 @json_option
 def retry(job: str, codes: tuple[str, ...], as_json: bool) -> None:
-    """Run the failed images of a job again; the others are left alone.
+    """Retry the failed images of a job; its other images keep their results.
 
     \b
     Examples:
@@ -38,7 +44,7 @@ def retry(job: str, codes: tuple[str, ...], as_json: bool) -> None:
 @job_argument
 @json_option
 def seal(job: str, as_json: bool) -> None:
-    """Close an interrupted submission as it is: the job ends with the images it has.
+    """Finish an interrupted submission: the job runs with the images that were submitted.
 
     \b
     Example:

@@ -10,7 +10,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from producer.local.embedded.files import private_folder, write_private
+from producer.local.embedded.env_file import private_folder, write_private
 from shared.errors import EmbeddedError
 from shared.processes.child import Spec
 

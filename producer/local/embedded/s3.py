@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from producer.local.embedded.files import private_folder
+from producer.local.embedded.env_file import private_folder
 from shared.config import Settings
 from shared.errors import CamqError, EmbeddedError
 from shared.processes.child import Spec

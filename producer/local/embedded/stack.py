@@ -12,8 +12,7 @@ from typing import Any, Self
 
 import msgspec
 
-from producer.local.embedded.env_file import write_env
-from producer.local.embedded.files import private_folder, write_private
+from producer.local.embedded.env_file import private_folder, write_private, write_variables
 from producer.local.embedded.ports import free_ports
 from producer.local.embedded.redis import RedisServer
 from producer.local.embedded.s3 import S3Server
@@ -99,16 +98,16 @@ class Stack:
         }
         identity = msgspec.structs.replace(identity, redis_port=redis_port, s3_port=s3_port)
         write_private(self._identity_file, msgspec.json.encode(identity).decode())
-        self.tell({})
+        self.write_env({})
 
-    def tell(self, more: Mapping[str, object]) -> None:
-        """Write `camq.env`: how to reach the servers, and settings that whoever loads it should have as well."""
+    def write_env(self, more: Mapping[str, object]) -> None:
+        """Write `camq.env`: the addresses and keys of the servers, and the settings in `more`."""
         variables = {
             PREFIX + name.upper(): _text(value)
             for name, value in {**self._overrides, **more}.items()
             if value is not None
         }
-        write_env(self.env_file, variables)
+        write_variables(self.env_file, variables)
 
     def _launch(
         self, supervisor: Supervisor, server: RedisServer | S3Server, preferred: int | None
@@ -127,7 +126,7 @@ class Stack:
                 supervisor.stop(server.name)
                 port = next(ports)
                 supervisor.start(server.spec(port, self.logs))
-            raise EmbeddedError(f"the {server.name} server does not start; {self._last_words(server.name)}")
+            raise EmbeddedError(f"the {server.name} server does not start; {self._last_log_line(server.name)}")
 
         return finish
 
@@ -138,12 +137,12 @@ class Stack:
                 return False
             if time.monotonic() > deadline:
                 raise EmbeddedError(
-                    f"the {server.name} server is not ready after {_START_S:.0f} s; {self._last_words(server.name)}"
+                    f"the {server.name} server is not ready after {_START_S:.0f} s; {self._last_log_line(server.name)}"
                 )
             time.sleep(0.02)
         return True
 
-    def _last_words(self, name: str) -> str:
+    def _last_log_line(self, name: str) -> str:
         path = self.logs / f"{name}.log"
         lines = path.read_text(errors="replace").splitlines()[-5:] if path.exists() else []
         return "\n  ".join([f"the end of {path}:", *lines])

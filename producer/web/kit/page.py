@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from markupsafe import Markup
 
-from producer.formatting import count, duration, milliseconds, rate, shown
-from producer.stage_lines import images_per_batch, stage_lines
-from producer.web.kit.summary import moment
+from producer.formatting import (
+    count,
+    duration,
+    images_per_batch,
+    milliseconds,
+    moment,
+    rate,
+    shown,
+    stage_lines,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-KIT, LIVE = "producer.web.kit", "producer.web.live"
+KIT = "producer.web.kit"
 #: In the order in which they build on each other.
 STYLES = ("tokens", "layout", "controls", "gallery", "viewer")
 SCRIPTS = ("dom", "address", "model", "picture", "card", "labels", "grid", "viewer", "keyboard", "gallery")
@@ -26,10 +33,14 @@ SCRIPTS = ("dom", "address", "model", "picture", "card", "labels", "grid", "view
 _IMPORTS = re.compile(r"^import .*?;\n|^export (?=const|function|class|async)", re.MULTILINE | re.DOTALL)
 
 
-def render(template: str, **values: Any) -> str:
-    """The page. Every value is escaped unless it is `Markup`; `nonce` is made here if it is not given."""
+def render(template: str, *, package: str = KIT, **values: Any) -> str:
+    """The page from a template of `package`, or of the kit where that has none.
+
+    Every value is escaped unless it is `Markup`; `nonce` is made here if it is not given. Templates see the package as
+    `PACKAGE`, for its styles and scripts.
+    """
     nonce = values.pop("nonce", None) or secrets.token_urlsafe(16)
-    return _environment().get_template(template).render(nonce=nonce, **values)
+    return _environment(package).get_template(template).render(nonce=nonce, **values)
 
 
 def policy(nonce: str, *, images: str, connect: str = "'none'", form: str = "'none'") -> str:
@@ -42,7 +53,7 @@ def policy(nonce: str, *, images: str, connect: str = "'none'", form: str = "'no
 
 
 def script_json(value: object) -> Markup:
-    """JSON that can stand inside a `<script>` element: no `<` is left to end it or to open a comment."""
+    """JSON that is safe inside a `<script>` element: no `<` is left that could end it or open a comment."""
     text = msgspec.json.encode(value).decode()
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
@@ -50,7 +61,7 @@ def script_json(value: object) -> Markup:
 
 
 def when(iso: str | None) -> Markup:
-    """A moment in UTC, which a script turns into the reader's own time; the tooltip stays."""
+    """A moment in UTC; a script turns the text into the reader's own time zone, the tooltip stays."""
     return Markup('<time datetime="{0}" title="{1}">{1}</time>').format(iso, moment(iso)) if iso else Markup()
 
 
@@ -72,11 +83,11 @@ def _text(package: str, name: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def _environment(package: str) -> Environment:
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader(KIT), PackageLoader(LIVE)]),
+        loader=ChoiceLoader([PackageLoader(name) for name in dict.fromkeys((package, KIT))]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -92,6 +103,6 @@ def _environment() -> Environment:
     }
     environment.filters |= {"stage_lines": stage_lines, "images_per_batch": images_per_batch}
     environment.filters["script_json"] = script_json
-    environment.globals |= {"style": style, "script": script, "STYLES": STYLES, "SCRIPTS": SCRIPTS, "LIVE": LIVE}
+    environment.globals |= {"style": style, "script": script, "STYLES": STYLES, "SCRIPTS": SCRIPTS, "PACKAGE": package}
     environment.globals["policy"] = policy
     return environment

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from msgspec import UNSET
 
-from producer.formatting import duration, rate, shown, told_delivery
+from producer.formatting import duration, elapsed_s, rate, shown, webhook_outcome
 from producer.web.kit.legend import colours
 from shared.contract import JobStatus, Options
 from shared.states import JobState
@@ -46,17 +45,6 @@ def summarise(status: JobStatus, options: Options, *, served: bool = True) -> Su
     )
 
 
-def moment(iso: str | None) -> str:
-    """Such as `23 Nov 2026, 08:15 UTC`."""
-    return f"{datetime.fromisoformat(iso):%-d %b %Y, %H:%M} UTC" if iso else ""
-
-
-def elapsed_s(status: JobStatus) -> float:
-    """Seconds that the newest run took, or has taken until now; of one that has not begun, how long it waits."""
-    end = datetime.fromisoformat(status.finished_at) if status.finished_at else datetime.now(UTC)
-    return max(0.0, (end - datetime.fromisoformat(status.started_at or status.created_at)).total_seconds())
-
-
 def _facts(status: JobStatus, options: Options, served: bool) -> list[tuple[str, str]]:
     classes = f"{len(options.classes)} chosen" if options.classes else f"best {options.top_k}"
     running = "Waiting for" if status.state is JobState.QUEUED else "Running for"
@@ -66,7 +54,7 @@ def _facts(status: JobStatus, options: Options, served: bool) -> list[tuple[str,
         ("Rate", rate(status.images_per_second) if status.images_per_second else ""),
         ("Time left", left if served and status.state is JobState.RUNNING else ""),
         ("Model", status.model),
-        ("Webhook", told_delivery(status)),
+        ("Webhook", webhook_outcome(status)),
         ("Tags", ", ".join(status.tags)),
         ("Method", options.method),
         ("Classes", classes),

@@ -1,4 +1,4 @@
-"""What the page can do to a job: submit pictures, cancel, run failed images again."""
+"""What the page can do: submit pictures, cancel a job, retry its failed images."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import JSONResponse, Response
 
 from producer.inputs.source import LazySource, Source
-from producer.results import retry as redrive
-from producer.submission.submit import Request as Submission
+from producer.results.retry import retry
+from producer.submission.request import Request as Submission
 from producer.submission.submit import submit
 from shared.errors import UsageError
+from shared.options import OPTIONS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from producer.services import Services
 
-#: Of one upload, all pictures together: they are spooled to this machine's disk.
+#: The options of a job that the page's form has.
+_FORM_OPTIONS = ("top_k", "method", "colormap")
+#: All pictures of one upload together: they are stored on this machine's disk first.
 MAX_UPLOAD_BYTES = 1_000_000_000
 MAX_UPLOAD_FILES = 1_000
 
@@ -31,24 +34,26 @@ class Actions:
         self._services = services
 
     def cancel(self, request: Request) -> Response:
-        """Stop the job."""
+        """Cancel the job."""
         return JSONResponse({"done": self._services.ledger.cancel(request.path_params["job"])})
 
     def retry(self, request: Request) -> Response:
-        """Queue the failed images again, all or those of `?code=`, and tell the workers."""
+        """Retry the failed images, all or those of `?code=`."""
         codes = request.query_params.getlist("code")
-        return JSONResponse({"done": redrive.retry(self._services, request.path_params["job"], codes)})
+        return JSONResponse({"done": retry(self._services, request.path_params["job"], codes)})
 
     async def submit(self, request: Request) -> Response:
-        """The dropped pictures become a job; the answer says where its page is."""
+        """Submit the uploaded pictures as a job; the answer has the address of its page."""
         length = request.headers.get("content-length", "")
         # The server holds a request to the length it announced, so an honest header is enough.
         if not length.isdecimal() or int(length) > MAX_UPLOAD_BYTES:
-            return JSONResponse({"error": f"at most {MAX_UPLOAD_BYTES // 10**6:,} MB at once; use `camq submit`"}, 413)
+            return JSONResponse(
+                {"error": f"at most {MAX_UPLOAD_BYTES // 10**6:,} MB in one upload; use `camq submit` for more"}, 413
+            )
         async with request.form(max_files=MAX_UPLOAD_FILES, max_fields=20) as form:
             sources = _sources(form)
             if not sources:
-                raise UsageError("no picture was chosen")
+                raise UsageError("no pictures chosen")
             job = await run_in_threadpool(submit, self._services, sources, _submission(form))
         return JSONResponse({"url": f"/jobs/{job}"}, 201)
 
@@ -59,12 +64,10 @@ def _sources(form: FormData) -> list[Source]:
 
 
 def _submission(form: FormData) -> Submission:
-    def said(name: str) -> str | None:
+    def field(name: str) -> str | None:
         value = form.get(name)
         return value.strip() or None if isinstance(value, str) else None
 
-    top_k = said("top_k")
-    if top_k is not None and not top_k.isdecimal():
-        raise UsageError("the number of classes must be a number")
-    options = {"top_k": int(top_k) if top_k else None, "method": said("method"), "colormap": said("colormap")}
-    return Submission(model=said("model"), name=said("name"), options=options)
+    texts = {name: field(name) for name in _FORM_OPTIONS}
+    options = {name: OPTIONS[name].values.parse(name, text) for name, text in texts.items() if text}
+    return Submission(model=field("model"), name=field("name"), options=options)

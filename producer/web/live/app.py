@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from producer.web.kit.page import render
+from producer.web.live import LIVE
 from producer.web.live.actions import Actions
 from producer.web.live.guard import Door, Guard
 from producer.web.live.pages import Pages
@@ -47,20 +48,24 @@ def build(services: Services, door: Door) -> ASGIApp:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    """An error that says what to do, in the page's own dress. Its messages never hold secrets."""
+    """An error as a page, or as JSON for the page's script. Its messages never contain secrets."""
     code = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
-    return _told(request, code, str(error))
+    return _answer(request, code, str(error))
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     code, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "")
-    return _told(request, code, detail)
+    return _answer(request, code, detail)
 
 
-def _told(request: Request, code: int, message: str) -> Response:
+def _answer(request: Request, code: int, message: str) -> Response:
     if request.method == "POST":
         return JSONResponse({"error": message}, code)
     page = render(
-        "error.html", nonce=request.state.nonce, title=_TITLES.get(code, "This did not work"), message=message
+        "error.html",
+        package=LIVE,
+        nonce=request.state.nonce,
+        title=_TITLES.get(code, "This did not work"),
+        message=message,
     )
     return Response(page, code, media_type="text/html")

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from producer.web.kit.page import policy, render
+from producer.web.live import LIVE
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -93,7 +94,7 @@ class Guard:
             welcome.set_cookie(self.door.cookie, self.door.token, httponly=True, samesite="strict")
             return welcome
         if not self.door.opens(request.cookies.get(self.door.cookie, "")):
-            return Response(render("locked.html", nonce=nonce), 401, media_type="text/html")
+            return Response(render("locked.html", package=LIVE, nonce=nonce), 401, media_type="text/html")
         return None
 
 

@@ -10,12 +10,14 @@ from producer.web.kit.cards import fit
 from producer.web.kit.page import render
 from producer.web.kit.summary import summarise
 from producer.web.kit.thumbnails import CONTENT_TYPE
+from producer.web.live import LIVE
 from producer.web.live.actions import MAX_UPLOAD_BYTES, MAX_UPLOAD_FILES
 from producer.web.live.failures import FailedNames
 from producer.web.live.overview import JOBS_AT_ONCE, MOST_JOBS, backlog
 from producer.web.live.pictures import MOST, Pictures
 from shared.contract import encode
 from shared.ledger.backlog import read_backlog
+from shared.options import OPTIONS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -51,8 +53,9 @@ class Pages:
             most_files=MAX_UPLOAD_FILES,
             most_bytes=MAX_UPLOAD_BYTES,
             models=live,
+            options=OPTIONS,
             methods=sorted(
-                {method for card in cards for method in card.methods}, key=lambda name: (name != "cam", name)
+                {method for card in cards for method in card.methods}, key=OPTIONS["method"].values.choices.index
             ),
         )
 
@@ -89,7 +92,7 @@ class Pages:
 
 def _page(request: Request, name: str, **values: Any) -> Response:
     template = f"{name}_live.html" if "live" in request.query_params else f"{name}.html"
-    return HTMLResponse(render(template, nonce=request.state.nonce, **values))
+    return HTMLResponse(render(template, package=LIVE, nonce=request.state.nonce, **values))
 
 
 def _picture(data: bytes, kind: str) -> Response:

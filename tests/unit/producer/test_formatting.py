@@ -18,9 +18,9 @@ from producer.formatting import (
     rate,
     shown,
     time_left,
-    told_delivery,
-    told_webhook,
     visible,
+    webhook_line,
+    webhook_outcome,
 )
 from producer.local import contact_sheet as sheet
 from producer.local.contact_sheet import Guess, Row, contact_sheet
@@ -69,10 +69,10 @@ def test_a_webhook_is_told_in_a_line() -> None:
     hook = WebhookStatus(url="https://h/x", state="waiting", attempts=0, reason=None)
     tried = msgspec.structs.replace(hook, attempts=2, reason="HTTP 503")
 
-    assert told_webhook(hook) == "waiting for https://h/x"
-    assert told_webhook(tried) == "waiting for https://h/x, 2 attempts: HTTP 503"
-    assert told_webhook(msgspec.structs.replace(hook, state="delivered", attempts=1)) == "delivered to https://h/x"
-    assert told_webhook(msgspec.structs.replace(tried, state="failed")).startswith("given up for https://h/x")
+    assert webhook_line(hook) == "waiting for https://h/x"
+    assert webhook_line(tried) == "waiting for https://h/x, 2 attempts: HTTP 503"
+    assert webhook_line(msgspec.structs.replace(hook, state="delivered", attempts=1)) == "delivered to https://h/x"
+    assert webhook_line(msgspec.structs.replace(tried, state="failed")).startswith("given up for https://h/x")
 
 
 def test_a_page_tells_what_became_of_a_webhook() -> None:
@@ -80,11 +80,11 @@ def test_a_page_tells_what_became_of_a_webhook() -> None:
     hook = WebhookStatus(url="https://h/x", state="waiting", attempts=2, reason="HTTP 503")
     ended = replace(status(), state=JobState.PARTIAL, webhook=hook)
 
-    assert told_delivery(status()) == ""
-    assert told_delivery(replace(ended, state=JobState.RUNNING)) == "when the job ends"
-    assert told_delivery(ended) == "waiting, 2 attempts: HTTP 503"
-    assert told_delivery(replace(ended, webhook=replace(hook, state="delivered", reason=None))) == "delivered"
-    assert told_delivery(replace(ended, webhook=replace(hook, state="failed"))) == "given up, 2 attempts: HTTP 503"
+    assert webhook_outcome(status()) == ""
+    assert webhook_outcome(replace(ended, state=JobState.RUNNING)) == "when the job ends"
+    assert webhook_outcome(ended) == "waiting, 2 attempts: HTTP 503"
+    assert webhook_outcome(replace(ended, webhook=replace(hook, state="delivered", reason=None))) == "delivered"
+    assert webhook_outcome(replace(ended, webhook=replace(hook, state="failed"))) == "given up, 2 attempts: HTTP 503"
 
 
 @pytest.mark.parametrize(

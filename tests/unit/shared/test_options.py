@@ -41,7 +41,7 @@ def test_classes_are_indices_or_labels(given: Any, indices: tuple[int, ...]) -> 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"top_k": 0}, "top_k 0 is not allowed"),
+        ({"top_k": 0}, "invalid top_k 0: expected a whole number of at least 1"),
         ({"top_k": 8}, "from 1 to 7"),
         ({"top_k": "three"}, "top_k 'three'"),
         ({"classes": "7"}, "classes 0 to 6"),
@@ -50,23 +50,23 @@ def test_classes_are_indices_or_labels(given: Any, indices: tuple[int, ...]) -> 
         ({"classes": "cat"}, "did you mean tiger cat"),
         ({"classes": "crane"}, "indices 4, 5"),
         ({"classes": ""}, "classes is empty"),
-        ({"classes": "2\n3"}, "classes '2\\n3' is not one line"),
+        ({"classes": "2\n3"}, "invalid classes '2\\n3': expected one line"),
         ({"classes": "9" * 5000}, "has the classes 0 to 6"),
-        ({"classes": [True]}, "classes has True, which is neither"),
-        ({"classes": False}, "classes has False, which is neither"),
+        ({"classes": [True]}, "invalid class True: expected an index or a label"),
+        ({"classes": False}, "invalid class False: expected an index"),
         ({"classes": 1.5}, "no class '1.5'"),
-        ({"classes": b"2"}, "an index works as well"),
+        ({"classes": b"2"}, "expected a label or an index"),
         ({"classes": [None]}, "no class 'None'"),
         ({"colormap": "jett"}, "did you mean jet"),
         ({"method": "scorecan"}, "did you mean scorecam"),
-        ({"format": "jpg"}, "allowed are jpeg, webp, png"),
-        ({"scale": "both"}, "allowed are each, shared"),
-        ({"alpha": 1.5}, "alpha 1.5 is not allowed"),
+        ({"format": "jpg"}, "expected one of jpeg, webp, png"),
+        ({"scale": "both"}, "expected one of each, shared"),
+        ({"alpha": 1.5}, "invalid alpha 1.5: expected a number from 0 to 1"),
         ({"box_threshold": 1.0}, "box_threshold 1.0"),
         ({"topk": 3}, "did you mean top_k"),
         ({"target_layer": "layer44"}, "did you mean layer4"),
         ({"target_layer": "nothing"}, "outermost layers are conv1, layer3, layer4, fc"),
-        ({"target_layer": "layer3"}, "takes the method gradcam"),
+        ({"target_layer": "layer3"}, "use the method gradcam"),
     ],
 )
 def test_what_is_wrong_is_named_with_what_is_allowed(given: dict[str, Any], says: str) -> None:
@@ -97,15 +97,15 @@ def test_a_method_that_the_network_cannot_do_is_refused_with_the_reason() -> Non
         with pytest.raises(UsageError) as caught:
             check_options(card, given)
         assert str(caught.value) == (
-            "tiny cannot do cam: classifier.4 (ReLU) stands before its last linear layer. Use method gradcam"
+            "tiny does not support the method cam: classifier.4 (ReLU) stands before its last linear layer. Use gradcam"
         )
 
 
 @pytest.mark.parametrize(
     ("sizes", "refused", "says"),
     [
-        ((224, 224), (32, 223, 225, 448), "a side of 224 pixels only; leave it out for the 224"),
-        ((63, 4096), (32, 62), "a side of 63 to 4096 pixels; leave it out for the 224"),
+        ((224, 224), (32, 223, 225, 448), "takes 224 pixels only; leave the option out for its own 224"),
+        ((63, 4096), (32, 62), "takes 63 to 4096 pixels; leave the option out for its own 224"),
     ],
 )
 def test_an_input_size_that_the_network_cannot_take_is_refused(
@@ -116,7 +116,7 @@ def test_an_input_size_that_the_network_cannot_take_is_refused(
     for size in refused:
         with pytest.raises(UsageError) as caught:
             check_options(card, {"input_size": size})
-        assert str(caught.value).startswith(f"input_size {size} is not for tiny, ")
+        assert str(caught.value).startswith(f"invalid input_size {size}: tiny takes ")
         assert says in str(caught.value)
     for size in sizes:
         assert check_options(card, {"input_size": size}).input_size == size
@@ -129,5 +129,5 @@ def test_an_older_workers_card_is_read_and_tells_neither_reasons_nor_sizes() -> 
     )
 
     assert check_options(older, {"method": "gradcam", "input_size": 4096}).input_size == 4096
-    with pytest.raises(UsageError, match=r"^old cannot do cam\. Use method gradcam$"):
+    with pytest.raises(UsageError, match=r"^old does not support the method cam\. Use gradcam$"):
         check_options(older, {})

@@ -31,7 +31,7 @@ def test_a_terminal_gets_the_first_images_and_the_failures_by_code(
     assert "not_an_image" in out
     assert "30" in out
     assert "970 970.png" in out
-    assert "… and 980 more images; all of them:\n  camq results JOB | less" in err
+    assert "… and 980 more images; to see all:\n  camq results JOB | less" in err
 
 
 def test_a_pipe_gets_every_image_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import os
 import click
 import pytest
 
-from producer.cli.arguments import DURATION
+from producer.cli.parameters import DURATION
 from producer.cli.paths import read_names
 
 
@@ -46,5 +46,5 @@ def test_lengths_of_time_have_a_unit(text: str, seconds: int) -> None:
 @pytest.mark.parametrize("text", ["1", "h", "1 h", "-1h", "1w"])
 def test_a_length_of_time_without_one_is_refused(text: str) -> None:
     """With examples."""
-    with pytest.raises(click.BadParameter, match="30m, 12h or 7d"):
+    with pytest.raises(click.UsageError, match="such as 90s, 12h or 7d"):
         DURATION.convert(text, None, None)

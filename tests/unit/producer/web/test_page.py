@@ -9,11 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from producer.formatting import elapsed_s, moment
 from producer.web.kit import legend
 from producer.web.kit.cards import fit
 from producer.web.kit.failures import group
-from producer.web.kit.page import LIVE, SCRIPTS, render, script, script_json
-from producer.web.kit.summary import elapsed_s, moment, summarise
+from producer.web.kit.page import SCRIPTS, render, script, script_json
+from producer.web.kit.summary import summarise
+from producer.web.live import LIVE
 from producer.web.report import write_page
 from shared.contract import JobStatus, Options
 from shared.states import JobState
@@ -57,7 +59,7 @@ def test_a_nonce_is_used_once() -> None:
     """Two pages never share it."""
     values = {"title": "", "message": ""}
 
-    assert render("error.html", **values) != render("error.html", **values)
+    assert render("error.html", package=LIVE, **values) != render("error.html", package=LIVE, **values)
 
 
 @pytest.mark.parametrize(

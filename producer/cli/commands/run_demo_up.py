@@ -1,4 +1,4 @@
-"""`camq demo`, `up` and `run`: camq on this machine alone, with servers and workers of its own."""
+"""`camq demo`, `up` and `run`: camq on this machine, with its own servers and workers."""
 
 from __future__ import annotations
 
@@ -6,51 +6,56 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.cli.commands.fleet import serving, serving_options
-from producer.cli.commands.read import fetch, wait_for
-from producer.cli.common import emit, json_option, say, status_of
+from producer.cli.common import emit, json_option, say
 from producer.cli.dry_run import dry_run_option, no_store, would_run
 from producer.cli.listing import print_results
-from producer.cli.options import asked, job_options
+from producer.cli.options import job_options, request_from_options
+from producer.cli.parameters import whole
 from producer.cli.paths import all_of, given_pictures, paths_argument
+from producer.cli.serving import serving, serving_options
 from producer.cli.tables import Table, cell, show
-from producer.cli.values import Whole
-from producer.formatting import count, duration, told_webhook
+from producer.cli.waiting import exit_status, fetch, wait_for
+from producer.formatting import count, duration, webhook_line
 from shared.errors import CamqError
 
 if TYPE_CHECKING:
     from producer.local.session import Local
-    from producer.submission.submit import Request
+    from producer.submission.request import Request
     from shared.contract import ImageRecord, JobStatus, WorkerInfo
 
-#: The gallery that `run` and `demo` leave beside the overlays they fetched.
+#: The page that `run` and `demo` write beside the downloaded overlays.
 REPORT, OVERLAYS = "report.html", "overlays"
 _folder = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--data", metavar="DIR", type=_folder, default="camq-data", show_default=True, help="Where data stays.")
-@click.option("--model", metavar="M", help="Network to serve.  [default: resnet18]")
+@click.option(
+    "--data", metavar="DIR", type=_folder, default="camq-data", show_default=True, help="Folder for the data."
+)
+@click.option("--model", metavar="M", help="Model to serve.  [default: resnet18]")
 @serving_options
 @click.option(
     "--workers",
-    type=Whole(min=0),
+    type=whole(0),
     default=1,
     show_default=True,
-    help="Worker processes; 0 starts the servers only.",
+    help="Number of worker processes; 0 starts the servers only.",
 )
 @json_option
 def up(data: Path, model: str | None, workers: int, as_json: bool, **given: Any) -> int:
-    """Run Redis, S3 storage and workers here, in the foreground, until Ctrl-C. The data stays.
+    """Run Redis, S3 storage and workers on this machine until Ctrl-C. The data is kept.
+
+    It prints a line that loads its settings. Run that line in another terminal, then submit pictures there.
 
     \b
-    Example, with a second terminal that loads the line it prints:
+    Example:
       camq up --workers 2
       camq submit photos/ --wait
     """
@@ -62,24 +67,24 @@ def up(data: Path, model: str | None, workers: int, as_json: bool, **given: Any)
         with interruptible(), Local(data, say) as camq:
             ready = _start(camq, workers, overrides) if workers else []
             if ready:
-                # A second terminal then asks for the same model, and its `doctor` looks at the same weights.
-                camq.stack.tell({**overrides, "model": ready[0].models[0].partition("@")[0]})
+                # So that a second terminal uses the same model, and its `doctor` checks the same weights.
+                camq.stack.write_env({**overrides, "model": ready[0].models[0].partition("@")[0]})
             load = load_command(camq.stack.env_file)
             if as_json:
                 emit({"env": str(camq.stack.env_file), "load": load, "workers": ready})
             else:
-                click.echo(f"ready: {_who(ready)}")
+                click.echo(f"ready: {_describe(ready)}")
                 click.echo(f"in another terminal:  {load}")
-                click.echo("Ctrl-C stops everything; the data stays")
-            camq.tend()
+                click.echo("Ctrl-C stops everything; the data is kept")
+            camq.supervise()
     except KeyboardInterrupt:
         say(f"\nstopped; the data is in {data}")
     return 0
 
 
-def _who(ready: list[WorkerInfo]) -> str:
+def _describe(ready: list[WorkerInfo]) -> str:
     if not ready:
-        return "Redis and storage, without a worker; start some with `camq worker`"
+        return "Redis and storage, without a worker; start one with `camq worker`"
     served = ", ".join(sorted({model for info in ready for model in info.models}))
     return f"{count(len(ready), 'worker')} on {ready[0].device}, serving {served}"
 
@@ -89,7 +94,7 @@ def _who(ready: list[WorkerInfo]) -> str:
 @click.option(
     "--out", metavar="DIR", type=_folder, default="camq-output", show_default=True, help="Folder for the results."
 )
-@click.option("--model", metavar="M", help="Network to use.  [default: resnet18]")
+@click.option("--model", metavar="M", help="Model to use.  [default: resnet18]")
 @serving_options
 @job_options
 @dry_run_option
@@ -104,28 +109,25 @@ def run(
     as_json: bool,
     **given: Any,
 ) -> int:
-    """Start everything, explain PATHS, write the results to --out, stop everything.
+    """Start servers and a worker, explain PATHS, write the results to --out, stop everything.
 
-    Exit status 1 if an image failed. With --json, prints the result lines.
+    Exit status 1 if an image failed. With --json, prints the results as JSON lines.
 
     \b
     Examples:
       camq run cat.jpg
-      camq run photos/ --top-k 5 --weights resnet18-f37072fd.pth --out looked
+      camq run photos/ --top-k 5 --weights resnet18-f37072fd.pth --out maps
       ls *.png | camq run - --model efficientnet_lite0
     """
     from producer.results.folder import RESULTS
-    from producer.submission.submit import check_early, check_hook
     from producer.watch import tried_once
     from producer.web.report import write_report
     from shared.config import Settings
 
-    request = asked(None, given)
-    check_early(request)
-    check_hook(request, Settings.load())
+    request = request_from_options(None, given).validate(Settings.load())
     pictures = given_pictures(paths, manifest)
     if dry_run:
-        would_run(pictures, asked(model, given), as_json=as_json)
+        would_run(pictures, replace(request, model=model), as_json=as_json)
         return 0
     names = list(all_of(pictures))
     _check_local(names)
@@ -136,9 +138,9 @@ def run(
         print_results(records, as_json=as_json, every=str(out / RESULTS))
         write_report(camq.services, final.job, out / REPORT, overlays=OVERLAYS)
         if hook := tried_once(camq.services.ledger, final.job):
-            say(f"webhook {told_webhook(hook)}{'' if hook.state == 'delivered' else '; nobody tries again'}")
-    say(f"look at {out / REPORT}; overlays and results.jsonl are beside it")
-    return status_of(final)
+            say(f"webhook {webhook_line(hook)}{'' if hook.state == 'delivered' else '; it is not retried'}")
+    say(f"open {out / REPORT} in a browser; overlays and results.jsonl are beside it")
+    return exit_status(final)
 
 
 @click.command()
@@ -147,17 +149,17 @@ def run(
 )
 @json_option
 def demo(out: Path, as_json: bool) -> None:
-    """Explain sample photographs with servers and a worker of its own, and stop them.
+    """Explain sample photographs with temporary servers and a worker.
 
-    Uses ResNet18 where its ImageNet weights can be had, else efficientnet_lite0.
+    Uses ResNet18 if its ImageNet weights can be downloaded, else efficientnet_lite0.
 
     \b
     Example:
-      camq demo --out looked
+      camq demo --out maps
     """
     from producer.local.demo import FIRST_CHOICE, SECOND_CHOICE, fetching, write_sheet
     from producer.local.samples import samples
-    from producer.submission.submit import Request
+    from producer.submission.request import Request
     from producer.web.report import write_report
 
     began = time.monotonic()
@@ -165,9 +167,9 @@ def demo(out: Path, as_json: bool) -> None:
     with fetching() as weights, _temporary() as camq:
         reason = weights.wait()
         if reason:
-            # The remedies that follow in the reason's next sentences are for workers; the demo helps itself.
+            # Only the first sentence of the reason: the remedies after it are for workers, not for the demo.
             say(f"{reason.partition('. ')[0]}; using {SECOND_CHOICE} instead")
-        # Whatever model the user's own variables name, the demo shows its own.
+        # Not the model that the user's own variables name.
         own = {"model": SECOND_CHOICE if reason else FIRST_CHOICE, "weights": "", "labels": ""}
         _start(camq, 1, own)
         final = _explain(camq, pictures, Request(options={"top_k": 3}, name="demo"))
@@ -179,15 +181,15 @@ def demo(out: Path, as_json: bool) -> None:
             emit(record)
     else:
         show(_best_three(records))
-    say(f"done in {duration(time.monotonic() - began)}; look at {out}/contact-sheet.jpg, or open {out / REPORT}")
-    say(f"the overlays are in {out}/overlays, the numbers in {out}/results.jsonl")
+    say(f"done in {duration(time.monotonic() - began)}; open {out / REPORT} or {out}/contact-sheet.jpg")
+    say(f"overlays are in {out}/overlays, results in {out}/results.jsonl")
     if final.failed:
         raise CamqError(f"{count(final.failed, 'image')} of the demo failed")
 
 
 @contextmanager
 def _temporary() -> Iterator[Local]:
-    """Servers over a folder that is removed at the end."""
+    """Servers whose data folder is removed at the end."""
     from producer.local.session import Local, interruptible
 
     with (
@@ -199,7 +201,7 @@ def _temporary() -> Iterator[Local]:
 
 
 def _start(camq: Local, workers: int, overrides: Mapping[str, str | None]) -> list[WorkerInfo]:
-    """Workers that are ready. Loading a model takes seconds, so it is said that it goes on."""
+    """Start workers and wait until they are ready, which takes seconds, with a message."""
     from rich.console import Console
 
     camq.start_workers(workers, overrides)
@@ -222,7 +224,7 @@ def _explain(camq: Local, images: object, request: Request) -> JobStatus:
 
 
 def _check_local(names: list[object]) -> None:
-    """UsageError before any server starts when there is nothing to do, or nothing that these servers hold."""
+    """UsageError, before any server starts, when no path matches anything or an address is given."""
     from producer.inputs.expand import Expansion
 
     list(islice(Expansion(names, store=no_store), 1))
@@ -232,8 +234,8 @@ def _best_three(records: list[ImageRecord]) -> Any:
     columns = ("picture", "first", "second", "third")
     rows = Table(*columns, fold=columns, drop=columns[:1:-1])
     for record in records:
-        said = [f"{p.label} {p.probability:.1%}" for p in record.predictions]
+        best = [f"{p.label} {p.probability:.1%}" for p in record.predictions]
         if record.error:
-            said = [f"{record.error.code}: {record.error.message}"]
-        rows.add_row(*map(cell, (record.source, *said, *[""] * (3 - len(said)))))
+            best = [f"{record.error.code}: {record.error.message}"]
+        rows.add_row(*map(cell, (record.source, *best, *[""] * (3 - len(best)))))
     return rows

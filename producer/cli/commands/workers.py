@@ -1,55 +1,22 @@
-"""`camq worker` and `workers`: those who do the work."""
+"""`camq worker` and `workers`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 import click
 import msgspec
 
 from producer.cli.common import emit, json_option, services
+from producer.cli.serving import serving, serving_options
 from producer.cli.tables import Table, cell, show
-from producer.cli.values import Choice
-from producer.formatting import rate
+from producer.formatting import duration, images_per_batch, milliseconds, rate, stage_lines
 from shared.config import Settings
 from shared.contract import WorkerInfo
-from shared.storage.port import SCHEME
 
-
-class _Weights(click.Path):
-    """A file that is there, or an address that the worker will look at."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if str(value).startswith(SCHEME) else super().convert(value, param, ctx)
-
-
-WEIGHTS = _Weights(exists=True, dir_okay=False)
-
-#: How a worker is told what to serve; `up` and `run` start workers as well.
-_SERVING: tuple[Callable[[Any], Any], ...] = (
-    click.option("--weights", metavar="FILE", type=WEIGHTS, help=".pth or .safetensors; also at s3://bucket/key."),
-    click.option("--labels", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="One class per line."),
-    click.option("--device", type=Choice(["auto", "cpu", "cuda"]), help="Where the network runs.  [default: auto]"),
-)
-
-
-def serving_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds `--weights`, `--labels` and `--device`."""
-    for option in reversed(_SERVING):
-        function = option(function)
-    return function
-
-
-def serving(model: str | None, given: dict[str, Any]) -> dict[str, str | None]:
-    """The settings behind those options. Files as absolute paths: a worker may run in another folder."""
-    files = {
-        name: given[name] if given[name].startswith(SCHEME) else os.path.abspath(given[name])  # noqa: PTH100
-        for name in ("weights", "labels")
-        if given[name]
-    }
-    return {"model": model, "device": given["device"], **files}
+#: Widest bar of a histogram, in columns.
+_BAR = 24
 
 
 @click.command()
@@ -58,17 +25,18 @@ def serving(model: str | None, given: dict[str, Any]) -> dict[str, str | None]:
     "models",
     metavar="M",
     multiple=True,
-    help="Network to serve.  [default: resnet18]  Several (NAME or NAME=WEIGHTS): one process each, on every GPU.",
+    help="Model to serve. Can be repeated, as NAME or NAME=WEIGHTS: one process for each.  [default: resnet18]",
 )
 @serving_options
 @click.option(
-    "--all-devices", is_flag=True, help="One worker for each GPU of this machine; those that die are replaced."
+    "--all-devices", is_flag=True, help="Run one worker for each GPU of this machine, and restart those that die."
 )
 @json_option
 def worker(models: tuple[str, ...], all_devices: bool, as_json: bool, **given: Any) -> None:
     """Run one worker in the foreground: one process, one device.
 
-    SIGTERM lets it finish or hand back what it holds. With --json, its log lines (on stderr) are JSON.
+    On SIGTERM it finishes its work or returns it to the queue, then exits. With --json, its log lines on stderr are
+    JSON.
 
     \b
     Examples:
@@ -83,18 +51,18 @@ def worker(models: tuple[str, ...], all_devices: bool, as_json: bool, **given: A
         named = {"models": " ".join(models)}
     settings = Settings.load(**{**serving(None, given), **named, "log_format": "json" if as_json else None})
     command = worker_command(*(["fleet"] if all_devices or settings.models else []))
-    # The same process becomes the worker, so that signals and `pid` in `camq workers` mean what they say.
+    # This process becomes the worker, so that signals reach it and `camq workers` lists its pid.
     os.execve(command[0], command, worker_environment(settings))  # noqa: S606 - no shell is the point
 
 
 @click.command()
-@click.option("--stages", is_flag=True, help="Also where each one's time goes, and its micro-batches by size.")
+@click.option("--stages", is_flag=True, help="Also show the time of each stage, and micro-batches by size.")
 @json_option
 def workers(stages: bool, as_json: bool) -> None:
     """List the live workers.
 
-    With --stages, how long each stage of the work took on average since the worker started. Stages of several
-    images overlap, so that their sum is more than the time that passed.
+    With --stages, also show the mean time of each stage since the worker started. Stages of different images overlap,
+    so their sum is larger than the time that passed.
 
     \b
     Examples:
@@ -102,8 +70,6 @@ def workers(stages: bool, as_json: bool) -> None:
       camq workers --stages
       camq workers --json | jq -r '.[].state'
     """
-    from producer.cli.commands.stages import show_stages
-
     with services() as reach:
         found = reach.ledger.workers()
     if as_json:
@@ -125,9 +91,28 @@ def workers(stages: bool, as_json: bool) -> None:
     show(rows)
     if stages:
         for info in found:
-            show_stages(info)
+            _show_stages(info)
 
 
 def _without_stages(info: WorkerInfo) -> dict[str, Any]:
     line: dict[str, Any] = msgspec.to_builtins(info)
     return {name: value for name, value in line.items() if name not in ("stages", "batch_sizes")}
+
+
+def _show_stages(info: WorkerInfo) -> None:
+    """One worker: a heading, the time of each stage of its work, its micro-batches by size."""
+    click.echo(f"\n{info.host} pid {info.pid}, {', '.join(info.models) or 'no model yet'}, {info.device or info.state}")
+    rows = Table("stage", "per", "times", "mean", "in all", numbers=["times", "mean", "in all"])
+    for line in stage_lines(info):
+        mean = "-" if line.mean is None else milliseconds(line.mean)
+        rows.add_row(line.name, line.per, f"{line.times:,}", mean, duration(line.seconds))
+    show(rows)
+    average = images_per_batch(info.batch_sizes)
+    if average is None:
+        return
+    click.echo(f"micro-batches: {average:.1f} images on average")
+    rows = Table("images", "times", "", numbers=["images", "times"])
+    most = max(info.batch_sizes.values())
+    for size, times in info.batch_sizes.items():
+        rows.add_row(cell(size), f"{times:,}", "█" * max(1, round(_BAR * times / most)))
+    show(rows)

@@ -1,0 +1,65 @@
+"""Options of the command line come from their one declaration, and so do their errors."""
+
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from producer.cli.main import cli
+from shared.errors import UsageError
+from shared.options import OPTIONS, check_values
+
+SUBMIT = cli.commands["submit"]
+
+
+def test_every_option_of_a_job_is_an_option_of_submit_with_its_help_and_default() -> None:
+    """A new field of the contract needs no line in the command."""
+    found = {option.name: option for option in SUBMIT.params if isinstance(option, click.Option)}
+
+    for name, declared in OPTIONS.items():
+        text = found[name].help or ""
+        assert declared.help
+        assert text.startswith(declared.help)
+        if declared.default_text:
+            assert f"[default: {declared.default_text}" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value", "says"),
+    [
+        ("scale", "eahc", "eahc", "'eahc' (did you mean each?): expected one of each, shared"),
+        ("scale", "xyz", "xyz", "'xyz': expected one of each, shared"),
+        ("top_k", "x", "x", "'x': expected a whole number of at least 1"),
+        ("top_k", "0", 0, "0: expected a whole number of at least 1"),
+        ("input_size", "31", 31, "31: expected a whole number from 32 to 4096"),
+        ("alpha", "half", "half", "'half': expected a number from 0 to 1"),
+        ("alpha", "nan", float("nan"), "nan: expected a number from 0 to 1"),
+        ("box_threshold", "1", 1.0, "1.0: expected a number between 0 and 1"),
+    ],
+)
+def test_command_and_api_refuse_a_value_with_the_same_sentence(name: str, text: str, value: Any, says: str) -> None:
+    """Apart from the option's name, which each writes as its user did; exit status 2."""
+    flag = f"--{name.replace('_', '-')}"
+    done = CliRunner().invoke(cli, ["submit", "x.png", flag, text])
+
+    assert done.exit_code == 2
+    assert f"Error: invalid {flag} {says}" in done.stderr
+    with pytest.raises(UsageError) as caught:
+        check_values({name: value})
+    assert str(caught.value) == f"invalid {name} {says}"
+
+
+def test_a_shell_is_offered_colormaps() -> None:
+    """There are too many to remember."""
+    (option,) = (option for option in SUBMIT.params if option.name == "colormap")
+    found = option.shell_complete(click.Context(SUBMIT), "virid")
+
+    assert [item.value for item in found] == ["viridis", "viridis_r"]
+
+
+def test_the_help_fits_a_narrow_terminal() -> None:
+    """A long list of words wraps with the text and is not one long word."""
+    text = CliRunner().invoke(cli, ["submit", "--help"], terminal_width=60).output
+
+    assert [line for line in text.splitlines() if len(line) > 60 and "  camq" not in line] == []
