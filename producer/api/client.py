@@ -28,7 +28,7 @@ log = logging.getLogger("camq")
 
 
 class Client:
-    """A way to camq's servers. Settings come from `CAMQ_*` variables unless given; it connects when used."""
+    """Connects to camq's servers when used. Settings come from `CAMQ_*` variables unless given."""
 
     def __init__(self, settings: Settings | None = None, *, store: ObjectStore | None = None) -> None:
         self._services = Services(settings or Settings.load(), store=store)
@@ -46,12 +46,12 @@ class Client:
         **options: Any,
     ) -> Job:
         """Submit one image or many: paths, folders, .zip and .tar archives, patterns, s3:// addresses, bytes,
-        file objects, PIL images; or a mapping from ids of your own to one of these each, which results carry.
+        file objects, PIL images; or a mapping from ids of yours to one picture each. Results carry these ids.
 
         `options` are those of the command with underscores (`top_k=5`, `classes=[283, "tabby"]`,
         `output="s3://bucket/prefix"`). Raises UsageError before anything is uploaded, UnreachableError when a
-        service is away. With the same `job_id` and content it resumes an interrupted submission, or does nothing.
-        `webhook` is a URL, of a host in `CAMQ_WEBHOOK_HOSTS`, that is sent the final status at the job's end.
+        service cannot be reached. With the same `job_id` and content it resumes an interrupted submission, or does
+        nothing. `webhook` is a URL that receives the final status; `CAMQ_WEBHOOK_HOSTS` must allow its host.
         """
         request = Request(
             model=model,
@@ -65,14 +65,14 @@ class Client:
         return Job(self._services, submit(self._services, images, request, Listener(notice=log.warning)))
 
     def explain(self, picture: object, *, timeout: float | None = None, **options: Any) -> ImageResult:
-        """One picture's result, waited for; `options` as in `submit`.
+        """Submit one picture and wait for its result; `options` as in `submit`.
 
         Raises UsageError when `picture` is not exactly one, ImageError when it cannot be explained, and
         TimeoutError after `timeout` seconds; then, and when it is interrupted, the job is cancelled.
         """
         one = list(islice(Expansion(picture, store=lambda: self._services.store), 2))
         if len(one) != 1:
-            raise UsageError(f"explain takes one picture, and {picture!r} means several: use submit")
+            raise UsageError(f"explain takes one picture, but {picture!r} is several: use submit")
         job = self.submit(one, **options)
         try:
             job.wait(timeout)
@@ -93,7 +93,7 @@ class Client:
         return found
 
     def jobs(self, limit: int = 100, *, tags: Collection[str] = ()) -> list[JobStatus]:
-        """The newest jobs first; with `tags` those that carry all of them."""
+        """The newest jobs first; with `tags`, only jobs with all of them."""
         return self._services.ledger.jobs(limit, tags)
 
     def workers(self) -> list[WorkerInfo]:
@@ -101,7 +101,7 @@ class Client:
         return self._services.ledger.workers()
 
     def close(self) -> None:
-        """Give back connections. Jobs go on."""
+        """Close the connections. Jobs continue."""
         self._services.close()
 
     def __enter__(self) -> Self:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Job:
-    """A submitted job. It lives on the servers: this is a handle, and dropping it stops nothing."""
+    """A handle to a submitted job, which runs on the servers whether or not the handle exists."""
 
     def __init__(self, services: Services, job: str) -> None:
         self.id = job
@@ -35,17 +35,17 @@ class Job:
         return f"Job({self.id!r})"
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it: state, progress, counts."""
+        """State, progress and counts, for a notebook."""
         from producer.results.notebook import job_html
 
         return job_html(self.status())
 
     def status(self) -> JobStatus:
-        """Where the job stands. Raises UnknownJobError when there is no such job."""
+        """The job's state and counts. Raises UnknownJobError when there is no such job."""
         return self._services.ledger.status(self.id)
 
     def wait(self, timeout: float | None = None, progress: bool = False) -> JobStatus:
-        """The final status. Raises TimeoutError when `timeout` seconds were not enough; the job goes on."""
+        """Wait for the final status. Raises TimeoutError after `timeout` seconds; the job continues."""
         from producer.progress import Display
 
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -97,11 +97,11 @@ class Job:
         return self._services.ledger.cancel(self.id)
 
     def retry(self, codes: Collection[str] = ()) -> int:
-        """Run the failed images again, all or those that failed with one of `codes`; how many it were."""
+        """Retry the failed images, all or those that failed with one of `codes`; the number of images retried."""
         return redrive.retry(self._services, self.id, codes)
 
     def report(self, path: str | Path, *, embed: bool = False) -> Path:
-        """The gallery as one page, its thumbnails beside it or, with `embed`, inside; its path."""
+        """Write the results as an HTML page, its thumbnails beside it or, with `embed`, inside; the path."""
         from producer.web.report import write_report
 
         write_report(self._services, self.id, Path(path), embed=embed)

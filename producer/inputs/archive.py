@@ -66,7 +66,7 @@ class MemberSource(Source):
         try:
             return checked(self.name, self.load(), limit)
         except _DAMAGE as error:
-            raise ImageError("truncated", f"{self.name} is damaged inside its archive: {error}") from error
+            raise ImageError("truncated", f"{self.name} cannot be read from its archive: {error}") from error
 
 
 def looks_like_an_archive(name: str) -> bool:
@@ -92,7 +92,7 @@ def _zip(name: str) -> Iterator[Source]:
     found = [info for info in archive.infolist() if not info.is_dir() and _is_wanted(info.filename)]
     _limit(name, len(found))
     if any(info.flag_bits & 1 for info in found):
-        raise UsageError(f"the archive {name} has a password: unpack it first")
+        raise UsageError(f"the archive {name} is encrypted: unpack it first")
     for info in found:
         yield MemberSource(f"{name}/{info.filename}", info.file_size, partial(archive.read, info))
 
@@ -146,7 +146,7 @@ def _is_wanted(inner: str) -> bool:
 
 def _limit(name: str, count: int) -> None:
     if count > MOST_MEMBERS:
-        raise UsageError(f"{name} holds {count:,} pictures, more than {MOST_MEMBERS:,}: unpack it into a folder")
+        raise UsageError(f"{name} has {count:,} pictures, more than {MOST_MEMBERS:,}: unpack it first")
 
 
 @contextmanager
@@ -154,4 +154,4 @@ def _reading(name: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        raise UsageError(f"{name} is not an archive that can be read: {error}") from error
+        raise UsageError(f"cannot read the archive {name}: {error}") from error

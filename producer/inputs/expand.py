@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from producer.inputs.archive import looks_like_an_archive, members
-from producer.inputs.identified import Identified, checked_id
+from producer.inputs.manifest import Identified, checked_id
 from producer.inputs.source import (
     BytesSource,
     FailedSource,
@@ -88,14 +88,14 @@ class Expansion:
             size = 4 * item.width * item.height  # Pillow keeps four bytes a pixel of most modes
             yield LazySource(os.fsdecode(name), lambda: encode_picture(item), size)
         elif isinstance(item, io.TextIOBase):
-            raise UsageError(f"{getattr(item, 'name', item)!r} is open as text: open it with mode 'rb'")
+            raise UsageError(f"{getattr(item, 'name', item)!r} is a text file object: open it in mode 'rb'")
         elif callable(getattr(item, "read", None)):
             name = getattr(item, "name", None)
             yield LazySource(name if isinstance(name, str) else f"image-{position}", _reader(item), _size(item))
         else:
             raise UsageError(
-                f"{_with_article(type(item).__name__)} is not an image: give a path, a pattern, an s3:// address,"
-                " bytes, a file object or a PIL image"
+                f"{_with_article(type(item).__name__)} is not an image: expected a path, a pattern, an s3://"
+                " address, bytes, a file object or a PIL image"
             )
 
     def _identified(self, item: Identified, position: int) -> Source:
@@ -107,7 +107,7 @@ class Expansion:
         found = list(islice(images, 2))
         if len(found) != 1:
             what = "several pictures" if found else "no picture"
-            raise UsageError(f"id {item.id!r} is for one picture, and {item.picture!r} means {what}")
+            raise UsageError(f"id {item.id!r}: expected one picture, but {item.picture!r} is {what}")
         return replace(found[0], id=item.id)
 
     def _objects(self, address: str) -> Iterator[Source]:
@@ -123,7 +123,7 @@ class Expansion:
                     found = True
                     yield ObjectSource(key, stat.size)
         except NotFoundError as error:
-            raise UsageError(f"no bucket behind {address!r}: {error}") from error
+            raise UsageError(f"cannot list {address!r}: {error}") from error
         if not found and looks_like_a_picture(address):
             yield FailedSource(address, f"there is no object {address}")
 

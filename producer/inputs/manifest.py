@@ -1,4 +1,4 @@
-"""A manifest: a file that names pictures and the user's own id for each, as CSV or as JSON lines."""
+"""Ids of the user's own for pictures, and manifests: files that name pictures and their ids, as CSV or JSON lines."""
 
 import csv
 import io
@@ -8,14 +8,29 @@ from typing import IO, AnyStr, BinaryIO
 
 import msgspec
 
-from producer.inputs.identified import Identified, checked_id
 from shared.errors import UsageError
 
-#: Every id is remembered while a manifest is checked, so that none stands there twice.
+#: Every id is kept in memory while a manifest is checked, so that a repeated one is found.
 MOST_PICTURES = 1_000_000
 #: A path has at most 4,096 bytes, an id 256; a line is read whole.
 MOST_LINE_BYTES = 1 << 16
+LONGEST_ID = 256
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """One picture, as `Expansion` takes it, with its id. A text is a path, never a pattern."""
+
+    id: str
+    picture: object
+
+
+def checked_id(given: object) -> str:
+    """The id. UsageError when it is invalid."""
+    if not isinstance(given, str) or not 1 <= len(given) <= LONGEST_ID or not given.isprintable():
+        raise UsageError(f"invalid image id {given!r}: expected 1 to {LONGEST_ID} printable characters")
+    return given
 
 
 class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,22 +40,22 @@ class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Iterates over the pictures that a file names, opening it anew each time; `name` is for messages."""
+    """Iterates over the pictures that a file names, and opens it for each iteration; `name` is for messages."""
 
     name: str
     open: Callable[[], BinaryIO]
 
     def check(self) -> None:
-        """Read it to its end. UsageError with file and line for what is wrong; whether pictures exist is not asked."""
+        """Read it to its end. UsageError with file and line for what is wrong; it does not look for the pictures."""
         known: dict[str, int] = {}
         for number, line in self._lines():
             first = known.setdefault(line.id, number)
             if first != number:
-                raise UsageError(f"{self.name}, line {number}: id {line.id!r} stands on line {first} already")
+                raise UsageError(f"{self.name}, line {number}: id {line.id!r} is already used on line {first}")
             if len(known) > MOST_PICTURES:
-                raise UsageError(f"{self.name} names more than {MOST_PICTURES:,} pictures: make several jobs of it")
+                raise UsageError(f"{self.name} has more than {MOST_PICTURES:,} pictures: split it into several jobs")
         if not known:
-            raise UsageError(f"{self.name} names no picture")
+            raise UsageError(f"{self.name} has no pictures")
 
     def __iter__(self) -> Iterator[Identified]:
         for _, line in self._lines():
@@ -54,7 +69,7 @@ class Manifest:
                 for line in reader:
                     checked_id(line.id)
                     if not line.source:
-                        raise UsageError("it has no source")
+                        raise UsageError("the source is empty")
                     yield reader.line_num, line
             except (UsageError, msgspec.MsgspecError, UnicodeDecodeError, csv.Error) as error:
                 raise UsageError(f"{self.name}, line {max(1, reader.line_num)}: {error}") from error
@@ -91,10 +106,10 @@ class _CsvLines:
     def __iter__(self) -> Iterator[_Line]:
         header = [name.strip() for name in next(self._reader, [])]
         if sorted(header) != ["id", "source"]:
-            raise UsageError(f"the columns are source and id, not {', '.join(header) or 'none'}")
+            raise UsageError(f"expected the columns source and id, found {', '.join(header) or 'none'}")
         for row in self._reader:
             if row and len(row) != len(header):
-                raise UsageError(f"it has {len(row)} fields, not a source and an id")
+                raise UsageError(f"expected a source and an id, found {len(row)} fields")
             if row:
                 yield _Line(**dict(zip(header, row, strict=True)))
 

@@ -89,11 +89,11 @@ class LazySource(Source):
         return self.size
 
     def read(self, limit: int) -> bytes:
-        """Made anew."""
+        """The bytes, made again by each call."""
         try:
             data = self.make()
         except (OSError, ValueError, SyntaxError) as error:
-            raise ImageError("truncated", f"{self.name} cannot be read to its end: {error}") from error
+            raise ImageError("truncated", f"{self.name} cannot be read completely: {error}") from error
         return checked(self.name, data, limit)
 
 
@@ -158,4 +158,4 @@ def check_size(name: str, size: int, limit: int) -> None:
 
 
 def _too_large(name: str, limit: int) -> ImageError:
-    return ImageError("too_large", f"{name} is larger than {limit} bytes (CAMQ_MAX_IMAGE_BYTES)")
+    return ImageError("too_large", f"{name} is larger than {limit} bytes, the limit CAMQ_MAX_IMAGE_BYTES")

@@ -1,4 +1,4 @@
-"""Failed images queued again."""
+"""Retry failed images."""
 
 from collections.abc import Collection
 from contextlib import suppress
@@ -10,7 +10,7 @@ from shared.states import ImageState
 
 
 def retry(services: Services, job: str, codes: Collection[str] = ()) -> int:
-    """Queue the failed images of a job again, all or those that failed with one of `codes`; how many it were.
+    """Retry the failed images of a job, all or those that failed with one of `codes`; the number of images retried.
 
     Raises UnknownJobError, and UsageError for a job that was cancelled.
     """

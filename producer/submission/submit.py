@@ -28,7 +28,7 @@ def _ignore(*_: object) -> None:
 class Listener:
     """Functions that are called while a submission runs."""
 
-    #: The job's id, before the first upload.
+    #: The job's id: before the first upload, or, of a job id that was used before, once the pictures proved the same.
     job: Callable[[str], None] = _ignore
     #: Images uploaded so far, and how many there are, once that is known.
     progress: Callable[[int, int | None], None] = _ignore
@@ -62,7 +62,7 @@ def submit(services: Services, images: object, request: Request, listener: Liste
 
 
 class _Submission:
-    """One job on its way into the ledger."""
+    """Registers one job in the ledger, chunk by chunk."""
 
     def __init__(self, services: Services, job: str, model: str, listener: Listener) -> None:
         self._services = services
@@ -95,10 +95,11 @@ class _Submission:
         self._resumed = not is_new
         if options.method in SLOW_METHODS and self._chunk_size is None:
             self._chunk_size = SMALL
-        self._listener.job(self._job)
+        if is_new:
+            self._listener.job(self._job)
 
     def run(self, sources: Iterable[Source], total: int | None) -> int:
-        """How many images the job has."""
+        """Upload and register all images, then seal the job; the number of images."""
         settings = self._services.settings
         count = 0
         try:
@@ -123,8 +124,10 @@ class _Submission:
 
     def _seal(self, count: int) -> None:
         if self._resumed and self._patient(lambda: self._ledger.status(self._job)).total != count:
-            raise UsageError(f"job {self._job} exists with other pictures or ids; take another --job-id")
+            raise UsageError(f"job {self._job} already exists with other pictures or ids; use another --job-id")
         self._patient(lambda: self._ledger.seal(self._job))
+        if self._resumed:
+            self._listener.job(self._job)
         self._refill()
 
     def _refill(self) -> None:

@@ -67,7 +67,7 @@ def test_a_manifest_comes_from_stdin(environment: dict[str, str], worker: Script
     [
         ([], "Missing argument 'PATHS...' or --manifest FILE"),
         (["--manifest", "gone.csv"], "'gone.csv' does not exist"),
-        (["--manifest", "list.csv"], "list.csv, line 3: id 'k-1' stands on line 2 already"),
+        (["--manifest", "list.csv"], "list.csv, line 3: id 'k-1' is already used on line 2"),
         (["-", "--manifest", "-"], "not both"),
         (["photos", "--tag", "a,b"], "invalid tag 'a,b'"),
         (["photos", "--output", "folder"], "expected s3://bucket/prefix"),

@@ -7,7 +7,7 @@ import pytest
 
 from producer import Client
 from producer.inputs.expand import Expansion
-from producer.inputs.identified import LONGEST_ID
+from producer.inputs.manifest import LONGEST_ID
 from producer.results.records import record_at
 from producer.services import Services
 from shared import keys
@@ -50,14 +50,14 @@ def test_an_id_is_for_exactly_one_picture(count: int, says: str, tmp_path: Path)
     for number in range(count):
         (tmp_path / f"{number}.png").write_bytes(picture())
 
-    with pytest.raises(UsageError, match=f"id 'x' is for one picture, and .* means {says}"):
+    with pytest.raises(UsageError, match=f"id 'x': expected one picture, but .* is {says}"):
         names({"x": tmp_path})
 
 
 @pytest.mark.parametrize("wrong", ["", "a\nb", "x" * (LONGEST_ID + 1), 7])
 def test_what_cannot_be_an_id_is_named(wrong: object) -> None:
     """Before any picture is looked at."""
-    with pytest.raises(UsageError, match=f"cannot be an image's id: 1 to {LONGEST_ID} printable"):
+    with pytest.raises(UsageError, match=f"expected 1 to {LONGEST_ID} printable"):
         names({"fine": picture(), wrong: picture()})
 
 

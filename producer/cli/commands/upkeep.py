@@ -9,6 +9,7 @@ from producer.cli.parameters import choice, job_argument
 from producer.formatting import count, size
 from producer.services import Services
 from shared.errors import CODES, UnknownJobError, UsageError
+from shared.states import JobState
 
 
 @click.command()
@@ -34,10 +35,14 @@ def retry(job: str, codes: tuple[str, ...], as_json: bool) -> None:
 
     with services() as reach, suggesting(reach, job):
         taken = redrive.retry(reach, job, codes)
+        state = reach.ledger.status(job).state
     if as_json:
         emit({"job": job, "retried": taken})
     else:
         click.echo(f"job {job}: {count(taken, 'image')} queued again")
+        if not taken:
+            again = "; submit its cancelled images again as another job" if state is JobState.CANCELLED else ""
+            say(f"no image of the job failed{' with this code' if codes else ''}{again}")
 
 
 @click.command()

@@ -42,20 +42,23 @@ def test_a_name_that_is_no_utf8_is_the_name_of_its_file() -> None:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"source,id\na.jpg,1\nb.jpg,2\nc.jpg,1\n", "list, line 4: id '1' stands on line 2 already"),
-        (b"source,id\na.jpg,1\n,2\n", "list, line 3: it has no source"),
-        (b"source,id\na.jpg,\n", "list, line 2: '' cannot be an image's id"),
-        (b"source,id\na.jpg\n", "list, line 2: it has 1 fields"),
-        (b"source,id,label\na.jpg,1,cat\n", "list, line 1: the columns are source and id, not source, id, label"),
-        (b"a.jpg,1\n", "list, line 1: the columns are source and id, not a.jpg, 1"),
+        (b"source,id\na.jpg,1\nb.jpg,2\nc.jpg,1\n", "list, line 4: id '1' is already used on line 2"),
+        (b"source,id\na.jpg,1\n,2\n", "list, line 3: the source is empty"),
+        (b"source,id\na.jpg,\n", "list, line 2: invalid image id ''"),
+        (b"source,id\na.jpg\n", "list, line 2: expected a source and an id, found 1 fields"),
+        (
+            b"source,id,label\na.jpg,1,cat\n",
+            "list, line 1: expected the columns source and id, found source, id, label",
+        ),
+        (b"a.jpg,1\n", "list, line 1: expected the columns source and id, found a.jpg, 1"),
         (b'source,id\n"a.jpg,1\n', "list, line 2: unexpected end"),
-        (b"", "list, line 1: the columns are source and id, not none"),
-        (b"source,id\n", "list names no picture"),
+        (b"", "list, line 1: expected the columns source and id, found none"),
+        (b"source,id\n", "list has no pictures"),
         (b'{"source": "a.jpg", "id": "1"}\n{"sorce": "b.jpg", "id": "2"}\n', "list, line 2: .*sorce"),
         (b'{"source": "a.jpg"}\n', "list, line 1: .*missing required field `id`"),
         (b'{"source": "a.jpg", "id": 1}\n', "list, line 1: Expected `str`, got `int`"),
         (b'{"source": "a.jpg", "id": "1"\n', "list, line 1: "),
-        (b'{"source": "a.jpg", "id": "1"}\n{"source": "", "id": "2"}\n', "list, line 2: it has no source"),
+        (b'{"source": "a.jpg", "id": "1"}\n{"source": "", "id": "2"}\n', "list, line 2: the source is empty"),
         (b'{"source": "\xff.jpg", "id": "1"}\n', "list, line 1: "),
     ],
 )
@@ -70,7 +73,7 @@ def test_a_manifest_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest, "MOST_PICTURES", 2)
 
     assert len(read(b"source,id\na,1\nb,2\n")) == 2
-    with pytest.raises(UsageError, match="more than 2 pictures: make several jobs"):
+    with pytest.raises(UsageError, match="more than 2 pictures: split it into several jobs"):
         read(b"source,id\na,1\nb,2\nc,3\n")
 
 
