@@ -44,8 +44,7 @@ EXTENSIONS = {"jpeg": "jpg", "webp": "webp", "png": "png"}
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the images of a job are mapped and drawn. One set per job; the ledger holds it.
 
-    The only declaration of each option: checks, command, page and documentation are made from it (`shared.options`).
-    `extra` has words for help texts: `metavar`, and `default` where that depends on the model.
+    `shared.options` makes checks, command, page and documentation from it. `extra` has words for help texts.
     """
 
     top_k: Annotated[int, Meta(ge=1, description="Number of best classes to explain per picture.")] = 3
@@ -71,7 +70,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = None
     scale: Annotated[
         Literal["each", "shared"],
-        Meta(description="Scale each map by its own maximum, or all maps of a picture by their shared maximum."),
+        Meta(description="Scale each map by its own maximum or all maps of a picture by one."),
     ] = "each"
     colormap: Annotated[str, Meta(description="Colormap of the heatmap.", extra={"metavar": "NAME"})] = "jet"
     alpha: Annotated[float, Meta(ge=0, le=1, description="Opacity of the heatmap over the picture.")] = 0.5
@@ -82,9 +81,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Annotated[int, Meta(ge=SMALLEST_INPUT, le=LARGEST_INPUT)] | None,
         Meta(description="Side of the network's input in pixels.", extra={"default": "the model's own"}),
     ] = None
-    overlay: Annotated[
-        Literal["original", "input"], Meta(description="Draw on the original picture or on the network's input.")
-    ] = "original"
+    overlay: Annotated[Literal["original", "input"], Meta(description="Draw on this picture.")] = "original"
     overlay_size: Annotated[int, Meta(ge=16, le=16384, description="Maximum side of an overlay in pixels.")] = 512
     format: Annotated[Format, Meta(description="File format of overlays.")] = "jpeg"
     box_threshold: Annotated[
