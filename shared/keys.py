@@ -46,6 +46,8 @@ LEASES = PREFIX + "leases"
 REAPED = PREFIX + "reaped"
 #: The newest time from which a deadline was reckoned (string): a clock behind it was set back.
 NEWEST = PREFIX + "newest"
+#: Cancelled job → images looked at so far, until all of its queued images are cancelled (hash).
+CANCELLING = PREFIX + "cancelling"
 #: All jobs by creation time (sorted set).
 JOBS = PREFIX + "jobs"
 #: Jobs whose end somebody is to be told, by the time when that is due, or its sender's lease ends (sorted set).
@@ -92,7 +94,7 @@ _LUA: tuple[str, ...] = (
     "WEBHOOKS",
 )
 _LUA += ("SERVING", "WORKERS", "WORKER", "STOPPING", "EVENTS", "FINISHED_TTL_S", "UNFINISHED_TTL_S", "INDEX_TTL_S")
-_LUA += ("MODELS", "DELETING", "DELETIONS", "INPUTS")
+_LUA += ("CANCELLING", "MODELS", "DELETING", "DELETIONS", "INPUTS")
 
 
 def lua_constants() -> str:

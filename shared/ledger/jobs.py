@@ -17,7 +17,7 @@ from shared.ledger.chunks import ChunkRecord, decode_chunk
 from shared.ledger.entries import REGISTER_BATCH, removed
 from shared.ledger.eta import estimate, started_at
 from shared.ledger.scripts import Scripts
-from shared.ledger.values import Done
+from shared.ledger.values import CANCELLED_AT_ONCE, Done
 from shared.ledger.webhooks import webhook_of
 from shared.states import ImageState, job_state
 
@@ -165,6 +165,8 @@ class RedisJobs:
         answer = self.scripts("cancel", job)
         if answer == "gone":
             raise _unknown(job)
+        while self.scripts("cancel_images", job, CANCELLED_AT_ONCE):
+            pass  # should this end here, a worker's reaper does the rest
         return bool(answer == "ok")
 
     def retry(self, job: str, indices: Sequence[int]) -> int:

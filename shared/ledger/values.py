@@ -8,6 +8,9 @@ from typing import Literal, Protocol
 from shared.contract import ChunkMessage, ErrorInfo, JobStatus, ModelCard, Options, Priority, WorkerInfo
 from shared.states import ImageState
 
+#: Images that one script cancels: it keeps Redis busy for 10 to 25 ms.
+CANCELLED_AT_ONCE = 1 << 17
+
 
 @dataclass(frozen=True, slots=True)
 class NewChunk:

@@ -5,11 +5,12 @@ from typing import Any, Literal, cast
 
 import msgspec
 
+from shared import keys
 from shared.config import Settings
 from shared.contract import SCHEMA_VERSION, ChunkMessage, ErrorInfo, Options, Priority, decode, encode
 from shared.errors import LostLeaseError, NewerSchemaError
 from shared.ledger.scripts import Scripts
-from shared.ledger.values import Claim, Hint, Reaped, Refusal
+from shared.ledger.values import CANCELLED_AT_ONCE, Claim, Hint, Reaped, Refusal
 from shared.ledger.webhooks import SENDER_LEASE_S
 from shared.states import ImageState
 
@@ -112,6 +113,11 @@ class RedisFlow:
         ends = (QUARANTINE_TRIES, LONGEST_PAUSE_S, SENDER_LEASE_S)
         empty = (int(high_empty), int(bulk_empty))
         answer = self.scripts("reap", model, *empty, REAP_LIMIT, *outage, CHARGES_TO_QUARANTINE, *times, *ends)
+        with self.scripts.translated():
+            cancelled = self.scripts.client.hkeys(keys.CANCELLING)
+        for job in cancelled:  # whoever cancelled them was interrupted
+            while self.scripts("cancel_images", job, CANCELLED_AT_ONCE):
+                pass
         leases, hints, quarantined, broken = answer
         return Reaped(leases, hints, quarantined, tuple(broken))
 

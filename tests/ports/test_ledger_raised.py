@@ -112,3 +112,22 @@ def test_a_job_of_a_newer_release_is_left_to_newer_workers_uncharged(ledger: Red
 
     ledger.scripts.client.hset(keys.JOB % "job", "schema_version", SCHEMA_VERSION)
     assert claim(ledger, hint).indices == (0, 1, 2)
+
+
+def test_a_cancel_that_is_interrupted_is_finished_by_a_reaper(
+    ledger: RedisLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large job is cancelled in pieces; whoever began it may die between two of them."""
+    submit(ledger, chunks=4, size=3)
+    (first, _) = ledger.refill(MODEL)
+    held = claim(ledger, first)
+    ledger.scripts("cancel", "job")
+    assert ledger.scripts("cancel_images", "job", 5) == 1
+    assert ledger.status("job").cancelled == 2  # three of the first five are in hand
+
+    ledger.reap(MODEL, high_empty=True, bulk_empty=True)
+    assert ledger.status("job").cancelled == 9
+    ledger.commit(held, [ImageState.CANCELLED] * 3, {})
+
+    assert ledger.status("job").state is JobState.CANCELLED
+    assert not ledger.scripts.client.exists(keys.CANCELLING)
