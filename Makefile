@@ -43,6 +43,10 @@ format: setup ## put the code into its format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+.PHONY: reference
+reference: setup ## write docs/reference again, after a change of commands, settings or results
+	@$(BIN)/python -m docs.generate
+
 .PHONY: docs
 docs: setup ## the documentation as a site in build/docs
 	@$(BIN)/sphinx-build -W -q -b html docs build/docs

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from shared.errors import UsageError
 
-#: What a span is told of: names without prefix, such as `job` or `images`.
+#: What a span carries: names without prefix, such as `job` or `images`.
 Attribute = str | int | float | bool
 #: Which end of the queue a span stands at.
 Side = Literal["producer", "consumer"]
@@ -24,7 +24,7 @@ _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL
 class Span(Protocol):
     """A piece of work while it lasts."""
 
-    #: What a child in another process must be told (`traceparent`); empty when nothing is traced.
+    #: What a child in another process needs (`traceparent`); empty when nothing is traced.
     context: str
 
     def set(self, **attributes: Attribute) -> None:
@@ -37,7 +37,7 @@ class Span(Protocol):
 class Tracing(Protocol):
     """Makes spans."""
 
-    #: Whether anybody listens.
+    #: Whether traces are sent.
     on: bool
 
     @contextmanager
@@ -50,24 +50,23 @@ class Tracing(Protocol):
 
 
 class Untraced:
-    """Nobody asked: the adapter that does nothing, and its one span."""
+    """The adapter that does nothing, and its one span."""
 
     on = False
     context = ""
 
     @contextmanager
     def span(self, name: str, side: Side, *, parent: str = "", **attributes: Attribute) -> Iterator[Span]:  # noqa: ARG002
-        """See `Tracing.span`."""
         yield self
 
     def set(self, **attributes: Attribute) -> None:
-        """See `Span.set`."""
+        pass
 
     def child(self, name: str, started_ns: int, ended_ns: int, **attributes: Attribute) -> None:
-        """See `Span.child`."""
+        pass
 
     def close(self) -> None:
-        """See `Tracing.close`."""
+        pass
 
 
 def start(service: str, environ: Mapping[str, str] | None = None) -> Tracing:

@@ -1,11 +1,13 @@
 """Traces by OpenTelemetry's SDK; see `shared.tracing`, which imports this only when traces are asked for."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from threading import Thread
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -14,7 +16,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from shared.tracing import Attribute, Side
+if TYPE_CHECKING:
+    from shared.tracing import Attribute, Side
 
 log = logging.getLogger("camq")
 
@@ -46,8 +49,7 @@ class OpenTelemetry:
         return cls(provider)
 
     @contextmanager
-    def span(self, name: str, side: Side, *, parent: str = "", **attributes: Attribute) -> Iterator["_Span"]:
-        """See `Tracing.span`."""
+    def span(self, name: str, side: Side, *, parent: str = "", **attributes: Attribute) -> Iterator[_Span]:
         above = _CONTEXT.extract({"traceparent": parent}) if parent else None
         with self._tracer.start_as_current_span(
             name, above, kind=_KINDS[side], attributes=_named(attributes)
@@ -55,7 +57,6 @@ class OpenTelemetry:
             yield _Span(self._tracer, current)
 
     def close(self) -> None:
-        """See `Tracing.close`."""
         ending = Thread(target=self._provider.shutdown, name="traces", daemon=True)
         ending.start()
         ending.join(GOODBYE_S)

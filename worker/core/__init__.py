@@ -1,0 +1,1 @@
+"""The computation alone: no queue, storage, environment or clock."""

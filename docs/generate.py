@@ -1,35 +1,39 @@
-"""Reference pages out of the code: `{{ commands }}` and its like become what the code says at this moment."""
+"""Writes the generated parts of the reference pages: `python -m docs.generate` (`make reference`).
+
+A part lies between `<!-- generated: NAME -->` and `<!-- end -->`. A test compares the pages with the code.
+"""
 
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import click
 import msgspec
-from sphinx.application import Sphinx
 
+from producer import Client, Job
 from producer.cli.main import cli
 from producer.results.objects import ImageResult, Prediction
 from producer.results.table import COLUMNS, URL
 from shared.colormaps import NAMES
 from shared.config import PREFIX, SECRET, Settings
 from shared.contract import JobStatus, Options, WebhookStatus, WorkerInfo
-from shared.errors import CODES
+from shared.errors import CODES, CamqError, ImageError, UnknownJobError, UnreachableError, UsageError
 
-_PLACE = re.compile(r"^\{\{ (\w+) \}\}$", re.MULTILINE)
-
-
-def setup(app: Sphinx) -> dict[str, Any]:
-    """Called by Sphinx."""
-    app.connect("source-read", _fill)
-    # The code may have changed although the page did not.
-    app.connect("env-get-outdated", lambda _app, env, *_: [name for name in env.found_docs if "reference/" in name])
-    return {"parallel_read_safe": True}
+REFERENCE = Path(__file__).parent / "reference"
+_PART = re.compile(r"(?<=<!-- generated: )(\w+) -->\n.*?(?=<!-- end -->)", re.DOTALL)
 
 
-def _fill(_app: Sphinx, _page: str, source: list[str]) -> None:
-    source[0] = _PLACE.sub(lambda found: "\n".join(_GENERATED[found[1]]()), source[0])
+def filled(page: str) -> str:
+    """The page with every generated part as the code has it now."""
+    return _PART.sub(lambda found: f"{found[1]} -->\n\n" + "\n".join(_PARTS[found[1]]()).strip() + "\n\n", page)
+
+
+def main() -> None:
+    """Writes the pages."""
+    for path in REFERENCE.glob("*.md"):
+        path.write_text(filled(path.read_text("utf-8")), "utf-8")
 
 
 def commands() -> Iterator[str]:
@@ -133,17 +137,59 @@ def _attributes(owner: type) -> Callable[[], Iterator[str]]:
     return lambda: _table(("attribute", "type"), ((f"`{name}`", _kind(kind)) for name, kind in kinds.items()))
 
 
+def _api(owner: type) -> Callable[[], Iterator[str]]:
+    """The class and its public methods, each with its signature and docstring."""
+
+    def parts() -> Iterator[str]:
+        yield inspect.getdoc(owner) or ""
+        for name, member in vars(owner).items():
+            if not name.startswith("_") and inspect.isfunction(member):
+                yield f"\n### {owner.__name__}.{name}\n\n```py\n{_signature(name, member)}\n```\n"
+                yield inspect.getdoc(member) or ""
+
+    return parts
+
+
+def _signature(name: str, method: Callable[..., object]) -> str:
+    signature = inspect.signature(method)
+    parameters = list(signature.parameters.values())[1:]
+    text = str(signature.replace(parameters=parameters)).replace("'", "")
+    if len(name + text) <= 88:
+        return name + text
+    lines: list[str] = []
+    for parameter in parameters:
+        if parameter.kind is parameter.KEYWORD_ONLY and "    *," not in lines:
+            lines.append("    *,")
+        lines.append("    " + str(parameter).replace("'", "") + ",")
+    return "\n".join([f"{name}(", *lines, f") ->{text.rpartition('->')[2]}"])
+
+
+def raised() -> Iterator[str]:
+    """The errors that reach a caller."""
+    found = (CamqError, UsageError, UnknownJobError, UnreachableError, ImageError)
+    return _table(
+        ("error", "meaning"), ((f"`{e.__name__}`", _escaped(" ".join((e.__doc__ or "").split()))) for e in found)
+    )
+
+
 def _kind(annotation: object) -> str:
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     return f"`{text}`".replace("|", "\\|")
 
 
-_GENERATED: dict[str, Callable[[], Iterator[str]]] = {
+_PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "commands": commands,
     "settings": settings,
     "options": options,
     "errors": errors,
     "columns": columns,
     "colormaps": colormaps,
+    "raised": raised,
+    "Client": _api(Client),
+    "Job": _api(Job),
+    "Overlays": _api(Prediction),
     **{owner.__name__: _attributes(owner) for owner in (ImageResult, Prediction, JobStatus, WebhookStatus, WorkerInfo)},
 }
+
+if __name__ == "__main__":
+    main()
