@@ -140,3 +140,12 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
 def test_a_reference_page_is_what_the_code_says(page: Path) -> None:
     """After a change of a command, a setting or a result: `make reference`."""
     assert page.read_text("utf-8") == filled(page.read_text("utf-8")), "run `make reference`"
+
+
+def test_every_file_that_the_architecture_page_names_exists() -> None:
+    """A picture's way is followed from file to file."""
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    named = set(re.findall(r"`((?:shared|producer|worker|tests)/[\w./]+)`", page))
+
+    assert named
+    assert {name for name in named if not (ROOT / name).exists()} == set()

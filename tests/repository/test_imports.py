@@ -13,7 +13,7 @@ PACKAGES = ("shared", "producer", "worker")
 #: A room is a package, or one module, that has a row; packages inside it without a row belong to it. A room may import
 #: itself and the rooms of its row; producer and worker may also import everything in shared.
 ROOMS = {
-    "shared": "",
+    "shared": "shared.storage",
     "shared.broker": "shared shared.ledger",
     "shared.celery_app": "shared shared.broker",
     "shared.ledger": "shared",
@@ -63,7 +63,7 @@ ROOMS = {
 #: "About twelve": beyond that, a folder no longer shows at a glance what it holds.
 MAX_MODULES = 13
 #: The words that both sides share have no order that would divide them.
-CROWDED = {"shared": 16}
+CROWDED = {"shared": 18}
 #: One thing seen from two rooms: a command and what it runs, a page and its part.
 SAME = {"doctor", "failures", "report", "submit"}
 
