@@ -124,7 +124,7 @@ def test_a_room_imports_only_the_rooms_of_its_row() -> None:
 
 
 def test_the_core_knows_the_contract_alone() -> None:
-    """Of what both sides share it imports messages, errors, names of colormaps and formats of pictures: no settings, keys or services."""
+    """Of what both sides share it imports words and errors: no settings, keys or services."""
     shared = {
         other
         for module, others in IMPORTS.items()
