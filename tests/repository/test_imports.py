@@ -27,7 +27,7 @@ ROOMS = {
     "producer.api": "producer producer.inputs producer.results producer.submission producer.web",
     "producer.cli": (
         "producer producer.inputs producer.local producer.local.embedded producer.results producer.retention "
-        "producer.submission producer.web producer.web.kit producer.web.live"
+        "producer.submission producer.web producer.web.live"
     ),
     "producer.inputs": "",
     "producer.local": "producer producer.inputs producer.local.embedded",
