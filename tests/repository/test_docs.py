@@ -149,12 +149,3 @@ def test_every_file_that_the_architecture_page_names_exists() -> None:
 
     assert named
     assert {name for name in named if not (ROOT / name).exists()} == set()
-
-
-def test_every_file_that_the_architecture_page_names_exists() -> None:
-    """A picture's way is followed from file to file."""
-    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    named = set(re.findall(r"`((?:shared|producer|worker|tests)/[\w./]+)`", page))
-
-    assert named
-    assert {name for name in named if not (ROOT / name).exists()} == set()
