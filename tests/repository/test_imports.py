@@ -13,13 +13,14 @@ PACKAGES = ("shared", "producer", "worker")
 #: A room is a package, or one module, that has a row; packages inside it without a row belong to it. A room may import
 #: itself and the rooms of its row; producer and worker may also import everything in shared.
 ROOMS = {
-    "shared": "shared.storage",
+    "shared": "",
     "shared.broker": "shared shared.ledger",
     "shared.celery_app": "shared shared.broker",
     "shared.ledger": "shared",
     "shared.output": "shared shared.storage",
     "shared.processes": "shared",
     "shared.storage": "shared",
+    "shared.stored": "shared shared.storage",
     "shared.tracing": "shared",
     "producer": "",
     "producer.__init__": "producer.api",
@@ -41,7 +42,8 @@ ROOMS = {
     "worker": "",
     "worker.__main__": "worker.app worker.check worker.chunk worker.core.model worker.devices worker.observe",
     "worker.app": (
-        "worker.chunk worker.core.model worker.devices worker.image worker.observe worker.timing worker.upkeep"
+        "worker.chunk worker.core.model worker.devices worker.image worker.observe worker.timing "
+        "worker.upkeep"
     ),
     "worker.check": "worker.core.engine worker.devices worker.image",
     "worker.chunk": "worker.errors worker.image worker.timing",
