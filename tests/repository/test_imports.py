@@ -42,8 +42,7 @@ ROOMS = {
     "worker": "",
     "worker.__main__": "worker.app worker.check worker.chunk worker.core.model worker.devices worker.observe",
     "worker.app": (
-        "worker.chunk worker.core.model worker.devices worker.image worker.observe worker.timing "
-        "worker.upkeep"
+        "worker.chunk worker.core.model worker.devices worker.image worker.observe worker.timing worker.upkeep"
     ),
     "worker.check": "worker.core.engine worker.devices worker.image",
     "worker.chunk": "worker.errors worker.image worker.timing",
