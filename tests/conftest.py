@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
@@ -86,9 +86,10 @@ def nothing_left_running(pytestconfig: pytest.Config) -> Iterator[None]:
 
 
 def _processes() -> dict[int, str]:
-    lists = list(Path("/proc/self/task").glob("*/children"))
-    if lists and not any(path.read_text() for path in lists):
-        return {}  # the usual case; psutil would look at every process of the machine, twice per test
+    with suppress(OSError):  # a thread that ends meanwhile takes its list with it
+        lists = list(Path("/proc/self/task").glob("*/children"))
+        if lists and not any(path.read_text() for path in lists):
+            return {}  # the usual case; psutil would look at every process of the machine, twice per test
     return {child.pid: str(child) for child in psutil.Process().children()}
 
 
