@@ -112,7 +112,7 @@ def test_an_upload_that_cannot_be_says_why(ask: Ask) -> None:
     empty = ask("/jobs", "POST", fields={"name": "nothing"})
     early = ask("/jobs", "POST", fields={"pictures": ("a.png", picture())})
 
-    assert (empty.status, json.loads(empty.data)) == (400, {"error": "no picture was chosen"})
+    assert (empty.status, json.loads(empty.data)) == (400, {"error": "no pictures chosen"})
     assert early.status == 400
     assert "no worker has offered a model yet" in json.loads(early.data)["error"]
 
