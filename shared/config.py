@@ -87,22 +87,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float, Meta(gt=0, le=3600, description="seconds that one picture may take to decode or draw")
     ] = 20.0
 
-    heartbeat_s: Annotated[float, Meta(gt=0, le=60, description="between two signs of life of a worker")] = 1.0
-    heartbeat_ttl_s: Annotated[
-        float, Meta(gt=0, le=600, description="a worker silent for this long is not listed any more")
-    ] = 4.5
     lease_s: Annotated[
-        float, Meta(gt=0, le=3600, description="a chunk not renewed for this long is given to another worker")
-    ] = 12.0
-    hint_s: Annotated[
         float,
         Meta(
             gt=0,
             le=3600,
-            description="a message not claimed for this long counts as lost, if its queue is empty",
+            description="a chunk not renewed for this long is given to another worker; heartbeats follow from it",
         ),
-    ] = 10.0
-    reap_s: Annotated[float, Meta(gt=0, le=600, description="between two looks for lost work")] = 2.0
+    ] = 12.0
     drain_s: Annotated[
         float, Meta(ge=0, le=3600, description="how long a stopping worker goes on with the chunks in hand")
     ] = 8.0
@@ -126,12 +118,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=0, le=65535, description="port of /live, /ready and /metrics of a worker; 0 is none")
     ] = 0
     http_host: Annotated[str, Meta(description="address that this port listens on")] = "127.0.0.1"
-    live_s: Annotated[float, Meta(gt=0, description="a main loop or engine silent for this long makes /live fail")] = (
-        300.0
-    )
-    worker_rate: Annotated[
-        float, Meta(gt=0, description="exporter: images per second of one worker, until one was measured")
-    ] = 20.0
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="least severe line logged")] = (
         "info"
@@ -163,6 +149,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         except msgspec.ValidationError as error:
             reason, _, where = str(error).partition(" - at `$.")
             raise UsageError(f"{PREFIX}{where.rstrip('`').upper()}: {reason}") from None
+
+    # What follows from the lease. A death is charged only if the worker's heartbeat is gone when its lease ends, and a
+    # look for lost work that came late counts as an outage: free numbers could contradict each other.
+
+    @property
+    def heartbeat_s(self) -> float:
+        """Between two heartbeats of a worker: 1 s for the lease of 12 s."""
+        return self.lease_s / 12
+
+    @property
+    def heartbeat_ttl_s(self) -> float:
+        """A worker silent for this long is not listed any more: 4.5 s for the lease of 12 s."""
+        return self.lease_s * 3 / 8
+
+    @property
+    def reap_s(self) -> float:
+        """Between two looks for lost work: 2 s for the lease of 12 s."""
+        return self.lease_s / 6
+
+    @property
+    def hint_s(self) -> float:
+        """A message not claimed for this long counts as lost, if its queue is empty: 10 s for the lease of 12 s."""
+        return self.lease_s * 5 / 6
 
     def readable_in_place(self) -> tuple[str, ...]:
         """The prefixes of `input_prefixes`; a bare bucket ends at its slash, so that `s3://in` is not `s3://inner`."""

@@ -81,7 +81,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
 @pytest.fixture
 def services(settings: Settings, empty_redis: redis.Redis) -> Iterator[Services]:
     """A producer's way to the session's servers; Redis is empty. A worker's hand beats once and lives for the test."""
-    with Services(msgspec.structs.replace(settings, heartbeat_ttl_s=120)) as found:
+    with Services(msgspec.structs.replace(settings, lease_s=320)) as found:
         yield found
 
 

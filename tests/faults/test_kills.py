@@ -3,6 +3,7 @@
 import signal
 import time
 
+import msgspec
 import pytest
 
 from producer import Client
@@ -95,8 +96,7 @@ def test_with_the_defaults_the_work_of_a_killed_worker_runs_elsewhere_within_20_
     stack: object, fast: Settings, ledger: RedisLedger, client: Client, start: Start
 ) -> None:
     """The default lease is 12 s, and the reaper looks every 2 s."""
-    defaults = {"lease_s": 12.0, "hint_s": 10.0, "reap_s": 2.0, "heartbeat_s": 1.0, "heartbeat_ttl_s": 4.5}
-    settings = Settings(**{**{n: getattr(fast, n) for n in fast.__struct_fields__}, **defaults})
+    settings = msgspec.structs.replace(fast, lease_s=12.0)
     start(settings)
     doomed = start(settings, "after the claim", "SIGKILL", module="tests.faults.killed_worker")
     job = client.submit([picture(n) for n in range(64)], top_k=1, priority="bulk")

@@ -27,7 +27,7 @@ def ledger(settings: Settings, empty_redis: redis.Redis) -> Iterator[RedisLedger
 @pytest.fixture
 def hasty(settings: Settings) -> Iterator[RedisLedger]:
     """A ledger whose leases and hints run out at once, so that no test waits for a clock."""
-    made = RedisLedger(msgspec.structs.replace(settings, lease_s=1e-6, hint_s=1e-6))
+    made = RedisLedger(msgspec.structs.replace(settings, lease_s=1e-6))
     yield made
     made.close()
 

@@ -23,13 +23,15 @@ from worker.timing.periodic import Periodic
 
 log = structlog.get_logger()
 
+#: Images per second of one worker, until one was measured.
+EXPECTED_RATE = 20.0
 STATES = ("ready", "busy", "draining")
 
 
 class Fleet(Collector):
     """The gauges. `camq_redis_up` alone is told while Redis is away."""
 
-    def __init__(self, ledger: RedisLedger, sender: Sender, worker_rate: float) -> None:
+    def __init__(self, ledger: RedisLedger, sender: Sender, worker_rate: float = EXPECTED_RATE) -> None:
         self._ledger = ledger
         self._sender = sender
         self._expected_rate = worker_rate
@@ -103,12 +105,12 @@ def serve(settings: Settings) -> int:
     """Runs until SIGTERM or Ctrl-C."""
     if not settings.http_port:
         raise UsageError("the exporter needs a port: set CAMQ_HTTP_PORT")
-    registry, health, stop = CollectorRegistry(), Health(settings.live_s), threading.Event()
+    registry, health, stop = CollectorRegistry(), Health(), threading.Event()
     with closing(RedisLedger(settings)) as ledger, closing(Sender(settings)) as sender:
         health.services = {"redis": ledger.check}
         health.state = lambda: "ready"
         health.look()
-        registry.register(Fleet(ledger, sender, settings.worker_rate))
+        registry.register(Fleet(ledger, sender))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         looks = Periodic("services", LOOK_S, health.look)

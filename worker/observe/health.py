@@ -19,6 +19,8 @@ log = structlog.get_logger()
 #: How often the main loop beats, and how often the services are asked whether they answer.
 BEAT_S = 1.0
 LOOK_S = 10.0
+#: A main loop or engine silent for this long makes /live fail.
+LIVE_S = 300.0
 #: A client that sends nothing must not keep a thread.
 _CLIENT_S = 10.0
 
@@ -42,7 +44,7 @@ class Pulse:
 class Health:
     """What probes are told. Answers come from memory: a probe never waits for a service."""
 
-    def __init__(self, live_s: float) -> None:
+    def __init__(self, live_s: float = LIVE_S) -> None:
         self._live_s = live_s
         self._beats: dict[str, Callable[[], float | None]] = {}
         self._missing: dict[str, str] = {}

@@ -24,7 +24,7 @@ class Telemetry:
     def __init__(self, settings: Settings, measurements: Measurements) -> None:
         self._settings = settings
         self.metrics = Metrics(measurements)
-        self.health = Health(settings.live_s)
+        self.health = Health()
 
     @contextmanager
     def serving(self) -> Iterator[None]:

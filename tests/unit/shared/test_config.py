@@ -59,3 +59,21 @@ def test_a_secret_may_lie_in_a_file(tmp_path: Path) -> None:
     assert Settings.load(variables | {"CAMQ_S3_SECRET_KEY": "sk-2"}).s3_secret_key == "sk-2"
     with pytest.raises(UsageError, match="CAMQ_S3_SECRET_KEY_FILE"):
         Settings.load({"CAMQ_S3_SECRET_KEY_FILE": str(tmp_path / "none")})
+
+
+@pytest.mark.parametrize("lease_s", [0.5, 12.0, 3600.0])
+def test_what_follows_from_the_lease_cannot_contradict_it(lease_s: float) -> None:
+    """A worker that died is off the list before its lease ends, or its death would not be charged."""
+    settings = Settings(lease_s=lease_s)
+
+    assert settings.heartbeat_s * 4 <= settings.heartbeat_ttl_s < settings.lease_s
+    assert settings.reap_s < 0.4 * settings.lease_s
+    assert settings.hint_s < settings.lease_s
+
+
+def test_the_default_lease_gives_the_documented_times() -> None:
+    """docs/how-the-ledger-works.md and docs/operations.md name them."""
+    settings = Settings()
+
+    times = (settings.heartbeat_s, settings.heartbeat_ttl_s, settings.reap_s, settings.hint_s)
+    assert times == (1.0, 4.5, 2.0, 10.0)
