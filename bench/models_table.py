@@ -16,7 +16,7 @@ import torchvision
 
 from shared.contract import METHODS, Options
 from worker.core.engine.engine import Engine
-from worker.core.model import zoo
+from worker.core.model import architectures
 from worker.core.model.network import Network, load_network
 from worker.core.types import Explanation
 
@@ -56,7 +56,7 @@ def random_weights(name: str, folder: Path) -> Path:
     """A state dict of `name`, its batch normalisation not the identity that it starts as."""
     torch.manual_seed(0)
     with torch.random.fork_rng():
-        module, _, _ = zoo.build(name, {})
+        module, _, _ = architectures.build(name, {})
     for layer in module.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(layer.running_mean, -0.1, 0.1)
@@ -83,7 +83,7 @@ def row(network: Network) -> str:
 def main(names: list[str]) -> None:
     """Rows of `names` to stdout, or of all architectures to the page."""
     rows = [HEADER]
-    for name in names or sorted(zoo.NAMES):
+    for name in names or sorted(architectures.NAMES):
         started = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             weights = random_weights(name, Path(folder))

@@ -74,7 +74,7 @@ def _check(settings: Settings) -> int:
 
 
 def _fetch(name: str) -> int:
-    from worker.core.model.zoo import fetch
+    from worker.core.model.published import fetch
 
     print(fetch(name))  # noqa: T201
     return 0

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from shared.contract import Options
 from worker.core.maps.evidence import Evidence, Target
 from worker.core.maps.explain import Outcome
-from worker.core.model import zoo
+from worker.core.model import architectures
 from worker.core.model.network import Network, load_network
 from worker.core.types import ClassMap, Explanation, UInt8Array
 
@@ -28,7 +28,7 @@ torch.set_num_threads(1)
 def random_module(name: str, classes: int = 1000, seed: int = 0) -> nn.Module:
     """The architecture in training mode, as a user would have it."""
     torch.manual_seed(seed)
-    module = zoo.construct(name, num_classes=classes)
+    module = architectures.construct(name, num_classes=classes)
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.uniform_(layer.running_mean, -0.2, 0.2)
@@ -58,7 +58,7 @@ def network(name: str = "resnet18", classes: int = 1000, seed: int = 0, dtype: t
 def architecture(build: Callable[[int], nn.Module]) -> Iterator[None]:
     """Inside, every name stands for the network that `build` makes for a number of classes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zoo, "construct", lambda _name, **options: build(options.get("num_classes", 1000)))
+        patch.setattr(architectures, "construct", lambda _name, **options: build(options.get("num_classes", 1000)))
         yield
 
 

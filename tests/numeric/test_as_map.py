@@ -16,7 +16,7 @@ from shared.contract import Options
 from shared.errors import ImageError, UsageError
 from tests.numeric.networks import explained, network, pictures
 from worker.core.engine.engine import Engine
-from worker.core.model import zoo
+from worker.core.model import architectures
 
 #: Small ones of torchvision's own classes. Sides of maps are powers of two here, and channels multiples of three.
 SMALL = {
@@ -65,7 +65,7 @@ def test_a_layer_gives_a_map_of_the_picture_or_is_refused(name: str):
     maps, refused = {}, {}
     for layer, output in outputs(SMALL[name]()).items():
         try:
-            maps[layer] = zoo.as_map(name, layer, output)
+            maps[layer] = architectures.as_map(name, layer, output)
         except UsageError as error:
             refused[layer] = str(error)
     for layer, each in maps.items():
@@ -92,7 +92,7 @@ def test_channels_that_lie_last_are_put_first():
         ("swin_v2_b", "norm", first),
         ("resnet18", "layer4", last),
     ]:
-        assert torch.equal(zoo.as_map(name, layer, last), expected), (name, layer)
+        assert torch.equal(architectures.as_map(name, layer, last), expected), (name, layer)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_channels_that_lie_last_are_put_first():
 def test_what_cannot_be_a_map_is_refused(name: str, layer: str, shape: tuple[int, ...]):
     """A square picture has square maps; windows and tables of positions only look like some."""
     with pytest.raises(UsageError, match=f"layer {layer}"):
-        zoo.as_map(name, layer, torch.zeros(shape))
+        architectures.as_map(name, layer, torch.zeros(shape))
 
 
 @pytest.mark.slow

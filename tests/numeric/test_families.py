@@ -14,7 +14,7 @@ from torchvision.models.resnet import Bottleneck
 from shared.contract import METHODS, Options
 from tests.numeric.networks import architecture, every_method, explained, inputs, load, network, pictures, random_module
 from worker.core.engine.engine import Engine
-from worker.core.model import zoo
+from worker.core.model import architectures, published
 from worker.core.model.network import Network
 
 slow = pytest.mark.slow
@@ -137,7 +137,7 @@ def test_any_other_network_serves_gradcam(name: str, layer: str, size: int, side
 @slow
 def test_every_name_has_weights_preprocessing_and_an_architecture():
     """Nothing in the list is there by name alone."""
-    for name in zoo.NAMES:
-        if name != zoo.LITE:
-            assert zoo.published(name).url.startswith("https://")
-            assert zoo.published(name).transforms().crop_size
+    for name in architectures.NAMES:
+        if name != architectures.LITE:
+            assert published.published(name).url.startswith("https://")
+            assert published.published(name).transforms().crop_size

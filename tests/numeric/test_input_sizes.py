@@ -9,7 +9,7 @@ from shared.contract import LARGEST_INPUT, SMALLEST_INPUT, Options
 from shared.errors import ImageError, UsageError
 from tests.numeric.networks import network, pictures, random_module
 from worker.core.engine.engine import Engine
-from worker.core.model import zoo
+from worker.core.model import architectures
 from worker.core.model.fold import folded
 from worker.core.model.structure import UnqualifiedError, find_structure
 
@@ -26,20 +26,20 @@ def test_an_input_that_its_layers_would_shrink_to_nothing_is_refused(name: str, 
         return True
 
     module = random_module(name, 10).eval().to("meta")
-    low, high = zoo.input_sizes(name, 224)
+    low, high = architectures.input_sizes(name, 224)
     assert (low, runs(low), high) == (smallest, True, LARGEST_INPUT)
     assert low == SMALLEST_INPUT or not runs(low - 1)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [each for each in zoo.NAMES if not each.startswith(("vit_", "maxvit_"))])
+@pytest.mark.parametrize("name", [each for each in architectures.NAMES if not each.startswith(("vit_", "maxvit_"))])
 def test_every_network_that_has_no_fixed_size_takes_its_smallest(name: str):
     """As a worker runs it: its traced graph where it has one, and shapes alone."""
     with torch.device("cpu" if name.startswith("regnet_") else "meta"):  # RegNets compute their widths with torch
-        module = zoo.construct(name).eval().to("meta")
+        module = architectures.construct(name).eval().to("meta")
     with suppress(UnqualifiedError):
         module = find_structure(folded(module)).graph
-    low, _ = zoo.input_sizes(name, 224)
+    low, _ = architectures.input_sizes(name, 224)
     assert module(torch.empty(1, 3, low, low, device="meta")) is not None
 
 

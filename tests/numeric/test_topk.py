@@ -2,7 +2,7 @@
 
 import torch
 
-from worker.core.maps.topk import ranks, top_k
+from worker.core.maps.explain import ranks, top_k
 
 
 def test_the_best_classes_come_first():

@@ -16,10 +16,11 @@ from torch import nn
 
 from shared.errors import ModelError, UsageError
 from tests.numeric.networks import CPU, inputs, load, network, random_module
-from worker.core.model import zoo
+from worker.core.model import published
 from worker.core.model.labels import read_labels
 from worker.core.model.network import load_network
-from worker.core.model.weights import cache_path, download, read_state
+from worker.core.model.checkpoints import read_state
+from worker.core.model.published import cache_path, download
 
 NAME = "shufflenet_v2_x0_5"
 
@@ -250,9 +251,9 @@ def test_a_host_that_does_not_answer_is_given_up_with_the_remedies(tmp_path: Pat
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     silent = __import__("socket").create_server(("127.0.0.1", 0))  # accepts and never answers
     address = f"http://127.0.0.1:{silent.getsockname()[1]}/resnet18-f37072fd.pth"
-    monkeypatch.setattr(zoo, "published", lambda _name: SimpleNamespace(url=address))
+    monkeypatch.setattr(published, "published", lambda _name: SimpleNamespace(url=address))
     with silent, pytest.raises(ModelError) as refused:
-        zoo.fetch("resnet18", timeout_s=0.3)
+        published.fetch("resnet18", timeout_s=0.3)
     for part in (
         "127.0.0.1",
         "--weights resnet18-f37072fd.pth",
@@ -263,5 +264,5 @@ def test_a_host_that_does_not_answer_is_given_up_with_the_remedies(tmp_path: Pat
 
 def test_resnet18s_published_file_is_the_one_the_readme_names():
     """The name and hash that users see in the messages and put into the cache by hand."""
-    assert zoo.published("resnet18").url.endswith("/resnet18-f37072fd.pth")
-    assert read_state(zoo.find_weights("efficientnet_lite0"))["_fc.weight"].shape == (1000, 1280)
+    assert published.published("resnet18").url.endswith("/resnet18-f37072fd.pth")
+    assert read_state(published.find_weights("efficientnet_lite0"))["_fc.weight"].shape == (1000, 1280)

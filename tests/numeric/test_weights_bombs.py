@@ -9,7 +9,7 @@ import torch
 
 from shared.errors import ModelError
 from worker.core.model.labels import MOST_BYTES, MOST_LETTERS, read_labels
-from worker.core.model.weights import MOST_TENSORS, read_state
+from worker.core.model.checkpoints import MOST_TENSORS, read_state
 
 
 def refusal(path: Path) -> str:

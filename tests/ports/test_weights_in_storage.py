@@ -9,7 +9,7 @@ import torch
 from shared.config import Settings
 from shared.errors import ModelError
 from shared.storage import S3Store
-from worker.core.model.zoo import input_spec
+from worker.core.model.published import input_spec
 from worker.image.weights_file import local_weights
 
 pytestmark = pytest.mark.servers

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from shared.contract import METHODS, Options
 from shared.errors import ModelError, UsageError
-from worker.core.model import zoo
+from worker.core.model import architectures, published
+from worker.core.model.checkpoints import fingerprint, load_strictly, read_state
 from worker.core.model.fold import folded
 from worker.core.model.fused import fused
 from worker.core.model.gradients import Tape
@@ -17,7 +18,6 @@ from worker.core.model.head import Head, identity_error
 from worker.core.model.hooks import ActivationHook
 from worker.core.model.labels import read_labels
 from worker.core.model.structure import Structure, UnqualifiedError, find_structure
-from worker.core.model.weights import fingerprint, load_strictly, read_state
 from worker.core.types import InputSpec
 
 #: Relative, in float32: well above rounding (1e-6 measured), well below any mistake.
@@ -55,7 +55,7 @@ class Network:
     @property
     def input_sizes(self) -> tuple[int, int]:
         """The smallest and the largest side that its input may have."""
-        return zoo.input_sizes(self.name, self.spec.size)
+        return architectures.input_sizes(self.name, self.spec.size)
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """One forward: normalised pictures (N, 3, S, S) → logits (N, C) and activations (N, K, h, w).
@@ -93,7 +93,7 @@ class Network:
 
     def as_map(self, layer: str, output: Tensor) -> Tensor:
         """What `layer` put out, or its gradient, as (N, K, h, w) in float32."""
-        return zoo.as_map(self.name, layer, output).float()
+        return architectures.as_map(self.name, layer, output).float()
 
     def autograd_layer(self, options: Options) -> str | None:
         """The layer to differentiate back to, or None where these options have a closed form."""
@@ -146,14 +146,14 @@ def load_network(
     Raises UsageError for an unknown name or layer, and ModelError when the weights cannot be had, do not
     fit, or do not compute. Not for threads: torch.fx patches nn.Module while it traces.
     """
-    zoo.check_name(name)
-    path = weights or zoo.find_weights(name)
-    module, state, classes = zoo.build(name, read_state(path))
+    architectures.check_name(name)
+    path = weights or published.find_weights(name)
+    module, state, classes = architectures.build(name, read_state(path))
     load_strictly(module, state, name)
     module.to(device).eval().requires_grad_(requires_grad=False)
     class_names = read_labels(labels, classes)
     model = f"{name}@{fingerprint(module, class_names)}"
-    spec = zoo.input_spec(name, module, path)
+    spec = published.input_spec(name, module, path)
     # One picture of noise proves the head or, without one, that the asked-for layer puts out a map.
     noise = torch.randn(1, 3, spec.size, spec.size, generator=torch.Generator().manual_seed(0)).to(device)
     try:
@@ -163,10 +163,10 @@ def load_network(
         fast, layer, graph, head = structure.module, structure.layer, structure.graph, structure.head
         error, reason = _prove(structure, noise), ""
     except UnqualifiedError as unqualified:
-        fast, layer = module, target_layer or zoo.gradcam_layer(name, module)
+        fast, layer = module, target_layer or architectures.gradcam_layer(name, module)
         graph, head, error, reason = None, None, None, str(unqualified)
         _check_layer(module, layer)
-        zoo.as_map(name, layer, Tape(module, layer, noise).activations)
+        architectures.as_map(name, layer, Tape(module, layer, noise).activations)
     for each in (module, fast, *([graph] if graph else [])):
         # Pictures lie in memory with their channels last, and convolutions on a CPU run faster so.
         each.to(dtype=dtype).to(memory_format=torch.channels_last)

