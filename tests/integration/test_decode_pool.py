@@ -49,9 +49,9 @@ def test_a_rare_picture_comes_back_as_it_would_here(file_format: str, decoding: 
 
     found = decoding(data)
     assert not is_common(data)
-    assert (found.image.mode, found.width, found.height) == ("RGB", 16, 16)
+    assert (found.mode, found.width, found.height) == ("RGB", 16, 16)
     with Image.open(io.BytesIO(data)) as expected:
-        assert found.image.tobytes() == expected.convert("RGB").tobytes()
+        assert found.tobytes() == expected.convert("RGB").tobytes()
 
 
 def test_what_reads_strangers_bytes_holds_no_secret() -> None:

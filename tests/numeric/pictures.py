@@ -1,5 +1,6 @@
 """Small pictures made in the test, in every format and mode that Pillow can write."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from io import BytesIO
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from shared.contract import Options
-from worker.core.picture.render import render
+from worker.core.picture.render import encode, paint
 from worker.core.types import ClassMap, Drawing, Geometry, Prepared
 
 #: EXIF orientation → how a camera that writes it has stored the upright picture.
@@ -77,6 +78,11 @@ def one_of_each() -> dict[str, bytes]:
 
 def class_map(values: Any, rank: int = 1) -> ClassMap:
     return ClassMap(rank, rank, 0.0, 0.0, np.asarray(values, np.float32))
+
+
+def render(prepared: Prepared, maps: Sequence[ClassMap], options: Options) -> list[Drawing]:
+    """Each map over the picture, painted and encoded."""
+    return [encode(painting, options) for painting in paint(prepared, maps, options)]
 
 
 def seen(canvas: Image.Image, part: tuple[float, float, float, float] | None = None) -> Prepared:

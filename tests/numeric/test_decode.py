@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from tests.numeric.pictures import encoded, in_mode, one_of_each, photo, turned
-from worker.core.picture.decode import FORMATS, decode, decode_scaled
+from worker.core.picture.decode import FORMATS, decode
 from worker.core.types import Limits
 
 LIMITS = Limits()
@@ -198,22 +198,3 @@ def test_an_srgb_a_broken_and_an_unfit_profile_change_nothing() -> None:
     np.testing.assert_array_equal(
         pixels(encoded(photo().convert("L"), "PNG", icc_profile=swapped))[..., 1], np.asarray(photo().convert("L"))
     )
-
-
-# Scaled decode
-
-
-def test_a_scaled_decode_is_smaller_and_remembers_the_original() -> None:
-    """It keeps at least what is enough on both sides, upright, and only JPEGs of sides that 8 divides have it."""
-    big = photo(800, 600)
-
-    data = turned(big, 6, "JPEG", quality=95)
-    image, width, height = decode_scaled(data, LIMITS, 150)
-
-    assert (width, height) == (800, 600)
-    assert image.size == (200, 150)
-    assert decode_scaled(data, LIMITS, 301).image.size == (800, 600)
-    assert decode_scaled(data, LIMITS, None).image.size == (800, 600)
-    assert decode_scaled(encoded(big, "PNG"), LIMITS, 100).image.size == (800, 600)
-    odd = encoded(photo(803, 600), "JPEG")
-    assert decode_scaled(odd, LIMITS, 100).image.size == (803, 600)

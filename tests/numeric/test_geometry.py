@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from shared.contract import Options
-from tests.numeric.pictures import MODES, class_map, encoded, in_mode, photo, turned
+from tests.numeric.pictures import MODES, class_map, encoded, in_mode, photo, render, turned
 from worker.core.picture.preprocess import prepare
-from worker.core.picture.render import render
 from worker.core.types import ClassMap, Drawing, Geometry, InputSpec, Limits, Prepared
 
 SPEC, LIMITS = InputSpec(), Limits()
@@ -102,16 +101,6 @@ def test_a_large_picture_has_its_box_in_its_own_pixels(resize: str) -> None:
     heat = np.asarray(Image.open(BytesIO(drawing.overlay)))[..., 0]
     centre = [round((place[i] + place[i + 2]) / 2 * 512 / 4000) for i in (0, 1)]
     assert heat[centre[1], centre[0]] > 200
-
-
-def test_a_scaled_decode_hits_the_same_pixels() -> None:
-    """The fast way answers in pixels of the original too, also when the camera was turned."""
-    place = tuple(8 * edge for edge in CROP_CORNERS[1])
-    data = turned(marked(4000, 3000, place), 6, "JPEG")
-    for resize in ("squash", "center-crop"):
-        prepared = prepare(data, Options(resize=resize, box_threshold=0.5), SPEC, LIMITS, scaled=True)
-        (drawing,) = render(prepared, [brightness(prepared)], Options(box_threshold=0.5))
-        np.testing.assert_allclose(drawing.box, place, atol=9 * 8)
 
 
 def test_an_overlay_of_the_input_shows_the_heat_where_the_input_is_bright() -> None:

@@ -146,24 +146,3 @@ def test_prepared_values_are_those_of_the_upright_picture() -> None:
 
     assert (found.geometry.width, found.geometry.height, found.canvas.size) == (60, 40, (60, 40))
     np.testing.assert_array_equal(found.pixels, prepared(photo(60, 40)).pixels)
-
-
-@pytest.mark.parametrize("resize", ["squash", "center-crop"])
-@pytest.mark.parametrize("orientation", [1, 6])
-def test_a_scaled_decode_changes_little_and_keeps_the_original_geometry(resize: str, orientation: int) -> None:
-    """Parity of the fast way: the same geometry, an input within 0.5 levels on average and 4 at most."""
-    from skimage import data
-
-    big = Image.fromarray(data.chelsea()).resize((2248, 1496), Image.Resampling.BICUBIC)
-    raw = turned(big, orientation, "JPEG", quality=90)
-    options = Options(resize=resize, overlay_size=256)
-    plain = prepare(raw, options, InputSpec(), LIMITS)
-    scaled = prepare(raw, options, InputSpec(), LIMITS, scaled=True)
-
-    difference = np.abs(plain.pixels.astype(int) - scaled.pixels)
-    assert 0 < difference.mean() < 0.5
-    assert difference.max() <= 4
-    assert (scaled.geometry.width, scaled.geometry.height) == (2248, 1496)
-    np.testing.assert_allclose(scaled.geometry.seen, plain.geometry.seen, atol=3)
-    assert scaled.canvas.size == plain.canvas.size
-    assert np.abs(np.asarray(scaled.canvas).astype(int) - np.asarray(plain.canvas)).mean() < 1

@@ -15,7 +15,6 @@ from shared.config import PREFIX, Settings
 from shared.errors import ImageError
 from shared.processes.child import describe_exit
 from shared.processes.piped import PipedChild
-from worker.core.picture.decode import Decoded
 from worker.image.decode_child import LENGTH_BYTES, Reply
 from worker.timing.deadline import Deadline
 
@@ -40,7 +39,7 @@ class Decoding:
         self._own = threading.local()
         self._children: set[_Decoder] = set()
 
-    def __call__(self, data: bytes) -> Decoded:
+    def __call__(self, data: bytes) -> Image.Image:
         """The picture, upright and RGB. Raises ImageError."""
         return self._threads.submit(self._decode, data).result()
 
@@ -55,7 +54,7 @@ class Decoding:
         for child in list(self._children):
             child.end()
 
-    def _decode(self, data: bytes) -> Decoded:
+    def _decode(self, data: bytes) -> Image.Image:
         for _ in range(DEATHS_TO_POISON):
             child = self._child()
             try:
@@ -91,7 +90,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 class _Decoder(PipedChild):
     timed_out = False
 
-    def decode(self, data: bytes, limit_s: float) -> Decoded:
+    def decode(self, data: bytes, limit_s: float) -> Image.Image:
         """Raises ImageError, and EOFError when the child is dead or was killed for taking too long."""
         done = threading.Event()
         threading.Thread(target=self._watch, args=(done, Deadline(limit_s)), daemon=True).start()
@@ -103,11 +102,10 @@ class _Decoder(PipedChild):
             reply = msgspec.json.decode(line, type=Reply)
             if reply.error is not None:
                 raise ImageError(reply.error.code, reply.error.message)
-            size = (reply.width, reply.height)
             pixels = self.answers.read(reply.width * reply.height * 3)
             if len(pixels) < reply.width * reply.height * 3:
                 raise EOFError
-            return Decoded(Image.frombytes("RGB", size, pixels), *size)
+            return Image.frombytes("RGB", (reply.width, reply.height), pixels)
         finally:
             done.set()
 

@@ -24,7 +24,7 @@ from shared.pictures import COMMON_FORMATS
 from shared.states import ImageState
 from shared.storage import SCHEME, ObjectStore
 from worker.core.model.network import Network
-from worker.core.picture.decode import decode_scaled, is_common
+from worker.core.picture.decode import decode, is_common
 from worker.core.picture.preprocess import Decode, prepare
 from worker.core.picture.render import encode, paint
 from worker.core.types import Drawing, Explanation, Limits, Prepared
@@ -125,7 +125,7 @@ class Explainer:
     def _decoder(self, data: bytes) -> Decode:
         """Common formats are decoded in this process, all others in one that may die of them."""
         if not data or is_common(data):
-            return partial(decode_scaled, formats=COMMON_FORMATS)
+            return partial(decode, formats=COMMON_FORMATS)
         with self.stage("decode"):
             decoded = self.decoding(data)
         return lambda *_: decoded

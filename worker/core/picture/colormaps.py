@@ -11,16 +11,11 @@ from shared.errors import UsageError
 from worker.core.types import UInt8Array
 
 
-def names() -> tuple[str, ...]:
-    """Every name that `palette` accepts."""
-    return NAMES
-
-
 @lru_cache(maxsize=len(NAMES))
 def palette(name: str) -> UInt8Array:
     """The colours of a colormap from low to high: (256, 3) uint8 sRGB, read-only.
 
-    Raises UsageError with the nearest names for a name that is not in `names()`.
+    Raises UsageError with the nearest names for a name that is not in `NAMES`.
     """
     if name not in NAMES:
         by_fold = {known.casefold(): known for known in NAMES}

@@ -2,7 +2,6 @@
 
 import re
 from io import BytesIO
-from typing import NamedTuple
 
 from PIL import Image, ImageFile
 
@@ -33,33 +32,15 @@ _UPRIGHT = {
 }
 
 
-class Decoded(NamedTuple):
-    """An upright RGB picture, and the size of the upright original, which is larger after a scaled decode."""
-
-    image: Image.Image
-    width: int
-    height: int
-
-
-def decode(data: bytes, limits: Limits) -> Image.Image:
-    """The first frame of the picture in `data`: RGB, upright, sRGB, transparency over white.
-
-    Raises ImageError with the code empty, too_large, not_an_image or truncated, and nothing else.
-    """
-    return decode_scaled(data, limits, None).image
-
-
 def is_common(data: bytes) -> bool:
-    """Whether the bytes begin like one of COMMON_FORMATS, so that `decode_scaled` needs no other."""
+    """Whether the bytes begin like one of COMMON_FORMATS, so that `decode` needs no other."""
     return _COMMON.match(data) is not None
 
 
-def decode_scaled(data: bytes, limits: Limits, enough: int | None, formats: tuple[str, ...] = FORMATS) -> Decoded:
-    """Like `decode`, but a JPEG may come 2, 4 or 8 times smaller as long as both sides keep `enough` pixels.
+def decode(data: bytes, limits: Limits, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    """The first frame of the picture in `data`: RGB, upright, sRGB, transparency over white.
 
-    Its decoder then computes fewer frequencies of each block, which costs a fraction of the time; the
-    pixels differ slightly from those of a full decode that is resized. None never shrinks, nor does a side
-    that 8 does not divide: it would come out a fraction of a pixel too long and stretch the picture.
+    Raises ImageError with the code empty, too_large, not_an_image or truncated, and nothing else.
     """
     if not data:
         raise ImageError("empty", "the file has no bytes: check that it was written to its end, and send it again")
@@ -74,18 +55,14 @@ def decode_scaled(data: bytes, limits: Limits, enough: int | None, formats: tupl
     try:
         image = Image.open(BytesIO(data), formats=formats)
         _check_pixels(image, limits)
-        width, height = size = image.size
-        if enough is not None and image.format == "JPEG" and width % 8 == height % 8 == 0:
-            image.draft(None, (enough, enough))
-            size = image.size
+        size = image.size
         image.load()
         if image.size != size:  # the directory of an icon file may lie about the picture behind it
             _check_pixels(image, limits)
-            width, height = image.size
         picture, orientation = to_srgb(image), _orientation(image)
         if orientation in _UPRIGHT:
             picture = picture.transpose(_UPRIGHT[orientation])
-        return Decoded(picture, height, width) if orientation >= 5 else Decoded(picture, width, height)
+        return picture
     except ImageError:
         raise
     # Parsers of hostile bytes raise whatever they trip over; Pillow's have raised nearly every built-in

@@ -7,13 +7,10 @@ import numpy as np
 from PIL import Image
 
 from shared.contract import Options
-from worker.core.picture.decode import Decoded, decode_scaled
+from worker.core.picture.decode import decode
 from worker.core.types import Geometry, InputSpec, Limits, Prepared
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-#: A scaled decode keeps this many pixels for each one that is needed, so that resizing still averages over
-#: real ones and hides that the decoder left out frequencies.
-SPARE = 2
 #: Sides above which an encoder refuses a picture.
 MAX_SIDE = {"jpeg": 65500, "webp": 16383, "png": 2**31 - 1}
 #: A centre crop of a long, thin picture would first resize all of it, a 1 x 30000 strip to 2 gigapixels; above
@@ -28,35 +25,22 @@ class _Seen(NamedTuple):
     part: tuple[float, float, float, float]
 
 
-#: `decode_scaled`, or what stands in for it (a decode that happened in another process).
-Decode = Callable[[bytes, Limits, int | None], Decoded]
+#: `decode`, or what stands in for it (a decode that happened in another process).
+Decode = Callable[[bytes, Limits], Image.Image]
 
 
-def prepare(
-    data: bytes,
-    options: Options,
-    spec: InputSpec,
-    limits: Limits,
-    *,
-    scaled: bool = False,
-    decode: Decode = decode_scaled,
-) -> Prepared:
+def prepare(data: bytes, options: Options, spec: InputSpec, limits: Limits, *, decode: Decode = decode) -> Prepared:
     """Decodes a picture and makes it ready for a network that was trained on `spec`.
 
-    The network's input is Pillow's plain resize of the whole upright picture, exactly. With `scaled`, JPEGs are
-    decoded at 1/2, 1/4 or 1/8 where that leaves twice the pixels that input and overlay need: a third of the
-    time for photographs of 12 megapixels, and an input that differs by a fraction of a level (of 255) on
-    average and by four at most in our tests.
-    Raises ImageError.
+    The network's input is Pillow's plain resize of the whole upright picture, exactly. Raises ImageError.
     """
     size = options.input_size or spec.size
     shorter = round(spec.resize_size * size / spec.size)
     longest = min(options.overlay_size, MAX_SIDE[options.format])
-    needed = max(size if options.resize == "squash" else shorter, longest if options.overlay == "original" else 1)
-    decoded = decode(data, limits, SPARE * needed if scaled else None)
-    picture, width, height = decoded
+    picture = decode(data, limits)
+    width, height = picture.size
     seen = _squash(picture, size) if options.resize == "squash" else _centre(picture, size, shorter, spec)
-    geometry = Geometry(width, height, _scaled(seen.part, width / picture.width, height / picture.height))
+    geometry = Geometry(width, height, seen.part)
     if options.overlay == "input":
         canvas, canvas_seen = seen.image, (0.0, 0.0, float(size), float(size))
     else:

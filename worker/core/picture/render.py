@@ -47,11 +47,6 @@ class _Range(NamedTuple):
     flat: bool
 
 
-def render(prepared: Prepared, maps: Sequence[ClassMap], options: Options) -> list[Drawing]:
-    """Each map over the picture, painted (see `paint`) and encoded."""
-    return [encode(painting, options) for painting in paint(prepared, maps, options)]
-
-
 def paint(prepared: Prepared, maps: Sequence[ClassMap], options: Options) -> list[Painting]:
     """Paints each map over the picture, in the order given; maps are (h, w) float32, raw and signed.
 
