@@ -30,14 +30,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def check(settings: Settings) -> Report:
     """Loads the model as a worker would, and runs it once, without touching Redis or storage."""
-    model = device = manner = error = None
+    model = device = mode = error = None
     try:
         device = devices.describe(devices.choose(settings.device), devices.PRECISIONS[settings.precision])
         network = load(settings)
-        # What it would warn of is told by its manner.
+        # What it would warn of is in its mode.
         engine = engine_for(network, settings.max_batch_size, lambda _: None)
         engine.warm_up()
-        model, manner = network.model, engine.manner
+        model, mode = network.model, engine.mode
     except CamqError as problem:
         error = str(problem)
     return Report(
@@ -47,6 +47,6 @@ def check(settings: Settings) -> Report:
         device=device,
         name=settings.model or DEFAULT_MODEL,
         model=model,
-        engine=manner,
+        engine=mode,
         error=error,
     )

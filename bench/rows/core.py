@@ -44,7 +44,7 @@ def run(bench: Bench) -> Row:
         return timing.rate(work, 2.0)
 
     sides = {"forward": bench.forward}
-    notes = [_NOTE, f"micro-batches: {engine.manner}"]
+    notes = [_NOTE, f"micro-batches: {engine.mode}"]
     compared = find_spec("torchcam") is not None and find_spec("pytorch_grad_cam") is not None
     if not compared:
         notes.append("torchcam and grad-cam are not installed here, so nothing is compared with them")

@@ -124,7 +124,7 @@ def test_a_failed_capture_leaves_a_device_that_works():
     warnings: list[str] = []
     engine = engine_for(replace(net, graph=Waiting()), 2, warnings.append)
     engine.warm_up()
-    assert engine.manner.startswith("eager: ")
+    assert engine.mode.startswith("eager: ")
     assert len(warnings) == 1
     explained(engine.run(pictures(1, SIDE), [Options()])[0])
     warm(net)  # and the next capture succeeds

@@ -111,7 +111,7 @@ def test_a_replayed_micro_batch_has_the_answers_of_an_eager_one(count: int):
     batch = pictures(count, SIDE)
     same(made.run(batch, wishes), Engine(net, 8).run(batch, wishes))
     assert (graphs.calls, warnings, made.overlaps) == ([count], [], True)
-    assert made.manner == "graphs of 1, 2, 4, 8 pictures"
+    assert made.mode == "graphs of 1, 2, 4, 8 pictures"
 
 
 def test_a_micro_batch_with_scorecam_runs_eagerly():
@@ -229,7 +229,7 @@ def test_a_captured_forward_that_computes_something_else_is_not_replayed(dtype: 
     made.warm_up()
     assert (made.captured, made.overlaps, graphs.outputs) == ([], False, {})
     assert "differ from the hooked one" in warnings[0]
-    assert made.manner.startswith("eager: ModelError: 1 pictures")
+    assert made.mode.startswith("eager: ModelError: 1 pictures")
     graphs.calls.clear()
     explained(made.run(pictures(1, SIDE), [Options()])[0])
     assert graphs.calls == []
@@ -271,5 +271,5 @@ def test_a_network_that_cannot_run_at_all_is_refused():
 def test_a_cpu_gets_the_plain_engine():
     """Nothing is captured there, nothing overlaps, and beginning is running."""
     plain = engine_for(tiny(), 4, pytest.fail)
-    assert (type(plain), plain.overlaps, plain.manner) == (Engine, False, "eager")
+    assert (type(plain), plain.overlaps, plain.mode) == (Engine, False, "eager")
     same(plain.begin(pictures(2), [Options()] * 2)(), plain.run(pictures(2), [Options()] * 2))

@@ -73,7 +73,7 @@ def test_scorecam_beats_before_each_masked_forward():
         if len(beats) > 4:
             raise TimeoutError("enough")
 
-    engine.beat = beat
+    engine.on_step = beat
     wishes = [Options(method="scorecam", top_k=1)]
     explained(engine.run(pictures(1, 32), wishes)[0])
     assert len(beats) == 4

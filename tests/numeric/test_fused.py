@@ -121,6 +121,6 @@ def test_without_torchs_calls_a_network_runs_as_it_is_and_says_why(monkeypatch: 
     net = load(random_module("resnet18", 10), "resnet18")
 
     assert net.unfused == "AttributeError: no such call"
-    assert Engine(net, 2).manner == "eager, without fused convolutions: AttributeError: no such call"
+    assert Engine(net, 2).mode == "eager, without fused convolutions: AttributeError: no such call"
     for found, hooked in zip(net.forward(pictures(2)), net.hooked(pictures(2)), strict=True):
         assert torch.equal(found, hooked)

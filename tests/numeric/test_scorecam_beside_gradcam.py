@@ -28,7 +28,7 @@ def batcher(engine: Engine) -> Iterator[Batcher]:
         raise error
 
     with closing(Batcher(engine, 0.0, lambda _stage: nullcontext(), fail)) as made:
-        engine.beat = made.beat
+        engine.on_step = made.beat
         yield made
 
 
@@ -45,7 +45,7 @@ def test_an_urgent_gradcam_picture_succeeds_while_scorecam_runs(engine: Engine, 
                 answers.append(threads.submit(batcher.explain, urgent_picture, URGENT, urgent=True))
                 wait_until(lambda: batcher.beat() or answers[0].done(), "the urgent picture ran in a beat")  # type: ignore[func-returns-value]
 
-        engine.beat = let_the_urgent_one_in
+        engine.on_step = let_the_urgent_one_in
         slow = threads.submit(batcher.explain, slow_picture, Options(method="scorecam", top_k=1), urgent=False)
         assert slow.result(60).method == "scorecam"
 

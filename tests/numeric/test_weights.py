@@ -17,9 +17,9 @@ from torch import nn
 from shared.errors import ModelError, UsageError
 from tests.numeric.networks import CPU, inputs, load, network, random_module
 from worker.core.model import published
+from worker.core.model.checkpoints import read_state
 from worker.core.model.labels import read_labels
 from worker.core.model.network import load_network
-from worker.core.model.checkpoints import read_state
 from worker.core.model.published import cache_path, download
 
 NAME = "shufflenet_v2_x0_5"

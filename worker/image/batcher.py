@@ -21,7 +21,7 @@ class AbandonedError(Exception):
     """Nobody waits any more for the picture that the engine is busy with."""
 
 
-class Runs(Protocol):
+class EngineProtocol(Protocol):
     """What the batcher needs of an engine."""
 
     max_batch_size: int
@@ -77,7 +77,7 @@ class Batcher:
 
     def __init__(
         self,
-        engine: Runs,
+        engine: EngineProtocol,
         max_delay_s: float,
         stage: Stage,
         on_fatal: Callable[[BaseException], None],

@@ -71,10 +71,10 @@ def explaining(
         network = load(settings)
         engine = engine_for(network, settings.max_batch_size, log.warning)
         engine.warm_up()
-        if engine.manner != "eager":
-            log.info("micro-batches", manner=engine.manner)
+        if engine.mode != "eager":
+            log.info("micro-batches", mode=engine.mode)
         batcher = Batcher(engine, settings.max_batch_delay_ms / 1000, stage, exit_fatal, on_batch)
-        engine.beat = batcher.beat
+        engine.on_step = batcher.beat
         stack.callback(batcher.close)
         threads = settings.compute_threads or cores()
         compute = stack.enter_context(closing(Compute(threads, settings.decode_s, on_stuck)))

@@ -67,7 +67,7 @@ class Decoding:
                     raise ImageError(
                         "timeout", f"decode took longer than {self._limit_s:g} s (CAMQ_DECODE_S)"
                     ) from None
-                log.warning("decoder process died", manner=describe_exit(death))
+                log.warning("decoder process died", reason=describe_exit(death))
         raise ImageError("poison", f"it ended its decoder process {DEATHS_TO_POISON} times ({describe_exit(death)})")
 
     def _child(self) -> "_Decoder":

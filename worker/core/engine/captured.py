@@ -67,7 +67,7 @@ class CapturedEngine(Engine):
         return bool(self.captured)
 
     @property
-    def manner(self) -> str:
+    def mode(self) -> str:
         """Which sizes are replayed, or why none is."""
         if self.captured:
             return f"graphs of {', '.join(map(str, self.captured))} pictures"

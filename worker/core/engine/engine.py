@@ -11,7 +11,7 @@ from torch import Tensor
 
 from shared.contract import Options
 from shared.errors import ImageError, ModelError, UsageError
-from worker.core.maps.explain import Outcome, explain, no_beat
+from worker.core.maps.explain import Outcome, explain, no_step
 from worker.core.model.network import Network
 from worker.core.types import UInt8Array
 
@@ -47,7 +47,7 @@ class Engine:
         #: How many of the dearer kinds of pictures fit at once, where that is known to be fewer.
         self._fitting: dict[_Kind, int] = {}
         #: Called before each masked forward of a Score-CAM, which takes hundreds. What it raises fails that picture.
-        self.beat: Callable[[], None] = no_beat
+        self.on_step: Callable[[], None] = no_step
 
     @property
     def overlaps(self) -> bool:
@@ -55,7 +55,7 @@ class Engine:
         return False
 
     @property
-    def manner(self) -> str:
+    def mode(self) -> str:
         """How micro-batches run here, for people."""
         return f"eager, without fused convolutions: {self.network.unfused}" if self.network.unfused else "eager"
 
@@ -135,7 +135,7 @@ class Engine:
             wishes = [options[i] for i in batch]
             try:
                 inputs = to_input([pixels[i] for i in batch], self.network)
-                explained = explain(self.network, inputs, wishes, most, self.beat)
+                explained = explain(self.network, inputs, wishes, most, self.on_step)
                 outcomes |= zip(batch, explained, strict=True)
             except Exception as error:
                 if is_fatal(error):

@@ -40,7 +40,7 @@ class Answers:
     side: tuple[int, int]
 
 
-def no_beat() -> None:
+def no_step() -> None:
     """Nobody wants to know."""
 
 
@@ -49,18 +49,18 @@ def explain(
     inputs: Tensor,
     options: Sequence[Options],
     batch_size: int,
-    beat: Callable[[], None] = no_beat,
+    on_step: Callable[[], None] = no_step,
 ) -> list[Outcome]:
     """Explain normalised pictures (N, 3, S, S) that share one `autograd_layer`, each by its own options.
 
     One forward serves all of them, whatever their methods and classes; Score-CAM adds forwards of at most
-    `batch_size` pictures, and calls `beat` before each of them. A picture whose logits or maps are not finite gets
+    `batch_size` pictures, and calls `on_step` before each of them. A picture whose logits or maps are not finite gets
     an ImageError.
     """
     layer = network.autograd_layer(options[0])
     if layer is None:
         logits, activations = network.forward(inputs)
-        mapper = closed_form(network, inputs, logits, activations, batch_size, beat=beat)
+        mapper = closed_form(network, inputs, logits, activations, batch_size, on_step=on_step)
     else:
         logits, mapper = _taped(network, inputs, layer)
     answers = answer(logits, mapper, options)
@@ -96,16 +96,16 @@ def closed_form(
     activations: Tensor,
     batch_size: int,
     *,
-    beat: Callable[[], None] = no_beat,
+    on_step: Callable[[], None] = no_step,
 ) -> Mapper:
     """Maps from what `network.forward` says of `inputs`. The network must have a head."""
     head = network.head
     assert head is not None  # noqa: S101 -- `autograd_layer` is None only where there is one
 
     def classify(masked: Tensor) -> Tensor:
-        # Other pictures may run in the beat, and tensors made in inference mode would break their backward pass.
+        # Other pictures may run in `on_step`, and tensors made in inference mode would break their backward pass.
         with torch.inference_mode(mode=False):
-            beat()
+            on_step()
         return network.classify(masked)
 
     def mapper(rows: Tensor, classes: Tensor, wish: Options) -> Tensor:

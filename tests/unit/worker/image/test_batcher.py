@@ -186,7 +186,7 @@ SLOW = Options(method="scorecam")
 class BeatingEngine(GatedEngine):
     """As above, but it asks the batcher between the forwards of a slow picture, one for each open gate, 100 in all."""
 
-    beat: Callable[[], None]
+    on_step: Callable[[], None]
     left = 100
 
     def begin(
@@ -201,7 +201,7 @@ class BeatingEngine(GatedEngine):
             assert self.gate.acquire(timeout=10)
             self.left -= 1
             try:
-                self.beat()
+                self.on_step()
             except AbandonedError as error:
                 return [ImageError("inference", str(error))]
         return self.answer(pixels)
@@ -214,7 +214,7 @@ class BeatingEngine(GatedEngine):
 def beating() -> Iterator[tuple[BeatingEngine, Batcher, ThreadPoolExecutor]]:
     engine = BeatingEngine()
     batcher = Batcher(engine, 0.0, untimed, fatal)
-    engine.beat = batcher.beat
+    engine.on_step = batcher.beat
     with ThreadPoolExecutor(8) as pool:
         yield engine, batcher, pool
         engine.gate.release(1000)
