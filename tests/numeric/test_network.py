@@ -249,22 +249,12 @@ def test_a_layer_asked_for_takes_gradcam_and_must_exist():
     dense.check(Options(method="layercam", target_layer=dense.target_layer))
 
 
-def test_a_worker_may_be_given_its_layer():
-    """Then only Grad-CAM is there, with the reason, unless it is the pool's input anyway."""
-    module = random_module("resnet18", 10)
-    net = load(module, "resnet18", target_layer="layer3")
-    assert (net.methods, net.target_layer) == (("gradcam",), "layer3")
-    assert "layer3 is not layer4" in refusal(net, method="cam")
-    assert explained(Engine(net, 2).run(pictures(1), [Options(method="gradcam")])[0])[0].values.shape == (4, 4)
-    assert load(module, "resnet18", target_layer="layer4").methods == METHODS
-    for wrong, reason in (
-        ("layerX", "no layer 'layerX'"),
-        ("fc", "not (images, channels, h, w)"),
-        ("layer1.0.relu", "ran 2 times"),
-    ):
-        with pytest.raises(UsageError) as refused:
-            load(module, "resnet18", target_layer=wrong)
-        assert reason in str(refused.value)
+def test_a_layer_that_ran_twice_or_puts_out_no_map_is_refused_with_the_reason():
+    """Which of the two outputs, or which place in the picture, could not be said."""
+    net = network("resnet18", 10)
+    for wrong, reason in (("fc", "not (images, channels, h, w)"), ("layer1.0.relu", "ran 2 times")):
+        [outcome] = Engine(net, 1).run(pictures(1), [Options(method="gradcam", target_layer=wrong)])
+        assert reason in str(outcome)
 
 
 def test_classes_and_sizes_out_of_range_are_refused_with_the_range():

@@ -135,15 +135,14 @@ def load_network(
     labels: Path | None = None,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
-    target_layer: str | None = None,
 ) -> Network:
     """Build `name`, load its weights, find its head and prove it; in eval mode, without gradients, on `device`.
 
     `weights` is a `.pth` or `.safetensors` state dict, None the published ImageNet weights (packaged, cached
-    or downloaded); `labels` a file of class names. Without `target_layer` maps come from the input of the
+    or downloaded); `labels` a file of class names. Maps come from the input of the
     global average pool or, on architectures that have none, from the layer that suits Grad-CAM.
 
-    Raises UsageError for an unknown name or layer, and ModelError when the weights cannot be had, do not
+    Raises UsageError for an unknown name, and ModelError when the weights cannot be had, do not
     fit, or do not compute. Not for threads: torch.fx patches nn.Module while it traces.
     """
     architectures.check_name(name)
@@ -154,18 +153,15 @@ def load_network(
     class_names = read_labels(labels, classes)
     model = f"{name}@{fingerprint(module, class_names)}"
     spec = published.input_spec(name, module, path)
-    # One picture of noise proves the head or, without one, that the asked-for layer puts out a map.
+    # One picture of noise proves the head or, without one, that the layer puts out a map.
     noise = torch.randn(1, 3, spec.size, spec.size, generator=torch.Generator().manual_seed(0)).to(device)
     try:
         structure = find_structure(folded(module).to(device))
-        if target_layer not in (None, structure.layer):
-            raise UnqualifiedError(f"{target_layer} is not {structure.layer}, the input of its pool")
         fast, layer, graph, head = structure.module, structure.layer, structure.graph, structure.head
         error, reason = _prove(structure, noise), ""
     except UnqualifiedError as unqualified:
-        fast, layer = module, target_layer or architectures.gradcam_layer(name, module)
+        fast, layer = module, architectures.gradcam_layer(name, module)
         graph, head, error, reason = None, None, None, str(unqualified)
-        _check_layer(module, layer)
         architectures.as_map(name, layer, Tape(module, layer, noise).activations)
     for each in (module, fast, *([graph] if graph else [])):
         # Pictures lie in memory with their channels last, and convolutions on a CPU run faster so.
