@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from shared.errors import ModelError
-from worker.core.model.labels import MOST_BYTES, MOST_LETTERS, read_labels
 from worker.core.model.checkpoints import MOST_TENSORS, read_state
+from worker.core.model.labels import MOST_BYTES, MOST_LETTERS, read_labels
 
 
 def refusal(path: Path) -> str:
