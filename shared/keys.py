@@ -64,14 +64,14 @@ WORKER = PREFIX + "worker:%s"
 STOPPING = PREFIX + "stopping:%s"
 #: Worker ids by the end of their heartbeat (sorted set).
 WORKERS = PREFIX + "workers"
-#: A token of who deletes objects now: inputs (`inputs/`), or those of one job (its id) (string).
+#: A token of the process that deletes the objects of one job (string).
 DELETING = PREFIX + "deleting:%s"
-#: How often a deletion of inputs was begun (string): what was looked for before it moved may be gone.
-DELETIONS = PREFIX + "deletions"
+#: A token of the `camq gc --now` that deletes inputs of any age (string): no job can begin meanwhile.
+COLLECTING = PREFIX + "collecting"
 #: Publishes a word whenever a job moves (channel, not a key).
 EVENTS = PREFIX + "events:%s"
 
-#: Where input pictures lie in camq's bucket; no job has such an id.
+#: Where input pictures lie in camq's bucket.
 INPUTS = "inputs/"
 
 _LUA: tuple[str, ...] = (
@@ -94,7 +94,7 @@ _LUA: tuple[str, ...] = (
     "WEBHOOKS",
 )
 _LUA += ("SERVING", "WORKERS", "WORKER", "STOPPING", "EVENTS", "FINISHED_TTL_S", "UNFINISHED_TTL_S", "INDEX_TTL_S")
-_LUA += ("CANCELLING", "MODELS", "DELETING", "DELETIONS", "INPUTS")
+_LUA += ("CANCELLING", "MODELS", "DELETING", "COLLECTING")
 
 
 def lua_constants() -> str:

@@ -17,8 +17,9 @@ def submit(
 
 def enter(ledger: RedisLedger, job: str, *chunks: NewChunk) -> None:
     """The chunks become part of the job."""
-    ledger.reserve(job, chunks)
-    ledger.register(job, chunks)
+    for chunk in chunks:
+        ledger.reserve(job, chunk)
+        ledger.register(job, chunk)
 
 
 def claim(ledger: RedisLedger, hint: Hint, token: str = "token", worker: str = "w") -> Claim:

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
-from shared.keys import INPUTS
 from shared.storage import MemoryStore
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=9)
 
 
 class RacingStore(MemoryStore):
-    """A declared test adapter: the memory store, which lets something happen right before inputs are deleted."""
+    """A declared test adapter: the memory store, which lets something happen right before objects are deleted."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -19,7 +18,7 @@ class RacingStore(MemoryStore):
 
     def delete(self, keys: Iterable[str]) -> None:
         doomed = list(keys)
-        if self.meanwhile and any(key.startswith(INPUTS) for key in doomed):
+        if self.meanwhile and doomed:
             happens, self.meanwhile = self.meanwhile, None
             happens()
         super().delete(doomed)

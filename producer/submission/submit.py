@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 
 from producer.inputs.expand import Expansion
@@ -11,10 +12,11 @@ from producer.outage import Patience
 from producer.parallel import ordered
 from producer.services import Services
 from producer.submission.chunks import SMALL, chunks
-from producer.submission.entrance import Entrance, Placed
 from producer.submission.request import HIGH_AT_MOST, Request, new_job_id, prove_writable, resolve_request
-from shared.contract import MAX_IMAGES_PER_JOB, SLOW_METHODS, Options, Priority
+from producer.submission.upload import Uploader
+from shared.contract import MAX_IMAGES_PER_JOB, SLOW_METHODS, ImageRef, Options, Priority
 from shared.errors import DeletionError, UnreachableError, UsageError
+from shared.ledger.submission import add_chunk
 
 #: This many images are listed before the first upload, so that usual jobs know their total; more are streamed.
 LOOK_AHEAD = 10_000
@@ -90,7 +92,7 @@ class _Submission:
 
         try:
             is_new = begin()
-        except DeletionError:  # Redis is there; what is left of an earlier job of this id soon is not
+        except DeletionError:  # Redis is there; the deletion ends by itself, `gc --now` within ten minutes
             is_new = self._patient(begin)
         self._resumed = not is_new
         if options.method in SLOW_METHODS and self._chunk_size is None:
@@ -103,23 +105,23 @@ class _Submission:
         settings = self._services.settings
         count = 0
         try:
-            entrance = Entrance(self._services, self._job, self._patient)
-            with closing(ordered(entrance.place, enumerate(sources), threads=settings.io_threads)) as images:
-                for number, placed in enumerate(chunks(self._counted(images, total), self._chunk_size)):
-                    count += len(placed)
-                    entrance.register(f"{number:06d}", placed)
-                    placed.clear()  # else its sources would be held while the next chunk is collected
+            upload = Uploader(self._services.store, limit=settings.max_image_bytes, patient=self._patient)
+            with closing(ordered(upload, enumerate(sources), threads=settings.io_threads)) as images:
+                for number, chunk in enumerate(chunks(self._counted(images, total), self._chunk_size)):
+                    count += len(chunk)
+                    add = partial(add_chunk, self._ledger, self._services.store, self._job, f"{number:06d}", chunk)
+                    self._patient(add)
                     self._refill()
             self._seal(count)
         finally:
             self._patient.give_up()  # else an upload that waits for storage would outlive us
         return count
 
-    def _counted(self, images: Iterable[Placed], total: int | None) -> Iterator[Placed]:
-        for count, placed in enumerate(images, 1):
+    def _counted(self, images: Iterable[ImageRef], total: int | None) -> Iterator[ImageRef]:
+        for count, image in enumerate(images, 1):
             if count > MAX_IMAGES_PER_JOB:
                 raise UsageError(f"a job has at most {MAX_IMAGES_PER_JOB} images; submit the others as another job")
-            yield placed
+            yield image
             self._listener.progress(count, total)
 
     def _seal(self, count: int) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from msgspec import UNSET
@@ -10,9 +9,9 @@ from msgspec import UNSET
 from producer.inputs.source import ObjectSource, Source, printable
 from shared import keys
 from shared.contract import ErrorInfo, ImageRef
-from shared.errors import ImageError, UsageError
+from shared.errors import ImageError
 from shared.pictures import NOT_AN_IMAGE, looks_like_a_picture
-from shared.storage.port import ObjectStore, Stat
+from shared.storage.port import ObjectStore
 
 #: Half the retention of a job: far below the age at which `gc` deletes an input that no job refers to.
 WRITE_AGAIN_AFTER = timedelta(seconds=keys.FINISHED_TTL_S / 2)
@@ -57,25 +56,6 @@ class Uploader:
         self._patient(lambda: self._put_once(key, data))
         return key
 
-    def again(self, item: tuple[Source, ImageRef]) -> None:
-        """Stores the bytes of a reference once more, should they have been deleted meanwhile.
-
-        UsageError when the source, read again, has other bytes.
-        """
-        source, reference = item
-        if not reference.key.startswith(keys.INPUTS) or not self._patient(lambda: self._is_missing(reference.key)):
-            return
-        with suppress(ImageError):
-            data = source.read(self._limit)
-            if keys.input_object(hashlib.sha256(data).hexdigest()) == reference.key:
-                self._patient(lambda: self._put_once(reference.key, data))
-                return
-        raise UsageError(f"{reference.source} changed meanwhile, or can be read only once; submit it as another job")
-
-    def _is_missing(self, key: str) -> bool:
-        known = self._store.stat(key)
-        return known is None or _is_old(known)
-
     def _put_once(self, key: str, data: bytes) -> None:
         # Two threads with one picture write the same bytes.
         if self._worth_asking(len(data)) and self._is_there(key, len(data)):
@@ -91,8 +71,4 @@ class Uploader:
     def _is_there(self, key: str, size: int) -> bool:
         # What is old is written again, so that `gc`, which deletes by age, can never take it from this job.
         known = self._store.stat(key)
-        return known is not None and known.size == size and not _is_old(known)
-
-
-def _is_old(known: Stat) -> bool:
-    return datetime.now(UTC) - known.modified > WRITE_AGAIN_AFTER
+        return known is not None and known.size == size and datetime.now(UTC) - known.modified <= WRITE_AGAIN_AFTER

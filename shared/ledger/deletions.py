@@ -1,6 +1,7 @@
-"""Deletions of objects, so that nothing which refers to them comes into the ledger meanwhile."""
+"""Deletions of objects, and what must not begin meanwhile."""
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -12,8 +13,12 @@ from shared.ledger.scripts import Scripts
 
 #: A deletion that was silent for this long is over: its process was killed, or was away.
 SILENCE_S = 120
-#: Who finds another deletion under way waits for its end this long, unless told otherwise.
+#: A deletion waits this long for another one of the same job.
 WAIT_S = 30
+#: `camq gc --now` keeps new jobs waiting for this long at most.
+COLLECTING_S = 600
+#: It stops this long before, so that its last request to storage has ended by then.
+_MARGIN_S = 60
 
 
 class RedisDeletions:
@@ -21,55 +26,41 @@ class RedisDeletions:
 
     scripts: Scripts
 
-    def deletions(self) -> int:
-        """See `Jobs.deletions`."""
-        with self.scripts.translated(), self.scripts.client.pipeline() as pipe:
-            pipe.exists(keys.DELETING % keys.INPUTS)
-            pipe.get(keys.DELETIONS)
-            under_way, count = pipe.execute()
-        return -1 if under_way else int(count or 0)
+    @contextmanager
+    def deleting(self, job: str, wait_s: float = WAIT_S) -> Iterator[Callable[[], None]]:
+        """See `Jobs.deleting`."""
+        lock = self.scripts.client.lock(keys.DELETING % job, timeout=SILENCE_S, sleep=0.2, thread_local=False)
+        with self._holding(lock, wait_s):
+            yield lambda: self._go_on(lock)
 
     @contextmanager
-    def deleting(self, scope: str, wait_s: float = WAIT_S) -> Iterator[Callable[[], None]]:
-        """See `Jobs.deleting`."""
-        client = self.scripts.client
-        lock = client.lock(keys.DELETING % scope, timeout=SILENCE_S, sleep=0.2, thread_local=False)
-        with self.scripts.translated():
-            if not lock.acquire(blocking_timeout=wait_s):
-                raise DeletionError("another `camq rm` or `camq gc` deletes there; try again when it has ended")
-        try:
-            if scope == keys.INPUTS:
-                self._count()
-            yield lambda: self._go_on(lock)
-        finally:
-            with suppress(LockError, UnreachableError), self.scripts.translated():
-                lock.release()  # else it runs out
+    def collecting(self) -> Iterator[Callable[[], bool]]:
+        """See `Jobs.collecting`."""
+        lock = self.scripts.client.lock(keys.COLLECTING, timeout=COLLECTING_S, sleep=0.2, thread_local=False)
+        end = time.monotonic() + COLLECTING_S - _MARGIN_S
+        with self._holding(lock, wait_s=0):
+            yield lambda: time.monotonic() < end
 
     def held(self, job: str) -> bool:
         """See `Jobs.held`. A worker asks for its lease every few seconds, and it ends when that worker hears."""
         return bool(self.scripts("held", job))
 
-    def revisions(self, jobs: Sequence[str]) -> list[str]:
-        """See `Jobs.revisions`. Records only ever join a job; those that join a sealed one share references."""
-        with self.scripts.translated(), self.scripts.client.pipeline(transaction=False) as pipe:
-            for job in jobs:
-                pipe.hmget(keys.JOB % job, "created_at", "sealed")
-                pipe.hlen(keys.CHUNKS % job)
-            found = pipe.execute()
-        return [
-            f"{born} {'sealed' if sealed == '1' else size}" if born else ""
-            for (born, sealed), size in zip(found[::2], found[1::2], strict=True)
-        ]
-
-    def _count(self) -> None:
-        with self.scripts.translated(), self.scripts.client.pipeline() as pipe:
-            pipe.incr(keys.DELETIONS)
-            pipe.expire(keys.DELETIONS, keys.UNFINISHED_TTL_S)
-            pipe.execute()
+    @contextmanager
+    def _holding(self, lock: Any, wait_s: float) -> Iterator[None]:
+        with self.scripts.translated():
+            if not lock.acquire(blocking_timeout=wait_s):
+                raise DeletionError("another `camq rm` or `camq gc` deletes there; try again when it has ended")
+        try:
+            yield
+        finally:
+            with suppress(LockError, UnreachableError), self.scripts.translated():
+                lock.release()  # else it runs out
 
     def _go_on(self, lock: Any) -> None:
         try:
             with self.scripts.translated():
                 lock.extend(SILENCE_S, replace_ttl=True)
         except LockError as error:
-            raise DeletionError(f"this deletion was silent for {SILENCE_S} s, and others went on; repeat it") from error
+            raise DeletionError(
+                f"this deletion was silent for {SILENCE_S} s, and others continued; repeat it"
+            ) from error

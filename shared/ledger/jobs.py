@@ -14,7 +14,6 @@ from shared.config import Settings
 from shared.contract import SCHEMA_VERSION, ChunkMessage, ErrorInfo, JobStatus, Options, Priority, decode, encode
 from shared.errors import DeletionError, UnknownJobError, UsageError
 from shared.ledger.chunks import ChunkRecord, decode_chunk
-from shared.ledger.entries import REGISTER_BATCH, removed
 from shared.ledger.eta import estimate, started_at
 from shared.ledger.scripts import Scripts
 from shared.ledger.values import CANCELLED_AT_ONCE, Done
@@ -23,6 +22,8 @@ from shared.states import ImageState, job_state
 
 #: A job unsealed for this long without a sign of its producer counts as interrupted.
 INTERRUPTED_AFTER_S = 600
+#: Chunks or jobs handled by one call: bounds how long the script blocks Redis.
+BATCH = 200
 #: Jobs looked at together for those with a tag, which may be few and far between.
 TAGGED_PAGE = 200
 #: `wait_for_news` looks this often although no event came: events are a convenience, not a promise.
@@ -60,17 +61,14 @@ class RedisJobs:
         flat = [part for pair in fields.items() for part in pair]
         answer = self.scripts("open_job", job, fingerprint, *flat)
         if answer == "deleting":
-            raise DeletionError(f"job {job} cannot begin anew while `camq rm` or `camq gc` deletes what it left")
+            raise DeletionError(f"job {job} cannot begin again while `camq rm` or `camq gc` deletes what it left")
+        if answer == "collecting":
+            raise DeletionError(f"job {job} cannot begin while `camq gc --now` deletes inputs")
         if answer == "differs":
             raise UsageError(
                 f"job {job} exists with another model, webhook or other options; repeat them, or take another --job-id"
             )
         return bool(answer == "created")
-
-    def seal(self, job: str) -> None:
-        """See `Jobs.seal`."""
-        if self.scripts("seal", job) == "gone":
-            raise removed(job)
 
     def status(self, job: str) -> JobStatus:
         """See `Jobs.status`."""
@@ -175,8 +173,8 @@ class RedisJobs:
         for chunk, held in self.holders(job, indices).items():
             flat += [chunk, encode(sorted(held)).decode()]
         taken = 0
-        for start in range(0, len(flat), 2 * REGISTER_BATCH):
-            answer = self.scripts("retry", job, *flat[start : start + 2 * REGISTER_BATCH])
+        for start in range(0, len(flat), 2 * BATCH):
+            answer = self.scripts("retry", job, *flat[start : start + 2 * BATCH])
             if answer == "gone":
                 raise _unknown(job)
             if answer == "cancelled":
@@ -201,11 +199,20 @@ class RedisJobs:
                 alive = pipe.execute()
         return [name for name, there in zip(names, alive, strict=True) if there]
 
+    def unsealed(self) -> list[str]:
+        """See `Jobs.unsealed`."""
+        names = self.known_jobs(expired=True)
+        with self.scripts.translated(), self.scripts.client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hget(keys.JOB % name, "sealed")
+            sealed = pipe.execute()
+        return [name for name, value in zip(names, sealed, strict=True) if value == "0"]
+
     def forget(self, jobs: Iterable[str]) -> None:
         """See `Jobs.forget`."""
         gone = list(jobs)
-        for start in range(0, len(gone), REGISTER_BATCH):
-            self.scripts("forget", *gone[start : start + REGISTER_BATCH])
+        for start in range(0, len(gone), BATCH):
+            self.scripts("forget", *gone[start : start + BATCH])
 
     def wait_for_news(self, job: str) -> Iterator[None]:
         """See `Jobs.wait_for_news`. A lost connection raises UnreachableError; the caller may ask again."""

@@ -4,15 +4,15 @@ from contextlib import closing
 
 from shared.config import Settings
 from shared.ledger.deletions import RedisDeletions
-from shared.ledger.entries import RedisEntries
 from shared.ledger.jobs import RedisJobs
 from shared.ledger.registry import RedisRegistry
 from shared.ledger.scripts import Scripts, connect
+from shared.ledger.submission import RedisSubmission
 from shared.ledger.webhooks import RedisWebhooks
 from shared.ledger.worker_side import RedisFlow
 
 
-class RedisLedger(RedisJobs, RedisEntries, RedisDeletions, RedisFlow, RedisRegistry, RedisWebhooks):
+class RedisLedger(RedisJobs, RedisSubmission, RedisDeletions, RedisFlow, RedisRegistry, RedisWebhooks):
     """All sides over one connection pool. Safe to use from many threads."""
 
     def __init__(self, settings: Settings) -> None:

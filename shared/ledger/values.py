@@ -110,19 +110,13 @@ class Jobs(Protocol):
         """Begin or resume a submission; True if it is new. UsageError if the id holds another request. A `trace` is
         kept for whoever claims its chunks."""
 
-    def deletions(self) -> int:
-        """What `register` asks for: it moves when inputs are deleted. -1, which never does, while they are."""
+    def reserve(self, job: str, chunk: NewChunk) -> bool:
+        """The chunk's references may be written; True if it is registered already, so that they need not be.
+        UsageError if it is known with other content."""
 
-    def reserve(self, job: str, chunks: Sequence[NewChunk]) -> set[str]:
-        """The references of these chunks may be written; those of the chunks it answers, which are registered already,
-        need not be. UsageError if one is known with other content."""
-
-    def register(self, job: str, chunks: Sequence[NewChunk], deletions: int | None = None) -> None:
-        """Reserved chunks join the job, once. UsageError if one is known with other content, or it is too late.
-
-        `deletions` is what was counted before their inputs were looked for (None: they have none of ours). If some may
-        have been deleted since, DeletionError: look for them, write the references and register once more.
-        """
+    def register(self, job: str, chunk: NewChunk) -> None:
+        """A reserved chunk joins the job, once. UsageError if it is known with other content, or it is too late;
+        DeletionError if the job was removed and begun again since, and the chunk must be reserved once more."""
 
     def seal(self, job: str) -> None:
         """No more chunks will come."""
@@ -169,17 +163,19 @@ class Jobs(Protocol):
     def known_jobs(self, *, expired: bool = False) -> list[str]:
         """The ids of all jobs, oldest first; with `expired` also of those whose record is gone."""
 
-    def deleting(self, scope: str, wait_s: float = ...) -> AbstractContextManager[Callable[[], None]]:
-        """Objects are deleted as long as this lasts: those of a job by its id, which cannot be opened meanwhile, or
-        `keys.INPUTS`, and no chunk that looked for its inputs before or meanwhile can be registered.
+    def unsealed(self) -> list[str]:
+        """The jobs whose submission has not ended."""
 
-        The function is to be called every few seconds. DeletionError when somebody else deletes there for longer than
+    def deleting(self, job: str, wait_s: float = ...) -> AbstractContextManager[Callable[[], None]]:
+        """A job's objects are deleted while this lasts; no job of this id can begin meanwhile.
+
+        The function is to be called every few seconds. DeletionError when another process deletes them for longer than
         `wait_s`, or does so already because this deletion was silent for too long.
         """
 
-    def revisions(self, jobs: Sequence[str]) -> list[str]:
-        """A word for each: another one when the job has begun anew, or chunks of its own references may have joined it.
-        Empty for one that is not there."""
+    def collecting(self) -> AbstractContextManager[Callable[[], bool]]:
+        """Inputs of any age are deleted while this lasts, and no job can begin; it ends by itself after ten minutes.
+        The function answers whether there is time left. DeletionError when another process does the same."""
 
     def held(self, job: str) -> bool:
         """Whether a worker may still write for the job: it was removed, and the worker has not heard yet."""

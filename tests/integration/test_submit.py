@@ -214,19 +214,7 @@ class Heavy(BytesSource):
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_chunk_ends_early_when_its_sources_hold_much_data(
-    services: Services, ledger: RedisLedger, store: CountingStore
-) -> None:
-    """They are kept until it is registered. The same command again makes the same chunks."""
-    for _ in range(2):
-        job = send(services, [Heavy(f"{n}.png", data) for n, data in enumerate(pictures(7))], job_id="heavy")
-
-    references = [decode_lines(store.get(keys.chunk_object(job, chunk)), ImageRef) for chunk in ledger.chunks(job)]
-    assert [[reference.index for reference in chunk] for chunk in references] == [[0, 1, 2], [3, 4, 5], [6]]
-
-
-@pytest.mark.usefixtures("worker")
-def test_what_holds_data_is_let_go_of_with_its_chunk(settings: Settings, store: CountingStore) -> None:
+def test_what_holds_data_is_let_go_of_when_it_is_uploaded(settings: Settings, store: CountingStore) -> None:
     """However many images a message may carry."""
     made: list[weakref.ref[Heavy]] = []
     alive: list[int] = []

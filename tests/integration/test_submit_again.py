@@ -1,7 +1,6 @@
 """The same submission again: it does nothing, goes on where it stopped, or is refused; outages are waited for."""
 
 import hashlib
-import io
 from typing import Any
 
 import pytest
@@ -80,7 +79,7 @@ def test_of_two_submissions_with_one_id_the_refused_one_has_changed_nothing(
     """Both found the job new and unregistered; the second to reserve a chunk writes no references over the first's."""
     reserve = services.ledger.reserve
 
-    def overtaken(*args: Any) -> set[str]:
+    def overtaken(*args: Any) -> bool:
         services.ledger.reserve = reserve  # type: ignore[method-assign]
         send(services, pictures(4), job_id="mine")
         return reserve(*args)
@@ -92,24 +91,3 @@ def test_of_two_submissions_with_one_id_the_refused_one_has_changed_nothing(
     raw = store.get(keys.chunk_object("mine", "000000"))
     assert hashlib.sha256(raw).hexdigest() == services.ledger.digests("mine")["000000"]
     assert store.written.count(keys.chunk_object("mine", "000000")) == 1
-
-
-@pytest.mark.usefixtures("worker")
-def test_an_open_file_can_be_stored_twice(services: Services, store: CountingStore) -> None:
-    """Its picture may be deleted by `camq gc` before its chunk is registered; it is read from where it stood."""
-    picture = pictures(1)[0]
-    file = io.BytesIO(b"header" + picture)
-    file.seek(6)
-    reserve = services.ledger.reserve
-
-    def late(*args: Any) -> set[str]:
-        services.ledger.reserve = reserve  # type: ignore[method-assign]
-        with services.ledger.deleting(keys.INPUTS):
-            store.delete(store.inputs())
-        return reserve(*args)
-
-    services.ledger.reserve = late  # type: ignore[method-assign]
-    send(services, [file], job_id="mine")
-
-    assert store.get(store.inputs()[0]) == picture
-    assert len(store.inputs()) == 2

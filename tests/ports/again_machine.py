@@ -1,7 +1,8 @@
 """A model of ids that are used again while what they left is deleted, for hypothesis to put together in any order.
 
 Submissions, `camq rm` and `camq gc` are generators that stop after each call to the ledger or to storage, in the order
-in which `submission.entrance`, `retention.delete` and `unused_inputs` make their calls; so any two can meet anywhere.
+in which `add_chunk` and `retention.delete` make their calls; so any two can meet anywhere. Inputs are old or young:
+`gc` takes an old one that no chunk refers to, and a submission writes it again.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from producer.retention.unused_inputs import Used, inputs
+from producer.retention.unused_inputs import inputs, used_inputs
 from shared import keys
 from shared.contract import ImageRef, Options, encode_lines
 from shared.errors import DeletionError, LostLeaseError, UnknownJobError, UsageError
@@ -64,6 +65,8 @@ class AgainMachine(RuleBasedStateMachine):
         #: Chunks whose references a submission to an earlier life of the job wrote over: their workers find out.
         self.spoilt: set[tuple[str, str]] = set()
         self.tokens = 0
+        #: Inputs that were written lately; a season passes only while no submission is under way.
+        self.young: set[str] = set()
         serve(ledger)
 
     # What goes on step by step.
@@ -77,6 +80,11 @@ class AgainMachine(RuleBasedStateMachine):
     @rule(job=JOB, steps=STEPS)
     def rm(self, job: str, steps: int) -> None:
         self.begin(self.removal(job), steps)
+
+    @precondition(lambda self: not self.programs)
+    @rule()
+    def inputs_grow_old(self) -> None:
+        self.young.clear()
 
     @precondition(lambda self: len(self.programs) < MOST_PROGRAMS)
     @rule(steps=STEPS)
@@ -111,42 +119,39 @@ class AgainMachine(RuleBasedStateMachine):
         except DeletionError:
             return
         yield
-        seen = self.ledger.deletions()
         for index, picture in enumerate(pictures):
             yield
             key = keys.input_object(f"{picture:064}")
             yield from self.place(key)
             try:
-                yield from self.enter(job, ImageRef(index=index, key=key, source=key), seen)
+                yield from self.enter(job, ImageRef(index=index, key=key, source=key))
             except (UsageError, UnknownJobError):
                 return
         if job in self.ledger.known_jobs():
             self.ledger.seal(job)
 
     def place(self, key: str) -> Program:
-        if self.store.stat(key) is None:
+        if key not in self.young:
             yield
             self.store.put(key, b"a picture")
+            self.young.add(key)
 
-    def enter(self, job: str, reference: ImageRef, seen: int) -> Program:
+    def enter(self, job: str, reference: ImageRef) -> Program:
         raw = encode_lines([reference])
         new = NewChunk(f"{reference.index:06}", reference.index, 1, hashlib.sha256(raw).hexdigest())
         while True:
             yield
             life = self.lives[job]
-            registered = self.ledger.reserve(job, [new])
+            registered = self.ledger.reserve(job, new)
             yield
-            if new.chunk not in registered:
+            if not registered:
                 self.store.put(keys.chunk_object(job, new.chunk), raw)
                 (self.spoilt.discard if life == self.lives[job] else self.spoilt.add)((job, new.chunk))
                 yield
             try:
-                self.ledger.register(job, [new], seen)
+                self.ledger.register(job, new)
             except DeletionError:
                 yield
-                seen = self.ledger.deletions()
-                yield
-                yield from self.place(reference.key)
             else:
                 return
 
@@ -165,10 +170,7 @@ class AgainMachine(RuleBasedStateMachine):
                 if (held.claim.message.job, held.life) == (job, life):
                     assert held.heard or held.until <= self.now, "a worker still writes for the job"
             prefix = keys.job_prefix(job)
-            references = [key for key, _ in self.store.list(f"{prefix}chunks/")]
-            mine = list(inputs(self.store, references, _nobody))
             yield
-            yield from self.delete_unused(mine)
             self.store.delete([key for key, _ in self.store.list(prefix)])
 
     def collection(self) -> Program:
@@ -182,20 +184,11 @@ class AgainMachine(RuleBasedStateMachine):
                 if job not in self.ledger.known_jobs():
                     self.store.delete([key for key in listed if key.startswith(keys.job_prefix(job))])
                     yield
-        yield from self.delete_unused([key for key in listed if key.startswith(keys.INPUTS)])
-
-    def delete_unused(self, candidates: Sequence[str]) -> Program:
-        used = Used(self.ledger, self.store)
-        used.look(_nobody)
-        yield
-        while self.is_locked(keys.INPUTS):
+        used = used_inputs(self.ledger, self.store)
+        for key in listed:
             yield
-        with self.ledger.deleting(keys.INPUTS):
-            yield
-            used.look(_nobody)
-            yield
-            self.store.delete([key for key in candidates if key not in used.keys])
-            yield
+            if key.startswith(keys.INPUTS) and key not in used and key not in self.young:
+                self.store.delete([key])
 
     def is_locked(self, scope: str) -> bool:
         return bool(self.redis.exists(keys.DELETING % scope))
@@ -259,7 +252,7 @@ class AgainMachine(RuleBasedStateMachine):
                     continue
                 raw = self.store.get(keys.chunk_object(job, chunk))
                 assert hashlib.sha256(raw).hexdigest() == digest, "the references are another submission's"
-                for key in inputs(self.store, [keys.chunk_object(job, chunk)], _nobody):
+                for key in inputs(self.store, [keys.chunk_object(job, chunk)]):
                     assert self.store.stat(key), "a picture in use was deleted"
 
     @invariant()
@@ -289,7 +282,3 @@ class AgainMachine(RuleBasedStateMachine):
                 self.end(0, back=False)
         for job in self.ledger.known_jobs():
             assert self.ledger.status(job).state.finished, f"{job} never ends"
-
-
-def _nobody() -> None:
-    """Nobody has to hear that a deletion goes on."""

@@ -94,19 +94,19 @@ def test_a_clock_that_was_set_back_delays_recovery_by_a_lease_at_most(ledger: Re
     client.delete("test:now")
 
 
-def test_nothing_is_reserved_or_registered_unless_all_of_a_call_is(ledger: RedisLedger) -> None:
-    """A refusal half-way would leave keys of the job behind without their lifetime."""
+def test_a_chunk_with_other_content_is_neither_reserved_nor_registered(ledger: RedisLedger) -> None:
+    """A refusal leaves no key of the job behind without its lifetime."""
     ledger.open_job("job", model=MODEL, options=Options(), priority="bulk", name=None)
     client = ledger.scripts.client
-    first, second = (NewChunk(f"{n:06d}", n, 1, f"digest {n}") for n in range(2))
+    first, second, other = NewChunk("000000", 0, 1, "d"), NewChunk("000001", 1, 1, "d"), NewChunk("000000", 0, 1, "e")
     enter(ledger, "job", first)
-    other = NewChunk("000000", 0, 1, "another digest")
     with pytest.raises(UsageError, match="000000"):
-        ledger.reserve("job", [second, other])
+        ledger.reserve("job", other)
     assert not client.exists(keys.RESERVED % "job")
-    assert ledger.reserve("job", [first, second]) == {"000000"}
+    assert ledger.reserve("job", first) is True
+    assert ledger.reserve("job", second) is False
     with pytest.raises(UsageError, match="000000"):
-        ledger.register("job", [second, other])
+        ledger.register("job", other)
 
     assert ledger.chunks("job") == ["000000"]
     assert client.ttl(keys.RESERVED % "job") > 0

@@ -167,7 +167,7 @@ def test_a_job_removed_during_its_submission_stays_removed(ledger: RedisLedger) 
     ledger.remove("job")
 
     with pytest.raises(UnknownJobError, match="removed"):
-        ledger.register("job", [NewChunk("000000", 0, 1, "d")])
+        ledger.register("job", NewChunk("000000", 0, 1, "d"))
     with pytest.raises(UnknownJobError, match="removed"):
         ledger.seal("job")
     assert ledger.scripts.client.keys(keys.JOB % "job" + "*") == []

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from producer.retention.delete import collect, remove
-from producer.retention.unused_inputs import Deleted
+from producer.retention.delete import MIN_AGE, collect, remove
+from producer.retention.unused_inputs import DeletionStats
 from shared import keys
 from shared.contract import ImageRef, Options, encode_lines
 from shared.errors import UnknownJobError, UsageError
@@ -40,7 +40,8 @@ def store() -> Aged:
 
 def submit(ledger: RedisLedger, store: Aged, job: str, *inputs: str) -> None:
     for key in inputs:
-        store.put(key, b"picture")
+        if key.startswith(keys.INPUTS):
+            store.put(key, b"picture")
     store.put(keys.chunk_object(job, "000000"), encode_lines([ImageRef(index=i, key=k) for i, k in enumerate(inputs)]))
     store.put(keys.overlay_object(job, 0, 1, "jpg"), b"overlay")
     ledger.open_job(job, model=MODEL, options=Options(), priority="bulk", name=None)
@@ -48,21 +49,29 @@ def submit(ledger: RedisLedger, store: Aged, job: str, *inputs: str) -> None:
     ledger.seal(job)
 
 
-def test_a_removed_job_takes_its_objects_and_its_own_inputs_along(ledger: RedisLedger, store: Aged) -> None:
-    """An input that another job uses stays, also when that job reads it by its address."""
-    submit(ledger, store, "mine", CAT, DOG, OLD)
-    submit(ledger, store, "other", DOG)
-    store.put(keys.chunk_object("place", "000000"), encode_lines([ImageRef(index=0, key=f"s3://{store.bucket}/{OLD}")]))
-    ledger.open_job("place", model=MODEL, options=Options(), priority="bulk", name=None)
-    enter(ledger, "place", NewChunk("000000", 0, 1, "d"))
+def test_a_removed_job_takes_its_objects_along_and_leaves_the_inputs(ledger: RedisLedger, store: Aged) -> None:
+    """They are shared by content; the answer is how many there are, and from when `gc` may delete them."""
+    submit(ledger, store, "mine", CAT, DOG, f"s3://elsewhere/{OLD}")
     before = store.names()
-    deleted = remove(ledger, store, "mine")
+    removed = remove(ledger, store, "mine")
 
     gone = before - store.names()
-    assert gone == {CAT, "jobs/mine/chunks/000000.jsonl", "jobs/mine/overlays/0-1.jpg"}
-    assert deleted.objects == len(gone)
+    assert gone == {"jobs/mine/chunks/000000.jsonl", "jobs/mine/overlays/0-1.jpg"}
+    assert removed.deleted.objects == len(gone)
+    assert removed.inputs == 2
+    assert removed.inputs_until is not None
+    assert timedelta() < datetime.now(UTC) + MIN_AGE - removed.inputs_until < timedelta(minutes=1)
     with pytest.raises(UnknownJobError):
         remove(ledger, store, "mine")
+
+
+def test_gc_leaves_an_input_that_a_job_reads_by_its_address(ledger: RedisLedger, store: Aged) -> None:
+    """It is in use like one that was uploaded."""
+    submit(ledger, store, "place", f"s3://{store.bucket}/{OLD}")
+    store.put(OLD, b"picture")
+    store.age(OLD)
+
+    assert collect(ledger, store) == DeletionStats(0, 0)
 
 
 def test_gc_deletes_what_expired_and_leaves_what_lives(ledger: RedisLedger, store: Aged) -> None:
@@ -87,7 +96,7 @@ def test_gc_leaves_what_is_young_and_what_it_never_heard_of(ledger: RedisLedger,
     store.put("jobs/foreign/overlays/0-1.jpg", b"another ledger's")
     store.age("jobs/foreign/overlays/0-1.jpg")
 
-    assert collect(ledger, store) == Deleted(0, 0)
+    assert collect(ledger, store) == DeletionStats(0, 0)
     assert collect(ledger, store, force=True).objects == 1
 
 
@@ -115,5 +124,5 @@ def test_an_input_written_again_during_gc_survives(ledger: RedisLedger, store: A
 
     racing = RacingStore(buckets=store.buckets)
 
-    assert collect(ledger, racing) == Deleted(0, 0)
+    assert collect(ledger, racing) == DeletionStats(0, 0)
     assert DOG in store.names()

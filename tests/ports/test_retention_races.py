@@ -2,22 +2,23 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from typing import Any
 
 import pytest
 
 from producer.retention import unused_inputs as unused
-from producer.retention.delete import collect, remove
+from producer.retention.delete import collect, collect_now, remove
 from producer.services import Services
 from producer.submission.request import Request
 from producer.submission.submit import Listener, submit
 from shared import keys
 from shared.config import Settings
-from shared.contract import ImageRef, decode_lines
-from shared.errors import UnknownJobError
+from shared.contract import ImageRef, Options, decode_lines
+from shared.errors import UnknownJobError, UsageError
 from shared.ledger import RedisLedger
 from shared.storage import MemoryStore
+from tests.ledgers import MODEL
 from tests.racing_store import RacingStore
 from tests.scripted_worker import picture
 
@@ -65,10 +66,6 @@ def is_whole(ledger: RedisLedger, store: MemoryStore, job: str) -> bool:
     return bool(chunks) and all(store.stat(ref.key) for refs in chunks for ref in refs)
 
 
-def rm(ledger: RedisLedger, store: MemoryStore) -> None:
-    remove(ledger, store, "old")
-
-
 def gc(ledger: RedisLedger, store: MemoryStore) -> None:
     ledger.remove("old")  # as if it had expired
     collect(ledger, store)
@@ -83,95 +80,55 @@ def doomed(services: Services, ledger: RedisLedger, store: RacingStore) -> None:
 
 
 @pytest.mark.usefixtures("doomed")
-@pytest.mark.parametrize("delete", [rm, gc])
-def test_a_submission_during_the_deletion_of_its_picture_has_it_in_the_end(
-    delete: Callable[[RedisLedger, MemoryStore], None],
-    services: Services,
-    ledger: RedisLedger,
-    other: RedisLedger,
-    store: RacingStore,
+def test_a_submission_during_gc_keeps_its_picture(
+    services: Services, ledger: RedisLedger, other: RedisLedger, store: RacingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It finds the picture, which then is deleted; so the ledger makes it wait and look again."""
+    """It is registered after the look at what is used; but it has written the old picture again, which is young now."""
+    look = unused.used_inputs
+
+    def overtaken(ledger: RedisLedger, store: RacingStore) -> set[str]:
+        used = look(ledger, store)
+        submit(services, [PICTURE], Request(job_id="new"))
+        return used
+
+    monkeypatch.setattr(unused, "used_inputs", overtaken)
+    gc(other, store)
+
+    assert is_whole(ledger, store, "new")
+
+
+@pytest.mark.usefixtures("doomed")
+def test_no_job_begins_while_inputs_of_any_age_are_deleted(
+    services: Services, ledger: RedisLedger, other: RedisLedger, store: RacingStore
+) -> None:
+    """It would find its picture, which then is deleted; so it waits, and stores it again."""
+    ledger.remove("old")
     submission = Submission(services, "new")
 
     def happens() -> None:
         submission.start()
         assert submission.waits.wait(20)
-        assert ledger.chunks("new") == []
+        assert "new" not in ledger.known_jobs()
 
     store.meanwhile = happens
-    delete(other, store)
+    assert collect_now(other, store).objects == 1
     submission.join(30)
 
     assert is_whole(ledger, store, "new")
+    assert is_whole(ledger, store, "another")
 
 
 @pytest.mark.usefixtures("doomed")
-@pytest.mark.parametrize("delete", [rm, gc])
-def test_a_submission_that_was_quicker_than_the_deletion_keeps_its_picture(
-    delete: Callable[[RedisLedger, MemoryStore], None],
-    services: Services,
-    ledger: RedisLedger,
-    other: RedisLedger,
-    store: RacingStore,
-) -> None:
-    """It was registered after the long look at what is used, and before the deletion began."""
+def test_inputs_of_any_age_are_not_deleted_while_a_submission_is_open(ledger: RedisLedger, store: RacingStore) -> None:
+    """What it uploaded is not registered yet. Afterwards other jobs can begin."""
+    ledger.open_job("open", model=MODEL, options=Options(), priority="bulk", name=None)
+    before = set(store.list(""))
 
-    def quicker() -> None:
-        submit(services, [PICTURE], Request(job_id="new"))
-        store.make_old()  # else its age alone would save it
+    with pytest.raises(UsageError, match="job open"):
+        collect_now(ledger, store)
 
-    just_before_deleting(other, keys.INPUTS, quicker)
-    delete(other, store)
-
-    assert is_whole(ledger, store, "new")
-
-
-@pytest.mark.usefixtures("doomed")
-def test_a_picture_that_was_deleted_before_its_chunk_came_is_stored_again(
-    services: Services, ledger: RedisLedger, other: RedisLedger, store: RacingStore
-) -> None:
-    """The whole deletion fits between the upload and the registration."""
-    reserve = services.ledger.reserve
-
-    def late(*args: Any) -> set[str]:
-        services.ledger.reserve = reserve  # type: ignore[method-assign]
-        remove(other, store, "old")
-        return reserve(*args)
-
-    services.ledger.reserve = late  # type: ignore[method-assign]
-    submit(services, [PICTURE], Request(job_id="new"))
-
-    assert is_whole(ledger, store, "new")
-
-
-@pytest.mark.usefixtures("doomed")
-def test_submissions_get_their_turn_in_a_long_deletion(
-    services: Services, ledger: RedisLedger, other: RedisLedger, store: RacingStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It goes on in spells; each looks at what came since the one before."""
-    for name, value in {"BATCH": 1, "SPELL_S": 0.0, "PAUSE_S": 0.0}.items():
-        monkeypatch.setattr(unused, name, value)
-    for shade in range(3):
-        store.put(keys.input_object(f"{shade:064d}"), b"nobody's")
-    store.make_old()
-    began: list[str] = []
-    begin = other.deleting
-
-    @contextmanager
-    def deleting(scope: str, **how: Any) -> Iterator[Callable[[], None]]:
-        began.append(scope)
-        with begin(scope, **how) as go_on:
-            yield go_on
-        if began.count(keys.INPUTS) == 1:
-            submit(services, [PICTURE], Request(job_id="new"))
-            store.make_old()
-
-    other.deleting = deleting  # type: ignore[method-assign]
-    gc(other, store)
-
-    assert began.count(keys.INPUTS) == 4
-    assert is_whole(ledger, store, "new")
+    assert set(store.list("")) == before
+    assert ledger.open_job("next", model=MODEL, options=Options(), priority="bulk", name=None)
 
 
 @pytest.mark.usefixtures("doomed")
@@ -224,7 +181,7 @@ def test_references_that_went_with_a_removed_job_are_written_again(
     submit(services, [PICTURE], Request(job_id="new"), Listener(notice=heard.append))
 
     assert is_whole(ledger, store, "new")
-    assert [sentence for sentence in heard if "job new was removed and begun anew" in sentence] == heard[-1:]
+    assert [sentence for sentence in heard if "job new was removed and begun again" in sentence] == heard[-1:]
 
 
 @pytest.mark.usefixtures("doomed")
@@ -235,7 +192,7 @@ def test_a_resumed_submission_writes_what_a_removal_took_after_its_opening(
     submit(services, [PICTURE], Request(job_id="new"))
     reserve = services.ledger.reserve
 
-    def late(*args: Any) -> set[str]:
+    def late(*args: Any) -> bool:
         services.ledger.reserve = reserve  # type: ignore[method-assign]
         options, model = ledger.options("new"), ledger.status("new").model
         remove(other, store, "new")

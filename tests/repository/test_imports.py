@@ -16,7 +16,7 @@ ROOMS = {
     "shared": "",
     "shared.broker": "shared shared.ledger",
     "shared.celery_app": "shared shared.broker",
-    "shared.ledger": "shared",
+    "shared.ledger": "shared shared.storage",
     "shared.output": "shared shared.storage",
     "shared.processes": "shared",
     "shared.storage": "shared",

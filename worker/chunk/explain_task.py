@@ -5,7 +5,6 @@ the task's, so that the same message delivered again goes on where the first one
 worker that commits the image answers the task, whichever way the chunk came to it.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,7 +16,8 @@ import structlog
 from shared import keys
 from shared.contract import EXPLAIN_TASK, ImageRecord, ImageRef, JobStatus, ModelCard, encode_lines
 from shared.errors import DeletionError, UnknownJobError, UnreachableError, UsageError
-from shared.ledger import Jobs, NewChunk
+from shared.ledger import Jobs
+from shared.ledger.submission import add_chunk
 from shared.options import check_options
 from shared.outage import Patience, nap
 from shared.states import ImageState
@@ -107,16 +107,12 @@ class Calls:
         key = _checked_key(rest.pop("key", None), self._in_place)
         options = check_options(self._card, _checked_classes(rest))
         self._ledger.open_job(job, model=self._card.model, options=options, priority="high", name=EXPLAIN_TASK)
-        references, where = encode_lines([ImageRef(index=0, key=key, source=key)]), keys.chunk_object(job, CHUNK)
+        references = [ImageRef(index=0, key=key, source=key)]
         if known and known.sealed:
-            if self._store.get(where) != references:
+            if self._store.get(keys.chunk_object(job, CHUNK)) != encode_lines(references):
                 raise UsageError(f"{EXPLAIN_TASK}: this task id was used for another picture; take a new one")
             return True
-        chunk = NewChunk(CHUNK, 0, 1, hashlib.sha256(references).hexdigest())
-        deletions = None if key.startswith(SCHEME) else self._ledger.deletions()
-        self._ledger.reserve(job, [chunk])
-        self._store.put(where, references, "application/x-ndjson")
-        self._ledger.register(job, [chunk], deletions)
+        add_chunk(self._ledger, self._store, job, CHUNK, references)
         self._ledger.seal(job)
         return True
 

@@ -70,10 +70,11 @@ def seal(job: str, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def rm(job: str, yes: bool, as_json: bool) -> None:
-    """Delete a job now: its record, its results and overlays, and inputs that no other job uses.
+    """Delete a job now: its record, its results and overlays.
 
-    This cannot be undone. A job that runs is stopped by it, and its workers are waited for. Broken off, it is
-    finished by repeating it; of a job that expired it deletes what is left.
+    This cannot be undone. A running job is stopped first, and its workers are waited for. Repeat the command if it
+    was interrupted. Input pictures stay, because other jobs may share them: `camq gc` deletes them when they are
+    older than eight days and no job uses them, `camq gc --now` at once.
 
     \b
     Example:
@@ -87,31 +88,41 @@ def rm(job: str, yes: bool, as_json: bool) -> None:
             if not sys.stdin.isatty():
                 raise UsageError("rm deletes for good: give --yes when nobody can be asked")
             click.confirm(f"Delete job {job} ({what})?", abort=True, err=True)
-        deleted = remove(reach.ledger, reach.store, job)
+        done = remove(reach.ledger, reach.store, job)
+    deleted, until = done.deleted, done.inputs_until
     if as_json:
-        emit({"job": job, "objects": deleted.objects, "bytes": deleted.bytes})
-    else:
-        click.echo(f"job {job} is gone: {count(deleted.objects, 'object')}, {size(deleted.bytes)}")
+        counts = {"objects": deleted.objects, "bytes": deleted.bytes, "inputs_left": done.inputs}
+        emit({"job": job, **counts, "inputs_until": until and until.isoformat(timespec="seconds")})
+        return
+    click.echo(f"job {job} is deleted: {count(deleted.objects, 'object')}, {size(deleted.bytes)}")
+    if until:
+        click.echo(
+            f"{count(done.inputs, 'input picture')} left: `camq gc` may delete those that no other job uses from "
+            f"{until:%Y-%m-%d %H:%M} UTC on"
+        )
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Say what would be deleted.")
-@click.option("--force", is_flag=True, help="Also what this ledger has never heard of.")
+@click.option("--dry-run", is_flag=True, help="Show how much would be deleted.")
+@click.option("--force", is_flag=True, help="Also delete objects of jobs that this ledger does not know.")
+@click.option("--now", is_flag=True, help="Delete unused input pictures of any age, and nothing else.")
 @json_option
-def gc(dry_run: bool, force: bool, as_json: bool) -> None:
-    """Delete what no job needs: outputs of expired jobs and inputs nobody refers to, older than eight days.
+def gc(dry_run: bool, force: bool, now: bool, as_json: bool) -> None:
+    """Delete what no job needs and is older than eight days: outputs of expired jobs, unused input pictures.
 
-    Objects of jobs that this ledger has never heard of are left alone, and so is everything when it has heard of
-    none: it may be the wrong Redis. --force deletes them as well.
+    Objects of jobs that this ledger does not know are kept, and everything is kept when it knows no job at all: it
+    may be the wrong Redis. --force deletes them as well. --now is refused while a submission is open, and new ones
+    wait until it has ended.
 
     \b
-    Example:
+    Examples:
       camq gc --dry-run
+      camq gc --now
     """
-    from producer.retention.delete import collect
+    from producer.retention.delete import collect, collect_now
 
     with services() as reach:
-        deleted = collect(reach.ledger, reach.store, force=force, dry_run=dry_run)
+        deleted = (collect_now if now else collect)(reach.ledger, reach.store, force=force, dry_run=dry_run)
     if as_json:
         emit({"dry_run": dry_run, "objects": deleted.objects, "bytes": deleted.bytes})
     else:

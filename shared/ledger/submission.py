@@ -1,0 +1,63 @@
+"""How a chunk gets into a job: reserve it, write its references, register it."""
+
+import hashlib
+from collections.abc import Sequence
+
+from shared import keys
+from shared.contract import ImageRef, encode_lines
+from shared.errors import DeletionError, UnknownJobError, UsageError
+from shared.ledger.scripts import Scripts
+from shared.ledger.values import Jobs, NewChunk
+from shared.storage.port import ObjectStore
+
+
+def add_chunk(ledger: Jobs, store: ObjectStore, job: str, chunk: str, references: Sequence[ImageRef]) -> None:
+    """Make the chunk with these images part of an open job; one that is registered already is only compared.
+
+    Their inputs must be in the store. UsageError when the job has other pictures there; then nothing was written over.
+    """
+    raw = encode_lines(references)
+    new = NewChunk(chunk, references[0].index, len(references), hashlib.sha256(raw).hexdigest())
+    if not ledger.reserve(job, new):
+        store.put(keys.chunk_object(job, chunk), raw, "application/x-ndjson")
+    ledger.register(job, new)
+
+
+class RedisSubmission:
+    """The part of `Jobs` that adds to a job; see there."""
+
+    scripts: Scripts
+
+    def reserve(self, job: str, chunk: NewChunk) -> bool:
+        """See `Jobs.reserve`."""
+        answer = self.scripts("reserve", job, chunk.chunk, chunk.digest)
+        if answer == "registered":
+            return True
+        _check(job, answer)
+        return False
+
+    def register(self, job: str, chunk: NewChunk) -> None:
+        """See `Jobs.register`."""
+        _check(job, self.scripts("register", job, chunk.chunk, chunk.first, chunk.count, chunk.digest))
+
+    def seal(self, job: str) -> None:
+        """See `Jobs.seal`."""
+        if self.scripts("seal", job) == "gone":
+            raise _removed(job)
+
+
+def _check(job: str, answer: str) -> None:
+    match answer:
+        case "ok":
+            return
+        case "gone":
+            raise _removed(job)
+        case "cancelled":
+            raise UsageError(f"job {job} was cancelled; nothing more can be added to it")
+        case "unreserved":
+            raise DeletionError(f"job {job} was removed and begun again meanwhile; its references may be gone")
+    raise UsageError(f"job {job} exists with other pictures or ids; take another --job-id ({answer})")
+
+
+def _removed(job: str) -> UnknownJobError:
+    return UnknownJobError(f"job {job} was removed while it was being submitted; submit it again")
