@@ -25,9 +25,9 @@ from tests.waiting import wait_until
 from worker.upkeep.webhooks import signer
 
 #: Services that run our image.
-OURS = {"worker", "ui", "exporter", "flower"}
+OURS = {"worker", "ui", "gc", "exporter", "flower"}
 #: Those of them that read or write pictures.
-STORING = {"worker", "ui"}
+STORING = {"worker", "ui", "gc"}
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_every_published_port_is_on_loopback(services: dict[str, Any]) -> None:
 def test_only_what_everybody_needs_starts_without_a_profile(services: dict[str, Any]) -> None:
     """Monitoring, Flower and MinIO are asked for; nothing depends on what may not be there."""
     plain = {name for name, service in services.items() if "profiles" not in service}
-    assert plain == {"redis", "s3", "worker", "ui"}
+    assert plain == {"redis", "s3", "worker", "ui", "gc"}
     for service in services.values():
         for need in service.get("depends_on", {}):
             assert set(services[need].get("profiles", [])) <= set(service.get("profiles", []))

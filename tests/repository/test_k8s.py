@@ -28,7 +28,9 @@ def objects() -> dict[tuple[str, str], dict[str, Any]]:
 
 
 OBJECTS = objects()
-PODS = {name: OBJECTS["Deployment", name]["spec"]["template"]["spec"] for name in ("camq-worker", "camq-exporter")}
+TEMPLATES = {name: OBJECTS["Deployment", name]["spec"]["template"] for name in ("camq-worker", "camq-exporter")}
+TEMPLATES["camq-gc"] = OBJECTS["CronJob", "camq-gc"]["spec"]["jobTemplate"]["spec"]["template"]
+PODS = {name: template["spec"] for name, template in TEMPLATES.items()}
 SECRETS = [name for made in KUSTOMIZATION["secretGenerator"] for name in made["envs"]]
 
 
@@ -143,18 +145,17 @@ def test_the_namespace_refuses_pods_with_more_rights() -> None:
 
 
 def test_nobody_reaches_a_pod_but_who_reads_its_metrics() -> None:
-    """Every pod is under the default policy; only workers and the exporter may open connections."""
+    """Every pod is under the default policy; only those that use servers may open connections."""
     policies = {name: found["spec"] for (kind, name), found in OBJECTS.items() if kind == "NetworkPolicy"}
     default = policies.pop("camq-default")
     assert (default["podSelector"], set(default["policyTypes"])) == ({}, {"Ingress", "Egress"})
     ports = {entry["port"] for rule in default["ingress"] for entry in rule["ports"]}
-    assert ports == {port["containerPort"] for pod in PODS.values() for port in pod["containers"][0]["ports"]}
+    assert ports == {port["containerPort"] for pod in PODS.values() for port in pod["containers"][0].get("ports", [])}
     assert all(rule["from"] for rule in default["ingress"])
     assert {entry["port"] for rule in default["egress"] for entry in rule["ports"]} == {53}
     assert policies.keys() == PODS.keys()
     for name, policy in policies.items():
-        labels = OBJECTS["Deployment", name]["spec"]["template"]["metadata"]["labels"]
-        assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+        assert policy["podSelector"]["matchLabels"].items() <= TEMPLATES[name]["metadata"]["labels"].items()
         assert policy["policyTypes"] == ["Egress"]
     assert "169.254.0.0/16" in policies["camq-worker"]["egress"][0]["to"][0]["ipBlock"]["except"]
 
