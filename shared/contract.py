@@ -123,10 +123,9 @@ class ErrorInfo(msgspec.Struct, frozen=True):
 class ImageRef(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a chunk's reference file: where an image's bytes are and what the user calls it.
 
-    `key` is an object key in camq's bucket, or an `s3://bucket/key` address read in place. `source` is
-    the path as the user gave it; `id` is the user's own, left out where none was given. `error` is set when
-    the producer already knows that the image cannot be read (missing, empty, above the limit), so that it
-    fails alone and still has its line.
+    `key` is an object key in camq's bucket, or an `s3://bucket/key` address read in place. `source` is the path as the
+    user gave it; `id` is the user's own, left out where none was given. `error` is set when the producer already knows
+    that the image cannot be read (missing, empty, above the limit), so that it fails alone and still has its line.
     """
 
     index: Annotated[int, Meta(ge=0, lt=MAX_IMAGES_PER_JOB)]
@@ -217,6 +216,7 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     stages: dict[str, StageTime] = {}
     #: How many micro-batches of each size went through the network.
     batch_sizes: dict[int, int] = {}
+    waiting_for: str | None = None  # why its work waits: a service is away, or refuses it
 
 
 class WebhookStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,10 +2,12 @@
 
 CamqError
 ├── UsageError          the caller changes the command, the option or the input        exit 2
-│   └── CredentialsError the operator mends what a service is told about us           exit 2
 ├── UnknownJobError     the caller gives the id of a job that exists                   exit 3
 ├── UnreachableError    the operator brings a service back; trying again helps         exit 4
 │   └── DeletionError   nobody: what is being deleted will be gone soon; trying again helps
+├── DeniedError         the operator mends rights or region; trying again helps then   exit 2
+│   └── CredentialsError the operator mends the credentials or this machine's clock    exit 2
+├── UnavailableError    the owner of an object brings it back from where it cannot be read
 ├── NotFoundError       an object is not there; trying again does not help
 ├── ObjectTooLargeError an object is above the limit its reader set
 ├── EmbeddedError       the operator frees the folder or installs the server           exit 5
@@ -29,10 +31,6 @@ class UsageError(CamqError):
     exit_code = 2
 
 
-class CredentialsError(UsageError):
-    """The object store does not know these credentials, so that every request would be refused."""
-
-
 class UnknownJobError(CamqError):
     """No job has this id: it never existed, was removed, or its retention ran out."""
 
@@ -47,6 +45,23 @@ class UnreachableError(CamqError):
 
 class DeletionError(UnreachableError):
     """`camq rm` or `camq gc` deletes objects that may be needed; what needs them is to be tried again."""
+
+
+class DeniedError(CamqError):
+    """The object store refuses the request: by its rights, or because the bucket is in another region.
+
+    A worker waits until camq's own bucket is open to it again; a command reports it at once.
+    """
+
+    exit_code = 2
+
+
+class CredentialsError(DeniedError):
+    """The object store does not accept these credentials, so every request is refused, to whatever bucket."""
+
+
+class UnavailableError(CamqError):
+    """The object is there, but the object store does not give it out now: cold storage, a bucket in another region."""
 
 
 class NotFoundError(CamqError):
@@ -97,6 +112,8 @@ CODES = {
     "truncated": "the picture ends before its data is complete, or its data is damaged",
     "empty": "the file has no bytes",
     "not_found": "the input is not there",
+    "denied": "the input may not be read: rights of the file or object, or CAMQ_INPUT_PREFIXES",
+    "unavailable": "the input is there, but cannot be read now: cold storage, another region, a failing disk",
     "too_large": "the file or the picture is above a limit",
     "timeout": "decoding took longer than allowed",
     "poison": "the picture killed the worker process that decoded or classified it",

@@ -28,7 +28,7 @@ from worker.chunk.quarantine import Quarantine
 from worker.chunk.traces import ChunkTraces
 from worker.core.model.network import Network
 from worker.devices import device as devices
-from worker.image.build import URGENT_IMAGES, explaining, images_on_their_way
+from worker.image.build import URGENT_IMAGES, explaining, images_on_their_way, logged_outage
 from worker.observe.telemetry import Telemetry
 from worker.timing.measurements import Measurements
 from worker.timing.periodic import Periodic
@@ -48,7 +48,7 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
     """The Celery app of a worker that is ready for work, and its way out; leaving the block cleans up.
 
     `gpu` is the UUID of the device whose slot this process claimed.
-    Raises UnreachableError, ModelError or UsageError with the reason when it cannot get ready.
+    Raises UnreachableError, DeniedError, ModelError or UsageError with the reason when it cannot get ready.
     """
     with ExitStack() as stack:
         spans = stack.enter_context(closing(tracing.start("camq-worker")))
@@ -62,7 +62,8 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
         stack.enter_context(telemetry.serving())
         webhooks = WebhookSender(ledger, settings, measurements.webhook)
         keeper = LeaseKeeper(ledger)
-        heart = Heart(ledger, settings.chunks_in_flight, keeper, measurements)
+        outage = logged_outage()
+        heart = Heart(ledger, settings.chunks_in_flight, keeper, measurements, outage)
         shutdown = Shutdown(keeper, settings.drain_s, tell=_unless_unreachable(heart.beat))
         logs.always(worker=heart.worker)
         heart.beat()
@@ -71,7 +72,13 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
         stack.callback(Periodic("leases", settings.lease_s / 4, keeper.renew).stop)
 
         explainer = stack.enter_context(
-            explaining(settings, stage=measurements.stage, on_stuck=shutdown.replace, on_batch=measurements.batch)
+            explaining(
+                settings,
+                stage=measurements.stage,
+                on_stuck=shutdown.replace,
+                on_batch=measurements.batch,
+                outage=outage,
+            )
         )
         network = explainer.network
         sender = stack.enter_context(closing(Sender(settings)))

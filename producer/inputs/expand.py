@@ -22,6 +22,7 @@ from producer.inputs.source import (
     Source,
     encode_picture,
     looks_like_a_picture,
+    unreadable,
 )
 from shared.errors import NotFoundError, UsageError
 from shared.storage.port import SCHEME, ObjectStore
@@ -172,7 +173,19 @@ def _paths(name: str, *, pattern: bool) -> Iterator[Source]:
     elif os.path.lexists(name):
         yield from _named(name)
     else:
-        yield FailedSource(name, f"there is no file {name}")
+        yield _absent(name)
+
+
+def _absent(name: str) -> FailedSource:
+    """A file that is not there, or below a folder that we may not enter."""
+    try:
+        os.lstat(name)
+    except PermissionError as error:
+        failure = unreadable(name, error)
+        return FailedSource(name, failure.message, failure.code)
+    except (OSError, ValueError):
+        pass
+    return FailedSource(name, f"there is no file {name}")
 
 
 def _folder(name: str) -> Iterator[Source]:

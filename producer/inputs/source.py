@@ -1,5 +1,6 @@
 """One image as the user gave it: what it is called, and how to get its bytes."""
 
+import errno
 import io
 import os
 from collections.abc import Callable
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 SUFFIXES = ".jpg .jpeg .jpe .jfif .png .apng .gif .webp .bmp .dib .tif .tiff .avif .avifs .jp2 .j2k .jpx .ico .icns"
 SUFFIXES += " .ppm .pgm .pbm .pnm .pfm .tga .pcx .sgi .dds .qoi .psd"
 _SUFFIXES = frozenset(SUFFIXES.split())
+#: What the system answers, as a code; anything else is `unavailable`: a failing disk, a server that is away.
+_CODES = dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR), "not_found")
+_CODES |= dict.fromkeys((errno.EACCES, errno.EPERM), "denied")
 #: Modes that a PNG, or else a TIFF, keeps as they are; what neither does becomes RGB.
 _PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
 _TIFF_MODES = frozenset({"CMYK", "F", "I", "LAB", "YCbCr"})
@@ -56,8 +60,7 @@ class FileSource(Source):
                     raise _too_large(self.name, limit)
                 return checked(self.name, file.read(limit + 1), limit)
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ImageError("not_found", f"cannot read {self.name}: {reason}") from error
+            raise unreadable(self.name, error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,12 @@ class ObjectSource(Source):
     def check(self, limit: int) -> None:
         """ImageError for a size that no picture can have, or that is above the limit."""
         check_size(self.name, self.size, limit)
+
+
+def unreadable(name: str, error: OSError | ValueError) -> ImageError:
+    """The failure of a file that cannot be opened or read."""
+    code = _CODES.get(error.errno or 0, "unavailable") if isinstance(error, OSError) else "not_found"
+    return ImageError(code, f"cannot read {name}: {getattr(error, 'strerror', None) or error}")
 
 
 def looks_like_a_picture(name: str) -> bool:

@@ -23,8 +23,8 @@ class ObjectStore(Protocol):
     """Bytes under keys in camq's bucket; a full `s3://bucket/key` address is read and written as well, never deleted.
 
     Every method may raise UnreachableError, also when the own bucket is gone (waiting the outage out is the caller's
-    matter), and UsageError (address impossible, access refused; CredentialsError when everything would be). Adapters
-    are safe to share between threads.
+    matter), DeniedError (access refused; CredentialsError when it would be to everything), UnavailableError, and
+    UsageError (address impossible). Adapters are safe to share between threads.
     """
 
     bucket: str

@@ -13,13 +13,30 @@ from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, S3Error, ServerError
 
 from shared.config import Settings
-from shared.errors import CamqError, CredentialsError, NotFoundError, ObjectTooLargeError, UnreachableError, UsageError
+from shared.errors import (
+    CamqError,
+    CredentialsError,
+    DeniedError,
+    NotFoundError,
+    ObjectTooLargeError,
+    UnavailableError,
+    UnreachableError,
+    UsageError,
+)
 from shared.storage.http import http_pool, probe_pool
 from shared.storage.port import SCHEME, Stat, locate, locate_object, own_key
 
 _MISSING = {"NoSuchKey", "NoSuchBucket"}
 #: Faults of the credentials or the clock: whatever is asked for would be refused.
 _NOT_KNOWN = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "ExpiredToken", "InvalidToken"}
+_DENIED = {"AccessDenied", "AllAccessDisabled"}
+#: The bucket is in another region than the request was signed for. A HEAD has no body to say so: `BadRequest`.
+_WRONG_REGION = {"AuthorizationHeaderMalformed", "PermanentRedirect", "Redirect", "TemporaryRedirect", "BadRequest"}
+_REFUSALS: tuple[tuple[set[str], type[DeniedError], str], ...] = (
+    (_DENIED, DeniedError, "CAMQ_S3_ACCESS_KEY, CAMQ_S3_SECRET_KEY and what they may do"),
+    (_NOT_KNOWN, CredentialsError, "CAMQ_S3_ACCESS_KEY, CAMQ_S3_SECRET_KEY and this machine's clock"),
+    (_WRONG_REGION, DeniedError, "CAMQ_S3_REGION and CAMQ_S3_ENDPOINT"),
+)
 _BUSY = {"SlowDown", "RequestTimeout"}
 #: 507: no space is left, until somebody makes some.
 _BUSY_STATUS = {429, 500, 502, 503, 504, 507}
@@ -209,12 +226,14 @@ def _stat(entry: Object) -> Stat:
 
 
 def _refusal(code: str | None, what: str, endpoint: str) -> CamqError | None:
-    """Our error for an S3 code that means the request is in vain, or None."""
+    """Our error for an S3 code that means the request is in vain for now, or None."""
     if code in _MISSING:
         return NotFoundError(f"nothing under {what!r} at {endpoint} ({code})")
-    refused = f"S3 storage at {endpoint} refuses access to {what!r} ({code}): check "
-    if code == "AccessDenied":
-        return UsageError(f"{refused}CAMQ_S3_ACCESS_KEY, CAMQ_S3_SECRET_KEY and what they may do")
-    if code in _NOT_KNOWN:
-        return CredentialsError(f"{refused}CAMQ_S3_ACCESS_KEY, CAMQ_S3_SECRET_KEY and this machine's clock")
+    if code == "InvalidObjectState":
+        return UnavailableError(f"{what!r} at {endpoint} is in cold storage ({code}): restore it, then retry")
+    if code in _WRONG_REGION and what.startswith(SCHEME):
+        return UnavailableError(f"{what!r} is in another region than CAMQ_S3_REGION ({code} from {endpoint})")
+    for codes, kind, check in _REFUSALS:
+        if code in codes:
+            return kind(f"S3 storage at {endpoint} refuses access to {what!r} ({code}): check {check}")
     return None

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.acceptance.conftest import Camq, Start, finished, lines, submitted
@@ -124,6 +125,17 @@ def test_workers_have_the_fields_of_the_contract(camq: Camq, worker: ScriptedWor
     assert list(found[0])[: len(WORKER_FIELDS)] == WORKER_FIELDS  # type: ignore[index]
     assert found[0]["worker"] == worker.info.worker  # type: ignore[index]
     assert worker.info.worker in camq("workers").stdout
+
+
+@pytest.mark.usefixtures("photos")
+def test_what_workers_wait_for_is_shown(camq: Camq, worker: ScriptedWorker) -> None:
+    """Beside the workers, and beside a job that waits with them."""
+    job = submitted(camq, "photos")
+    worker.info = msgspec.structs.replace(worker.info, waiting_for="S3 storage refuses access")
+    worker.beat()
+
+    assert "1 of 1 wait: S3 storage refuses access" in camq("workers").stderr
+    assert "1 of its 1 workers wait: S3 storage refuses access" in camq("status", job).stderr
 
 
 def test_workers_tell_where_their_time_goes(camq: Camq, worker: ScriptedWorker) -> None:

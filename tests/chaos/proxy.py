@@ -1,6 +1,7 @@
-"""A TCP proxy on loopback that can refuse, reset, stay silent, slow down or answer 503."""
+"""A TCP proxy on loopback that can refuse, reset, stay silent, slow down, or answer as an S3 server that is unwell."""
 
 import asyncio
+import re
 import socket
 import struct
 import threading
@@ -13,7 +14,6 @@ from typing import Any, Self
 
 #: Seconds that `slow` waits before it passes on a piece.
 SLOW_S = 0.2
-_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class Mode(StrEnum):
@@ -25,6 +25,18 @@ class Mode(StrEnum):
     SILENT = "silent"
     SLOW = "slow"
     BUSY = "busy"
+    FULL = "full"
+    DENIED = "denied"
+    WRONG_REGION = "wrong region"
+
+
+#: Modes that answer by themselves: status and S3 error code.
+_ANSWERS = {
+    Mode.BUSY: (503, "SlowDown"),
+    Mode.FULL: (507, "XMinioStorageFull"),
+    Mode.DENIED: (403, "AccessDenied"),
+    Mode.WRONG_REGION: (400, "AuthorizationHeaderMalformed"),
+}
 
 
 class Proxy:
@@ -78,7 +90,7 @@ class Proxy:
         if mode is Mode.REFUSE and self._server is not None:
             self._server.close()
             self._server = None
-        if mode in (Mode.REFUSE, Mode.RESET, Mode.BUSY):
+        if mode in (Mode.REFUSE, Mode.RESET, *_ANSWERS):
             await self._cut()
         if mode is Mode.SILENT:
             self._passing.clear()
@@ -104,10 +116,8 @@ class Proxy:
         try:
             if self._mode is Mode.RESET:
                 _reset(writer)
-            elif self._mode is Mode.BUSY:
-                await reader.readuntil(b"\r\n\r\n")
-                writer.write(_BUSY)
-                await writer.drain()
+            elif self._mode in _ANSWERS:
+                await _answer(*_ANSWERS[self._mode], reader, writer)
             else:
                 await self._join(reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -137,6 +147,20 @@ class Proxy:
                 await asyncio.sleep(SLOW_S)
             writer.write(data)
             await writer.drain()
+
+
+async def _answer(status: int, code: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Reads one request to its end, so that the client is not cut off while it writes, and refuses it."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    await reader.readexactly(int(length[1]) if length else 0)
+    body = b"" if head.startswith(b"HEAD") else f"<Error><Code>{code}</Code></Error>".encode()
+    writer.write(
+        f"HTTP/1.1 {status} {code}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
+        "Connection: close\r\n\r\n".encode()
+        + body
+    )
+    await writer.drain()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -19,7 +19,8 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 
-OUTAGES = [Mode.REFUSE, Mode.RESET, Mode.BUSY, Mode.SILENT, Mode.SLOW]
+OUTAGES = [Mode.REFUSE, Mode.RESET, Mode.BUSY, Mode.FULL, Mode.DENIED, Mode.WRONG_REGION, Mode.SILENT, Mode.SLOW]
+ANSWERED = {Mode.RESET, Mode.BUSY, Mode.FULL, Mode.DENIED, Mode.WRONG_REGION}
 IMAGES = 160
 
 
@@ -30,7 +31,7 @@ def moved(client: Client, job: str, by: int = 1) -> bool:
 def test_storage_that_goes_away_is_waited_out(
     s3_proxy: tuple[Proxy, Settings], ledger: RedisLedger, client: Client, start: Start
 ) -> None:
-    """Refusals, resets, 503, silence and slowness follow each other during one job, and every image succeeds."""
+    """Everything that storage can do to us follows one after the other during a job, and every image succeeds."""
     proxy, through = s3_proxy
     worker = start(through)
     job = client.submit([picture(n) for n in range(IMAGES)], top_k=1, priority="bulk")
@@ -39,7 +40,7 @@ def test_storage_that_goes_away_is_waited_out(
         proxy.set(mode)
         if mode is Mode.REFUSE:
             wait_until(lambda: "waiting for a service" in worker.text(), "the worker notices the refusal", READY_S)
-        elif mode in (Mode.RESET, Mode.BUSY):
+        elif mode in ANSWERED:
             wait_until(
                 lambda mode=mode: proxy.met[mode] > 0 or job.status().state.finished,
                 f"a connection meets storage that is {mode}",
@@ -49,6 +50,31 @@ def test_storage_that_goes_away_is_waited_out(
 
     status = job.wait(timeout=2 * READY_S)
     assert (status.succeeded, status.failed) == (IMAGES, 0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"), [(Mode.DENIED, "AccessDenied"), (Mode.WRONG_REGION, "CAMQ_S3_REGION"), (Mode.FULL, "Full")]
+)
+def test_a_bucket_that_refuses_us_is_waited_for_and_shown(
+    s3_proxy: tuple[Proxy, Settings], ledger: RedisLedger, client: Client, start: Start, mode: Mode, reason: str
+) -> None:
+    """The worker's line says why its work waits, until an operator has mended it; no image fails, none is charged."""
+    proxy, through = s3_proxy
+    worker = start(msgspec.structs.replace(through, outage_limit=1.0))
+    proxy.set(mode)
+    job = client.submit([picture(n) for n in range(8)], top_k=1, priority="bulk")
+
+    def shown() -> str:
+        info = worker.info(ledger)
+        return (info and info.waiting_for) or ""
+
+    wait_until(lambda: reason in shown(), "the line has the reason", READY_S)
+    wait_until(lambda: "chunk handed back" in worker.text(), "the worker gives the chunk back", READY_S)
+    assert job.status().failed == 0
+    proxy.set(Mode.PASS)
+
+    assert job.wait(timeout=READY_S).succeeded == 8
+    wait_until(lambda: not shown(), "the line is clear again", READY_S)
 
 
 @pytest.mark.slow

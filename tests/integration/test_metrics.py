@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from shutil import which
 
+import msgspec
 import pytest
 import redis
 from prometheus_client import CollectorRegistry, generate_latest
@@ -143,6 +144,9 @@ def test_the_measured_rate_of_a_worker_is_remembered(ledger: RedisLedger, fleet:
     ledger.beat(info)
     assert value(fleet, "camq_workers", model=MODEL, state="busy") == 1
     assert value(fleet, "camq_backlog_seconds", model=MODEL) == 2
+    assert value(fleet, "camq_workers_waiting", model=MODEL) == 0
+    ledger.beat(msgspec.structs.replace(info, waiting_for="S3 storage is away"))
+    assert value(fleet, "camq_workers_waiting", model=MODEL) == 1
     ledger.leave(info)
     assert value(fleet, "camq_workers", model=MODEL, state="busy") == 0
     assert value(fleet, "camq_backlog_worker_seconds", model=MODEL) == 2

@@ -13,17 +13,25 @@ import pytest
 from minio.error import S3Error
 
 from shared.config import Settings
-from shared.errors import CredentialsError, NotFoundError, ObjectTooLargeError, UnreachableError, UsageError
+from shared.errors import (
+    CredentialsError,
+    DeniedError,
+    NotFoundError,
+    ObjectTooLargeError,
+    UnavailableError,
+    UnreachableError,
+    UsageError,
+)
 from shared.storage import S3Store
 
 
 @pytest.mark.servers
 @pytest.mark.parametrize("wrong", [{"s3_access_key": "nobody"}, {"s3_secret_key": "wrong-secret"}])
-def test_refused_credentials_are_a_usage_error(settings: Settings, wrong: dict[str, str]) -> None:
+def test_refused_credentials_are_named(settings: Settings, wrong: dict[str, str]) -> None:
     """The message names the variables to set and the address, never the secret."""
     with closing(S3Store.from_settings(msgspec.structs.replace(settings, **wrong))) as store:
         for ask in (store.check, lambda: store.get("a"), lambda: store.put("a", b"")):
-            with pytest.raises(UsageError, match="CAMQ_S3_SECRET_KEY") as caught:
+            with pytest.raises(DeniedError, match="CAMQ_S3_SECRET_KEY") as caught:
                 ask()
             assert settings.s3_endpoint in str(caught.value)
             assert settings.s3_secret_key not in str(caught.value)
@@ -60,12 +68,17 @@ def test_a_port_that_swallows_everything_is_unreachable_within_five_seconds() ->
         (503, "<Error><Code>SlowDown</Code></Error>", UnreachableError),
         (500, "<Error><Code>InternalError</Code></Error>", UnreachableError),
         (502, "<html>bad gateway</html>", UnreachableError),
-        (403, "<Error><Code>AccessDenied</Code></Error>", UsageError),
+        (403, "<Error><Code>AccessDenied</Code></Error>", DeniedError),
         (404, "<Error><Code>NoSuchKey</Code></Error>", NotFoundError),
         (404, "<Error><Code>NoSuchBucket</Code></Error>", UnreachableError),
         (200, "not even XML", None),
         (400, "<Error><Code>EntityTooLarge</Code></Error>", S3Error),
         (403, "<Error><Code>RequestTimeTooSkewed</Code></Error>", CredentialsError),
+        (400, "<Error><Code>ExpiredToken</Code></Error>", CredentialsError),
+        (400, "<Error><Code>AuthorizationHeaderMalformed</Code></Error>", DeniedError),
+        (301, "<Error><Code>PermanentRedirect</Code></Error>", DeniedError),
+        (403, "<Error><Code>InvalidObjectState</Code></Error>", UnavailableError),
+        (507, "<Error><Code>XMinioStorageFull</Code></Error>", UnreachableError),
     ],
 )
 def test_only_errors_that_callers_act_upon_are_translated(
@@ -79,6 +92,17 @@ def test_only_errors_that_callers_act_upon_are_translated(
         else:
             with pytest.raises(expected):
                 store.get("key")
+
+
+@pytest.mark.parametrize("status", [301, 400])
+def test_a_wrong_region_is_the_operators_matter_in_our_bucket_and_that_objects_elsewhere(status: int) -> None:
+    """A request for the head of an object is refused without a body, so that the status alone says why."""
+    with _server_that_answers(status, "") as port:
+        store = _store_at(port)
+        with pytest.raises(DeniedError, match="CAMQ_S3_REGION"):
+            store.stat("key")
+        with pytest.raises(UnavailableError, match="another region"):
+            store.stat("s3://other/key")
 
 
 @pytest.mark.parametrize("length", [True, False])
@@ -140,7 +164,7 @@ def _server_that_answers(
             self.end_headers()
             self.wfile.write(answer)
 
-        do_PUT = do_GET  # noqa: N815
+        do_PUT = do_HEAD = do_GET  # noqa: N815
 
         def log_message(self, *args: object) -> None:
             pass

@@ -15,7 +15,7 @@ import structlog
 
 from shared import keys
 from shared.contract import EXPLAIN_TASK, ImageRecord, ImageRef, JobStatus, ModelCard, encode_lines
-from shared.errors import DeletionError, UnknownJobError, UnreachableError, UsageError
+from shared.errors import DeletionError, DeniedError, UnknownJobError, UnreachableError, UsageError
 from shared.ledger import Jobs
 from shared.ledger.submission import add_chunk
 from shared.options import check_options
@@ -74,7 +74,7 @@ class Calls:
                 if outcome in (Outcome.NOT_TAKEN, Outcome.HANDED_BACK):
                     return outcome
                 return self._patiently(partial(self._answer, job)) or Outcome.SKIPPED
-            except (HandBackError, UnreachableError):
+            except (HandBackError, UnreachableError, DeniedError):
                 return Outcome.NOT_TAKEN
 
     def answer(self, job: str) -> tuple[str, ImageRecord] | None:

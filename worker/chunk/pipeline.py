@@ -12,7 +12,7 @@ import structlog
 
 from shared import keys
 from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, decode_lines, encode_lines
-from shared.errors import LostLeaseError, MessageError, NotFoundError, UnreachableError
+from shared.errors import DeniedError, LostLeaseError, MessageError, NotFoundError, UnreachableError
 from shared.ledger import Claim, Flow, Refusal
 from shared.outage import LOOK_S, Patience
 from shared.states import ImageState
@@ -179,7 +179,7 @@ class Pipeline:
             # charged twice it goes to quarantine, where that picture fails alone.
             log.warning("chunk left to its lease", task=message.task_id)
             return Outcome.HANDED_BACK
-        foreseen = isinstance(reason, (HandBackError, UnreachableError))
+        foreseen = isinstance(reason, (HandBackError, UnreachableError, DeniedError))
         raised = "" if foreseen else str(reason if isinstance(reason, RaisedError) else RaisedError.of(reason))
         # The trace once: each attempt has the same one.
         trace = reason if raised and message.attempt == 1 else None

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import msgspec
 
 from shared.config import Settings
-from shared.errors import UnreachableError
+from shared.errors import DeniedError, UnreachableError
 from worker.chunk.quarantine import Answer, RaisedError, Request
 from worker.image.build import explaining
 from worker.timing.measurements import StageName
@@ -26,7 +26,7 @@ def serve(settings: Settings) -> int:
             request = msgspec.json.decode(line, type=Request)
             try:
                 record = explainer.record(request.ref, request.claim(), _go_on)
-            except UnreachableError as reason:
+            except (UnreachableError, DeniedError) as reason:
                 lines.put(Answer(unreachable=str(reason)))
             except Exception as error:  # noqa: BLE001 - the parent says what becomes of the picture
                 lines.put(Answer(raised=str(RaisedError.of(error))))

@@ -13,7 +13,7 @@ import structlog
 import torch
 
 from shared.config import Settings
-from shared.errors import UnreachableError
+from shared.errors import DeniedError, UnreachableError
 from shared.outage import Outage, Patience
 from shared.output import check_output
 from shared.storage import S3Store
@@ -62,7 +62,12 @@ def load(settings: Settings) -> Network:
 
 @contextmanager
 def explaining(
-    settings: Settings, *, stage: Stage, on_stuck: Callable[[], None], on_batch: Callable[[int], None] = lambda _: None
+    settings: Settings,
+    *,
+    stage: Stage,
+    on_stuck: Callable[[], None],
+    on_batch: Callable[[int], None] = lambda _: None,
+    outage: Outage | None = None,
 ) -> Iterator[Explainer]:
     """What one picture needs, from its bytes in storage to its overlays there: the model is loaded and warm."""
     with ExitStack() as stack:
@@ -83,7 +88,9 @@ def explaining(
             network=network,
             batcher=batcher,
             store=store,
-            patience=Patience(settings.outage_limit, outage=Outage(lost=_report_outage, back=_report_return)),
+            patience=Patience(
+                settings.outage_limit, outage=outage or logged_outage(), waits_for=(UnreachableError, DeniedError)
+            ),
             limits=Limits(settings.max_image_bytes, settings.max_image_pixels),
             in_place=settings.readable_in_place(),
             checked_output=partial(check_output, settings=settings),
@@ -93,12 +100,12 @@ def explaining(
         )
 
 
-def _report_outage(error: UnreachableError) -> None:
-    log.warning("waiting for a service", reason=str(error))
-
-
-def _report_return() -> None:
-    log.info("the service answers again")
+def logged_outage() -> Outage:
+    """One whose beginning and end are in the log."""
+    return Outage(
+        lost=lambda error: log.warning("waiting for a service", reason=str(error)),
+        back=lambda: log.info("the service answers again"),
+    )
 
 
 def exit_fatal(error: BaseException) -> None:

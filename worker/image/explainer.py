@@ -11,10 +11,11 @@ from shared import keys
 from shared.contract import EXTENSIONS, ErrorInfo, ImageRecord, ImageRef, Options, PredictionRecord
 from shared.errors import (
     CredentialsError,
+    DeniedError,
     ImageError,
-    LostLeaseError,
     NotFoundError,
     ObjectTooLargeError,
+    UnavailableError,
     UnreachableError,
     UsageError,
 )
@@ -28,7 +29,7 @@ from worker.core.picture.decode import decode, is_common
 from worker.core.picture.preprocess import Decode, prepare
 from worker.core.picture.render import encode, paint
 from worker.core.types import Drawing, Explanation, Limits, Prepared
-from worker.errors import CancelledJobError, HandBackError
+from worker.errors import CancelledJobError
 from worker.image.batcher import Batcher
 from worker.image.compute import Compute
 from worker.image.decode_pool import Decoding
@@ -37,8 +38,11 @@ from worker.timing.measurements import Stage
 #: Called between the stages of an image; raises when its work is no longer wanted here.
 Check = Callable[[], None]
 
-#: An outage, or the end of our right to work on the chunk: never one image's fault.
-_ENDS_THE_CHUNK = (UnreachableError, CredentialsError, LostLeaseError, CancelledJobError, HandBackError)
+#: Waited for, whatever the address: storage is away, or refuses everything that we ask for.
+_OUTAGES = (UnreachableError, CredentialsError)
+#: What an address outside our bucket answers, and the code of the picture that it fails; any other answer is
+#: `unavailable`.
+_ELSEWHERE: dict[type[Exception], str] = {DeniedError: "denied", UsageError: "not_found"}
 CONTENT_TYPES = {"jpeg": "image/jpeg", "webp": "image/webp", "png": "image/png"}
 
 
@@ -107,20 +111,27 @@ class Explainer:
     def _download(self, ref: ImageRef, check: Check) -> bytes:
         if self.in_place and ref.key.startswith(SCHEME) and not ref.key.startswith(self.in_place):
             # Asked here and not by the producer: whoever can write to Redis could ask for any bucket.
-            raise ImageError("not_found", f"{ref.key} is outside what may be read in place (CAMQ_INPUT_PREFIXES)")
+            raise ImageError("denied", f"{ref.key} is outside what may be read in place (CAMQ_INPUT_PREFIXES)")
+        with self.stage("download"):
+            return self.patience(check, self._read, ref)
+
+    def _read(self, ref: ImageRef) -> bytes:
+        """One request. ImageError for an answer that is the picture's own; others are the operator's to mend."""
         try:
-            with self.stage("download"):
-                return self.patience(check, self.store.get, ref.key, max_bytes=self.limits.max_bytes)
+            return self.store.get(ref.key, max_bytes=self.limits.max_bytes)
         except NotFoundError:
             raise ImageError("not_found", f"{ref.source or ref.key} is not in the object store") from None
         except ObjectTooLargeError as error:
             raise ImageError("too_large", str(error)) from None
-        except _ENDS_THE_CHUNK:
+        except UnavailableError as error:
+            raise ImageError("unavailable", str(error)) from None
+        except _OUTAGES:
             raise
         except Exception as error:
             if not ref.key.startswith(SCHEME):
-                raise  # our own bucket: an operator's matter, and no picture's
-            raise ImageError("not_found", f"{ref.key} cannot be read in place: {error}") from error
+                raise
+            code = _ELSEWHERE.get(type(error), "unavailable")
+            raise ImageError(code, f"{ref.key} cannot be read in place: {error}") from error
 
     def _decoder(self, data: bytes) -> Decode:
         """Common formats are decoded in this process, all others in one that may die of them."""
@@ -172,13 +183,17 @@ class Explainer:
 
     def _put(self, check: Check, key: str, data: bytes, content_type: str) -> None:
         check()
+        self.patience(check, self._write, key, data, content_type)
+
+    def _write(self, key: str, data: bytes, content_type: str) -> None:
+        """One request, as `_read`."""
         try:
-            self.patience(check, self.store.put, key, data, content_type=content_type)
-        except _ENDS_THE_CHUNK:
+            self.store.put(key, data, content_type=content_type)
+        except _OUTAGES:
             raise
         except Exception as error:
             if not key.startswith(SCHEME):
-                raise  # our own bucket: an operator's matter
+                raise
             raise ImageError("output", f"{key} cannot be written: {error}") from error
 
     def _ended(self, ref: ImageRef, state: ImageState, error: ErrorInfo | None) -> ImageRecord:

@@ -71,6 +71,7 @@ class Fleet(Collector):
         workers = _gauge(
             "camq_workers", "Live workers; while they load their model, it is not known.", "model", "state"
         )
+        waiting = _gauge("camq_workers_waiting", "Live workers whose work waits for a service or its rights.", "model")
         fleet = _gauge("camq_backlog_seconds", "Time to the end of the backlog for the workers there are.", "model")
         one = _gauge("camq_backlog_worker_seconds", "Time to the end of the backlog for one worker.", "model")
         listed = self._ledger.workers()
@@ -79,11 +80,12 @@ class Fleet(Collector):
             mine = [worker for worker in listed if model in worker.models]
             for state in STATES:
                 workers.add_metric([model, state], sum(worker.state == state for worker in mine))
+            waiting.add_metric([model], sum(worker.waiting_for is not None for worker in mine))
             seconds = left / self._rate(model, mine)
             at_work = sum(worker.state in ("ready", "busy") for worker in mine)
             one.add_metric([model], seconds)
             fleet.add_metric([model], seconds / at_work if at_work else _no_end(left))
-        yield from (workers, fleet, one)
+        yield from (workers, waiting, fleet, one)
 
     def _rate(self, model: str, workers: list[WorkerInfo]) -> float:
         """Images per second of one worker: measured now, or the last time any was busy, or as expected."""

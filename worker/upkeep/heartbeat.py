@@ -7,6 +7,7 @@ from typing import Literal
 
 from shared.contract import StageTime, WorkerInfo
 from shared.ledger import Registry
+from shared.outage import Outage
 from worker.chunk.leases import LeaseKeeper
 from worker.core.model.network import Network
 from worker.devices import device as devices
@@ -16,11 +17,14 @@ from worker.timing.measurements import Measurements
 class Heart:
     """Beats while the process lives; the ledger forgets a worker whose heart stopped."""
 
-    def __init__(self, registry: Registry, slots: int, keeper: LeaseKeeper, measurements: Measurements) -> None:
+    def __init__(
+        self, registry: Registry, slots: int, keeper: LeaseKeeper, measurements: Measurements, outage: Outage
+    ) -> None:
         self._registry = registry
         self._slots = slots
         self._keeper = keeper
         self._measurements = measurements
+        self._outage = outage
         self._host = socket.gethostname()
         #: A worker's id is one incarnation of it: the same pid after a restart is another worker.
         self.worker = f"{self._host}-{os.getpid()}-{secrets.token_hex(2)}"
@@ -42,6 +46,7 @@ class Heart:
             slots=self._slots,
             stages={stage: StageTime(count, round(spent, 3)) for stage, (count, spent) in measured.totals().items()},
             batch_sizes=measured.batch_sizes(),
+            waiting_for=self._outage.waiting_for,
         )
 
     def beat(self) -> None:

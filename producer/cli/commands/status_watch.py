@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +15,7 @@ from producer.formatting import duration, elapsed_s, moment, outcome, rate, time
 
 if TYPE_CHECKING:
     from producer.services import Services
-    from shared.contract import JobStatus
+    from shared.contract import JobStatus, WorkerInfo
 
 
 @click.command()
@@ -31,10 +32,12 @@ def status(job: str, tasks: bool, as_json: bool) -> None:
     """
     with services() as reach, suggesting(reach, job):
         found = reach.ledger.status(job)
-        waits_for_worker = not found.state.finished and not reach.ledger.models().get(found.model, False)
+        workers = [] if found.state.finished else _serving(reach, found.model)
         states = _task_states(reach, job) if tasks else None
-    if waits_for_worker:
+    if not workers and not found.state.finished:
         say(f"no worker serves {found.model} now; the job waits for one")
+    for reason, count in Counter(info.waiting_for for info in workers if info.waiting_for).items():
+        say(f"{count} of its {len(workers)} workers wait: {reason}")
     if found.submission_interrupted:
         say(f"the submission was interrupted. To resume it, repeat the same command with\n  --job-id {job}")
         say(f"To finish the job with the images that it has:\n  camq seal {job}")
@@ -65,6 +68,10 @@ def watch(job: str, as_json: bool) -> int:
     with services() as reach, suggesting(reach, job), resumable_watch(job):
         final = wait_for(reach, job)
     return conclude(final, as_json=as_json)
+
+
+def _serving(reach: Services, model: str) -> list[WorkerInfo]:
+    return [info for info in reach.ledger.workers() if info.state != "starting" and model in info.models]
 
 
 def _status_table(found: JobStatus) -> Table:

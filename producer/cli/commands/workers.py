@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import Any
 
 import click
 import msgspec
 
-from producer.cli.common import emit, json_option, services
+from producer.cli.common import emit, json_option, say, services
 from producer.cli.serving import serving, serving_options
 from producer.cli.tables import Table, cell, show
 from producer.formatting import duration, images_per_batch, milliseconds, rate, stage_lines
@@ -89,6 +90,8 @@ def workers(stages: bool, as_json: bool) -> None:
         values = (info.worker, info.host, info.pid, info.device, ", ".join(info.models), info.state)
         rows.add_row(*map(cell, (*values, rate(info.images_per_second), done)))
     show(rows)
+    for reason, count in Counter(info.waiting_for for info in found if info.waiting_for).items():
+        say(f"{count} of {len(found)} wait: {reason}")
     if stages:
         for info in found:
             _show_stages(info)

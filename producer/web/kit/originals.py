@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from producer.parallel import ordered
 from shared.contract import ImageRef
-from shared.errors import NotFoundError, ObjectTooLargeError, UsageError
+from shared.errors import DeniedError, NotFoundError, ObjectTooLargeError, UnavailableError, UsageError
 from shared.ledger.values import Jobs
 from shared.storage.port import ObjectStore
 from shared.stored import read_references
@@ -40,5 +40,5 @@ def read(store: ObjectStore, key: str, limit: int) -> bytes | None:
     """The object's bytes; None when it is gone, larger than `limit`, or was never there."""
     try:
         return store.get(key, limit) if key else None
-    except (NotFoundError, ObjectTooLargeError, UsageError):
+    except (NotFoundError, ObjectTooLargeError, DeniedError, UnavailableError, UsageError):
         return None

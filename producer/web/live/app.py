@@ -14,7 +14,7 @@ from producer.web.live import LIVE
 from producer.web.live.actions import Actions
 from producer.web.live.guard import Door, Guard
 from producer.web.live.pages import Pages
-from shared.errors import CamqError, NotFoundError, UnknownJobError, UnreachableError, UsageError
+from shared.errors import CamqError, DeniedError, NotFoundError, UnknownJobError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from producer.services import Services
 
-_STATUS = {UnknownJobError: 404, NotFoundError: 404, UsageError: 400, UnreachableError: 503}
+_STATUS = {UnknownJobError: 404, NotFoundError: 404, UsageError: 400, UnreachableError: 503, DeniedError: 503}
 _TITLES = {404: "Not found", 503: "A service is away"}
 
 

@@ -1,5 +1,6 @@
 """What users give, as images in a stable order."""
 
+import errno
 import io
 import os
 from collections.abc import Callable
@@ -111,6 +112,39 @@ def test_a_named_file_that_is_missing_fails_alone() -> None:
 
     assert failure(missing) == "not_found"
     assert found.read(LIMIT) == picture()
+
+
+@pytest.mark.usefixtures("photos")
+@pytest.mark.parametrize(
+    ("number", "code"), [(errno.ENOENT, "not_found"), (errno.EACCES, "denied"), (errno.EIO, "unavailable")]
+)
+def test_the_code_of_a_file_that_cannot_be_read_says_why(
+    number: int, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gone, not ours to read, or on a disk that fails: programs rely on the difference."""
+    (source,) = expand("photos/a.png")
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "open", refused)
+    assert failure(source) == code
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_file_below_a_folder_that_may_not_be_entered_is_denied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can say that it is not there."""
+    lstat = os.lstat
+
+    def refused(path: str) -> os.stat_result:
+        if os.fspath(path) == "closed/b.png":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return lstat(path)
+
+    monkeypatch.setattr(os, "lstat", refused)
+    closed, _ = expand("closed/b.png", "photos/a.png")
+
+    assert failure(closed) == "denied"
 
 
 @pytest.mark.usefixtures("photos")

@@ -14,7 +14,15 @@ from PIL import Image
 
 from shared.config import Settings
 from shared.contract import ChunkMessage, ErrorInfo, ImageRef, Options
-from shared.errors import CredentialsError, ImageError, UnreachableError, UsageError
+from shared.errors import (
+    CredentialsError,
+    DeniedError,
+    ImageError,
+    NotFoundError,
+    UnavailableError,
+    UnreachableError,
+    UsageError,
+)
 from shared.ledger import Claim
 from shared.output import check_output
 from shared.states import ImageState
@@ -56,16 +64,30 @@ class RefusingStore(MemoryStore):
         raise self.error
 
 
-def test_a_picture_that_may_not_be_read_fails_but_refused_credentials_fail_none() -> None:
-    """Rotated keys are an operator's matter: the chunk is tried again when they are mended."""
+@pytest.mark.parametrize(
+    ("error", "elsewhere", "ours"),
+    [
+        (DeniedError("refused (AccessDenied)"), "denied", None),
+        (CredentialsError("refused (ExpiredToken)"), None, None),
+        (UnreachableError("away"), None, None),
+        (UnavailableError("in cold storage"), "unavailable", "unavailable"),
+        (NotFoundError("nothing there"), "not_found", "not_found"),
+        (UsageError("not an object key"), "not_found", None),
+        (RuntimeError("InvalidRequest"), "unavailable", None),
+    ],
+)
+def test_the_code_of_a_picture_that_cannot_be_read_says_why(
+    error: Exception, elsewhere: str | None, ours: str | None
+) -> None:
+    """What an operator mends, at our bucket or with our credentials, fails no picture: the chunk is tried again."""
     store = RefusingStore(buckets={"mine": {}})
-    ref = ImageRef(index=0, key="s3://mine/a.jpg")
-
-    store.error = UsageError("refused (AccessDenied)")
-    assert explainer(store).record(ref, CLAIM, go_on).state is ImageState.FAILED
-    store.error = CredentialsError("refused (ExpiredToken)")
-    with pytest.raises(CredentialsError):
-        explainer(store).record(ref, CLAIM, go_on)
+    store.error = error
+    for key, code in (("s3://mine/a.jpg", elsewhere), ("inputs/a", ours)):
+        if code:
+            assert failure(ImageRef(index=0, key=key), Options(), store).code == code
+        else:
+            with pytest.raises(type(error)):
+                explainer(store).record(ImageRef(index=0, key=key), CLAIM, go_on)
 
 
 def failure(ref: ImageRef, options: Options, store: MemoryStore) -> ErrorInfo:
@@ -78,16 +100,20 @@ def failure(ref: ImageRef, options: Options, store: MemoryStore) -> ErrorInfo:
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
-    [("s3://other/a.jpg", "CAMQ_INPUT_PREFIXES"), ("s3://mine/a.jpg", "object store"), ("inputs/a", "object store")],
+    ("key", "code", "said"),
+    [
+        ("s3://other/a.jpg", "denied", "CAMQ_INPUT_PREFIXES"),
+        ("s3://mine/a.jpg", "not_found", "object store"),
+        ("inputs/a", "not_found", "object store"),
+    ],
 )
-def test_input_in_place_is_limited_to_the_named_prefixes(key: str, said: str) -> None:
+def test_input_in_place_is_limited_to_the_named_prefixes(key: str, code: str, said: str) -> None:
     """An address outside them is not even asked for; camq's own inputs are never limited."""
     store = MemoryStore(buckets={"camq": {}, "mine": {}, "other": {"a.jpg": cast(Any, None)}})
 
     error = failure(ImageRef(index=0, key=key, id="my-1"), Options(), store)
 
-    assert error.code == "not_found"
+    assert error.code == code
     assert said in error.message
 
 
