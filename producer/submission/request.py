@@ -23,6 +23,8 @@ HIGH_AT_MOST = 16
 #: Each line of a job's results carries all of its tags.
 MOST_TAGS = 16
 LONGEST_TAG = 64
+#: Every list of jobs shows the whole name.
+LONGEST_NAME = 200
 _PRIORITIES = Values(choices=PRIORITIES)
 
 
@@ -42,7 +44,7 @@ class Request:
     def validate(self, settings: Settings) -> "Request":
         """The request with its tags and options in their final form.
 
-        Checks everything that can be checked without a server: priority, options, tags, job id, webhook, output.
+        Checks everything that can be checked without a server: priority, options, tags, name, job id, webhook, output.
         UsageError for the first that is wrong.
         """
         if self.priority is not None:
@@ -51,6 +53,7 @@ class Request:
         if output := options.get("output"):
             options["output"] = check_output(output, settings)
         tags = checked_tags(self.tags)
+        _check_name(self.name)
         if self.job_id is not None:
             _check_job_id(self.job_id)
         if self.webhook is not None:
@@ -96,6 +99,13 @@ def _check_job_id(job_id: str) -> None:
         raise UsageError(
             f"invalid job_id {job_id!r}: expected up to 64 letters, digits, '-' and '_', a letter or digit first"
         ) from None
+
+
+def _check_name(name: Any) -> None:
+    if name is None:
+        return
+    if not isinstance(name, str) or len(name) > LONGEST_NAME or not name.isprintable():
+        raise UsageError(f"invalid name {str(name)[:40]!r}: expected at most {LONGEST_NAME} printable characters")
 
 
 def checked_tags(tags: Iterable[Any]) -> tuple[str, ...]:

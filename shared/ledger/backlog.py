@@ -7,6 +7,7 @@ from typing import Any
 
 from shared import keys
 from shared.contract import PRIORITIES
+from shared.ledger.record import count_of
 from shared.ledger.scripts import Scripts
 
 _FIELDS = ("model", "priority", "total", "running", "succeeded", "failed", "cancelled", "finished_at")
@@ -62,12 +63,15 @@ def _add_jobs(client: Any, found: dict[tuple[str, str], Backlog], held: dict[str
         for job in held:
             pipe.hmget(keys.JOB % job, _FIELDS)
             pipe.zcard(keys.PENDING % job)
-        answers = pipe.execute()
+        answers = pipe.execute(raise_on_error=False)
     for (_, chunks), row, pending in zip(held.items(), answers[::2], answers[1::2], strict=True):
-        model, priority, *counts, finished = row
-        if model is None or finished is not None:
-            continue  # removed, or finished between the two looks
-        total, running, *final = map(int, counts)
+        try:
+            model, priority, *counts, finished = row
+            if model is None or finished is not None:
+                continue  # removed, or finished between the two looks
+            total, running, *final = map(count_of, counts)
+        except (TypeError, ValueError):
+            continue  # camq did not write this record, and it must not hide the others
         entry = found.setdefault((model, priority), Backlog())
         entry.jobs += 1
         entry.queued += total - running - sum(final)

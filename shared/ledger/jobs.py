@@ -2,11 +2,9 @@
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import count
 
-import msgspec
 import redis
 
 from shared import keys
@@ -14,14 +12,11 @@ from shared.config import Settings
 from shared.contract import SCHEMA_VERSION, ChunkMessage, ErrorInfo, JobStatus, Options, Priority, decode, encode
 from shared.errors import DeletionError, UnknownJobError, UsageError
 from shared.ledger.chunks import ChunkRecord, decode_chunk
-from shared.ledger.eta import estimate, started_at
+from shared.ledger.record import status_of
 from shared.ledger.scripts import Scripts
 from shared.ledger.values import CANCELLED_AT_ONCE, Done
-from shared.ledger.webhooks import webhook_of
-from shared.states import ImageState, job_state
+from shared.states import ImageState
 
-#: A job unsealed for this long without a sign of its producer counts as interrupted.
-INTERRUPTED_AFTER_S = 600
 #: Chunks or jobs handled by one call: bounds how long the script blocks Redis.
 BATCH = 200
 #: Jobs looked at together for those with a tag, which may be few and far between.
@@ -94,9 +89,13 @@ class RedisJobs:
             pipe.time()
             for name in names:
                 pipe.hgetall(keys.JOB % name)
-            (seconds, micros), *rows = pipe.execute()
-        now = seconds + micros / 1e6
-        return [_status(name, row, now) for name, row in zip(names, rows, strict=True) if "model" in row]
+            answers = pipe.execute(raise_on_error=False)
+            for answer in answers:
+                if isinstance(answer, Exception) and "WRONGTYPE" not in str(answer):
+                    raise answer
+        (seconds, micros), *rows = answers
+        found = (status_of(name, row, seconds + micros / 1e6) for name, row in zip(names, rows, strict=True))
+        return [status for status in found if status is not None]
 
     def options(self, job: str) -> Options:
         """See `Jobs.options`."""
@@ -232,46 +231,6 @@ def _drain(news: "redis.client.PubSub") -> None:
 
 
 def _unknown(job: str) -> UnknownJobError:
-    return UnknownJobError(f"no job {job!r}: it never existed, was removed, or expired; see `camq jobs`")
-
-
-def _iso(seconds: str | float | None) -> str | None:
-    if not seconds:
-        return None
-    return datetime.fromtimestamp(float(seconds), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _status(job: str, row: Mapping[str, str], now: float) -> JobStatus:
-    total, running = int(row["total"]), int(row["running"])
-    succeeded, failed, cancelled = int(row["succeeded"]), int(row["failed"]), int(row["cancelled"])
-    done = succeeded + failed + cancelled
-    finished, started = row.get("finished_at"), row.get("started_at")
-    sealed = row["sealed"] == "1"
-    pace = estimate(row, now)
-    return JobStatus(
-        job=job,
-        name=row["name"] or None,
-        state=job_state(
-            finished=finished is not None,
-            started=started is not None,
-            succeeded=succeeded,
-            failed=failed,
-            cancelled=cancelled,
-        ),
-        sealed=sealed,
-        total=total,
-        queued=total - running - done,
-        running=running,
-        succeeded=succeeded,
-        failed=failed,
-        cancelled=cancelled,
-        created_at=_iso(row["created_at"]) or "",
-        finished_at=_iso(finished),
-        images_per_second=pace.rate,
-        eta_s=pace.eta_s,
-        model=row["model"],
-        submission_interrupted=not sealed and now - float(row["producer_seen_at"]) > INTERRUPTED_AFTER_S,
-        webhook=webhook_of(row),
-        tags=msgspec.json.decode(row.get("tags", "[]"), type=tuple[str, ...]),
-        started_at=_iso(started_at(row)),
+    return UnknownJobError(
+        f"no job {job!r}: it never existed, was removed, expired, or its record is damaged; see `camq jobs`"
     )

@@ -1,11 +1,15 @@
 """Who serves what: workers' heartbeats and models' cards."""
 
 import time
+from typing import TypeVar
 
 from shared import keys
 from shared.config import Settings
 from shared.contract import ModelCard, WorkerInfo, decode, encode
+from shared.errors import MessageError
 from shared.ledger.scripts import Scripts
+
+T = TypeVar("T")
 
 
 class RedisRegistry:
@@ -29,8 +33,8 @@ class RedisRegistry:
         with self.scripts.translated():
             names = client.zrange(keys.WORKERS, 0, -1)
             lines = client.mget([keys.WORKER % name for name in names]) if names else []
-        found = [decode(line, WorkerInfo) for line in lines if line is not None]
-        return sorted(found, key=lambda info: info.worker)
+        found = (_readable(line, WorkerInfo) for line in lines if line is not None)
+        return sorted((info for info in found if info is not None), key=lambda info: info.worker)
 
     def publish(self, card: ModelCard) -> None:
         """See `Registry.publish`."""
@@ -44,7 +48,7 @@ class RedisRegistry:
         """See `Registry.card`."""
         with self.scripts.translated():
             raw = self.scripts.client.get(keys.MODEL % model)
-        return None if raw is None else decode(raw, ModelCard)
+        return None if raw is None else _readable(raw, ModelCard)
 
     def models(self) -> dict[str, bool]:
         """See `Registry.models`."""
@@ -52,3 +56,11 @@ class RedisRegistry:
         with self.scripts.translated():
             known = self.scripts.client.zrevrange(keys.MODELS, 0, -1)
         return {model: model in live for model in known}
+
+
+def _readable(line: str, kind: type[T]) -> T | None:
+    """The value; None for a line that camq did not write, which must not hide the others."""
+    try:
+        return decode(line, kind)
+    except MessageError:
+        return None

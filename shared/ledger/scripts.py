@@ -44,6 +44,8 @@ def connect(settings: Settings, tries: int = 2, timeout_s: float = 5) -> redis.R
         "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), tries - 1),
         "client_name": "camq",
         "decode_responses": True,
+        # Bytes that are not UTF-8 are not ours, and must not hide what is.
+        "encoding_errors": "backslashreplace",
     }
     if not settings.redis_url.startswith("unix:"):  # a socket of this machine has no keepalive, and refuses to be asked
         options["socket_keepalive"] = True

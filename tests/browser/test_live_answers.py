@@ -5,9 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 
 import pytest
 import urllib3
@@ -17,35 +16,20 @@ from producer.services import Services
 from producer.submission.request import Request
 from producer.submission.submit import submit
 from producer.web.live import actions
-from producer.web.live.serve import Server
 from shared.config import Settings
+from tests.live_page import Ask, live_page
 from tests.scripted_worker import ScriptedWorker, picture
 
 pytestmark = pytest.mark.servers
 
-Ask = Callable[..., urllib3.BaseHTTPResponse]
 CAMQ = str(Path(sys.executable).with_name("camq"))
 
 
 @pytest.fixture
 def ask(services: Services) -> Iterator[Ask]:
-    """`ask("/jobs/x", method="POST")` as the page itself would; headers may be replaced, None removes one."""
-    with Server(services, "127.0.0.1", 0) as server, urllib3.PoolManager() as pool:
-        thread = Thread(target=server.run)
-        thread.start()
-        home, _, token = server.link.partition("/?token=")
-        port = home.rpartition(":")[2]
-        own = {"Origin": home, "Cookie": f"camq-{port}={token}"}
-
-        def answer(path: str, method: str = "GET", **headers: str | None) -> urllib3.BaseHTTPResponse:
-            fields = headers.pop("fields", None)
-            sent = {name: value for name, value in (own | headers).items() if value is not None}
-            more = {"fields": fields} if fields else {}
-            return pool.request(method, home + path, headers=sent, retries=False, redirect=False, **more)
-
-        yield answer
-        server.stop()
-        thread.join()
+    """The page's answers."""
+    with live_page(services) as found:
+        yield found
 
 
 def test_strangers_get_nothing(ask: Ask, services: Services, worker: ScriptedWorker) -> None:
@@ -73,6 +57,32 @@ def test_every_answer_has_the_headers(ask: Ask, path: str) -> None:
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert "script-src 'nonce-" in answer.headers["content-security-policy"]
     assert "server" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "path", ["images/{}/original", "images/{}/overlays/1", "images/0/overlays/{}"], ids=["original", "overlay", "rank"]
+)
+@pytest.mark.parametrize("digits", [300, 5000])
+def test_a_huge_number_in_an_address_is_not_found(
+    ask: Ask, services: Services, worker: ScriptedWorker, path: str, digits: int
+) -> None:
+    """Python refuses to read thousands of digits, and storage has no such key; neither is a fault of the page."""
+    job = submit(services, [BytesSource("a.png", picture())], Request())
+    assert ask(f"/jobs/{job}/{path.format('9' * digits)}").status == 404
+
+
+@pytest.mark.parametrize("top_k", ["9" * 5000, "²"])
+def test_a_number_of_classes_that_cannot_be_is_refused(ask: Ask, worker: ScriptedWorker, top_k: str) -> None:
+    """The form's reader cannot be made to fail."""
+    answer = ask("/jobs", "POST", fields={"pictures": ("a.png", picture()), "top_k": top_k})
+    assert (answer.status, "invalid top_k" in answer.json()["error"]) == (400, True)
+
+
+def test_an_upload_that_hides_its_length_is_refused(ask: Ask, worker: ScriptedWorker) -> None:
+    """A body in chunks has no end that was announced, whatever a length beside it says."""
+    headers = {"Transfer-Encoding": "chunked", "Content-Type": "multipart/form-data; boundary=b"}
+    assert ask("/jobs", "POST", **headers).status == 413
+    assert ask("/jobs", "POST", **headers, **{"Content-Length": "5"}).status == 413
 
 
 def test_an_upload_that_poses_as_a_picture_never_comes_back(

@@ -1,6 +1,7 @@
-"""Tags: what may be one, where they are kept, and how a job is found by them."""
+"""Tags and the name of a job: what they may be, where they are kept, and how a job is found by its tags."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -104,3 +105,18 @@ def test_a_resumed_job_keeps_its_tags(client: Client) -> None:
     again = client.submit(pictures(2), job_id="mine", tags=["second"])
 
     assert again.status().tags == ("first",)
+
+
+@pytest.mark.parametrize("name", ["x" * 201, "two\nlines", "\x1b]0;title\x07", "\u202egnp.exe", 7])
+def test_a_name_that_lists_cannot_show_is_refused(services: Services, store: CountingStore, name: Any) -> None:
+    """Every list of jobs shows the whole name, the live page each second. 200 letters of any script are allowed."""
+    with pytest.raises(UsageError, match=r"invalid name .* expected at most 200 printable characters"):
+        send(services, pictures(1), name=name)
+    assert not store.written
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_name_of_two_hundred_letters_is_kept(services: Services) -> None:
+    """Of any script, with spaces."""
+    name = "é 犬" + "x" * 197
+    assert services.ledger.status(send(services, pictures(1), name=name)).name == name

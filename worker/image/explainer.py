@@ -74,8 +74,8 @@ class Explainer:
 
     def _succeed(self, ref: ImageRef, claim: Claim, check: Check) -> ImageRecord:
         check()
-        if ref.error is not None:
-            raise ImageError(ref.error.code, ref.error.message)
+        if ref.error is not None:  # kept as it is: a newer producer may have a code that this release does not know
+            return self._ended(ref, ImageState.FAILED, ref.error)
         options = claim.options
         self._output(options)  # found out before anything is spent on the image
         with self.batcher.coming() as arrived:

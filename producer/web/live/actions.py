@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -25,6 +26,7 @@ _FORM_OPTIONS = ("top_k", "method", "colormap")
 #: All pictures of one upload together: they are stored on this machine's disk first.
 MAX_UPLOAD_BYTES = 1_000_000_000
 MAX_UPLOAD_FILES = 1_000
+_LENGTH = re.compile(r"[0-9]{1,12}")
 
 
 class Actions:
@@ -45,8 +47,9 @@ class Actions:
     async def submit(self, request: Request) -> Response:
         """Submit the uploaded pictures as a job; the answer has the address of its page."""
         length = request.headers.get("content-length", "")
-        # The server holds a request to the length it announced, so an honest header is enough.
-        if not length.isdecimal() or int(length) > MAX_UPLOAD_BYTES:
+        # The server holds a request to the length it announced, unless it comes in chunks, which have none.
+        is_chunked = "transfer-encoding" in request.headers
+        if is_chunked or not _LENGTH.fullmatch(length) or int(length) > MAX_UPLOAD_BYTES:
             return JSONResponse(
                 {"error": f"at most {MAX_UPLOAD_BYTES // 10**6:,} MB in one upload; use `camq submit` for more"}, 413
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -26,10 +27,17 @@ _STATUS = {UnknownJobError: 404, NotFoundError: 404, UsageError: 400, Unreachabl
 _TITLES = {404: "Not found", 503: "A service is away"}
 
 
+class _Number(IntegerConvertor):
+    """An index or a rank. Python refuses to read a number of thousands of digits, and storage such a key."""
+
+    regex = "[0-9]{1,9}"
+
+
 def build(services: Services, door: Door) -> ASGIApp:
     """The application on these servers, behind this door."""
     pages, actions = Pages(services), Actions(services)
-    image = "/jobs/{job}/images/{index:int}"
+    register_url_convertor("number", _Number())
+    image = "/jobs/{job}/images/{index:number}"
     app = Starlette(
         routes=[
             Route("/", pages.overview),
@@ -39,7 +47,7 @@ def build(services: Services, door: Door) -> ASGIApp:
             Route("/jobs/{job}/retry", actions.retry, methods=["POST"]),
             Route("/jobs/{job}/images", pages.images),
             Route(f"{image}/original", pages.original),
-            Route(f"{image}/overlays/{{rank:int}}", pages.overlay),
+            Route(f"{image}/overlays/{{rank:number}}", pages.overlay),
         ],
         exception_handlers={CamqError: _failed, HTTPException: _refused},
     )

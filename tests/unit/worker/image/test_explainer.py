@@ -64,6 +64,15 @@ class RefusingStore(MemoryStore):
         raise self.error
 
 
+def test_an_error_of_a_newer_producer_is_kept_as_it_is() -> None:
+    """A code that this release does not know fails its image; it must not make the chunk's work raise."""
+    error = ErrorInfo("from_the_future", "a sentence")
+
+    record = explainer(MemoryStore()).record(ImageRef(index=0, error=error), CLAIM, go_on)
+
+    assert (record.state, record.error) == (ImageState.FAILED, error)
+
+
 @pytest.mark.parametrize(
     ("error", "elsewhere", "ours"),
     [

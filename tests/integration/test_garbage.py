@@ -1,0 +1,111 @@
+"""Records in Redis and objects in the bucket that camq did not write: each is passed over, and hides nothing else."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from producer.cli.main import main
+from producer.services import Services
+from shared import keys
+from shared.config import Settings
+from shared.errors import UnknownJobError
+from shared.ledger import RedisLedger
+from tests.live_page import Ask, live_page
+from tests.scripted_worker import ScriptedWorker
+from tests.submitting import pictures, send
+
+#: Fields that a job's record gets instead of its own; None removes one.
+ROWS: list[dict[str, Any]] = [
+    {"total": None},
+    {"total": "9" * 5000},
+    {"running": "1e3"},
+    {"succeeded": "-1"},
+    {"failed": str(10**300)},
+    {"created_at": "1e300"},
+    {"producer_seen_at": "soon"},
+    {"finished_at": "inf"},
+    {"run_at": "now"},
+    {"pace": '{"at":1,"chunks":1,"old":[1,1,1]}', "run_at": "1"},
+    {"tags": "{broken"},
+    {"webhook": "http://x", "webhook_attempts": "many"},
+    {"name": b"\xff\xfe"},
+    {"model": b"\xff"},
+]
+
+
+@pytest.fixture
+def page(services: Services) -> Iterator[Ask]:
+    with live_page(services) as ask:
+        yield ask
+
+
+@pytest.fixture
+def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command finds the test's servers."""
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+
+
+def camq(*arguments: str) -> int:
+    """The command's exit status."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("fields", ROWS, ids=lambda fields: next(iter(fields)))
+def test_a_record_that_camq_did_not_write_hides_no_other_job(
+    services: Services,
+    ledger: RedisLedger,
+    worker: ScriptedWorker,
+    page: Ask,
+    capsys: pytest.CaptureFixture[str],
+    fields: dict[str, Any],
+) -> None:
+    """Neither on the command's list, nor on the live page; the job itself is reported as damaged, or as it is."""
+    good, bad = send(services, pictures(1)), send(services, pictures(1))
+    for field, value in fields.items():
+        if value is None:
+            ledger.scripts.client.hdel(keys.JOB % bad, field)
+        else:
+            ledger.scripts.client.hset(keys.JOB % bad, field, value)
+
+    assert good in [status.job for status in ledger.jobs(10)]
+    assert camq("jobs", "--json") == 0
+    assert good in capsys.readouterr().out
+    overview = page("/?live")
+    assert (overview.status, good in overview.data.decode()) == (200, True)
+    assert camq("status", good) == 0
+    assert camq("status", bad) in (0, 3)
+    assert "bug in camq" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("worker")
+@pytest.mark.parametrize("value", ["text", ["list"]], ids=["text", "list"])
+def test_another_kind_of_value_hides_no_other_job(services: Services, ledger: RedisLedger, value: Any) -> None:
+    """Where a job's hash should be."""
+    good, bad = send(services, pictures(1)), send(services, pictures(1))
+    client = ledger.scripts.client
+    client.delete(keys.JOB % bad)
+    client.set(keys.JOB % bad, value) if isinstance(value, str) else client.rpush(keys.JOB % bad, *value)
+
+    assert [status.job for status in ledger.jobs(10)] == [good]
+    with pytest.raises(UnknownJobError, match="its record is damaged"):
+        ledger.status(bad)
+
+
+def test_a_heartbeat_or_a_card_that_camq_did_not_write_hides_no_worker(
+    ledger: RedisLedger, worker: ScriptedWorker, page: Ask
+) -> None:
+    """A worker of such a line is not listed, and a model of such a card is not known."""
+    client = ledger.scripts.client
+    client.zadd(keys.WORKERS, {"other": 1})
+    client.set(keys.WORKER % "other", b'{"worker":"\xff"')
+    client.zadd(keys.MODELS, {"other@0123456789ab": 1})
+    client.set(keys.MODEL % "other@0123456789ab", "[]")
+
+    assert [info.worker for info in ledger.workers()] == [worker.info.worker]
+    assert ledger.card("other@0123456789ab") is None
+    assert page("/?live").status == 200
