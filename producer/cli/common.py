@@ -13,6 +13,7 @@ from shared.config import Settings
 from shared.contract import encode
 from shared.errors import UnknownJobError
 from shared.suggest import did_you_mean
+from shared.text import visible_json, visible_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,12 +23,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print only J
 
 def emit(value: object) -> None:
     """One JSON document on a line of stdout, at once."""
-    click.echo(encode(value))
+    click.echo(visible_json(encode(value)))
 
 
 def say(text: str) -> None:
     """A line for people, on stderr."""
-    click.echo(text, err=True)
+    click.echo(visible_lines(text), err=True)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 from producer.cli.common import services
 from shared.errors import CamqError, UsageError
 from shared.options import Values
+from shared.text import visible
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -92,7 +93,7 @@ def recent_jobs(_context: click.Context, _parameter: click.Parameter, incomplete
     except CamqError:
         return []  # an error message would only disturb the line that is being typed
     return [
-        CompletionItem(job.job, help=" ".join(filter(None, (job.state, job.name))))
+        CompletionItem(job.job, help=visible(" ".join(filter(None, (job.state, job.name)))))
         for job in found
         if job.job.startswith(incomplete)
     ]

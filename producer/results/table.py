@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from shared.errors import CamqError
+from shared.text import for_spreadsheet
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
@@ -70,15 +71,28 @@ def rows(records: Iterable[ImageRecord]) -> Iterator[Row]:
             yield image | _prediction(prediction)
 
 
-def write_csv(table: Iterable[Row], file: BinaryIO, columns: Iterable[str] = COLUMNS) -> None:
-    """UTF-8, with a header; what is missing is an empty field."""
+def write_csv(table: Iterable[Row], file: BinaryIO, columns: Iterable[str] = COLUMNS, *, raw: bool = False) -> None:
+    """UTF-8, with a header; what is missing is an empty field.
+
+    A text that a spreadsheet would take for a formula gets a `'` before it, unless `raw`.
+    """
     text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
     try:
-        writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+        writer = csv.DictWriter(_UnixLines(text), list(columns))
         writer.writeheader()
-        writer.writerows(table)
+        writer.writerows(table if raw else ({k: for_spreadsheet(v) for k, v in row.items()} for row in table))
     finally:
         text.detach()  # flushes, and leaves the file open for whoever opened it
+
+
+class _UnixLines:
+    """Lines that end in LF. Written with that ending, `csv` before Python 3.13 would not quote a lone CR."""
+
+    def __init__(self, file: io.TextIOWrapper) -> None:
+        self._file = file
+
+    def write(self, line: str) -> int:
+        return self._file.write(line.removesuffix("\r\n") + "\n")
 
 
 def write_parquet(table: Iterable[Row], file: BinaryIO, columns: dict[str, str] = COLUMNS) -> None:

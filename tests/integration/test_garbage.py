@@ -1,14 +1,19 @@
 """Records in Redis and objects in the bucket that camq did not write: each is passed over, and hides nothing else."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
+import click
+import msgspec
 import pytest
 
 from producer.cli.main import main
+from producer.cli.parameters import recent_jobs
 from producer.services import Services
 from shared import keys
 from shared.config import Settings
+from shared.contract import encode
 from shared.errors import UnknownJobError
 from shared.ledger import RedisLedger
 from tests.live_page import Ask, live_page
@@ -109,3 +114,30 @@ def test_a_heartbeat_or_a_card_that_camq_did_not_write_hides_no_worker(
     assert [info.worker for info in ledger.workers()] == [worker.info.worker]
     assert ledger.card("other@0123456789ab") is None
     assert page("/?live").status == 200
+
+
+@pytest.mark.usefixtures("environment")
+def test_nothing_from_redis_reaches_the_terminal_as_a_command(
+    services: Services, ledger: RedisLedger, worker: ScriptedWorker, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Workers, jobs, JSON, warnings and completion show escape sequences, C1 and direction marks as text."""
+    job = send(services, pictures(1))
+    evil = "a\x1b]0;title\x07\x7f\x9b31m\u202egnp\nnext"
+    info = msgspec.structs.replace(worker.info, worker="evil", host=evil, device=evil, models=(evil,))
+    client = ledger.scripts.client
+    client.zadd(keys.WORKERS, {"evil": 1})
+    client.set(keys.WORKER % "evil", encode(info), ex=60)
+    client.hset(keys.JOB % job, mapping={"name": evil, "model": evil})
+
+    for arguments in (
+        *(["workers", *more] for more in ([], ["--stages"], ["--json"])),
+        *([*name, *more] for name in (["jobs"], ["status", job]) for more in ([], ["--json"])),
+    ):
+        assert camq(*arguments) == 0
+    out, err = capfd.readouterr()
+    (offered,) = recent_jobs(click.Context(click.Command("x")), click.Argument(["job"]), job)
+
+    assert "title" in out
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", out + err)
+    assert not [line for line in out.splitlines() if line.startswith("next")]
+    assert offered.help.isprintable()

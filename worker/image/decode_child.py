@@ -6,6 +6,7 @@ and, when it was decoded, its RGB bytes. The settings come from the environment,
 
 import resource
 import sys
+import warnings
 from contextlib import suppress
 from typing import BinaryIO
 
@@ -34,6 +35,7 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def main(settings: Settings, pictures: BinaryIO, replies: BinaryIO) -> None:
     """Answers until stdin ends."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # one for each broken tag of a picture, into the worker's log
     limits = Limits(settings.max_image_bytes, settings.max_image_pixels)
     _limit(resource.RLIMIT_AS, BASE_BYTES + BYTES_PER_PIXEL * limits.max_pixels)
     _limit(resource.RLIMIT_FSIZE, 0)

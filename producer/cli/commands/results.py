@@ -51,8 +51,11 @@ _WRITERS = frozenset({"csv", "parquet"})
     show_default=True,
     help="How long these URLs are valid, such as 30m, 12h or 7d.",
 )
+@click.option("--raw-csv", is_flag=True, help="In CSV, do not put ' before texts that a spreadsheet runs as formulas.")
 @json_option
-def results(*, job: str, out: Path | None, form: str | None, urls: bool, expires: int, as_json: bool) -> None:
+def results(
+    *, job: str, out: Path | None, form: str | None, urls: bool, expires: int, raw_csv: bool, as_json: bool
+) -> None:
     """Show a job's results, print them for programs, or download them with --out.
 
     \b
@@ -73,13 +76,13 @@ def results(*, job: str, out: Path | None, form: str | None, urls: bool, expires
             print_results(fetch(reach, job, out, as_json=as_json), as_json=as_json, every=str(out / RESULTS))
             if form in _WRITERS:
                 with (out / f"results.{form}").open("wb") as file:
-                    _write(form, _read_again(out), file)
+                    _write(form, _read_again(out), file, raw=raw_csv)
             say(f"overlays and results are in {out}")
             return
         found = records(reach.ledger, reach.store, job, threads=reach.settings.io_threads)
         sign = _signer(reach, expires) if urls else None
         if form in _WRITERS:
-            _write(form, found, sys.stdout.buffer, sign)
+            _write(form, found, sys.stdout.buffer, sign, raw=raw_csv)
         elif sign:
             for record in found:
                 emit(_signed(record, sign))
@@ -102,13 +105,15 @@ def _check(out: Path | None, form: str | None, urls: bool, expires: int, *, as_j
         raise UsageError("cannot print Parquet to a terminal: redirect it to a file, or use --out")
 
 
-def _write(form: str | None, found: Iterable[ImageRecord], file: BinaryIO, sign: Sign | None = None) -> None:
+def _write(
+    form: str | None, found: Iterable[ImageRecord], file: BinaryIO, sign: Sign | None = None, *, raw: bool
+) -> None:
     from producer.results import table
 
     rows = table.rows(found)
     if sign:
         rows = ({**row, "url": row["overlay"] and sign(row["overlay"])} for row in rows)
-    write = table.write_csv if form == "csv" else table.write_parquet
+    write = partial(table.write_csv, raw=raw) if form == "csv" else table.write_parquet
     write(rows, file, table.COLUMNS | table.URL if sign else table.COLUMNS)
 
 

@@ -15,6 +15,7 @@ from producer.cli.tables import Table, cell, show
 from producer.formatting import duration, images_per_batch, milliseconds, rate, stage_lines
 from shared.config import Settings
 from shared.contract import WorkerInfo
+from shared.text import visible
 
 #: Widest bar of a histogram, in columns.
 _BAR = 24
@@ -104,7 +105,8 @@ def _without_stages(info: WorkerInfo) -> dict[str, Any]:
 
 def _show_stages(info: WorkerInfo) -> None:
     """One worker: a heading, the time of each stage of its work, its micro-batches by size."""
-    click.echo(f"\n{info.host} pid {info.pid}, {', '.join(info.models) or 'no model yet'}, {info.device or info.state}")
+    models = ", ".join(info.models) or "no model yet"
+    click.echo("\n" + visible(f"{info.host} pid {info.pid}, {models}, {info.device or info.state}"))
     rows = Table("stage", "per", "times", "mean", "in all", numbers=["times", "mean", "in all"])
     for line in stage_lines(info):
         mean = "-" if line.mean is None else milliseconds(line.mean)

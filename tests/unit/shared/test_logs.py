@@ -60,6 +60,7 @@ from shared import logs
 from shared.config import Settings
 logs.configure(Settings(log_format="json"))
 warnings.warn("an odd picture")
+warnings.warn_explicit("a broken tag", UserWarning, "TiffImagePlugin.py", 1, module="PIL.TiffImagePlugin")
 logging.getLogger("celery").error("a library's line")
 thread = threading.Thread(target=lambda: 1 / 0)
 thread.start()
@@ -69,7 +70,10 @@ raise RuntimeError("last words")
 
 
 def test_every_line_for_machines_is_json() -> None:
-    """Warnings, the end of a thread and the last traceback too; Python would print them past the log."""
+    """Warnings, the end of a thread and the last traceback too; Python would print them past the log.
+
+    A picture can make Pillow warn of thousands of broken tags: those are left out.
+    """
     done = subprocess.run([sys.executable, "-c", SAYS_ALL], capture_output=True, text=True, check=False)
 
     assert done.returncode == 1

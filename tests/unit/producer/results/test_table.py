@@ -4,6 +4,7 @@ import csv
 import io
 import sys
 
+import msgspec
 import pandas
 import pytest
 from pyarrow import parquet
@@ -66,6 +67,21 @@ def test_csv_is_read_back_as_it_was_written() -> None:
 
     assert (found[0]["source"], found[0]["label"], found[0]["flat"]) == ("a\nb.png", 'salt, "sea"', "False")
     assert (found[2]["error_message"], found[2]["rank"]) == ("b.png has no bytes", "")
+
+
+@pytest.mark.parametrize("name", ["=1+1.png", "+1.png", "-1.png", "@SUM(1).png", "\t=1.png", "\r=1.png"])
+def test_a_name_is_no_formula_of_a_spreadsheet(name: str) -> None:
+    """A stranger names the file; `raw` leaves it as it is, and numbers below zero stay numbers."""
+    record = msgspec.structs.replace(RECORDS[0], source=name, id=name, name=name)
+
+    def written(*, raw: bool) -> list[str]:
+        file = io.BytesIO()
+        write_csv(rows([record]), file, raw=raw)
+        first = next(csv.DictReader(io.StringIO(file.getvalue().decode(), newline="")))
+        return [first[column] for column in ("source", "id", "name", "map_min")]
+
+    assert written(raw=False) == [f"'{name}"] * 3 + ["-0.25"]
+    assert written(raw=True) == [name] * 3 + ["-0.25"]
 
 
 def test_parquet_has_the_types_of_the_columns() -> None:
