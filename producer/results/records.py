@@ -1,6 +1,5 @@
 """A job's results: one record per image, in index order, chunk by chunk."""
 
-from collections import defaultdict
 from collections.abc import Iterator
 
 import msgspec
@@ -9,6 +8,7 @@ from msgspec import UNSET
 from producer.parallel import ordered
 from shared.contract import ErrorInfo, ImageRecord, ImageRef
 from shared.errors import UsageError
+from shared.ledger.chunks import by_origin
 from shared.ledger.values import Done, Jobs
 from shared.states import ImageState
 from shared.storage.port import ObjectStore
@@ -46,7 +46,7 @@ class _Snapshot:
         # The states first: an image whose commit they show has its results object in `done`, which is read after.
         self._states = ledger.image_states(job)
         self._failures = ledger.failures(job)
-        self._done = _by_origin(ledger.done(job))
+        self._done = by_origin(ledger.done(job))
         #: Of each submitted chunk, in the order of their images, the digest of its references.
         self.digests = ledger.digests(job)
         # Last: while a job is being submitted, `done` may have images that an earlier total did not count.
@@ -61,7 +61,10 @@ class _Snapshot:
         done = self._done.get(chunk, [])
         lines: dict[int, ImageRecord] = {}  # what a later chunk says of an image replaces what an earlier one said
         for entry in done:
-            lines |= {line.index: line for line in self._committed(entry)}
+            if entry.failed:
+                lines.pop(entry.first, None)  # the ledger has the reason
+            else:
+                lines |= {line.index: line for line in self._committed(entry)}
         complete = any(entry.parent is None and entry.count == len(lines) for entry in done)
         # Nothing else needs to be read then. A worker that had no references to read left the sources empty.
         if complete and all(line.source for line in lines.values()):
@@ -99,11 +102,3 @@ class _Snapshot:
 def _reference(line: ImageRecord) -> ImageRef:
     """As much of the image's reference as a record needs."""
     return ImageRef(index=line.index, source=line.source, id=line.id or UNSET)
-
-
-def _by_origin(done: list[Done]) -> dict[str, list[Done]]:
-    """The committed chunks by the submitted chunk their images came from, retries after what they repeat."""
-    result: dict[str, list[Done]] = defaultdict(list)
-    for entry in sorted(done, key=lambda entry: (len(entry.chunk), entry.chunk)):
-        result[entry.parent or entry.chunk].append(entry)
-    return result

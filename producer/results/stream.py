@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from producer.results.records import MOVING, records
 from shared.contract import ImageRecord, JobStatus
+from shared.ledger.chunks import oldest_first
 from shared.ledger.values import Jobs
 from shared.states import ImageState
 from shared.storage.port import ObjectStore
@@ -37,9 +38,17 @@ def arrivals(
             fresh = [entry for entry in ledger.done(job) if (entry.chunk, entry.attempt) not in known]
             total = ledger.status(job).total
             next_look = time.monotonic() + _REST * (time.monotonic() - began)
-            for entry in sorted(fresh, key=lambda entry: entry.parent is None):  # a retry before what it repeats
+            failed_since: set[int] = set()
+            entries = oldest_first(fresh)
+            # What was retried or quarantined, the newest first, before the chunks that it came from.
+            later = [entry for entry in reversed(entries) if entry.parent is not None]
+            for entry in (*later, *(entry for entry in entries if entry.parent is None)):
                 known.add((entry.chunk, entry.attempt))
+                if entry.failed:
+                    failed_since.add(entry.first)
+                    continue
                 lines = read_results(store, job, entry.chunk, entry.attempt, options=options, total=total)
+                lines = [line for line in lines if line.index not in failed_since]
                 yield from filter(is_new, _current(ledger, job, lines))
     # What ended without a worker, such as a cancelled image, is in no chunk's results.
     if sum(given) < counted:

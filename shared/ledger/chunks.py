@@ -1,14 +1,23 @@
-"""A chunk's record as the scripts store it (lua/_common.lua explains the letters)."""
+"""A chunk's record as the scripts store it (lua/_common.lua explains the letters), and which chunk's answer counts.
+
+An image that was retried or quarantined has one line in the results of each chunk that it was committed in. That of the
+newest end counts. Ends are numbered by the ledger as they happen; the names of chunks say nothing about time.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
 
 import msgspec
 
 from shared.errors import MessageError
+from shared.ledger.values import Done
 
 
 class ChunkRecord(
     msgspec.Struct,
     frozen=True,
-    rename={"first": "f", "count": "n", "state": "s", "attempt": "a", "parent": "p", "indices": "x", "digest": "d"},
+    rename={"first": "f", "count": "n", "state": "s", "attempt": "a", "parent": "p", "indices": "x", "digest": "d"}
+    | {"end": "m"},
 ):
     """What readers need of a record; the scripts own the rest."""
 
@@ -19,6 +28,7 @@ class ChunkRecord(
     parent: str | None = None
     indices: tuple[int, ...] | None = None
     digest: str = ""
+    end: int = 0
 
 
 def decode_chunk(raw: str) -> ChunkRecord:
@@ -27,3 +37,17 @@ def decode_chunk(raw: str) -> ChunkRecord:
         return msgspec.json.decode(raw, type=ChunkRecord)
     except msgspec.MsgspecError as error:
         raise MessageError(f"not a chunk record: {error}") from error
+
+
+def oldest_first(done: Iterable[Done]) -> list[Done]:
+    """Ended chunks so that a later one's answer replaces an earlier one's."""
+    # An earlier release numbered nothing (0): its retries have longer names than what they repeat.
+    return sorted(done, key=lambda entry: (entry.end, len(entry.chunk), entry.chunk))
+
+
+def by_origin(done: Iterable[Done]) -> dict[str, list[Done]]:
+    """Ended chunks, oldest first, by the submitted chunk that their images came from."""
+    result: dict[str, list[Done]] = defaultdict(list)
+    for entry in oldest_first(done):
+        result[entry.parent or entry.chunk].append(entry)
+    return result

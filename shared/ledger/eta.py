@@ -33,13 +33,16 @@ class Estimate(NamedTuple):
 
 
 def estimate(row: Mapping[str, str], now: float) -> Estimate:
-    """The estimate for a job's record. Of a finished run the rate is that of the whole run, from its first claim."""
-    done = int(row["succeeded"]) + int(row["failed"]) + int(row["cancelled"])
+    """The estimate for a job's record. Of a finished run the rate is that of the whole run, from its first claim.
+
+    Cancelled images do not count in the rate: nobody worked on them.
+    """
+    done = int(row["succeeded"]) + int(row["failed"])
     began, ended = started_at(row), row.get("finished_at")
     mine = done - int(row.get("done_before", 0))
     if ended is not None or "run_at" not in row:  # or another release wrote the record, and kept no moments
         rate = _rate(mine, float(ended or now) - (began or now))
-        return Estimate(rate, None if ended or not rate else _left(row, done, rate))
+        return Estimate(rate, None if ended or not rate else _left(row, rate))
     pace = msgspec.json.decode(row["pace"], type=Pace) if "pace" in row else None
     if pace is None or pace.old is None:
         return Estimate(0.0, None)
@@ -47,7 +50,7 @@ def estimate(row: Mapping[str, str], now: float) -> Estimate:
     between = measured / (pace.chunks - pace.old.chunks)
     # The images of a chunk are counted together. Until the next one is due, the last rate holds; after that it falls.
     rate = _rate(done - pace.old.images, max(measured, now - between - pace.old.at))
-    left = _left(row, done, rate)
+    left = _left(row, rate)
     return Estimate(rate, None if left is None else round(max(0.0, left - min(now - pace.at, between)), 1))
 
 
@@ -61,6 +64,7 @@ def _rate(images: int, seconds: float) -> float:
     return round(images / seconds, 3) if seconds > 0 else 0.0
 
 
-def _left(row: Mapping[str, str], done: int, rate: float) -> float | None:
+def _left(row: Mapping[str, str], rate: float) -> float | None:
     """Seconds for the images that are left. More may come while the job is not sealed, so nobody knows then."""
-    return round((int(row["total"]) - done) / rate, 1) if rate and row["sealed"] == "1" else None
+    left = int(row["total"]) - sum(int(row[state]) for state in ("succeeded", "failed", "cancelled"))
+    return round(left / rate, 1) if rate and row["sealed"] == "1" else None

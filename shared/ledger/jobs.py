@@ -134,9 +134,9 @@ class RedisJobs:
     def done(self, job: str) -> list[Done]:
         """See `Jobs.done`."""
         return [
-            Done(chunk, record.attempt, record.first, record.count, record.parent)
+            Done(chunk, record.attempt, record.first, record.count, record.parent, record.end, record.state == "f")
             for chunk, record in self._records(job)
-            if record.state == "d"
+            if record.state in ("d", "f")
         ]
 
     def _records(self, job: str) -> list[tuple[str, ChunkRecord]]:

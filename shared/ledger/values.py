@@ -61,7 +61,7 @@ Refusal = Literal["stale", "held", "done", "cancelled", "gone"]
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A committed chunk: where its results object is. `parent` is the chunk it was split or retried from."""
+    """A chunk that ended: where its results object is. `parent` is the chunk it was split or retried from."""
 
     chunk: str
     attempt: int
@@ -69,6 +69,10 @@ class Done:
     first: int
     count: int
     parent: str | None = None
+    #: Ends of a job's chunks are numbered as they happen.
+    end: int = 0
+    #: No worker committed it: its one image failed in quarantine, and the ledger alone has the reason.
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,7 @@ class Jobs(Protocol):
         """Those of them that hold these images, in their order, and which ones each holds."""
 
     def done(self, job: str) -> list[Done]:
-        """The committed chunks, in the order of their images."""
+        """The chunks that ended, committed or failed without a worker, in the order of their images."""
 
     def failures(self, job: str) -> dict[int, ErrorInfo]:
         """Why images failed, by index (capped; the counters are exact)."""

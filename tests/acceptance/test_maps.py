@@ -100,7 +100,7 @@ def test_what_a_network_cannot_do_is_refused_with_the_reason_before_any_upload(p
 
     assert (refused.returncode, small.returncode, explained.returncode) == (2, 2, 0)
     assert (
-        "alexnet cannot do scorecam: classifier.5 (ReLU) stands before its last linear layer, where the global average "
-        "pool must be. Use method gradcam"
+        "alexnet does not support the method scorecam: classifier.5 (ReLU) stands before its last linear layer, where "
+        "the global average pool must be. Use gradcam"
     ) in refused.stderr
-    assert "input_size 62 is not for alexnet" in small.stderr
+    assert "62: alexnet takes 63 to 4096 pixels" in small.stderr

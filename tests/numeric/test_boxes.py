@@ -53,6 +53,7 @@ def test_the_box_of_a_large_picture_is_off_by_one_step_of_the_grid_at_most(seed:
     np.testing.assert_allclose(found, by_brute_force(values, width, height, 0.2), atol=2048 / GRID + 1)
 
 
+@settings(deadline=None)
 @given(arrays(np.bool_, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.booleans()).filter(np.any))
 def test_any_pattern_of_cells_has_the_box_of_its_largest_component(mask: np.ndarray) -> None:
     """Blobs, rings and cells that touch at a corner alike; some of them take the shortcut for one component."""

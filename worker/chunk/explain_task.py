@@ -17,6 +17,7 @@ from shared import keys
 from shared.contract import EXPLAIN_TASK, ImageRecord, ImageRef, JobStatus, ModelCard, encode_lines
 from shared.errors import DeletionError, DeniedError, UnknownJobError, UnreachableError, UsageError
 from shared.ledger import Jobs
+from shared.ledger.chunks import oldest_first
 from shared.ledger.submission import add_chunk
 from shared.options import check_options
 from shared.outage import Patience, nap
@@ -128,9 +129,8 @@ class Calls:
         state = next(iter(self._ledger.image_states(job)), ImageState.QUEUED)
         if state in (ImageState.QUEUED, ImageState.RUNNING):
             return None
-        # What was split or retried from the chunk has a longer name, and the last word.
-        done = max(self._ledger.done(job), key=lambda entry: (len(entry.chunk), entry.chunk), default=None)
-        if done is not None:
+        done = next(reversed(oldest_first(self._ledger.done(job))), None)
+        if done is not None and not done.failed:
             options = self._ledger.options(job)
             (record,) = read_results(self._store, job, done.chunk, done.attempt, options=options, total=1)
             return _as_listed(record)

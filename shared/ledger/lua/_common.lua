@@ -6,6 +6,7 @@
 --   a      attempt (counts hints sent)              k   claims charged: their worker died with the chunk in hand
 --   o, w   owner: the claim's token (it stays when the chunk is done: the commit may be repeated), its worker
 --   q, b   1 if in quarantine; how often it was handed back because its process there had ended
+--   m      the job's count of ends when this chunk was committed or failed: the newest end of an image is its answer
 --   e      how often it was handed back because its work raised what nobody foresaw
 --   v      queue of the newest hint, when it is not that of the job's priority
 --   d      digest of the chunk's references         p   parent: the chunk whose references hold these images
@@ -212,12 +213,18 @@ local function quarantine(job, chunk, record)
   settle(job)
 end
 
+-- Each end of a chunk has a higher number than those before it, whatever the chunks are called.
+local function number_end(job, record)
+  record.m = redis.call('HINCRBY', key(JOB, job), 'ends', 1)
+end
+
 -- The chunk's images end without a worker. Their answer is kept here alone, and so beyond the cap.
 local function fail(job, chunk, record, code, message)
   paint(job, record, function(old) return (old == 'r' or old == 'q') and 'f' or old end)
   local failure = cjson.encode({ code = code, message = message })
   for _, index in ipairs(indices_of(record)) do redis.call('HSET', key(FAILURES, job), index, failure) end
   record.s, record.o, record.w = 'f', nil, nil
+  number_end(job, record)
   save_chunk(job, chunk, record)
   settle(job)
 end

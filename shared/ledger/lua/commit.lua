@@ -12,14 +12,14 @@ if #states ~= record.n then return 'miscounted' end
 -- first one ended, so that a slow start is forgotten, and from then on it moves on a minute at least: long enough to
 -- be calm, short enough to notice that workers came or went.
 local function keep_pace()
-  local j = redis.call('HMGET', key(JOB, job), 'pace', 'succeeded', 'failed', 'cancelled', 'running', 'done_before', 'run_at')
-  if not j[7] then return end -- taken up by an older release
-  local done, before = tonumber(j[2]) + tonumber(j[3]) + tonumber(j[4]), tonumber(j[6] or '0')
-  local pace = j[1] and cjson.decode(j[1]) or { chunks = 0, wave = done + tonumber(j[5]) - before }
+  local j = redis.call('HMGET', key(JOB, job), 'pace', 'succeeded', 'failed', 'running', 'done_before', 'run_at')
+  if not j[6] then return end -- taken up by an older release
+  local done, before = tonumber(j[2]) + tonumber(j[3]), tonumber(j[5] or '0')
+  local pace = j[1] and cjson.decode(j[1]) or { chunks = 0, wave = done + tonumber(j[4]) - before }
   pace.at, pace.chunks = NOW, pace.chunks + 1
   local here = { NOW, done, pace.chunks }
   if not pace.new then
-    if done - before >= pace.wave then pace.old, pace.new, pace.first = { tonumber(j[7]), before, 0 }, here, true end
+    if done - before >= pace.wave then pace.old, pace.new, pace.first = { tonumber(j[6]), before, 0 }, here, true end
   elseif done - pace.new[2] >= pace.wave and (pace.first or NOW - pace.new[1] >= 60) then
     pace.old, pace.new, pace.first = pace.new, here, nil
   end
@@ -35,6 +35,7 @@ for position = 6, #ARGV, 2 do
   redis.call('HSET', failures, ARGV[position], ARGV[position + 1])
 end
 record.s, record.w = 'd', nil
+number_end(job, record)
 save_chunk(job, chunk, record)
 redis.call('ZREM', LEASES, job .. '/' .. chunk)
 keep_pace()

@@ -104,8 +104,8 @@ class Network:
         """Raise UsageError, with the reason and the alternatives, unless this network can do as asked."""
         if options.method not in self.methods:
             raise UsageError(
-                f"{self.name} cannot do {options.method}: {self.reason}. Use {' or '.join(self.methods)} here, "
-                f"or {options.method} on a network such as resnet18"
+                f"{self.name} does not support the method {options.method}: {self.reason}. "
+                f"Use {' or '.join(self.methods)}, or a network such as resnet18"
             )
         classes = len(self.labels)
         if options.top_k > classes:
