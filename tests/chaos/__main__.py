@@ -1,7 +1,7 @@
 """`python -m tests.chaos`: real producers, workers and servers under random faults, and a check of every image.
 
-The same pictures are then submitted again without faults, and the two runs must agree. Exit status 1 if an image is
-lost or wrong.
+Meanwhile users cancel, retry, remove and collect. The same pictures are then submitted again without faults, and the
+two runs must agree. Exit status 1 if an image is lost or wrong, or something of a kept job was deleted.
 """
 
 import argparse
@@ -12,15 +12,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.checker import problems_of
+from tests.chaos.checker import differs_from, expected_of, problems_of
 from tests.chaos.driver import Driver
 from tests.chaos.environment import Environment
+from tests.chaos.errands import Errand, cancelled_problems, input_problems, removed_problems
 from tests.chaos.fleet import NETWORK, make_network, picture
 from tests.chaos.plan import FaultCounts, schedule
 from tests.chaos.recovery import percentile
+from tests.waiting import wait_until
 
 #: One file in a hundred is not a picture; its failure must be the same in both runs.
 BROKEN_EVERY = 100
+#: Pictures of a job that is cancelled or removed: half of them are pictures of kept jobs as well.
+OTHERS = 120
 OPTIONS = ["--top-k", "2", "--overlay-size", "160", "--json"]
 SHOWN = 20
 
@@ -41,8 +45,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--worker-stops", type=int, default=usual.worker_stops, help="SIGSTOP past the lease")
     parser.add_argument("--redis-kills", type=int, default=usual.redis_kills)
     parser.add_argument("--storage-outages", type=int, default=usual.storage_outages, help="30 s each")
+    parser.add_argument("--storage-refusals", type=int, default=usual.storage_refusals, help="403, 507, region; 15 s")
     parser.add_argument("--cuts", type=int, default=usual.cuts, help="every connection reset once")
     parser.add_argument("--producer-kills", type=int, default=usual.producer_kills)
+    parser.add_argument("--cancels", type=int, default=usual.cancels, help="jobs submitted and cancelled at once")
+    parser.add_argument("--retries", type=int, default=usual.retries, help="of a kept job's failed pictures")
+    parser.add_argument("--removals", type=int, default=usual.removals, help="jobs submitted and removed at once")
+    parser.add_argument("--collections", type=int, default=usual.collections, help="`camq gc --now`")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model", default=NETWORK, help="a network of torchvision, with random weights")
     parser.add_argument("--json", type=Path, help="write the table there as well")
@@ -71,28 +80,32 @@ def run(folder: Path, asked: argparse.Namespace) -> tuple[dict[str, Any], list[s
         part.mkdir(exist_ok=True)
         data = b"no picture" if number % BROKEN_EVERY == BROKEN_EVERY - 1 else picture(number)
         (part / f"{number:06}.jpg").write_bytes(data)
-    faults = schedule(
-        FaultCounts(
-            worker_kills=asked.worker_kills,
-            worker_stops=asked.worker_stops,
-            redis_kills=asked.redis_kills,
-            storage_outages=asked.storage_outages,
-            cuts=asked.cuts,
-            producer_kills=asked.producer_kills,
-        ),
-        asked.seed,
-    )
+    others = folder / "others"
+    others.mkdir()
+    for number in range(OTHERS):
+        shared = number % 2 and number < asked.images
+        (others / f"{number:06}.jpg").write_bytes(picture(number if shared else asked.images + number))
+    counts = {name: getattr(asked, name) for name in FaultCounts.__dataclass_fields__}
+    faults = schedule(FaultCounts(**counts), asked.seed)
     with Environment(folder, asked.workers, make_network(folder, asked.model)) as environment:
         say(f"{asked.images} images in {asked.jobs} jobs, {len(faults)} faults, seed {asked.seed}")
         jobs = {f"chaos-{n}": part for n, part in enumerate(parts)}
-        chaos = Driver(environment, jobs, OPTIONS, faults, asked.seed, say)
+        chaos = Driver(environment, jobs, OPTIONS, faults, asked.seed, say, others)
         chaos.run()
+        collect_now(environment)
+        wrong = list(input_problems(environment.store, [*jobs, *chaos.ended["cancel job"]]))
         say(f"the jobs ended after {chaos.seconds:.0f} s; the same again without faults")
-        reference = {f"calm-{n}": part for n, part in enumerate(parts)}
+        reference = {f"calm-{n}": part for n, part in enumerate([*parts, others])}
         calm = Driver(environment, reference, OPTIONS, [], asked.seed, say)
         calm.run()
         say("checking every image")
-        wrong = list(problems_of(environment.ledger, environment.store, dict(zip(jobs, reference, strict=True))))
+        ledger, store = environment.ledger, environment.store
+        wrong += problems_of(ledger, store, dict(zip(jobs, reference, strict=False)))
+        differs = differs_from(expected_of(ledger, store, [f"calm-{len(parts)}"]))
+        for job in chaos.ended["cancel job"]:
+            wrong += (f"{job}: {fault}" for fault in cancelled_problems(ledger, store, job, differs))
+        for job in chaos.ended["remove job"]:
+            wrong += (f"{job}: {fault}" for fault in removed_problems(ledger, store, job))
         statuses = [environment.ledger.status(job) for job in jobs]
         again = chaos.recovery.sent_again(list(jobs))
     wanted = {fault.kind for fault in faults}
@@ -107,6 +120,7 @@ def run(folder: Path, asked: argparse.Namespace) -> tuple[dict[str, Any], list[s
         "cancelled": sum(status.cancelled for status in statuses),
         **{f"{kind}, times": count for kind, count in chaos.happened.items()},
         "submissions resumed": chaos.resumed,
+        "commands repeated": chaos.repeated,
         "images sent again (at most)": again,
         "chunks of killed workers": len(chaos.recovery.seconds) + len(chaos.recovery.disturbed),
         "of these with all else in order": len(chaos.recovery.seconds),
@@ -120,6 +134,12 @@ def run(folder: Path, asked: argparse.Namespace) -> tuple[dict[str, Any], list[s
         "lost or wrong": len(wrong),
     }
     return table, wrong
+
+
+def collect_now(environment: Environment) -> None:
+    """The last collection, after which nothing unused is left."""
+    errand = Errand("gc-last", [["gc", "--now"]])
+    wait_until(lambda: errand.tend(environment), "the last collection is done", 120)
 
 
 def _rounded(value: float | None) -> float | None:

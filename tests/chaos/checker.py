@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,18 @@ def _counters(ledger: RedisLedger, job: str, expected: int) -> Iterator[str]:
         yield f"the counters say {status.succeeded} and {status.failed}, the images {dict(counted)}"
 
 
+def differs_from(expected: dict[str, ImageRecord]) -> Callable[[ImageRecord], str | None]:
+    """What is wrong with a result, None if nothing is, by those of a run without faults."""
+    return lambda line: _differs(line, expected[_name(line)])
+
+
+def expected_of(ledger: RedisLedger, store: S3Store, references: Iterable[str]) -> dict[str, ImageRecord]:
+    """The results of these jobs by the names of their pictures."""
+    return {_name(line): line for job in references for line in results.records(ledger, store, job)}
+
+
 def _answers(ledger: RedisLedger, store: S3Store, job: str, reference: str) -> Iterator[str]:
-    expected = {_name(line): line for line in results.records(ledger, store, reference)}
+    expected = expected_of(ledger, store, [reference])
     found = list(results.records(ledger, store, job))
     names = Counter(map(_name, found))
     if names.keys() != expected.keys() or max(names.values(), default=1) > 1:

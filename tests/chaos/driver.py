@@ -4,7 +4,8 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from shared import keys
 from shared.contract import WorkerInfo
 from shared.errors import CamqError
 from tests.chaos.environment import RUN_LIMIT_S, Environment
+from tests.chaos.errands import Errand
 from tests.chaos.fleet import WorkerProcess
 from tests.chaos.plan import Fault, Kind
 from tests.chaos.proxy import Mode
@@ -21,14 +23,20 @@ LOOK_S = 0.2
 #: Longer than a lease: the worker has lost its chunks when it wakes.
 STOPPED_S = 16.0
 AWAY_S = 30.0
+REFUSED_S = 15.0
 #: After an outage, clients still wait for their next attempt.
 AFTERMATH_S = 6.0
 #: The four ways in which storage goes away, one after the other.
 WAYS = (Mode.REFUSE, Mode.SILENT, Mode.BUSY, Mode.RESET)
+#: The three ways in which it refuses us.
+REFUSALS = (Mode.DENIED, Mode.FULL, Mode.WRONG_REGION)
 
 
 class Driver:
-    """One run: `run` returns when every job is finished and every fault has happened."""
+    """One run: `run` returns when every job is finished, every fault has happened and every errand is done.
+
+    `others` are pictures of the jobs that are cancelled or removed on the way.
+    """
 
     def __init__(
         self,
@@ -38,10 +46,12 @@ class Driver:
         faults: list[Fault],
         seed: int,
         say: Callable[[str], None],
+        others: Path | None = None,
     ) -> None:
         self._environment = environment
         self._jobs = jobs
         self._options = options
+        self._others = others
         self._total = sum(len(list(folder.iterdir())) for folder in jobs.values())
         self._faults = list(faults)
         self._rng = random.Random(seed)
@@ -53,10 +63,20 @@ class Driver:
             "kill worker": self._kill_worker,
             "stop worker": self._stop_worker,
             "kill redis": self._kill_redis,
-            "storage away": self._storage_away,
+            "storage away": partial(self._storage_unwell, "storage away", WAYS, AWAY_S),
+            "storage refuses": partial(self._storage_unwell, "storage refuses", REFUSALS, REFUSED_S),
             "cut connections": self._cut,
             "kill producer": self._kill_producer,
+            "cancel job": partial(self._end_job, "cancel job", "cancel"),
+            "remove job": partial(self._end_job, "remove job", "rm", "--yes"),
+            "retry job": self._retry_job,
+            "collect inputs": self._collect,
         }
+        self._errands: list[Errand] = []
+        #: Commands of errands that had to be repeated.
+        self.repeated = 0
+        #: Jobs beside the kept ones, by what was done to them.
+        self.ended: dict[Kind, list[str]] = {"cancel job": [], "remove job": []}
         self._outage_until = 0.0
         self.recovery = Recovery(environment.ledger)
         self.happened: dict[str, int] = dict.fromkeys(self._do, 0)
@@ -80,6 +100,7 @@ class Driver:
     def _step(self) -> bool:
         self._environment.tend()
         self._tend_producers()
+        self._tend_errands()
         for due, work in [item for item in self._later if item[0] < time.monotonic()]:
             self._later.remove((due, work))
             work()
@@ -98,7 +119,7 @@ class Driver:
                 self.happened[fault.kind] += 1
                 self._say(f"{share:4.0%}  {fault.kind}")
         ended = len(done) == len(self._jobs) and all(status.state.finished for status in done)
-        return ended and not self._later and (not self._faults or share == 1.0)
+        return ended and not self._later and not self._errands and (not self._faults or share == 1.0)
 
     def _tend_producers(self) -> None:
         for job, folder in self._jobs.items():
@@ -111,8 +132,35 @@ class Driver:
             self.resumed += producer is not None
             self._producers[job] = self._environment.submit(folder, job, self._options)
 
+    def _tend_errands(self) -> None:
+        for errand in list(self._errands):
+            if errand.tend(self._environment):
+                self._errands.remove(errand)
+                self.repeated += errand.repeated
+
+    def _end_job(self, kind: Kind, *command: str) -> bool:
+        """A job of the other pictures is submitted, and ended at once by this command."""
+        job = f"{command[0]}-{len(self.ended[kind])}"
+        self.ended[kind].append(job)
+        submit = ["submit", str(self._others), "--job-id", job, *self._options]
+        self._errands.append(Errand(job, [submit, [command[0], job, *command[1:]]]))
+        return True
+
+    def _retry_job(self) -> bool:
+        """The pictures that failed so far fail again, and are counted once."""
+        failed = [job for job in self._submitted if self._environment.ledger.status(job).failed]
+        if not failed:
+            return False
+        self._errands.append(Errand("retry", [["retry", self._rng.choice(sorted(failed))]]))
+        return True
+
+    def _collect(self) -> bool:
+        """It waits until no submission is open."""
+        self._errands.append(Errand("gc", [["gc", "--now"]]))
+        return True
+
     def _submitted_or_begun(self) -> list[str]:
-        known = {status.job for status in self._environment.ledger.jobs(len(self._jobs) + 10)}
+        known = {status.job for status in self._environment.ledger.jobs(len(self._jobs) + 20)}
         return [job for job in self._jobs if job in known]
 
     def _busy(self, *states: str) -> list[tuple[WorkerProcess, WorkerInfo]]:
@@ -145,12 +193,12 @@ class Driver:
         self._outage_until = max(self._outage_until, time.monotonic() + AFTERMATH_S)
         return True
 
-    def _storage_away(self) -> bool:
+    def _storage_unwell(self, kind: Kind, ways: Sequence[Mode], seconds: float) -> bool:
         if not self._busy() or any(work == self._storage_back for _, work in self._later):
             return False
-        self._environment.s3_proxy.set(WAYS[self.happened["storage away"] % len(WAYS)])
-        self._later.append((time.monotonic() + AWAY_S, self._storage_back))
-        self._outage_until = time.monotonic() + AWAY_S + AFTERMATH_S
+        self._environment.s3_proxy.set(ways[self.happened[kind] % len(ways)])
+        self._later.append((time.monotonic() + seconds, self._storage_back))
+        self._outage_until = time.monotonic() + seconds + AFTERMATH_S
         return True
 
     def _outage(self) -> bool:

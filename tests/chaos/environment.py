@@ -68,10 +68,13 @@ class Environment:
 
     def submit(self, pictures: Path, job: str, options: Sequence[str]) -> "subprocess.Popen[bytes]":
         """A producer as a process, through the proxies; the same call again resumes the submission."""
-        code = "from producer.cli.main import main; main()"
-        command = [sys.executable, "-c", code, "submit", str(pictures), "--job-id", job, *options]
+        return self.command(f"producer-{job}", "submit", str(pictures), "--job-id", job, *options)
+
+    def command(self, log_name: str, *arguments: str) -> "subprocess.Popen[bytes]":
+        """`camq` with these arguments as a process, through the proxies; what it says is in the log of this name."""
+        command = [sys.executable, "-c", "from producer.cli.main import main; main()", *arguments]
         env = {"PATH": "", **self.settings.environment()}
-        with (self.folder / f"producer-{job}.log").open("ab") as log:
+        with (self.folder / f"{log_name}.log").open("ab") as log:
             return subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def _end_workers(self) -> None:
