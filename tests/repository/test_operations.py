@@ -1,4 +1,4 @@
-"""docs/operations.md names nothing that does not exist."""
+"""docs/operations.md and docs/reliability.md name nothing that does not exist."""
 
 import re
 from pathlib import Path
@@ -11,6 +11,7 @@ from tests.repository.test_dashboard import QUERIES, RULES
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "operations.md").read_text()
+RELIABILITY = (ROOT / "docs" / "reliability.md").read_text()
 DECISION = (ROOT / "docs/decisions/0003-one-process-per-model.md").read_text()
 #: Of the compose file's `.env` and of the build, not of camq.
 FOREIGN = {"CAMQ_PUBLISH", "CAMQ_TAG"}
@@ -41,6 +42,20 @@ def test_every_file_and_module_named_exists() -> None:
     for module in re.findall(r"python -m ([\w.]+)", TEXT):
         path = ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+
+
+@pytest.mark.parametrize("text", [TEXT, RELIABILITY], ids=["operations", "reliability"])
+def test_every_promise_names_a_test_that_exists(text: str) -> None:
+    """Each row of a table with the column `held by`, and whatever else a page names; a renamed test is noticed."""
+    tests = {
+        name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    tables = re.findall(r"^\|.*\| held by \|\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    rows = [row.strip("| \n").rpartition("|")[2] for table in tables for row in table.splitlines()]
+
+    assert rows
+    assert [row for row in rows if not re.search(r"`test_\w+`", row)] == []
+    assert set(re.findall(r"`(test_\w+)`", text)) - tests == set()
 
 
 def test_nothing_was_left_to_fill_in() -> None:
