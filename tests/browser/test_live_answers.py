@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from producer.web.live import actions
 from shared.config import Settings
 from tests.live_page import Ask, live_page
 from tests.scripted_worker import ScriptedWorker, picture
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 
@@ -83,6 +85,29 @@ def test_an_upload_that_hides_its_length_is_refused(ask: Ask, worker: ScriptedWo
     headers = {"Transfer-Encoding": "chunked", "Content-Type": "multipart/form-data; boundary=b"}
     assert ask("/jobs", "POST", **headers).status == 413
     assert ask("/jobs", "POST", **headers, **{"Content-Length": "5"}).status == 413
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n"], ids=["nothing", "half"])
+def test_headers_that_do_not_end_are_cut_off(services: Services, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    """Each such connection would hold a file of the server for ever. A second request has its own time."""
+    monkeypatch.setattr("producer.web.live.serve.HEADERS_S", 0.3)
+    with (
+        live_page(services) as ask,
+        socket.create_connection(("127.0.0.1", ask.port), timeout=5) as slow,
+    ):
+        slow.sendall(sent)
+        assert slow.recv(1) == b""
+
+
+def test_there_is_a_limit_of_connections(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond it the page refuses, instead of running out of files; it answers as soon as others end."""
+    monkeypatch.setattr("producer.web.live.serve.MOST_CONNECTIONS", 5)
+    with live_page(services) as ask:
+        others = [socket.create_connection(("127.0.0.1", ask.port)) for _ in range(5)]
+        wait_until(lambda: ask("/").status == 503, "the limit is reached")
+        for other in others:
+            other.close()
+        wait_until(lambda: ask("/").status == 200, "the page answers again")
 
 
 def test_an_upload_that_poses_as_a_picture_never_comes_back(

@@ -3,7 +3,10 @@
 import base64
 import binascii
 import random
+import socket
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -14,7 +17,7 @@ from standardwebhooks import Webhook
 
 from shared.config import Settings
 from shared.contract import JobStatus, encode
-from shared.errors import UnknownJobError, UsageError
+from shared.errors import CamqError, UnknownJobError, UsageError
 from shared.ledger import WebhookCall, Webhooks
 from shared.ledger.webhooks import SENDER_LEASE_S
 from shared.storage.http import trusted_roots
@@ -31,6 +34,58 @@ GIVE_UP_S = 24 * 3600.0
 #: What the specification asks of a key, in bytes.
 KEY_BYTES = range(24, 65)
 _MOST_REASON = 200
+_LATE = f"TimeoutError: no complete answer within {TRY_S:g} s"
+#: Tries at once of one worker: slow receivers do not keep the others waiting.
+SENDERS = 8
+
+
+class _Try:
+    """One try, which another thread can end: urllib3's limits begin again with each byte that a receiver drips."""
+
+    #: `current`: the try of this thread, for the connections that it opens.
+    _local = threading.local()
+
+    def __init__(self) -> None:
+        self.is_over = threading.Event()
+        self._connections: list[urllib3.connection.HTTPConnection] = []
+        _Try._local.current = self
+
+    @staticmethod
+    def opened(connection: urllib3.connection.HTTPConnection) -> None:
+        """Make this thread's try end this connection too."""
+        current: _Try = _Try._local.current
+        current._connections.append(connection)
+        if current.is_over.is_set():
+            current.end()
+
+    def end(self) -> None:
+        """End the try: its thread reads the end of the answer."""
+        self.is_over.set()
+        for connection in self._connections:
+            if connection.sock is not None:
+                with suppress(OSError):
+                    # Not the shutdown of TLS, which only the thread that reads may do.
+                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+
+class _Plain(urllib3.connection.HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        _Try.opened(self)
+
+
+class _Secure(urllib3.connection.HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        _Try.opened(self)
+
+
+class _PlainPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Secure
 
 
 class WebhookSender:
@@ -47,13 +102,36 @@ class WebhookSender:
             retries=False,  # the ledger counts the tries, and spreads them over a day
             cert_reqs="CERT_REQUIRED",
             ca_certs=trusted_roots(),
-            headers={"Content-Type": "application/json", "User-Agent": f"camq/{version('camq')}"},
+            headers={
+                "Content-Type": "application/json",
+                "User-Agent": f"camq/{version('camq')}",
+                "Connection": "close",  # each try opens its own, which ends with it
+            },
         )
+        self._http.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
 
     def send_due(self) -> None:
-        """Every webhook that is due, one after the other."""
-        while (call := self._ledger.claim_webhook(SENDER_LEASE_S)) is not None:
+        """Send every webhook that is due, several at once."""
+        call = self._ledger.claim_webhook(SENDER_LEASE_S)
+        if call is None:
+            return
+        helpers = [threading.Thread(target=self._help, name="webhook", daemon=True) for _ in range(SENDERS - 1)]
+        for helper in helpers:
+            helper.start()
+        self._send_all(call)
+        for helper in helpers:
+            helper.join()
+
+    def _help(self) -> None:
+        try:
+            self._send_all(self._ledger.claim_webhook(SENDER_LEASE_S))
+        except CamqError as error:  # what it had claimed is due again when its lease ends
+            log.warning("webhooks are left for later", reason=str(error))
+
+    def _send_all(self, call: WebhookCall | None) -> None:
+        while call is not None:
             self._send(call)
+            call = self._ledger.claim_webhook(SENDER_LEASE_S)
 
     def _send(self, call: WebhookCall) -> None:
         try:
@@ -83,16 +161,24 @@ class WebhookSender:
             return "CAMQ_WEBHOOK_SECRET is not set for the workers, so nothing can be signed"
         body = encode({"type": EVENT, **msgspec.structs.asdict(status)})
         headers = {**self._http.headers, **signed(self._signer, webhook_id(call), body)}
+        this = _Try()
+        timer = threading.Timer(TRY_S, this.end)
+        timer.daemon = True
+        timer.start()
         try:
             answer = self._http.request(
                 "POST", call.url, body=body, headers=headers, redirect=False, preload_content=False
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            return f"{type(error).__name__}: {str(error).rpartition(': ')[2]}"[:_MOST_REASON]
+            reason = f"{type(error).__name__}: {str(error).rpartition(': ')[2]}"[:_MOST_REASON]
+            return _LATE if this.is_over.is_set() else reason
+        finally:
+            timer.cancel()
         answer.close()  # its body is of no interest, however long
-        if 200 <= answer.status < 300:
-            return None
-        return f"HTTP {answer.status}{'; redirects are not followed' if 300 <= answer.status < 400 else ''}"
+        if this.is_over.is_set():  # its headers were cut off
+            return _LATE
+        redirects = "; redirects are not followed" if 300 <= answer.status < 400 else ""
+        return None if 200 <= answer.status < 300 else f"HTTP {answer.status}{redirects}"
 
 
 def webhook_id(call: WebhookCall) -> str:

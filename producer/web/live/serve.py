@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import TYPE_CHECKING, Any, Self
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from producer.web.live.app import build
 from producer.web.live.guard import Door
@@ -13,6 +16,41 @@ from shared.errors import UsageError
 
 if TYPE_CHECKING:
     from producer.services import Services
+
+
+#: Browsers send a request's headers in one piece.
+HEADERS_S = 10.0
+#: Connections at once, beyond which the answer is 503; the usual limit of open files is 1,024.
+MOST_CONNECTIONS = 500
+
+
+class _HeadersInTime(H11Protocol):
+    """Closes a connection when the headers of a request are not complete in time; uvicorn waits without end."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._unwatch()
+
+    def _watch(self) -> None:
+        if self.conn.their_state is not h11.IDLE:  # the headers are complete
+            self._unwatch()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(HEADERS_S, self.transport.close)
+
+    def _unwatch(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 class Server:
@@ -34,6 +72,8 @@ class Server:
                 server_header=False,
                 proxy_headers=False,
                 ws="none",
+                http=_HeadersInTime,
+                limit_concurrency=MOST_CONNECTIONS,
                 timeout_graceful_shutdown=2,
             )
         )

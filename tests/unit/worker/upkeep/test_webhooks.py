@@ -2,12 +2,13 @@
 
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from threading import Event, Thread
 from typing import Any
 
 import msgspec
@@ -42,7 +43,9 @@ class Ledger:
         self.gone = False
 
     def claim_webhook(self, lease_s: float) -> WebhookCall | None:
-        return self.due.pop() if self.due else None
+        with suppress(IndexError):
+            return self.due.pop()
+        return None
 
     def report_webhook(self, call: WebhookCall, fault: str | None, *, again_s: float, most_s: float) -> str:
         self.reports.append(fault)
@@ -55,8 +58,8 @@ class Ledger:
 
 
 @contextmanager
-def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), handler) as server:
+def listening(handler: type[BaseHTTPRequestHandler], kind: type[HTTPServer] = HTTPServer) -> Iterator[str]:
+    with kind(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
@@ -234,3 +237,31 @@ def test_tries_are_spread_over_a_day() -> None:
     assert all(LONGEST_WAIT_S / 2 <= wait <= LONGEST_WAIT_S for wait in waits[-1])
     assert all(len(set(several)) > 1 for several in waits)
     assert next(n for n in range(59) if sum(wait[0] for wait in waits[:n]) > 86400) > 24
+
+
+@pytest.mark.parametrize("drop", [b"a", b"HTTP/1.1 100 Continue\r\n\r\n"], ids=["header", "continue"])
+def test_a_try_ends_in_time_however_the_receiver_drips(drop: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then does not prolong it; several are sent at once, so that none waits for such a receiver."""
+    monkeypatch.setattr("worker.upkeep.webhooks.TRY_S", 0.5)
+    over = Event()
+
+    class Drips(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX: " if drop == b"a" else b"")
+            with suppress(OSError):
+                while not over.wait(0.05):
+                    self.wfile.write(drop)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with listening(Drips, ThreadingHTTPServer) as url:
+        ledger = Ledger(url)
+        ledger.due *= 4
+        began = time.monotonic()
+        send(ledger, url)
+        took = time.monotonic() - began
+        over.set()
+
+    assert ledger.reports == ["TimeoutError: no complete answer within 10 s"] * 4
+    assert took < 4 * 0.5
