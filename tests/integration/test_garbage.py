@@ -2,23 +2,30 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import click
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from producer.cli.main import main
 from producer.cli.parameters import recent_jobs
+from producer.results.records import records
 from producer.services import Services
 from shared import keys
 from shared.config import Settings
 from shared.contract import encode
-from shared.errors import UnknownJobError
+from shared.errors import CamqError, UnknownJobError
 from shared.ledger import RedisLedger
 from tests.live_page import Ask, live_page
-from tests.scripted_worker import ScriptedWorker
-from tests.submitting import pictures, send
+from tests.scripted_worker import CARD, MODEL, ScriptedWorker
+from tests.submitting import CountingStore, pictures, send
 
 #: Fields that a job's record gets instead of its own; None removes one.
 ROWS: list[dict[str, Any]] = [
@@ -141,3 +148,78 @@ def test_nothing_from_redis_reaches_the_terminal_as_a_command(
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", out + err)
     assert not [line for line in out.splitlines() if line.startswith("next")]
     assert offered.help.isprintable()
+
+
+GARBAGE = st.binary(max_size=60) | st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=8,
+).map(encode)
+NUMBERS = st.sampled_from([b"", b"-1", b"1e999", b"nan", b"9" * 30, b"9" * 5000, b"[]", b'"\xff"', b"\x00"])
+
+
+@dataclass(frozen=True)
+class Doors:
+    """A finished job that must stay readable, and one whose records in Redis and in the bucket are replaced."""
+
+    ledger: RedisLedger
+    store: CountingStore
+    page: Ask
+    good: str
+    bad: str
+
+    def put(self, door: str, field: str, value: bytes) -> None:
+        """Replaces what is behind the door."""
+        client = self.ledger.scripts.client
+        if door == "row":
+            client.hset(keys.JOB % self.bad, field, value)
+        elif door == "chunk":
+            client.hset(keys.CHUNKS % self.bad, "000000", value)
+        elif door == "failure":
+            client.hset(keys.FAILURES % self.bad, "0", value)
+        elif door == "card":
+            client.zadd(keys.MODELS, {"other@0": 1})
+            client.set(keys.MODEL % "other@0", value)
+        elif door == "heartbeat":
+            client.zadd(keys.WORKERS, {"other": 1})
+            client.set(keys.WORKER % "other", value)
+        else:
+            at = keys.chunk_object if door == "references" else partial(keys.results_object, attempt=1)
+            self.store.put(at(self.bad, "000000"), value)
+
+    def look(self) -> None:
+        """Readers see the good job, and of the other one at most an error that is explained."""
+        assert self.good in [status.job for status in self.ledger.jobs(10)]
+        assert self.ledger.status(self.good).succeeded == 1
+        assert [record.index for record in records(self.ledger, self.store, self.good, threads=2)] == [0]
+        assert MODEL in self.ledger.models()
+        assert {info.worker for info in self.ledger.workers()} >= {f"hand-{CARD.name}"}
+        for path in ("/?live", f"/jobs/{self.good}?live", f"/jobs/{self.good}/images"):
+            assert self.page(path).status == 200
+        with suppress(CamqError):
+            self.ledger.status(self.bad)
+        with suppress(CamqError):
+            list(records(self.ledger, self.store, self.bad, threads=2))
+
+
+@pytest.fixture
+def doors(services: Services, store: CountingStore, worker: ScriptedWorker, page: Ask) -> Doors:
+    good, bad = (send(services, pictures(1)) for _ in range(2))
+    for job in (good, bad):
+        worker.work_off(job)
+    return Doors(services.ledger, store, page, good, bad)
+
+
+@pytest.mark.parametrize("door", ["row", "chunk", "failure", "card", "heartbeat", "references", "results"])
+def test_garbage_behind_any_door_harms_nobody_else(doors: Doors, worker: ScriptedWorker, door: str) -> None:
+    """Whatever stands there: the other job, the lists and the live page go on, and no reader fails unexplained."""
+    fields = sorted(doors.ledger.scripts.client.hkeys(keys.JOB % doors.bad)) if door == "row" else [""]
+
+    @given(field=st.sampled_from(fields), value=GARBAGE | NUMBERS)
+    @hypothesis_settings(max_examples=20 if door == "row" else 5, deadline=None, database=None)
+    def check(field: str, value: bytes) -> None:
+        worker.beat()
+        doors.put(door, field, value)
+        doors.look()
+
+    check()
