@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ _MOST_EXITS_AT_START = 3
 #: A worker finishes or hands back its chunks after SIGTERM; one that does not is killed after this time.
 _WORKER_STOP_S = 20.0
 _LOOK_EVERY_S = 0.1
+#: After each such time at the start, the user learns what a worker does: it may be a download that hangs.
+SLOW_START_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +97,23 @@ class Local:
             self._started.append(name)
 
     def wait_ready(self) -> list[WorkerInfo]:
-        """Wait until all workers are ready. ModelError or UsageError with the reason when one cannot start."""
+        """Wait until all workers are ready. ModelError or UsageError with the reason when one cannot start.
+
+        A worker may download weights for minutes, so there is no limit, but every `SLOW_START_S` a notice with the last
+        line of its log.
+        """
+        began = noted = time.monotonic()
         while True:
             self._handle_exit(ready=False)
             pids = set(self._supervisor.pids().values())
             ready = [w for w in self.services.ledger.workers() if w.pid in pids and w.state in ("ready", "busy")]
             if len(ready) == len(self._started):
                 return ready
+            if (now := time.monotonic()) - noted > SLOW_START_S:
+                noted = now
+                there = {worker.pid for worker in ready}
+                for name in (name for name, pid in self._supervisor.pids().items() if pid not in there):
+                    self._notice(f"{name} is not ready after {now - began:.0f} s: {self._last_log_line(name)}")
 
     def supervise(self) -> None:
         """Report exits and update `camq workers` while the supervisor restarts processes; ends by an exception."""
