@@ -18,7 +18,7 @@ class Patience:
 
     def __init__(self, notice: Callable[[str], None]) -> None:
         self._stop = Event()
-        self._outage = Outage(lost=lambda error: notice(f"{error}; trying again until it does"))
+        self._outage = Outage(lost=lambda error: notice(f"{error}; trying again"))
 
     def __call__(self, operation: Callable[[], T]) -> T:
         """The operation's answer, however long it takes. Other errors pass through at once."""

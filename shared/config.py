@@ -83,9 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="worker: signs webhooks; 24 to 64 random bytes in base64, `whsec_` before it or not")
     ] = ""
 
-    decode_s: Annotated[
-        float, Meta(gt=0, le=3600, description="seconds that one picture may take to decode or draw")
-    ] = 20.0
+    decode_s: Annotated[float, Meta(gt=0, le=3600, description="seconds that one picture may take to decode")] = 20.0
 
     lease_s: Annotated[
         float,

@@ -1,4 +1,4 @@
-"""The threads that decode and draw: as many as there are cores, each call with a limit on its seconds."""
+"""The threads that decode and draw: as many as there are cores, decoding with a limit on its seconds."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 class Compute:
-    """Runs work that needs a core. A call that outlives its seconds cannot be stopped, only left behind.
+    """Runs work that needs a core. A decode that outlives its seconds cannot be stopped, only left behind.
 
     Then the image fails with `timeout`, and `on_stuck` is told, so that the process can finish what it has
     in hand and be replaced: a thread that hangs in a decoder never comes back.

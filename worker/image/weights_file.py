@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from platformdirs import user_cache_path
 
 from shared.config import Settings
-from shared.errors import ModelError, NotFoundError
+from shared.errors import ModelError
 from shared.storage import SCHEME, S3Store
 
 #: Three times the largest that torchvision publishes; the object is held in memory on its way to the disk.
@@ -25,10 +25,7 @@ def local_weights(settings: Settings) -> Path | None:
     if not address or not address.startswith(SCHEME):
         return Path(address) if address else None
     with closing(S3Store.from_settings(settings)) as store:
-        try:
-            stat = store.stat(address)
-        except NotFoundError:
-            stat = None
+        stat = store.stat(address)
         if stat is None:
             raise ModelError(f"there are no weights at {address} on {settings.s3_endpoint}")
         if stat.size > MOST_BYTES:

@@ -124,7 +124,7 @@ def test_patience_repeats_what_found_a_service_unreachable() -> None:
         return "done"
 
     assert Patience(notices.append)(operation) == "done"
-    assert notices == ["S3 at x does not answer; trying again until it does"]
+    assert notices == ["S3 at x does not answer; trying again"]
 
 
 def test_patience_passes_other_errors_on() -> None:
