@@ -60,7 +60,7 @@ bench-million: setup ## how cost grows up to a million images
 	@$(BIN)/python -m bench --rows growth
 
 .PHONY: chaos
-chaos: setup ## kill workers, Redis and a producer, cut off storage, then check every image (about six minutes)
+chaos: setup ## kill workers, Redis and a producer, cut off storage, cancel and remove jobs, then check every image (ten minutes)
 	@$(BIN)/python -m tests.chaos
 
 .PHONY: compose-env
