@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator
 
 from shared.contract import JobStatus, WebhookStatus
 from shared.errors import UnreachableError
-from shared.ledger.values import Jobs
+from shared.ledger import RedisLedger
 from shared.outage import Outage
 
 #: A worker looks for due webhooks every few seconds, and one try takes at most ten.
@@ -14,7 +14,7 @@ _FIRST_TRY_S = 20.0
 _PAUSE_S = 1.0
 
 
-def follow(ledger: Jobs, job: str, notice: Callable[[str], None]) -> Generator[JobStatus, None, None]:
+def follow(ledger: RedisLedger, job: str, notice: Callable[[str], None]) -> Generator[JobStatus, None, None]:
     """The job's status now, whenever it moved, and at least every second; the last one is final.
 
     UnknownJobError and UnreachableError are raised at the start only: later a lost Redis is a notice, the
@@ -44,7 +44,7 @@ def follow(ledger: Jobs, job: str, notice: Callable[[str], None]) -> Generator[J
             time.sleep(_PAUSE_S)
 
 
-def tried_once(ledger: Jobs, job: str) -> WebhookStatus | None:
+def tried_once(ledger: RedisLedger, job: str) -> WebhookStatus | None:
     """What became of the first try to send a finished job's webhook, waited for as long as one takes.
 
     For servers that end with the command: nobody would send it later.

@@ -10,13 +10,13 @@ from producer.results.folder import RESULTS, ResultsFolder
 from producer.results.records import records
 from shared import keys
 from shared.contract import ImageRecord, Options, PredictionRecord, encode
-from shared.ledger.values import Jobs
+from shared.ledger import RedisLedger
 from shared.storage.port import ObjectStore
 from shared.stored import MAX_BYTES
 
 
 def download(
-    ledger: Jobs,
+    ledger: RedisLedger,
     store: ObjectStore,
     job: str,
     folder: Path,

@@ -8,8 +8,9 @@ from msgspec import UNSET
 from producer.parallel import ordered
 from shared.contract import ErrorInfo, ImageRecord, ImageRef
 from shared.errors import UsageError
+from shared.ledger import RedisLedger
 from shared.ledger.chunks import by_origin
-from shared.ledger.values import Done, Jobs
+from shared.ledger.values import Done
 from shared.states import ImageState
 from shared.storage.port import ObjectStore
 from shared.stored import read_references, read_results
@@ -19,7 +20,7 @@ MOVING = frozenset({ImageState.QUEUED, ImageState.RUNNING})
 _CAPPED = ErrorInfo("inference", "the image failed; the ledger does not keep the details of so many failures")
 
 
-def records(ledger: Jobs, store: ObjectStore, job: str, *, threads: int = 8) -> Iterator[ImageRecord]:
+def records(ledger: RedisLedger, store: ObjectStore, job: str, *, threads: int = 8) -> Iterator[ImageRecord]:
     """The record of every registered image of the job; a few chunks are in memory at once.
 
     Raises UnknownJobError at once for a job that is not there.
@@ -28,7 +29,7 @@ def records(ledger: Jobs, store: ObjectStore, job: str, *, threads: int = 8) -> 
     return (line for chunk in ordered(snapshot.load, snapshot.digests, threads=threads) for line in chunk)
 
 
-def record_at(ledger: Jobs, store: ObjectStore, job: str, index: int) -> ImageRecord:
+def record_at(ledger: RedisLedger, store: ObjectStore, job: str, index: int) -> ImageRecord:
     """One image's record, whatever the size of the job. UsageError when the job has no image of this index."""
     holders = ledger.holders(job, [index])
     snapshot = _Snapshot(ledger, store, job)
@@ -40,7 +41,7 @@ def record_at(ledger: Jobs, store: ObjectStore, job: str, index: int) -> ImageRe
 class _Snapshot:
     """What the ledger says of a job at one moment."""
 
-    def __init__(self, ledger: Jobs, store: ObjectStore, job: str) -> None:
+    def __init__(self, ledger: RedisLedger, store: ObjectStore, job: str) -> None:
         status = ledger.status(job)
         self._name, self._tags = status.name, status.tags
         # The states first: an image whose commit they show has its results object in `done`, which is read after.

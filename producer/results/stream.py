@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 
 from producer.results.records import MOVING, records
 from shared.contract import ImageRecord, JobStatus
+from shared.ledger import RedisLedger
 from shared.ledger.chunks import oldest_first
-from shared.ledger.values import Jobs
 from shared.states import ImageState
 from shared.storage.port import ObjectStore
 from shared.stored import read_results
@@ -16,7 +16,7 @@ _REST = 10.0
 
 
 def arrivals(
-    ledger: Jobs, store: ObjectStore, job: str, statuses: Iterable[JobStatus], *, threads: int
+    ledger: RedisLedger, store: ObjectStore, job: str, statuses: Iterable[JobStatus], *, threads: int
 ) -> Iterator[ImageRecord]:
     """Each image's record once, when it has its final state. `statuses` are those of `watch.follow`."""
     known: set[tuple[str, int]] = set()
@@ -55,7 +55,7 @@ def arrivals(
         yield from filter(is_new, records(ledger, store, job, threads=threads))
 
 
-def _current(ledger: Jobs, job: str, lines: list[ImageRecord]) -> list[ImageRecord]:
+def _current(ledger: RedisLedger, job: str, lines: list[ImageRecord]) -> list[ImageRecord]:
     """The lines without failures that a retry has taken back."""
     if all(line.state is not ImageState.FAILED for line in lines):
         return lines

@@ -11,7 +11,7 @@ from typing import TypeVar
 from producer.retention.unused_inputs import DeletionStats, ListedObject, delete_unused, inputs
 from shared import keys
 from shared.errors import DeletionError, UnknownJobError, UsageError
-from shared.ledger.values import Jobs
+from shared.ledger import RedisLedger
 from shared.storage.port import ObjectStore, Stat
 
 #: Only what is older than a job's retention and a day more is collected; see `submission.upload` for the other half.
@@ -34,14 +34,14 @@ class Removed:
     inputs_until: datetime | None = None
 
 
-def is_removable(ledger: Jobs, store: ObjectStore, job: str) -> bool:
+def is_removable(ledger: RedisLedger, store: ObjectStore, job: str) -> bool:
     """Whether there is the job, or objects of one that expired or whose removal broke off."""
     if _is_live(ledger, job):
         return True
     return job in ledger.known_jobs(expired=True) and any(True for _ in store.list(keys.job_prefix(job)))
 
 
-def remove(ledger: Jobs, store: ObjectStore, job: str) -> Removed:
+def remove(ledger: RedisLedger, store: ObjectStore, job: str) -> Removed:
     """Delete a job now: its record, results and overlays. Its inputs stay: other jobs may share them.
 
     Raises UnknownJobError, and DeletionError while it is being deleted already. The ledger forgets the job first, so
@@ -67,7 +67,7 @@ def remove(ledger: Jobs, store: ObjectStore, job: str) -> Removed:
     return Removed(deleted, kept, newest + MIN_AGE if kept else None)
 
 
-def collect(ledger: Jobs, store: ObjectStore, *, force: bool = False, dry_run: bool = False) -> DeletionStats:
+def collect(ledger: RedisLedger, store: ObjectStore, *, force: bool = False, dry_run: bool = False) -> DeletionStats:
     """Delete what is older than `MIN_AGE` and belongs to no job: outputs of expired jobs, inputs nobody refers to.
 
     The ledger's index of jobs outlives their records: objects of a job that the index does not know are left
@@ -94,7 +94,9 @@ def collect(ledger: Jobs, store: ObjectStore, *, force: bool = False, dry_run: b
     return deleted
 
 
-def collect_now(ledger: Jobs, store: ObjectStore, *, force: bool = False, dry_run: bool = False) -> DeletionStats:
+def collect_now(
+    ledger: RedisLedger, store: ObjectStore, *, force: bool = False, dry_run: bool = False
+) -> DeletionStats:
     """Delete inputs of any age to which no job refers. No job can begin meanwhile.
 
     Raises UsageError while a submission is open, for its uploads are not registered yet, and as `collect` does;
@@ -114,7 +116,7 @@ def collect_now(ledger: Jobs, store: ObjectStore, *, force: bool = False, dry_ru
     return deleted
 
 
-def _known(ledger: Jobs, force: bool) -> set[str]:
+def _known(ledger: RedisLedger, force: bool) -> set[str]:
     known = set(ledger.known_jobs(expired=True))
     if not known and not force:
         raise UsageError(
@@ -123,7 +125,7 @@ def _known(ledger: Jobs, force: bool) -> set[str]:
     return known
 
 
-def _delete_outputs(ledger: Jobs, store: ObjectStore, job: str, found: list[ListedObject]) -> DeletionStats:
+def _delete_outputs(ledger: RedisLedger, store: ObjectStore, job: str, found: list[ListedObject]) -> DeletionStats:
     """Delete what an expired job left. No job of this id can begin meanwhile; nothing is deleted if one has begun
     already, or if another process deletes it now."""
     with ExitStack() as stack:
@@ -153,7 +155,7 @@ def _measure(found: Iterable[ListedObject]) -> DeletionStats:
     return sum((DeletionStats(1, entry.size) for entry in found), DeletionStats())
 
 
-def _is_live(ledger: Jobs, job: str) -> bool:
+def _is_live(ledger: RedisLedger, job: str) -> bool:
     try:
         ledger.status(job)
     except UnknownJobError:

@@ -12,7 +12,7 @@ from producer.parallel import ordered
 from shared import keys
 from shared.contract import ImageRef, decode_lines
 from shared.errors import NotFoundError
-from shared.ledger.values import Jobs
+from shared.ledger import RedisLedger
 from shared.storage.port import SCHEME, ObjectStore, Stat
 
 THREADS = 8
@@ -37,7 +37,7 @@ class ListedObject:
     size: int
 
 
-def used_inputs(ledger: Jobs, store: ObjectStore) -> set[str]:
+def used_inputs(ledger: RedisLedger, store: ObjectStore) -> set[str]:
     """The inputs that registered chunks refer to."""
     jobs = ledger.known_jobs()
     references = chain.from_iterable((keys.chunk_object(job, chunk) for chunk in ledger.chunks(job)) for job in jobs)
@@ -60,7 +60,11 @@ def inputs(store: ObjectStore, references: Iterable[str]) -> Iterator[str]:
 
 
 def delete_unused(
-    ledger: Jobs, store: ObjectStore, listed: Iterable[ListedObject], wanted: Callable[[Stat], bool], dry_run: bool
+    ledger: RedisLedger,
+    store: ObjectStore,
+    listed: Iterable[ListedObject],
+    wanted: Callable[[Stat], bool],
+    dry_run: bool,
 ) -> DeletionStats:
     """Delete those of the listed inputs to which no chunk refers, each only if it is `wanted` right before."""
     used = used_inputs(ledger, store)

@@ -1,35 +1,10 @@
 """The job ledger: the truth about every job, chunk and image; a Celery message is only a hint.
 
-Four ports, one per reader: `Jobs` (a producer's side), `Flow` (a worker's side), `Registry` (who serves what),
-`Webhooks` (who is told of an end). `RedisLedger` is all of them over one connection pool.
+`RedisLedger` is all of it over one connection pool: the producer's side (`jobs`, `submission`, `deletions`), the
+worker's side, the registry of workers and models, and the webhooks that are due.
 """
 
 from shared.ledger.redis_ledger import RedisLedger
-from shared.ledger.values import (
-    Claim,
-    Done,
-    Flow,
-    Hint,
-    Jobs,
-    NewChunk,
-    Reaped,
-    Refusal,
-    Registry,
-    WebhookCall,
-    Webhooks,
-)
+from shared.ledger.values import Claim, Done, Hint, NewChunk, Reaped, Refusal, WebhookCall
 
-__all__ = [
-    "Claim",
-    "Done",
-    "Flow",
-    "Hint",
-    "Jobs",
-    "NewChunk",
-    "Reaped",
-    "RedisLedger",
-    "Refusal",
-    "Registry",
-    "WebhookCall",
-    "Webhooks",
-]
+__all__ = ["Claim", "Done", "Hint", "NewChunk", "Reaped", "RedisLedger", "Refusal", "WebhookCall"]

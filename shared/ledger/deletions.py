@@ -9,7 +9,7 @@ from redis.exceptions import LockError
 
 from shared import keys
 from shared.errors import DeletionError, UnreachableError
-from shared.ledger.scripts import Scripts
+from shared.ledger.scripts import LedgerSide
 
 #: A deletion that was silent for this long is over: its process was killed, or was away.
 SILENCE_S = 120
@@ -21,28 +21,34 @@ COLLECTING_S = 600
 _MARGIN_S = 60
 
 
-class RedisDeletions:
-    """The part of `Jobs` that deletes; see there."""
-
-    scripts: Scripts
+class RedisDeletions(LedgerSide):
+    """Keeps a deletion and a job of the same id apart."""
 
     @contextmanager
     def deleting(self, job: str, wait_s: float = WAIT_S) -> Iterator[Callable[[], None]]:
-        """See `Jobs.deleting`."""
+        """A job's objects are deleted while this lasts; no job of this id can begin meanwhile.
+
+        The function is to be called every few seconds. DeletionError when another process deletes them for longer than
+        `wait_s`, or does so already because this deletion was silent for too long.
+        """
         lock = self.scripts.client.lock(keys.DELETING % job, timeout=SILENCE_S, sleep=0.2, thread_local=False)
         with self._holding(lock, wait_s):
             yield lambda: self._go_on(lock)
 
     @contextmanager
     def collecting(self) -> Iterator[Callable[[], bool]]:
-        """See `Jobs.collecting`."""
+        """Inputs of any age are deleted while this lasts, and no job can begin; it ends by itself after ten minutes.
+        The function answers whether there is time left. DeletionError when another process does the same."""
         lock = self.scripts.client.lock(keys.COLLECTING, timeout=COLLECTING_S, sleep=0.2, thread_local=False)
         end = time.monotonic() + COLLECTING_S - _MARGIN_S
         with self._holding(lock, wait_s=0):
             yield lambda: time.monotonic() < end
 
     def held(self, job: str) -> bool:
-        """See `Jobs.held`. A worker asks for its lease every few seconds, and it ends when that worker hears."""
+        """Whether a worker may still write for the job: it was removed, and the worker has not heard yet.
+
+        A worker asks for its lease every few seconds, and it ends when that worker hears.
+        """
         return bool(self.scripts("held", job))
 
     @contextmanager

@@ -8,12 +8,11 @@ from itertools import count
 import redis
 
 from shared import keys
-from shared.config import Settings
 from shared.contract import SCHEMA_VERSION, ChunkMessage, ErrorInfo, JobStatus, Options, Priority, decode, encode
 from shared.errors import DeletionError, UnknownJobError, UsageError
 from shared.ledger.chunks import ChunkRecord, decode_chunk
 from shared.ledger.record import status_of
-from shared.ledger.scripts import Scripts
+from shared.ledger.scripts import LedgerSide
 from shared.ledger.values import CANCELLED_AT_ONCE, Done
 from shared.states import ImageState
 
@@ -27,11 +26,8 @@ NEWS_EVERY_S = 0.5
 _STATE_OF_BYTE = {state.byte: state for state in ImageState}
 
 
-class RedisJobs:
-    """Implements `Jobs`; see there."""
-
-    settings: Settings
-    scripts: Scripts
+class RedisJobs(LedgerSide):
+    """A producer's side. Unknown job ids raise UnknownJobError, a silent Redis UnreachableError."""
 
     def open_job(
         self,
@@ -45,7 +41,8 @@ class RedisJobs:
         webhook: str | None = None,
         trace: str = "",
     ) -> bool:
-        """See `Jobs.open_job`."""
+        """Begin or resume a submission; True if it is new. UsageError if the id holds another request. A `trace` is
+        kept for whoever claims its chunks."""
         raw = encode(options).decode()
         content = f"{model} {raw} {webhook}" if webhook else f"{model} {raw}"
         fingerprint = hashlib.sha256(content.encode()).hexdigest()[:16]
@@ -66,14 +63,17 @@ class RedisJobs:
         return bool(answer == "created")
 
     def status(self, job: str) -> JobStatus:
-        """See `Jobs.status`."""
+        """The counters and times of a job."""
         found = self._statuses([job])
         if not found:
             raise _unknown(job)
         return found[0]
 
     def jobs(self, limit: int, tags: Collection[str] = ()) -> list[JobStatus]:
-        """See `Jobs.jobs`. The index also names jobs whose record is gone, so it is read until enough are found."""
+        """The newest jobs first, of those that carry all of these tags.
+
+        The index also names jobs whose record is gone, so it is read until enough are found.
+        """
         found: list[JobStatus] = []
         wanted, page = set(tags), max(limit, TAGGED_PAGE) if tags else limit
         for start in count(0, page):
@@ -98,7 +98,7 @@ class RedisJobs:
         return [status for status in found if status is not None]
 
     def options(self, job: str) -> Options:
-        """See `Jobs.options`."""
+        """The options the job was submitted with."""
         with self.scripts.translated():
             raw = self.scripts.client.hget(keys.JOB % job, "options")
         if raw is None:
@@ -106,11 +106,14 @@ class RedisJobs:
         return decode(raw, Options)
 
     def chunks(self, job: str) -> list[str]:
-        """See `Jobs.chunks`; chunks split or retried from them are left out, for they share their references."""
+        """The chunks as they were submitted, in the order of their images.
+
+        chunks split or retried from them are left out, for they share their references.
+        """
         return list(self.digests(job))
 
     def holders(self, job: str, indices: Iterable[int]) -> dict[str, set[int]]:
-        """See `Jobs.holders`."""
+        """Those of them that hold these images, in their order, and which ones each holds."""
         wanted = sorted(set(indices))
         found = {}
         for chunk, record in self._records(job):
@@ -120,11 +123,11 @@ class RedisJobs:
         return found
 
     def digests(self, job: str) -> dict[str, str]:
-        """See `Jobs.digests`."""
+        """Of the chunks as they were submitted: what their references had as SHA-256 when they were registered."""
         return {chunk: record.digest for chunk, record in self._records(job) if record.parent is None}
 
     def attempts(self, job: str) -> list[ChunkMessage]:
-        """See `Jobs.attempts`."""
+        """The newest attempt of every chunk that was ever sent, in chunk order: their task ids."""
         return [
             ChunkMessage(job=job, chunk=chunk, attempt=record.attempt)
             for chunk, record in self._records(job)
@@ -132,7 +135,7 @@ class RedisJobs:
         ]
 
     def done(self, job: str) -> list[Done]:
-        """See `Jobs.done`."""
+        """The chunks that ended, committed or failed without a worker, in the order of their images."""
         return [
             Done(chunk, record.attempt, record.first, record.count, record.parent, record.end, record.state == "f")
             for chunk, record in self._records(job)
@@ -146,19 +149,22 @@ class RedisJobs:
         return sorted(records, key=lambda pair: (pair[1].first, pair[0]))
 
     def failures(self, job: str) -> dict[int, ErrorInfo]:
-        """See `Jobs.failures`."""
+        """Why images failed, by index (capped; the counters are exact)."""
         with self.scripts.translated():
             raw = self.scripts.client.hgetall(keys.FAILURES % job)
         return {int(index): decode(line, ErrorInfo) for index, line in raw.items()}
 
     def image_states(self, job: str) -> list[ImageState]:
-        """See `Jobs.image_states`. Gaps of an interrupted submission count as queued."""
+        """The state of every image, by index.
+
+        Gaps of an interrupted submission count as queued.
+        """
         with self.scripts.translated():
             raw = self.scripts.client.get(keys.IMAGES % job) or ""
         return [_STATE_OF_BYTE.get(byte, ImageState.QUEUED) for byte in raw]
 
     def cancel(self, job: str) -> bool:
-        """See `Jobs.cancel`."""
+        """Stop the job; False if it had finished already."""
         answer = self.scripts("cancel", job)
         if answer == "gone":
             raise _unknown(job)
@@ -167,7 +173,10 @@ class RedisJobs:
         return bool(answer == "ok")
 
     def retry(self, job: str, indices: Sequence[int]) -> int:
-        """See `Jobs.retry`. Each image goes into a new chunk beside the one whose references hold it."""
+        """Queue these failed images again; how many it were. Images in another state are left alone.
+
+        Each image goes into a new chunk beside the one whose references hold it.
+        """
         flat: list[str] = []
         for chunk, held in self.holders(job, indices).items():
             flat += [chunk, encode(sorted(held)).decode()]
@@ -182,11 +191,11 @@ class RedisJobs:
         return taken
 
     def remove(self, job: str) -> None:
-        """See `Jobs.remove`."""
+        """Drop the job's record, if there is one; the index of jobs keeps its id until `forget`."""
         self.scripts("remove", job)
 
     def known_jobs(self, *, expired: bool = False) -> list[str]:
-        """See `Jobs.known_jobs`."""
+        """The ids of all jobs, oldest first; with `expired` also of those whose record is gone."""
         client = self.scripts.client
         with self.scripts.translated():
             names = list(client.zrange(keys.JOBS, 0, -1))
@@ -199,7 +208,7 @@ class RedisJobs:
         return [name for name, there in zip(names, alive, strict=True) if there]
 
     def unsealed(self) -> list[str]:
-        """See `Jobs.unsealed`."""
+        """The jobs whose submission has not ended."""
         names = self.known_jobs(expired=True)
         with self.scripts.translated(), self.scripts.client.pipeline(transaction=False) as pipe:
             for name in names:
@@ -208,13 +217,16 @@ class RedisJobs:
         return [name for name, value in zip(names, sealed, strict=True) if value == "0"]
 
     def forget(self, jobs: Iterable[str]) -> None:
-        """See `Jobs.forget`."""
+        """Take jobs out of the index of which nothing is left anywhere; one that has a record again stays."""
         gone = list(jobs)
         for start in range(0, len(gone), BATCH):
             self.scripts("forget", *gone[start : start + BATCH])
 
     def wait_for_news(self, job: str) -> Iterator[None]:
-        """See `Jobs.wait_for_news`. A lost connection raises UnreachableError; the caller may ask again."""
+        """Yields at once, then whenever the job moved, and at least every half second.
+
+        A lost connection raises UnreachableError; the caller may ask again.
+        """
         with self.scripts.translated(), self.scripts.client.pubsub(ignore_subscribe_messages=True) as news:
             news.subscribe(keys.EVENTS % job)
             yield

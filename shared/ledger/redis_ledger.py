@@ -2,11 +2,10 @@
 
 from contextlib import closing
 
-from shared.config import Settings
 from shared.ledger.deletions import RedisDeletions
 from shared.ledger.jobs import RedisJobs
 from shared.ledger.registry import RedisRegistry
-from shared.ledger.scripts import Scripts, connect
+from shared.ledger.scripts import connect
 from shared.ledger.submission import RedisSubmission
 from shared.ledger.webhooks import RedisWebhooks
 from shared.ledger.worker_side import RedisFlow
@@ -14,10 +13,6 @@ from shared.ledger.worker_side import RedisFlow
 
 class RedisLedger(RedisJobs, RedisSubmission, RedisDeletions, RedisFlow, RedisRegistry, RedisWebhooks):
     """All sides over one connection pool. Safe to use from many threads."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.scripts = Scripts.from_settings(settings)
 
     def check(self) -> None:
         """Raises UnreachableError unless Redis answers."""

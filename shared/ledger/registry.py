@@ -4,31 +4,30 @@ import time
 from typing import TypeVar
 
 from shared import keys
-from shared.config import Settings
 from shared.contract import ModelCard, WorkerInfo, decode, encode
 from shared.errors import MessageError
-from shared.ledger.scripts import Scripts
+from shared.ledger.scripts import LedgerSide
 
 T = TypeVar("T")
 
 
-class RedisRegistry:
-    """Implements `Registry`; see there."""
-
-    settings: Settings
-    scripts: Scripts
+class RedisRegistry(LedgerSide):
+    """Which workers are alive, and which models they serve."""
 
     def beat(self, info: WorkerInfo) -> None:
-        """See `Registry.beat`."""
+        """The worker is alive."""
         line = encode(info).decode()
         self.scripts("beat", info.worker, line, info.slots, self.settings.heartbeat_ttl_s, *info.models)
 
     def leave(self, info: WorkerInfo) -> None:
-        """See `Registry.leave`."""
+        """The worker is gone now."""
         self.scripts("leave", info.worker, info.slots, *info.models)
 
     def workers(self) -> list[WorkerInfo]:
-        """See `Registry.workers`. A worker whose line expired is not listed."""
+        """The live workers.
+
+        A worker whose line expired is not listed.
+        """
         client = self.scripts.client
         with self.scripts.translated():
             names = client.zrange(keys.WORKERS, 0, -1)
@@ -37,7 +36,7 @@ class RedisRegistry:
         return sorted((info for info in found if info is not None), key=lambda info: info.worker)
 
     def publish(self, card: ModelCard) -> None:
-        """See `Registry.publish`."""
+        """What the model offers; kept after its last worker left."""
         with self.scripts.translated(), self.scripts.client.pipeline() as pipe:
             pipe.set(keys.MODEL % card.model, encode(card), ex=keys.UNFINISHED_TTL_S)
             pipe.zadd(keys.MODELS, {card.model: time.time()})
@@ -45,13 +44,13 @@ class RedisRegistry:
             pipe.execute()
 
     def card(self, model: str) -> ModelCard | None:
-        """See `Registry.card`."""
+        """A model's card by its full `name@digest`."""
         with self.scripts.translated():
             raw = self.scripts.client.get(keys.MODEL % model)
         return None if raw is None else _readable(raw, ModelCard)
 
     def models(self) -> dict[str, bool]:
-        """See `Registry.models`."""
+        """Every known model, newest first, and whether a live worker serves it."""
         live = {model for info in self.workers() if info.state != "starting" for model in info.models}
         with self.scripts.translated():
             known = self.scripts.client.zrevrange(keys.MODELS, 0, -1)

@@ -111,3 +111,11 @@ class Scripts:
 def source(name: str, clock: str = CLOCK) -> str:
     """A script's full text: key templates, clock, common part, its own part."""
     return keys.lua_constants() + clock + _text("_common") + _text(name)
+
+
+class LedgerSide:
+    """What every side of the ledger is made of: the settings, and the scripts on the Redis that they name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.scripts = Scripts.from_settings(settings)

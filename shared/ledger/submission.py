@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from shared import keys
 from shared.contract import ImageRef, encode_lines
 from shared.errors import DeletionError, UnknownJobError, UsageError
-from shared.ledger.scripts import Scripts
-from shared.ledger.values import Jobs, NewChunk
+from shared.ledger.scripts import LedgerSide
+from shared.ledger.values import NewChunk
 from shared.storage.port import ObjectStore
 
 
-def add_chunk(ledger: Jobs, store: ObjectStore, job: str, chunk: str, references: Sequence[ImageRef]) -> None:
+def add_chunk(
+    ledger: "RedisSubmission", store: ObjectStore, job: str, chunk: str, references: Sequence[ImageRef]
+) -> None:
     """Make the chunk with these images part of an open job; one that is registered already is only compared.
 
     Their inputs must be in the store. UsageError when the job has other pictures there; then nothing was written over.
@@ -23,13 +25,12 @@ def add_chunk(ledger: Jobs, store: ObjectStore, job: str, chunk: str, references
     ledger.register(job, new)
 
 
-class RedisSubmission:
-    """The part of `Jobs` that adds to a job; see there."""
-
-    scripts: Scripts
+class RedisSubmission(LedgerSide):
+    """Adds chunks to a job."""
 
     def reserve(self, job: str, chunk: NewChunk) -> bool:
-        """See `Jobs.reserve`."""
+        """The chunk's references may be written; True if it is registered already, so that they need not be.
+        UsageError if it is known with other content."""
         answer = self.scripts("reserve", job, chunk.chunk, chunk.digest)
         if answer == "registered":
             return True
@@ -37,11 +38,12 @@ class RedisSubmission:
         return False
 
     def register(self, job: str, chunk: NewChunk) -> None:
-        """See `Jobs.register`."""
+        """A reserved chunk joins the job, once. UsageError if it is known with other content, or it is too late;
+        DeletionError if the job was removed and begun again since, and the chunk must be reserved once more."""
         _check(job, self.scripts("register", job, chunk.chunk, chunk.first, chunk.count, chunk.digest))
 
     def seal(self, job: str) -> None:
-        """See `Jobs.seal`."""
+        """No more chunks will come."""
         if self.scripts("seal", job) == "gone":
             raise _removed(job)
 

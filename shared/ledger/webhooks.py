@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Literal, cast
 
 from shared.contract import WebhookStatus
-from shared.ledger.scripts import Scripts
+from shared.ledger.scripts import LedgerSide
 from shared.ledger.values import WebhookCall
 from shared.webhook import shown_webhook
 
@@ -12,13 +12,11 @@ from shared.webhook import shown_webhook
 SENDER_LEASE_S = 60.0
 
 
-class RedisWebhooks:
-    """Implements `Webhooks`; see there."""
-
-    scripts: Scripts
+class RedisWebhooks(LedgerSide):
+    """Webhooks that are due, for any worker to send."""
 
     def claim_webhook(self, lease_s: float) -> WebhookCall | None:
-        """See `Webhooks.claim_webhook`."""
+        """One that is due, if any; it is due again after `lease_s`, should its sender not report."""
         answer = self.scripts("webhook_claim", lease_s)
         if not answer:
             return None
@@ -26,7 +24,8 @@ class RedisWebhooks:
         return WebhookCall(job, url, end, int(attempt))
 
     def report_webhook(self, call: WebhookCall, fault: str | None, *, again_s: float, most_s: float) -> str:
-        """See `Webhooks.report_webhook`."""
+        """What became of it: `delivered`, `waiting` (for the next try in `again_s`), `failed` (that would be more
+        than `most_s` after the job's end) or `stale` (the job went on, or another sender took over)."""
         return str(self.scripts("webhook_report", call.job, call.end, call.attempt, fault or "", again_s, most_s))
 
 

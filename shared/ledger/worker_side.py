@@ -6,10 +6,9 @@ from typing import Any, Literal, cast
 import msgspec
 
 from shared import keys
-from shared.config import Settings
 from shared.contract import SCHEMA_VERSION, ChunkMessage, ErrorInfo, Options, Priority, decode, encode
 from shared.errors import LostLeaseError, NewerSchemaError
-from shared.ledger.scripts import Scripts
+from shared.ledger.scripts import LedgerSide
 from shared.ledger.values import CANCELLED_AT_ONCE, Claim, Hint, Reaped, Refusal
 from shared.ledger.webhooks import SENDER_LEASE_S
 from shared.states import ImageState
@@ -44,14 +43,13 @@ OUTAGE_SHARE = 0.4
 GRACE_SHARE = 0.5
 
 
-class RedisFlow:
-    """Implements `Flow`; see there."""
-
-    settings: Settings
-    scripts: Scripts
+class RedisFlow(LedgerSide):
+    """A worker's side: claim, renew, commit, hand back, refill, reap."""
 
     def claim(self, message: ChunkMessage, token: str, worker: str) -> Claim | Refusal:
-        """See `Flow.claim`."""
+        """Own the chunk, or learn why not. `token` is unique to this call, so that it can be repeated; `worker` is the
+        incarnation that is charged if it dies with the chunk in hand. NewerSchemaError, and nothing changes, when only
+        a newer release can read the job."""
         answer = self.scripts(
             "claim", message.job, message.chunk, message.attempt, token, worker, self.settings.lease_s, SCHEMA_VERSION
         )
@@ -62,7 +60,7 @@ class RedisFlow:
         return _claim(message, answer[1:], token)
 
     def take(self, job: str, chunk: str, token: str, worker: str) -> Claim | Refusal:
-        """See `Flow.take`."""
+        """Own the chunk without a hint, as its next attempt, or learn why not. Otherwise like `claim`."""
         answer = self.scripts("take", job, chunk, token, worker, self.settings.lease_s, SCHEMA_VERSION)
         if answer[0] == "newer":
             raise NewerSchemaError(f"job {job} was submitted by a newer release")
@@ -71,14 +69,14 @@ class RedisFlow:
         return _claim(ChunkMessage(job=job, chunk=chunk, attempt=int(answer[1])), answer[2:], token)
 
     def renew(self, claims: Sequence[Claim]) -> list[Literal["held", "lost", "cancelled"]]:
-        """See `Flow.renew`."""
+        """Keep the leases of the chunks in hand."""
         if not claims:
             return []
         triples = [part for claim in claims for part in (claim.message.job, claim.message.chunk, claim.token)]
         return list(self.scripts("renew", self.settings.lease_s, *triples))
 
     def commit(self, claim: Claim, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
-        """See `Flow.commit`."""
+        """Count the chunk's images, one state each as in `Claim.indices`. LostLeaseError if it is not ours."""
         pairs = [part for index, error in failures.items() for part in (index, encode(_short(error)).decode())]
         colours = "".join(state.byte for state in states)
         message = claim.message
@@ -89,7 +87,12 @@ class RedisFlow:
             raise LostLeaseError(f"attempt {message.task_id} no longer owns its chunk")
 
     def release(self, claim: Claim, *, spent: bool = False, raised: str = "") -> None:
-        """See `Flow.release`."""
+        """Hand the chunk back, uncharged. LostLeaseError if it is not ours.
+
+        `spent`: the process of its quarantine ended, so it waits longer each time and is failed in the end.
+        `raised`: what its work raised and nobody foresaw. It waits longer each time, then goes to quarantine, where
+        a picture that raises again fails as `internal` with this text.
+        """
         message = claim.message
         why = "raised" if raised else "spent" if spent else "returned"
         bounds = (why, QUARANTINE_TRIES, LONGEST_PAUSE_S)
@@ -98,7 +101,7 @@ class RedisFlow:
             raise LostLeaseError(f"attempt {message.task_id} no longer owns its chunk")
 
     def refill(self, model: str) -> list[Hint]:
-        """See `Flow.refill`."""
+        """Hints to send now: the caller sends every one of them."""
         flat = self.scripts("refill", model, self.settings.hint_s, CHUNKS_PER_SLOT, LEAST_MARK)
         return [
             Hint(ChunkMessage(job=job, chunk=chunk, attempt=int(attempt)), model, priority)
@@ -106,7 +109,8 @@ class RedisFlow:
         ]
 
     def reap(self, model: str, *, high_empty: bool, bulk_empty: bool) -> Reaped:
-        """See `Flow.reap`."""
+        """Make pending again what was lost: leases that ran out, and overdue messages whose queue is empty or
+        from which one sent later was claimed."""
         settings = self.settings
         outage = (settings.lease_s * OUTAGE_SHARE, settings.lease_s * GRACE_SHARE)
         times = (settings.lease_s, settings.hint_s)

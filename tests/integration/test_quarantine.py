@@ -13,7 +13,7 @@ import pytest
 from shared.config import Settings
 from shared.contract import ChunkMessage, ImageRecord, ImageRef, Options
 from shared.errors import LostLeaseError, UnreachableError
-from shared.ledger import Claim, Flow
+from shared.ledger import Claim, RedisLedger
 from shared.states import ImageState
 from worker.chunk import quarantine as module
 from worker.chunk.leases import Lease, LeaseKeeper
@@ -31,7 +31,7 @@ def quarantine() -> Iterator[Quarantine]:
 
 @pytest.fixture
 def lease() -> Lease:
-    return Lease(CLAIM, LeaseKeeper(cast(Flow, None)))
+    return Lease(CLAIM, LeaseKeeper(cast(RedisLedger, None)))
 
 
 def judge(quarantine: Quarantine, lease: Lease, behaviour: str, key: str = "") -> ImageRecord:

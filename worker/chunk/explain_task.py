@@ -16,7 +16,7 @@ import structlog
 from shared import keys
 from shared.contract import EXPLAIN_TASK, ImageRecord, ImageRef, JobStatus, ModelCard, encode_lines
 from shared.errors import DeletionError, DeniedError, UnknownJobError, UnreachableError, UsageError
-from shared.ledger import Jobs
+from shared.ledger import RedisLedger
 from shared.ledger.chunks import oldest_first
 from shared.ledger.submission import add_chunk
 from shared.options import check_options
@@ -47,7 +47,7 @@ class Calls:
     def __init__(
         self,
         *,
-        ledger: Jobs,
+        ledger: RedisLedger,
         store: ObjectStore,
         pipeline: Pipeline,
         patience: Patience,

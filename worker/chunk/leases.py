@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from shared.errors import LostLeaseError
-from shared.ledger import Claim, Flow
+from shared.ledger import Claim, RedisLedger
 from worker.errors import CancelledJobError, HandBackError
 
 
@@ -37,7 +37,7 @@ class Lease:
 class LeaseKeeper:
     """All leases of this process."""
 
-    def __init__(self, ledger: Flow) -> None:
+    def __init__(self, ledger: RedisLedger) -> None:
         self._ledger = ledger
         self._lock = threading.Lock()
         self._held: set[Lease] = set()

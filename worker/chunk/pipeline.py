@@ -13,7 +13,7 @@ import structlog
 from shared import keys
 from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, decode_lines, encode_lines
 from shared.errors import DeniedError, LostLeaseError, MessageError, NotFoundError, UnreachableError
-from shared.ledger import Claim, Flow, Refusal
+from shared.ledger import Claim, RedisLedger, Refusal
 from shared.outage import LOOK_S, Patience
 from shared.states import ImageState
 from shared.storage import ObjectStore
@@ -47,7 +47,7 @@ class Pipeline:
     def __init__(
         self,
         *,
-        ledger: Flow,
+        ledger: RedisLedger,
         store: ObjectStore,
         explainer: Explainer,
         quarantine: Quarantine,

@@ -6,7 +6,7 @@ import socket
 from typing import Literal
 
 from shared.contract import StageTime, WorkerInfo
-from shared.ledger import Registry
+from shared.ledger import RedisLedger
 from shared.outage import Outage
 from worker.chunk.leases import LeaseKeeper
 from worker.core.model.network import Network
@@ -18,7 +18,7 @@ class Heart:
     """Beats while the process lives; the ledger forgets a worker whose heart stopped."""
 
     def __init__(
-        self, registry: Registry, slots: int, keeper: LeaseKeeper, measurements: Measurements, outage: Outage
+        self, registry: RedisLedger, slots: int, keeper: LeaseKeeper, measurements: Measurements, outage: Outage
     ) -> None:
         self._registry = registry
         self._slots = slots

@@ -3,7 +3,7 @@
 import structlog
 
 from shared.broker import Sender
-from shared.ledger import Flow
+from shared.ledger import RedisLedger
 from worker.timing.measurements import Measurements
 
 log = structlog.get_logger()
@@ -12,7 +12,7 @@ log = structlog.get_logger()
 class Reaper:
     """One in every worker; the ledger's scripts decide, so any number of them is safe."""
 
-    def __init__(self, ledger: Flow, sender: Sender, model: str, measurements: Measurements) -> None:
+    def __init__(self, ledger: RedisLedger, sender: Sender, model: str, measurements: Measurements) -> None:
         self._ledger = ledger
         self._sender = sender
         self._model = model

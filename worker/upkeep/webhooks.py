@@ -18,7 +18,7 @@ from standardwebhooks import Webhook
 from shared.config import Settings
 from shared.contract import JobStatus, encode
 from shared.errors import CamqError, UnknownJobError, UsageError
-from shared.ledger import WebhookCall, Webhooks
+from shared.ledger import RedisLedger, WebhookCall
 from shared.ledger.webhooks import SENDER_LEASE_S
 from shared.storage.http import trusted_roots
 from shared.webhook import check_webhook, shown_webhook
@@ -91,7 +91,7 @@ class _SecurePool(urllib3.HTTPSConnectionPool):
 class WebhookSender:
     """One in every worker; the ledger gives each webhook that is due to one of them."""
 
-    def __init__(self, ledger: Webhooks, settings: Settings, count: Callable[[str], None]) -> None:
+    def __init__(self, ledger: RedisLedger, settings: Settings, count: Callable[[str], None]) -> None:
         """`count` is called with each outcome. Raises UsageError for a secret that cannot be one."""
         self._ledger = ledger
         self._hosts = settings.webhook_hosts

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator
 from producer.parallel import ordered
 from shared.contract import ImageRef
 from shared.errors import DeniedError, NotFoundError, ObjectTooLargeError, UnavailableError, UsageError
-from shared.ledger.values import Jobs
+from shared.ledger import RedisLedger
 from shared.storage.port import ObjectStore
 from shared.stored import read_references
 
 
-def references(ledger: Jobs, store: ObjectStore, job: str, *, threads: int = 8) -> Iterator[ImageRef]:
+def references(ledger: RedisLedger, store: ObjectStore, job: str, *, threads: int = 8) -> Iterator[ImageRef]:
     """The reference of every registered image, in the order of `producer.results.records.records`."""
 
     digests = ledger.digests(job)
@@ -21,7 +21,7 @@ def references(ledger: Jobs, store: ObjectStore, job: str, *, threads: int = 8) 
     return (reference for chunk in ordered(load, digests, threads=threads) for reference in chunk)
 
 
-def sources(ledger: Jobs, store: ObjectStore, job: str, indices: Iterable[int]) -> dict[int, str]:
+def sources(ledger: RedisLedger, store: ObjectStore, job: str, indices: Iterable[int]) -> dict[int, str]:
     """The names of these images by index, and their own ids. Only the reference files that hold them are read."""
     found: dict[int, str] = {}
     holders = ledger.holders(job, indices)

@@ -7,7 +7,7 @@ import pytest
 
 from shared.contract import ChunkMessage, Options
 from shared.errors import LostLeaseError
-from shared.ledger import Claim, Flow
+from shared.ledger import Claim, RedisLedger
 from worker.chunk.leases import LeaseKeeper
 from worker.errors import CancelledJobError, HandBackError
 
@@ -34,7 +34,7 @@ def ledger() -> Answers:
 
 @pytest.fixture
 def keeper(ledger: Answers) -> LeaseKeeper:
-    return LeaseKeeper(cast(Flow, ledger))
+    return LeaseKeeper(cast(RedisLedger, ledger))
 
 
 def test_a_lost_lease_ends_its_own_chunk_only(keeper: LeaseKeeper, ledger: Answers) -> None:
