@@ -12,7 +12,7 @@ from producer.results.records import records
 from shared import keys
 from shared.broker import worker_queues
 from shared.config import Settings
-from shared.contract import ErrorInfo, ImageRecord, Options
+from shared.contract import ErrorInfo, ImageRecord, Options, WorkerInfo
 from shared.errors import UsageError
 from shared.ledger import Claim, RedisLedger
 from shared.storage import MemoryStore
@@ -206,13 +206,25 @@ def test_a_cancelled_call_says_so(desk: Desk) -> None:
 def test_another_model_of_the_same_name_finds_the_answer_and_does_not_work(desk: Desk) -> None:
     """Workers with other weights share the queue; a call belongs to the model that began it."""
     other = Desk(desk.ledger, desk.store, "w2", model="tiny@ffffffffffff")
-    desk.calls._open(f"explain-{TASK}", {"key": KEY})
-    assert other.run() is Outcome.SKIPPED
     answer = desk.run()
 
     assert other.run() == answer
     assert other.explainer.done == []
     other.pipeline.close()
+
+
+def test_a_call_survives_the_roll_over_to_another_model(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begun for a model whose workers then left: it goes back while one of them lives, and is refused after that."""
+    monkeypatch.setattr("worker.chunk.explain_task.DELETION_S", 0)
+    old = WorkerInfo(worker="old", host="h", pid=1, device="cpu", models=(MODEL,), state="draining")
+    desk.ledger.beat(old)
+    desk.ledger.open_job(f"explain-{TASK}", model=MODEL, options=Options(), priority="high", name="camq.explain")
+    new = Desk(desk.ledger, desk.store, "w2", model="tiny@ffffffffffff")
+    assert new.run() is Outcome.NOT_TAKEN
+    desk.ledger.leave(old)
+    with pytest.raises(UsageError, match=f"begun for {MODEL}, which no worker serves any more; call again"):
+        new.run()
+    new.pipeline.close()
 
 
 def test_a_job_of_somebody_else_is_nobody_s_call(desk: Desk) -> None:

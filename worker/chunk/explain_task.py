@@ -71,7 +71,9 @@ class Calls:
             try:
                 self._check_taking()
                 ours = self._patiently(partial(self._begin, job, given))
-                outcome = self._pipeline.run_now(job, CHUNK) if ours else Outcome.SKIPPED
+                if not ours:
+                    return self._patiently(partial(self._answer, job)) or self._left_to_others(job)
+                outcome = self._pipeline.run_now(job, CHUNK)
                 if outcome in (Outcome.NOT_TAKEN, Outcome.HANDED_BACK):
                     return outcome
                 return self._patiently(partial(self._answer, job)) or Outcome.SKIPPED
@@ -87,6 +89,23 @@ class Calls:
 
     def _patiently(self, call: Callable[[], Any]) -> Any:
         return self._patience(self._check_taking, call)
+
+    def _left_to_others(self, job: str) -> Outcome:
+        """The call was begun for another model of the same name. NOT_TAKEN after a moment while a worker serves that
+        model; UsageError when none does any more, so that its caller does not wait for ever."""
+
+        def others() -> tuple[str, bool]:
+            model = self._ledger.status(job).model
+            return model, any(model in info.models for info in self._ledger.workers())
+
+        model, served = self._patiently(others)
+        if served:
+            nap(self._check_taking, DELETION_S)
+            return Outcome.NOT_TAKEN
+        self._patiently(partial(self._ledger.cancel, job))
+        raise UsageError(
+            f"{EXPLAIN_TASK}: this call was begun for {model}, which no worker serves any more; call again"
+        )
 
     def _begin(self, job: str, given: Mapping[str, Any]) -> bool:
         """`_open`; HandBackError after a moment when a deletion is in its way.
