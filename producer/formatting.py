@@ -59,7 +59,7 @@ def outcome(status: JobStatus) -> str:
 
 def webhook_line(hook: WebhookStatus) -> str:
     """Such as `delivered to https://host/path`, `waiting for https://host/path, 2 attempts: HTTP 503`."""
-    what = {"waiting": "waiting for", "delivered": "delivered to", "failed": "given up for"}[hook.state]
+    what = {"waiting": "waiting for", "delivered": "delivered to", "failed": "gave up on"}[hook.state]
     tries = f", {count(hook.attempts, 'attempt')}" if hook.attempts and hook.state != "delivered" else ""
     return f"{what} {hook.url}{tries}{f': {hook.reason}' if hook.reason else ''}"
 

@@ -64,13 +64,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     target_layer: Annotated[
         str | None,
         Meta(
-            description="Layer whose output is mapped; others need the method gradcam.",
+            description="Layer to map; any but the default needs the method gradcam.",
             extra={"metavar": "NAME", "default": "the model's last convolutional layer"},
         ),
     ] = None
     scale: Annotated[
         Literal["each", "shared"],
-        Meta(description="Scale each map by its own maximum or all maps of a picture by one."),
+        Meta(description="Scale each map by its own maximum, or by the picture's."),
     ] = "each"
     colormap: Annotated[str, Meta(description="Colormap of the heatmap.", extra={"metavar": "NAME"})] = "jet"
     alpha: Annotated[float, Meta(ge=0, le=1, description="Opacity of the heatmap over the picture.")] = 0.5
@@ -81,7 +81,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Annotated[int, Meta(ge=SMALLEST_INPUT, le=LARGEST_INPUT)] | None,
         Meta(description="Side of the network's input in pixels.", extra={"default": "the model's own"}),
     ] = None
-    overlay: Annotated[Literal["original", "input"], Meta(description="Draw on this picture.")] = "original"
+    overlay: Annotated[Literal["original", "input"], Meta(description="Picture to draw on.")] = "original"
     overlay_size: Annotated[int, Meta(ge=16, le=16384, description="Maximum side of an overlay in pixels.")] = 512
     format: Annotated[Format, Meta(description="File format of overlays.")] = "jpeg"
     box_threshold: Annotated[
@@ -93,7 +93,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     output: Annotated[
         str | UnsetType,
         Meta(
-            description="Write overlays, heatmaps and maps into a folder below this prefix of yours.",
+            description="Write overlays, heatmaps and maps to a folder under this prefix.",
             extra={"metavar": "s3://BUCKET/PREFIX", "default": "camq's own bucket"},
         ),
     ] = UNSET

@@ -48,7 +48,7 @@ class Values:
         """What an error says was expected."""
         if self.choices:
             if len(self.choices) > _MOST_LISTED:
-                return f"one of {len(self.choices)} names, which the documentation lists"
+                return f"one of the {len(self.choices)} names in the documentation"
             return f"one of {', '.join(self.choices)}"
         kind = {int: "a whole number", float: "a number", bool: "true or false"}.get(self.kind, "text")
         within = f" {self.limits}" if self.high is not None else f" of {self.limits}"

@@ -16,9 +16,7 @@ def check_output(output: str, settings: Settings) -> str:
     bucket, _ = locate_object(f"{prefix}/job.json", "")
     if bucket == settings.bucket:
         # There `rm` and `gc` delete, and a job could overwrite the inputs and results of others.
-        raise UsageError(
-            f"invalid output {prefix!r}: {bucket!r} is camq's own bucket; name another one, or leave the option out"
-        )
+        raise UsageError(f"invalid output {prefix!r}: {bucket!r} is camq's own bucket; use another, or omit the option")
     allowed = settings.writable_outside()
     if allowed and not f"{prefix}/".startswith(allowed):
         raise UsageError(f"invalid output {prefix!r}: CAMQ_OUTPUT_PREFIXES allows {' '.join(allowed)}")

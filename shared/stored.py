@@ -22,7 +22,7 @@ def read_references(store: ObjectStore, job: str, chunk: str, digest: str) -> li
     data = store.get(keys.chunk_object(job, chunk), MAX_BYTES)
     if hashlib.sha256(data).hexdigest() != digest:
         raise MessageError(
-            f"the references of chunk {chunk} of job {job} are not those that were submitted: something else wrote "
+            f"chunk {chunk} of job {job} does not list the images submitted: something else wrote "
             f"to {keys.chunk_object(job, chunk)}; submit the images as another job"
         )
     return decode_lines(data, ImageRef)

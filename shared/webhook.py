@@ -39,7 +39,7 @@ def check_webhook(url: str, hosts: str) -> None:
     if not places & set(allowed):
         place = parts.host if port == usual else f"{parts.host}:{port}"
         raise UsageError(
-            f"invalid webhook {name}: CAMQ_WEBHOOK_HOSTS does not allow {place}; add it there, here and for the workers"
+            f"invalid webhook {name}: CAMQ_WEBHOOK_HOSTS does not allow {place}; add it here and on the workers"
             f" (allowed now: {', '.join(allowed) or 'none'})"
         )
 

@@ -48,7 +48,7 @@ _SUBMITTING: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--job-id",
         metavar="ID",
-        help="Id of the job. The same id with the same pictures resumes an interrupted submission, or does nothing.",
+        help="Id of the job. With the same pictures, a known id resumes an interrupted submission or does nothing.",
     ),
     click.option("--name", metavar="TEXT", help="Name of the job, shown by `camq status` and `camq jobs`."),
     click.option(
@@ -61,7 +61,7 @@ _SUBMITTING: tuple[Callable[[Any], Any], ...] = (
         "tags",
         metavar="TEXT",
         multiple=True,
-        help="Tag the job with a word; `camq jobs --tag` finds it and results carry it. Can be repeated.",
+        help="Tag the job; `camq jobs --tag` finds it, and its results carry the tag. Can be repeated.",
     ),
 )
 

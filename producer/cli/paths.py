@@ -37,7 +37,7 @@ def paths_argument(function: F) -> F:
         "--manifest",
         metavar="FILE",
         type=click.Path(exists=True, dir_okay=False, allow_dash=True),
-        help="Pictures with an id of your own each: CSV with the columns source and id, or JSON lines; - is stdin.",
+        help="Pictures with your own ids: CSV with the columns source and id, or JSON lines; - is stdin.",
     )
     return manifest(click.argument("paths", nargs=-1, shell_complete=complete_files)(function))
 

@@ -42,7 +42,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         yield redis
         yield _service("storage", lambda: _storage(reach))
         # Not asked twice of a Redis that is silent: each time takes seconds.
-        away = Check("workers", False, "not known while Redis is away", exit_status=redis.exit_status)
+        away = Check("workers", False, "unknown while Redis is down", exit_status=redis.exit_status)
         yield _service("workers", lambda: _workers(reach)) if redis.ok else away
         yield from _worker_side(settings)
 
@@ -96,9 +96,7 @@ def _workers(reach: Services) -> str:
 def _worker_side(settings: Settings) -> list[Check]:
     """Device and weights, as a worker here would find them; a machine that only submits needs neither."""
     if find_spec("torch") is None:
-        return [
-            Check("weights", True, "no torch here: this machine can submit; for a worker: pip install 'camq[worker]'")
-        ]
+        return [Check("weights", True, "no torch here: submitting works; for a worker: pip install 'camq[worker]'")]
     try:
         done = subprocess.run(
             worker_command("check"),
@@ -117,7 +115,7 @@ def _worker_side(settings: Settings) -> list[Check]:
     libraries = f"torch {report['torch']}, torchvision {report['torchvision']}"
     if report["error"]:
         return [
-            Check("device", report["device"] is not None, f"{report['device'] or 'not looked at'} ({libraries})"),
+            Check("device", report["device"] is not None, f"{report['device'] or 'not checked'} ({libraries})"),
             Check("weights", False, report["error"], _weights_remedy(report["name"]), 5),
         ]
     return [
@@ -127,4 +125,4 @@ def _worker_side(settings: Settings) -> list[Check]:
 
 
 def _weights_remedy(name: str) -> str:
-    return f"give a file with --weights or CAMQ_WEIGHTS, or run `python -m worker fetch {name}` where its host answers"
+    return f"give a file with --weights or CAMQ_WEIGHTS, or run `python -m worker fetch {name}` with internet access"

@@ -106,22 +106,20 @@ def collect_now(
     with ledger.collecting() as has_time:
         if unsealed := ledger.unsealed():
             raise UsageError(
-                f"{len(unsealed)} submissions are open, the first is job {unsealed[0]}: wait until they have ended, or "
+                f"open submissions: {len(unsealed)}, the first is job {unsealed[0]}. Wait until all have ended, or "
                 "end an interrupted one with `camq seal` or `camq rm`"
             )
         listed = (ListedObject(key, stat.size) for key, stat in store.list(keys.INPUTS))
         deleted = delete_unused(ledger, store, listed, lambda _: has_time(), dry_run)
         if not has_time():
-            raise DeletionError(f"{deleted.objects} inputs were deleted in the time allowed; repeat it for the others")
+            raise DeletionError(f"time ran out after deleting {deleted.objects} inputs; run it again for the rest")
     return deleted
 
 
 def _known(ledger: RedisLedger, force: bool) -> set[str]:
     known = set(ledger.known_jobs(expired=True))
     if not known and not force:
-        raise UsageError(
-            "the ledger knows no job at all: is CAMQ_REDIS_URL right? With --force everything old is deleted"
-        )
+        raise UsageError("Redis has no jobs at all: is CAMQ_REDIS_URL right? If so, --force deletes everything old")
     return known
 
 

@@ -52,7 +52,7 @@ def _unknown(known: dict[str, bool], wanted: str | None) -> UsageError:
         ]
         what = f"no model {wanted!r}{did_you_mean(wanted, words)}"
         meant = _name(next(iter(nearest(wanted, words)), wanted))
-    others = [f"known are {_listed(known)}"] if known else []
+    others = [f"known: {_listed(known)}"] if known else []
     if not served.get(meant):
         up = f"`camq up --model {meant}`"
         others.append(f"start a worker with `camq worker --model {meant}`, or everything at once with {up}")

@@ -55,7 +55,7 @@ class RedisDeletions(LedgerSide):
     def _holding(self, lock: Any, wait_s: float) -> Iterator[None]:
         with self.scripts.translated():
             if not lock.acquire(blocking_timeout=wait_s):
-                raise DeletionError("another `camq rm` or `camq gc` deletes there; try again when it has ended")
+                raise DeletionError("another `camq rm` or `camq gc` is at work; try again when it has ended")
         try:
             yield
         finally:
@@ -68,5 +68,5 @@ class RedisDeletions(LedgerSide):
                 lock.extend(SILENCE_S, replace_ttl=True)
         except LockError as error:
             raise DeletionError(
-                f"this deletion was silent for {SILENCE_S} s, and others continued; repeat it"
+                f"this deletion stalled for {SILENCE_S} s, so others went ahead; run it again"
             ) from error

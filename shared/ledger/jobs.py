@@ -53,7 +53,7 @@ class RedisJobs(LedgerSide):
         flat = [part for pair in fields.items() for part in pair]
         answer = self.scripts("open_job", job, fingerprint, *flat)
         if answer == "deleting":
-            raise DeletionError(f"job {job} cannot begin again while `camq rm` or `camq gc` deletes what it left")
+            raise DeletionError(f"job {job} cannot start again while `camq rm` or `camq gc` deletes its data")
         if answer == "collecting":
             raise DeletionError(f"job {job} cannot begin while `camq gc --now` deletes inputs")
         if answer == "differs":
@@ -186,7 +186,7 @@ class RedisJobs(LedgerSide):
             if answer == "gone":
                 raise _unknown(job)
             if answer == "cancelled":
-                raise UsageError(f"job {job} was cancelled; its images cannot be run again, submit them anew")
+                raise UsageError(f"job {job} was cancelled; its images cannot be retried; submit them again")
             taken += answer
         return taken
 

@@ -99,7 +99,7 @@ class Scripts:
             # The client's own trace is sixty lines of retries that say no more.
             raise UnreachableError(f"Redis at {self._address} does not answer ({type(error).__name__})") from None
         except redis.exceptions.InvalidResponse:
-            raise UnreachableError(f"what answers at {self._address} is not Redis; check CAMQ_REDIS_URL") from None
+            raise UnreachableError(f"the server at {self._address} is not Redis; check CAMQ_REDIS_URL") from None
         except redis.ResponseError as error:
             # It answers, and refuses every write until it has room, or is a master that has its data, again.
             if isinstance(error, _REFUSALS) or _REFUSES.search(str(error)):

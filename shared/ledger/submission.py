@@ -57,7 +57,7 @@ def _check(job: str, answer: str) -> None:
         case "cancelled":
             raise UsageError(f"job {job} was cancelled; nothing more can be added to it")
         case "unreserved":
-            raise DeletionError(f"job {job} was removed and begun again meanwhile; its references may be gone")
+            raise DeletionError(f"job {job} was meanwhile removed and restarted; its image list may be gone")
     raise UsageError(f"job {job} exists with other pictures or ids; take another --job-id ({answer})")
 
 

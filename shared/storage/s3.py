@@ -84,7 +84,7 @@ class S3Store:
             )
         except ValueError as error:
             raise UsageError(
-                f"CAMQ_S3_ENDPOINT is host:port without http:// or a path (TLS: CAMQ_S3_SECURE=true): {error}"
+                f"CAMQ_S3_ENDPOINT must be host:port, no http:// or path (TLS: CAMQ_S3_SECURE=true): {error}"
             ) from error
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
@@ -232,7 +232,7 @@ def _refusal(code: str | None, what: str, endpoint: str) -> CamqError | None:
     if code == "InvalidObjectState":
         return UnavailableError(f"{what!r} at {endpoint} is in cold storage ({code}): restore it, then retry")
     if code in _WRONG_REGION and what.startswith(SCHEME):
-        return UnavailableError(f"{what!r} is in another region than CAMQ_S3_REGION ({code} from {endpoint})")
+        return UnavailableError(f"{what!r} is not in the region CAMQ_S3_REGION ({code} from {endpoint})")
     for codes, kind, check in _REFUSALS:
         if code in codes:
             return kind(f"S3 storage at {endpoint} refuses access to {what!r} ({code}): check {check}")

@@ -88,7 +88,7 @@ def start(service: str, environ: Mapping[str, str] | None = None) -> Tracing:
     except ImportError as error:
         asked = next(name for name in _ENDPOINTS if environ.get(name))
         raise UsageError(
-            f"{asked} asks for traces, and the packages for them are not installed ({error.name}):"
+            f"{asked} asks for traces, but their packages are not installed ({error.name}):"
             " pip install 'camq[tracing]', or set OTEL_TRACES_EXPORTER=none"
         ) from error
     return OpenTelemetry.to_collector(service)

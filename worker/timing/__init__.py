@@ -1,1 +1,1 @@
-"""Time: deadlines, outages, periodic work, and the one place where a worker measures its own work."""
+"""Time: deadlines, periodic work, and the one place where a worker measures its own work."""

@@ -13,7 +13,7 @@ from producer.cli.parameters import choice
 @json_option
 @click.pass_context
 def completion(context: click.Context, shell: str, as_json: bool) -> None:
-    """Print a script with which your shell completes commands, options, files and job ids.
+    """Print a script that lets your shell complete commands, options, files and job ids.
 
     SHELL is bash, zsh or fish.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from producer.cli.common import emit, json_option, say, services, suggesting
@@ -11,9 +9,6 @@ from producer.cli.parameters import job_argument, whole
 from producer.cli.tables import Table, cell, show
 from producer.formatting import duration, outcome, progress
 from shared.suggest import did_you_mean
-
-if TYPE_CHECKING:
-    pass
 
 #: The number of newest jobs whose tags are suggested for a mistyped one.
 _LOOKED_AT = 500

@@ -23,13 +23,13 @@ _MANY_TO_EMBED = 500
     type=click.Path(dir_okay=False, path_type=Path),
     default="report.html",
     show_default=True,
-    help="Page to write. Thumbnails go into a folder beside it, named FILE without its suffix + _files.",
+    help="Page to write. Thumbnails go into a folder beside it, such as report_files for report.html.",
 )
 @click.option("--embed", is_flag=True, help="Put the thumbnails into the page, so that it is one file.")
 @click.option("--limit", type=whole(1), default=20_000, show_default=True, help="Maximum number of images to show.")
 @json_option
 def report(job: str, out: Path, embed: bool, limit: int, as_json: bool) -> None:
-    """Write a job's results as an HTML page that opens from disk, without a network.
+    """Write a job's results as an HTML page that opens from disk, even offline.
 
     \b
     Examples:

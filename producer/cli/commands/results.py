@@ -51,7 +51,7 @@ _WRITERS = frozenset({"csv", "parquet"})
     show_default=True,
     help="How long these URLs are valid, such as 30m, 12h or 7d.",
 )
-@click.option("--raw-csv", is_flag=True, help="In CSV, do not put ' before texts that a spreadsheet runs as formulas.")
+@click.option("--raw-csv", is_flag=True, help="In CSV, do not put ' before text that a spreadsheet runs as a formula.")
 @json_option
 def results(
     *, job: str, out: Path | None, form: str | None, urls: bool, expires: int, raw_csv: bool, as_json: bool
@@ -98,9 +98,7 @@ def _check(out: Path | None, form: str | None, urls: bool, expires: int, *, as_j
     if out or form not in _WRITERS:
         return
     if as_json:
-        raise UsageError(
-            f"--json and --format {form} exclude each other unless --out names a folder for the {form} file"
-        )
+        raise UsageError(f"--json with --format {form} also needs --out, the folder for the {form} file")
     if form == "parquet" and sys.stdout.isatty():
         raise UsageError("cannot print Parquet to a terminal: redirect it to a file, or use --out")
 

@@ -55,7 +55,7 @@ def submit(
     (read in place, not copied), or `-` to read names from stdin, one per line or separated by NUL.
 
     A manifest is a CSV file with the columns `source` and `id`, or JSON lines with the same names. It gives each
-    picture an id of yours, which its result carries.
+    picture your own id, which its result carries.
     """
     from producer.progress import Display
     from producer.submission.submit import Listener

@@ -72,7 +72,7 @@ def seal(job: str, as_json: bool) -> None:
 def rm(job: str, yes: bool, as_json: bool) -> None:
     """Delete a job now: its record, its results and overlays.
 
-    This cannot be undone. A running job is stopped first, and its workers are waited for. Repeat the command if it
+    This cannot be undone. It first stops a running job and waits for its workers. Repeat the command if it
     was interrupted. Input pictures stay, because other jobs may share them: `camq gc` deletes them when they are
     older than eight days and no job uses them, `camq gc --now` at once.
 
@@ -86,7 +86,7 @@ def rm(job: str, yes: bool, as_json: bool) -> None:
         what = _what_is_there(reach, job)
         if not yes:
             if not sys.stdin.isatty():
-                raise UsageError("rm deletes for good: give --yes when nobody can be asked")
+                raise UsageError("rm deletes for good: outside a terminal, it needs --yes")
             click.confirm(f"Delete job {job} ({what})?", abort=True, err=True)
         done = remove(reach.ledger, reach.store, job)
     deleted, until = done.deleted, done.inputs_until
@@ -97,8 +97,8 @@ def rm(job: str, yes: bool, as_json: bool) -> None:
     click.echo(f"job {job} is deleted: {count(deleted.objects, 'object')}, {size(deleted.bytes)}")
     if until:
         click.echo(
-            f"{count(done.inputs, 'input picture')} left: `camq gc` may delete those that no other job uses from "
-            f"{until:%Y-%m-%d %H:%M} UTC on"
+            f"{count(done.inputs, 'input picture')} left: `camq gc` deletes those that no job uses after "
+            f"{until:%Y-%m-%d %H:%M} UTC"
         )
 
 
@@ -110,9 +110,9 @@ def rm(job: str, yes: bool, as_json: bool) -> None:
 def gc(dry_run: bool, force: bool, now: bool, as_json: bool) -> None:
     """Delete what no job needs and is older than eight days: outputs of expired jobs, unused input pictures.
 
-    Objects of jobs that this ledger does not know are kept, and everything is kept when it knows no job at all: it
-    may be the wrong Redis. --force deletes them as well. --now is refused while a submission is open, and new ones
-    wait until it has ended.
+    Objects of jobs that Redis does not know are kept, and everything is kept if it knows no job at all, because it
+    may be the wrong Redis. --force deletes them too. --now is refused while a submission is open; new submissions
+    wait until --now ends.
 
     \b
     Examples:
