@@ -38,8 +38,10 @@ def main() -> None:
 
 def commands() -> Iterator[str]:
     """A section for each command: its help, its examples, its options."""
+    # As when it is called: click keeps the first help option that a command was asked for.
+    camq = click.Context(cli, info_name="camq", **cli.context_settings)
     for name, command in sorted(cli.commands.items()):
-        context = click.Context(command, info_name=f"camq {name}")
+        context = click.Context(command, info_name=name, parent=camq)
         yield f"## camq {name}\n"
         yield f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```\n"
         yield from _help(f"{command.help or ''}\n{command.epilog or ''}")

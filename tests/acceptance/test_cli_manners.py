@@ -150,7 +150,7 @@ def test_a_reader_that_leaves_early_makes_no_noise(start: Start, camq: Camq, wor
         (["photos", "--method", "scorecam"], "Use cam or gradcam"),
         (["photos", "--target-layer", "layer44"], "did you mean layer4"),
         (["photos", "--dry-run", "--target-layer", "layer44"], "did you mean layer4"),
-        (["photos", "--model", "tinny"], f"known are {MODEL}"),
+        (["photos", "--model", "tinny"], f"known: {MODEL}"),
         (["photos", "--job-id", "a/b"], "expected up to 64 letters"),
         (["*.gif", "nothere/"], "no path matches anything"),
     ],

@@ -72,7 +72,7 @@ def test_a_deletion_that_was_silent_for_too_long_stops(ledger: RedisLedger) -> N
     with ledger.deleting("old") as keepalive:
         keepalive()
         ledger.scripts.client.delete(keys.DELETING % "old")
-        with pytest.raises(DeletionError, match="repeat it"):
+        with pytest.raises(DeletionError, match="run it again"):
             keepalive()
 
 

@@ -48,7 +48,8 @@ def understand(arguments: list[str], *, complete: bool) -> None:
     name, *rest = arguments
     assert name in cli.commands, f"there is no command camq {name}"
     command = cli.commands[name]
-    context = click.Context(command, info_name=name)
+    camq = click.Context(cli, info_name="camq", **cli.context_settings)
+    context = click.Context(command, info_name=name, parent=camq)
     try:
         values, left, _ = command.make_parser(context).parse_args([word for word in rest if word != "…"])
         assert not left, f"camq {name} does not take {left}"

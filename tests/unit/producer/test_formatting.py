@@ -72,7 +72,7 @@ def test_a_webhook_is_told_in_a_line() -> None:
     assert webhook_line(hook) == "waiting for https://h/x"
     assert webhook_line(tried) == "waiting for https://h/x, 2 attempts: HTTP 503"
     assert webhook_line(msgspec.structs.replace(hook, state="delivered", attempts=1)) == "delivered to https://h/x"
-    assert webhook_line(msgspec.structs.replace(tried, state="failed")).startswith("given up for https://h/x")
+    assert webhook_line(msgspec.structs.replace(tried, state="failed")).startswith("gave up on https://h/x")
 
 
 def test_a_page_tells_what_became_of_a_webhook() -> None:

@@ -66,10 +66,10 @@ def test_two_candidates_are_refused_by_name(wanted: str | None, says: str) -> No
     ("wanted", "served", "says"),
     [
         (None, {}, r"no worker has offered a model yet: start a worker with `camq worker --model resnet18`"),
-        ("resnet50", {"one": True}, r"no model 'resnet50': known are net@a.*`camq worker --model resnet50`"),
+        ("resnet50", {"one": True}, r"no model 'resnet50': known: net@a.*`camq worker --model resnet50`"),
         ("othr", {"other": False}, r"no model 'othr' \(did you mean other\?\): .*`camq worker --model other`"),
-        ("othr", {"other": True, "one": True}, r"did you mean other\?\): known are net@\w+, other@\w+$"),
-        ("net@aaaaaaaaaaab", {"one": True}, rf"did you mean {ONE}\?\): known are {ONE}$"),
+        ("othr", {"other": True, "one": True}, r"did you mean other\?\): known: net@\w+, other@\w+$"),
+        ("net@aaaaaaaaaaab", {"one": True}, rf"did you mean {ONE}\?\): known: {ONE}$"),
     ],
 )
 def test_an_unknown_model_is_refused_with_the_nearest_and_how_to_serve_the_one_that_was_meant(
