@@ -95,7 +95,7 @@ def test_references_that_were_changed_are_not_followed(
     store.put("s3://private/photo.png", picture())
     rewritten(store, keys.chunk_object(job.id, "000000"), key="s3://private/photo.png")
 
-    with pytest.raises(MessageError, match="not those that were submitted"):
+    with pytest.raises(MessageError, match="does not list the images submitted"):
         write_report(services, job.id, tmp_path / "page.html")
 
 

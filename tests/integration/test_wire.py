@@ -127,7 +127,7 @@ def test_a_newer_producer_s_job_waits_for_a_newer_worker(ledger: RedisLedger) ->
 
 #: Fields that came after the first release, as a document without them reads.
 ADDED: dict[str, dict[str, object]] = {
-    "worker.json": {"stages": {}, "batch_sizes": {}},
+    "worker.json": {"stages": {}, "batch_sizes": {}, "waiting_for": None},
     "card.json": {"layers": [], "target_layer": None, "input_sizes": None, "reason": ""},
 }
 

@@ -181,7 +181,7 @@ def test_references_that_went_with_a_removed_job_are_written_again(
     submit(services, [PICTURE], Request(job_id="new"), Listener(notice=heard.append))
 
     assert is_whole(ledger, store, "new")
-    assert [sentence for sentence in heard if "job new was removed and begun again" in sentence] == heard[-1:]
+    assert [sentence for sentence in heard if "job new was meanwhile removed and restarted" in sentence] == heard[-1:]
 
 
 @pytest.mark.usefixtures("doomed")
