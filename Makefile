@@ -24,11 +24,11 @@ demo: setup ## embedded servers, a worker, sample photographs: overlays in demo-
 	@$(BIN)/camq demo
 
 .PHONY: test
-test: setup ## the whole suite on real servers (about six minutes on two idle cores)
+test: setup ## the whole suite on real servers
 	@$(PYTEST) -m "not slow" $(SUITE)
 
 .PHONY: test-all
-test-all: setup ## the suite with its slow tests
+test-all: setup ## the suite with its slow tests (under ten minutes on two idle cores)
 	@$(PYTEST) $(SUITE)
 
 .PHONY: check
@@ -60,7 +60,7 @@ bench-million: setup ## how cost grows up to a million images
 	@$(BIN)/python -m bench --rows growth
 
 .PHONY: chaos
-chaos: setup ## kill workers, Redis and a producer, cut off storage, cancel and remove jobs, then check every image (ten minutes)
+chaos: setup ## kill workers, Redis and a producer, cut off storage, cancel and remove jobs, then check every image
 	@$(BIN)/python -m tests.chaos
 
 .PHONY: compose-env
