@@ -1,5 +1,6 @@
 """Steps that many tests of the ledger share."""
 
+from shared import keys
 from shared.contract import Options, Priority, WorkerInfo
 from shared.ledger import Claim, Hint, NewChunk, RedisLedger
 
@@ -34,3 +35,13 @@ def serve(ledger: RedisLedger, worker: str = "w", slots: int = 1) -> WorkerInfo:
     info = WorkerInfo(worker=worker, host="h", pid=1, device="cpu", models=(MODEL,), state="ready", slots=slots)
     ledger.beat(info)
     return info
+
+
+def come_due(ledger: RedisLedger) -> list[float]:
+    """Seconds until each chunk that waits would have been sent again; now they are due."""
+    client = ledger.scripts.client
+    seconds, micros = client.time()
+    waiting = client.zrange(keys.LATER % MODEL, 0, -1, withscores=True)
+    for member, _ in waiting:
+        client.zadd(keys.LATER % MODEL, {member: 1.0})
+    return [due - seconds - micros / 1e6 for _, due in waiting]

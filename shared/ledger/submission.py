@@ -58,7 +58,9 @@ def _check(job: str, answer: str) -> None:
             raise UsageError(f"job {job} was cancelled; nothing more can be added to it")
         case "unreserved":
             raise DeletionError(f"job {job} was meanwhile removed and restarted; its image list may be gone")
-    raise UsageError(f"job {job} exists with other pictures or ids; take another --job-id ({answer})")
+        case "unreadable":
+            raise UsageError(f"job {job} has a damaged record in Redis: cancel it, and use another --job-id")
+    raise UsageError(f"job {job} already exists with other pictures or ids; use another --job-id")
 
 
 def _removed(job: str) -> UnknownJobError:

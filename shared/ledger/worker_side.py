@@ -1,17 +1,21 @@
 """The worker's side of the ledger: claim, renew, commit, hand back, refill, reap."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 import msgspec
+import structlog
 
 from shared import keys
 from shared.contract import SCHEMA_VERSION, ChunkMessage, ErrorInfo, Options, Priority, decode, encode
-from shared.errors import LostLeaseError, NewerSchemaError
+from shared.errors import LostLeaseError, MessageError, NewerSchemaError
 from shared.ledger.scripts import LedgerSide
 from shared.ledger.values import CANCELLED_AT_ONCE, Claim, Hint, Reaped, Refusal
 from shared.ledger.webhooks import SENDER_LEASE_S
 from shared.states import ImageState
+
+log = structlog.get_logger()
 
 #: The broker holds this many chunks per live worker slot: enough that no slot runs dry, few enough that a
 #: new job's turn comes soon.
@@ -49,7 +53,7 @@ class RedisFlow(LedgerSide):
     def claim(self, message: ChunkMessage, token: str, worker: str) -> Claim | Refusal:
         """Own the chunk, or learn why not. `token` is unique to this call, so that it can be repeated; `worker` is the
         incarnation that is charged if it dies with the chunk in hand. NewerSchemaError, and nothing changes, when only
-        a newer release can read the job."""
+        a newer release can read the job; MessageError, and the chunk waits, when nobody can read its options."""
         answer = self.scripts(
             "claim", message.job, message.chunk, message.attempt, token, worker, self.settings.lease_s, SCHEMA_VERSION
         )
@@ -57,7 +61,7 @@ class RedisFlow(LedgerSide):
             raise NewerSchemaError(f"job {message.job} was submitted by a newer release")
         if answer[0] != "claimed":
             return cast(Refusal, answer[0])
-        return _claim(message, answer[1:], token)
+        return self._claim(message, answer[1:], token)
 
     def take(self, job: str, chunk: str, token: str, worker: str) -> Claim | Refusal:
         """Own the chunk without a hint, as its next attempt, or learn why not. Otherwise like `claim`."""
@@ -66,7 +70,28 @@ class RedisFlow(LedgerSide):
             raise NewerSchemaError(f"job {job} was submitted by a newer release")
         if answer[0] != "claimed":
             return cast(Refusal, answer[0])
-        return _claim(ChunkMessage(job=job, chunk=chunk, attempt=int(answer[1])), answer[2:], token)
+        return self._claim(ChunkMessage(job=job, chunk=chunk, attempt=int(answer[1])), answer[2:], token)
+
+    def _claim(self, message: ChunkMessage, answer: Sequence[Any], token: str) -> Claim:
+        options, model, priority, references, indices, quarantine, trace, digest = answer
+        claim = Claim(
+            message,
+            Options(),
+            model,
+            cast(Priority, priority),
+            references,
+            msgspec.json.decode(indices, type=tuple[int, ...]),
+            bool(quarantine),
+            trace=trace,
+            token=token,
+            digest=digest,
+        )
+        try:
+            return replace(claim, options=decode(options or "", Options))
+        except MessageError as error:
+            fault = f"the options of job {message.job} cannot be read: {error}"
+            self.release(claim, raised=fault)
+            raise MessageError(fault) from None
 
     def renew(self, claims: Sequence[Claim]) -> list[Literal["held", "lost", "cancelled"]]:
         """Keep the leases of the chunks in hand."""
@@ -102,7 +127,9 @@ class RedisFlow(LedgerSide):
 
     def refill(self, model: str) -> list[Hint]:
         """Hints to send now: the caller sends every one of them."""
-        flat = self.scripts("refill", model, self.settings.hint_s, CHUNKS_PER_SLOT, LEAST_MARK)
+        flat, broken = self.scripts("refill", model, self.settings.hint_s, CHUNKS_PER_SLOT, LEAST_MARK)
+        if broken:
+            log.error("chunk records that cannot be read were left alone", chunks=broken)
         return [
             Hint(ChunkMessage(job=job, chunk=chunk, attempt=int(attempt)), model, priority)
             for job, chunk, attempt, priority in zip(*[iter(flat)] * 4, strict=True)
@@ -124,22 +151,6 @@ class RedisFlow(LedgerSide):
                 pass
         leases, hints, quarantined, broken = answer
         return Reaped(leases, hints, quarantined, tuple(broken))
-
-
-def _claim(message: ChunkMessage, answer: Sequence[Any], token: str) -> Claim:
-    options, model, priority, references, indices, quarantine, trace, digest = answer
-    return Claim(
-        message,
-        decode(options, Options),
-        model,
-        cast(Priority, priority),
-        references,
-        msgspec.json.decode(indices, type=tuple[int, ...]),
-        bool(quarantine),
-        trace=trace,
-        token=token,
-        digest=digest,
-    )
 
 
 def _short(error: ErrorInfo) -> ErrorInfo:

@@ -8,21 +8,11 @@ from shared.errors import NewerSchemaError
 from shared.ledger import Hint, RedisLedger
 from shared.ledger.worker_side import RAISED_IN_QUARANTINE, RAISED_PAUSE_S, RAISED_TO_QUARANTINE
 from shared.states import ImageState, JobState
-from tests.ledgers import MODEL, claim, serve, submit
+from tests.ledgers import MODEL, claim, come_due, serve, submit
 
 pytestmark = pytest.mark.servers
 
 WHY = "ZeroDivisionError: division by zero"
-
-
-def come_due(ledger: RedisLedger) -> list[float]:
-    """Seconds until each chunk that waits would have been sent again; now they are due."""
-    client = ledger.scripts.client
-    seconds, micros = client.time()
-    waiting = client.zrange(keys.LATER % MODEL, 0, -1, withscores=True)
-    for member, _ in waiting:
-        client.zadd(keys.LATER % MODEL, {member: 1.0})
-    return [due - seconds - micros / 1e6 for _, due in waiting]
 
 
 def test_a_chunk_that_raises_waits_longer_each_time_and_then_its_pictures_run_one_by_one(ledger: RedisLedger) -> None:

@@ -20,9 +20,40 @@ local function stamp(seconds)
   return string.format('%.6f', seconds)
 end
 
+-- A number that somebody else may have written.
+local function number(text)
+  return tonumber(text or '0') or 0
+end
+
+local FIELDS = { f = 'number', n = 'number', s = 'string', a = 'number', x = 'table', k = 'table', o = 'string',
+  w = 'string', q = 'number', b = 'number', e = 'number', m = 'number', v = 'string', d = 'string', p = 'string' }
+
+-- Whether it is a record that these scripts wrote, of images that the job has.
+local function is_record(job, record)
+  if type(record) ~= 'table' then return false end
+  for name, kind in pairs(FIELDS) do
+    if type(record[name]) ~= kind and (record[name] ~= nil or name == 'f' or name == 'n' or name == 's' or name == 'a')
+    then return false end
+  end
+  local images = redis.call('STRLEN', key(IMAGES, job))
+  local function is_whole(value, least, most)
+    return type(value) == 'number' and value >= least and value <= most and value % 1 == 0
+  end
+  if not is_whole(record.f, 0, images - 1) or not is_whole(record.a, 0, 1e9) then return false end
+  if not record.x then return is_whole(record.n, 1, images - record.f) end
+  for _, index in ipairs(record.x) do
+    if not is_whole(index, 0, images - 1) then return false end
+  end
+  return record.n == #record.x and record.n > 0
+end
+
+-- The chunk's record, or nil; and then, whether there is something that camq did not write and nobody can read.
 local function load_chunk(job, chunk)
   local raw = redis.call('HGET', key(CHUNKS, job), chunk)
-  return raw and cjson.decode(raw) or nil
+  if not raw then return nil, false end
+  local fine, record = pcall(cjson.decode, raw)
+  if fine and is_record(job, record) then return record, false end
+  return nil, true
 end
 
 local function save_chunk(job, chunk, record)
@@ -35,7 +66,7 @@ end
 
 -- Whether a newer release than one that knows schema `version` wrote the job.
 local function is_newer(job, version)
-  return tonumber(field(job, 'schema_version') or '1') > tonumber(version)
+  return (tonumber(field(job, 'schema_version') or '1') or 1) > tonumber(version)
 end
 
 local KEYS_OF_JOB = { JOB, IMAGES, CHUNKS, RESERVED, PENDING, FAILURES }
@@ -51,7 +82,8 @@ end
 -- again counts its attempts from 1 again. If not, nil; but whoever asks is alive, so if it was charged because its
 -- worker seemed dead, the charge is taken back.
 local function held(job, chunk, token)
-  local record = load_chunk(job, chunk)
+  local record, unreadable = load_chunk(job, chunk)
+  if unreadable then return nil end -- the reaper reports it when the lease runs out
   if not record then
     redis.call('ZREM', LEASES, job .. '/' .. chunk) -- the job was removed, and now its holder knows
     return nil
@@ -106,7 +138,7 @@ end
 
 -- To be called with every deadline. It never goes back, so that the next reaper learns of a clock that did.
 local function note_time()
-  if NOW > tonumber(redis.call('GET', NEWEST) or '0') then
+  if not (NOW <= number(redis.call('GET', NEWEST))) then
     redis.call('SET', NEWEST, stamp(NOW), 'EX', UNFINISHED_TTL_S)
   end
 end

@@ -10,8 +10,8 @@ if is_newer(job, ARGV[7]) then return { 'newer' } end
 if record.a == attempt and record.s == 'h' then
   local queue = record.v or j[3]
   local hints, claimed = key(HINTS, j[2], queue), key(CLAIMED, j[2], queue)
-  local deadline = tonumber(redis.call('ZSCORE', hints, job .. '/' .. chunk) or '0')
-  if deadline > tonumber(redis.call('GET', claimed) or '0') then
+  local deadline = number(redis.call('ZSCORE', hints, job .. '/' .. chunk))
+  if deadline > number(redis.call('GET', claimed)) then
     redis.call('SET', claimed, stamp(deadline), 'EX', UNFINISHED_TTL_S)
   end
   redis.call('ZREM', hints, job .. '/' .. chunk)

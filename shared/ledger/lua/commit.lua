@@ -38,6 +38,7 @@ record.s, record.w = 'd', nil
 number_end(job, record)
 save_chunk(job, chunk, record)
 redis.call('ZREM', LEASES, job .. '/' .. chunk)
-keep_pace()
+-- A pace that camq did not write is no reason to count nothing.
+if not pcall(keep_pace) then redis.call('HDEL', key(JOB, job), 'pace') end
 settle(job)
 return 'ok'

@@ -11,7 +11,8 @@ local hints, quarantined, broken = 0, 0, {}
 
 local function take_back(member, expected)
   local job, chunk = string.match(member, '^(.-)/(.+)$')
-  local record = load_chunk(job, chunk)
+  local record, unreadable = load_chunk(job, chunk)
+  if unreadable then error('unreadable') end
   if not record or record.s ~= expected then return 0 end
   -- Only a death is charged, not a stop, a hand-back or a slow renewal: the worker shows no sign of life.
   if expected == 'l' and redis.call('EXISTS', key(WORKER, record.w), key(STOPPING, record.w)) == 0 then
@@ -40,7 +41,7 @@ end
 
 local last, graced = string.match(redis.call('GET', REAPED) or '', '^([%d.]+)(.*)$')
 last = tonumber(last)
-local was_set_back = math.max(last or 0, tonumber(redis.call('GET', NEWEST) or '0')) > NOW
+local was_set_back = math.max(last or 0, number(redis.call('GET', NEWEST))) > NOW
 
 -- After an outage nobody could renew, so nothing can be said of leases yet: every holder gets a little longer.
 -- Never twice in a row, or reapers that come late each time would never take anything back.
@@ -80,7 +81,7 @@ local leases = take_back_overdue(LEASES, 'l')
 for position, priority in ipairs({ 'high', 'bulk' }) do
   local before = stamp(NOW)
   if ARGV[position + 1] ~= '1' then
-    local claimed = tonumber(redis.call('GET', key(CLAIMED, model, priority)) or '0')
+    local claimed = number(redis.call('GET', key(CLAIMED, model, priority)))
     before = '(' .. stamp(math.min(NOW, claimed))
   end
   hints = hints + take_back_overdue(key(HINTS, model, priority), 'h', before)

@@ -1,4 +1,5 @@
--- ARGV: model, hint seconds, chunks per slot, least mark. Answers job, chunk, attempt, priority for each hint to send.
+-- ARGV: model, hint seconds, chunks per slot, least mark. Answers job, chunk, attempt, priority for each hint
+-- to send, and the `job/chunk` of each whose record cannot be read.
 --
 -- The broker holds few messages: `mark` of them per model. Jobs take turns; `high` goes before `bulk` and may
 -- stand above the mark, but every fourth place belongs to `bulk` when it has work, so that neither waits for ever. When
@@ -9,12 +10,13 @@ local model, hint_s, per_slot, least = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV
 redis.call('ZREMRANGEBYSCORE', key(SERVING, model), '-inf', stamp(NOW))
 local slots = 0
 for _, member in ipairs(redis.call('ZRANGE', key(SERVING, model), 0, -1)) do
-  slots = slots + tonumber(string.match(member, '|(%d+)$'))
+  slots = slots + number(string.match(member, '|(%d+)$'))
 end
 local mark = math.max(least, per_slot * slots)
-local places = tonumber(redis.call('GET', key(PLACES, model)) or '0')
+local places = number(redis.call('GET', key(PLACES, model)))
+if not (places >= 0 and places < 1e15) then places = 0 end -- camq did not write it
 local out = { high = redis.call('ZCARD', key(HINTS, model, 'high')), bulk = redis.call('ZCARD', key(HINTS, model, 'bulk')) }
-local answer = {}
+local answer, broken = {}, {}
 
 local function waits(priority)
   return redis.call('LLEN', key(TURNS, model, priority)) > 0
@@ -38,11 +40,25 @@ local function send(job, chunk, record, queue)
   end
 end
 
+-- The record of a chunk that still waits to be sent, or nil. One that camq did not write harms no other chunk.
+local function waiting(member)
+  local function read()
+    local job, chunk = string.match(member, '^(.-)/(.+)$')
+    local record, unreadable = load_chunk(job, chunk)
+    if unreadable then error('unreadable') end
+    if record and record.s == 'p' and ours(job) and not field(job, 'cancel') then return { job, chunk, record } end
+  end
+  local fine, found = pcall(read)
+  if not fine then broken[#broken + 1] = member end
+  return fine and found or nil
+end
+
 -- Takes one chunk of the job whose turn it is, if it turns out to have one.
 local function give(priority)
   local turns = key(TURNS, model, priority)
   local job = redis.call('LPOP', turns)
-  if not ours(job) then return end
+  local fine, known = pcall(ours, job)
+  if not fine or not known then return end
   local popped = redis.call('ZPOPMIN', key(PENDING, job))
   if redis.call('ZCARD', key(PENDING, job)) > 0 then
     redis.call('RPUSH', turns, job)
@@ -50,17 +66,15 @@ local function give(priority)
   else
     redis.call('HDEL', key(JOB, job), 'in_turn')
   end
-  local chunk = popped[1]
-  local record = chunk and load_chunk(job, chunk)
-  if record and record.s == 'p' then send(job, chunk, record, priority) end
+  local found = popped[1] and waiting(job .. '/' .. popped[1])
+  if found then send(job, found[2], found[3], priority) end
 end
 
 -- What was lost with a worker does not queue up behind what nobody began yet, and needs no place: there are never
 -- more of these than chunks were in hand or on their way.
 local function give_again(member)
-  local job, chunk = string.match(member, '^(.-)/(.+)$')
-  local record = load_chunk(job, chunk)
-  if record and record.s == 'p' and ours(job) and not field(job, 'cancel') then send(job, chunk, record, 'high') end
+  local found = waiting(member)
+  if found then send(found[1], found[2], found[3], 'high') end
 end
 
 local again = redis.call('LPOP', key(AGAIN, model))
@@ -71,9 +85,8 @@ end
 -- What waited out its pause takes its job's turn: it failed before, and must not go before what did not.
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', key(LATER, model), '-inf', stamp(NOW), 'LIMIT', 0, 200)) do
   redis.call('ZREM', key(LATER, model), member)
-  local job, chunk = string.match(member, '^(.-)/(.+)$')
-  local record = load_chunk(job, chunk)
-  if record and record.s == 'p' and ours(job) and not field(job, 'cancel') then take_turn(job, chunk, record) end
+  local found = waiting(member)
+  if found then take_turn(found[1], found[2], found[3]) end
 end
 while true do
   local room = out.high + out.bulk < mark
@@ -90,4 +103,4 @@ while true do
   end
 end
 redis.call('SET', key(PLACES, model), places, 'EX', UNFINISHED_TTL_S)
-return answer
+return { answer, broken }

@@ -1,10 +1,12 @@
 -- ARGV: job, then chunk, first, count, digest of a reserved chunk. Registering a chunk again does nothing.
--- Answers ok; or cancelled or gone (the job was cancelled or removed meanwhile), sealed, differs:<chunk>, or unreserved
--- (the job was removed and begun again, and its references may be gone), and then nothing was registered.
+-- Answers ok; or cancelled or gone (the job was cancelled or removed meanwhile), sealed, differs:<chunk>, unreadable (camq did not
+-- write its record), or unreserved (the job was removed and begun again, and its references may be gone), and then
+-- nothing was registered.
 local job, chunk, digest = ARGV[1], ARGV[2], ARGV[5]
 if not field(job, 'model') then return 'gone' end
 if field(job, 'cancel') then return 'cancelled' end
-local known = load_chunk(job, chunk)
+local known, unreadable = load_chunk(job, chunk)
+if unreadable then return 'unreadable' end
 if known then
   if known.d ~= digest then return 'differs:' .. chunk end
 elseif field(job, 'sealed') == '1' then
