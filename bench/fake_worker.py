@@ -19,10 +19,9 @@ import torch
 from bench.fake_worker_model import MODEL
 from shared import logs
 from shared.config import Settings
-from shared.contract import ImageRecord, ImageRef, Options, PredictionRecord
+from shared.contract import ImageRecord, ImageRef, ImageState, Options, PredictionRecord
 from shared.ledger import Claim
 from shared.outage import Patience
-from shared.states import ImageState
 from shared.storage import S3Store
 from worker import app
 from worker.core.types import Explanation, InputSpec, UInt8Array

@@ -12,9 +12,8 @@ from typing import Any
 
 from bench.pictures import fresh
 from shared.config import Settings
-from shared.contract import ChunkMessage, ImageRef, Options
+from shared.contract import ChunkMessage, ImageRef, ImageState, Options
 from shared.ledger import Claim
-from shared.states import ImageState
 from shared.storage.memory import MemoryStore
 from worker.image.build import explaining
 from worker.image.explainer import Explainer

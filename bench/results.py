@@ -30,7 +30,7 @@ class Series(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """One promise: `value`, as measured, `relation` `bound`."""
+    """One promise: `value`, as measured, `relation` `die_with_parent`."""
 
     what: str
     value: float

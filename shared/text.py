@@ -1,6 +1,8 @@
-"""Strangers' text, escaped for where it goes. Apart from the rest so that command and worker share one rule."""
+"""Text for people: a stranger's, escaped for where it goes, and suggestions for a mistyped word."""
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 #: DEL, C1, marks and embeddings of writing direction, line and paragraph separators: JSON leaves them as they are.
 _UNSEEN = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -26,6 +28,20 @@ def visible_json(document: bytes) -> bytes:
 def for_spreadsheet(value: object) -> object:
     """A text that a spreadsheet would take for a formula, with `'` before it; any other value as it is."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def nearest(word: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """The known words that look like `word` or contain it, the likeliest first; case does not matter."""
+    by_fold = {name.casefold(): name for name in known}
+    close = [by_fold[fold] for fold in get_close_matches(word.casefold(), by_fold, n=most)]
+    inside = [name for fold, name in by_fold.items() if word.casefold() in fold]
+    return list(dict.fromkeys(close + inside))[:most] if word else []
+
+
+def did_you_mean(word: str, known: Iterable[str], most: int = 3) -> str:
+    """A hint such as ` (did you mean tabby or tiger?)`, or an empty text."""
+    found = nearest(word, known, most)
+    return f" (did you mean {' or '.join(found)}?)" if found else ""
 
 
 def _escape(letter: str) -> str:

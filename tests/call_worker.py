@@ -4,10 +4,9 @@ from typing import Any
 
 import msgspec
 
-from shared.contract import ErrorInfo, ImageRecord, ImageRef
+from shared.contract import ErrorInfo, ImageRecord, ImageRef, ImageState
 from shared.ledger import Claim, RedisLedger
 from shared.outage import Patience
-from shared.states import ImageState
 from shared.storage import MemoryStore
 from shared.tracing import Untraced
 from tests.scripted_worker import CARD, MODEL

@@ -14,6 +14,7 @@ from shared.contract import (
     ErrorInfo,
     ImageRecord,
     ImageRef,
+    ImageState,
     ModelCard,
     Options,
     PredictionRecord,
@@ -23,7 +24,6 @@ from shared.contract import (
     encode_lines,
 )
 from shared.ledger import Claim, RedisLedger
-from shared.states import ImageState
 from shared.storage import ObjectStore
 
 LABELS = ("tench", "goldfish", "tabby", "tiger cat", "crane", "crane", "salt, sea")

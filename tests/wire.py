@@ -18,6 +18,7 @@ from shared.contract import (
     ErrorInfo,
     ImageRecord,
     ImageRef,
+    ImageState,
     ModelCard,
     Options,
     PredictionRecord,
@@ -26,7 +27,6 @@ from shared.contract import (
     encode_lines,
 )
 from shared.ledger import Claim, NewChunk, RedisLedger
-from shared.states import ImageState
 from tests.ledgers import enter
 
 FOLDER = Path(__file__).parent / "data" / "wire"

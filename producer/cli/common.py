@@ -12,8 +12,7 @@ from producer.services import Services
 from shared.config import Settings
 from shared.contract import encode
 from shared.errors import UnknownJobError
-from shared.suggest import did_you_mean
-from shared.text import visible_json, visible_lines
+from shared.text import did_you_mean, visible_json, visible_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
 

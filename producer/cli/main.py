@@ -26,8 +26,7 @@ from producer.cli.commands import (
 )
 from shared.config import PREFIX, Settings
 from shared.errors import CamqError
-from shared.suggest import did_you_mean
-from shared.text import visible, visible_lines
+from shared.text import did_you_mean, visible, visible_lines
 
 EXIT_OTHER = 5
 EXIT_INTERRUPTED = 130

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from producer.cli.parameters import Value, choice
+from shared.checks.options import OPTIONS
 from shared.contract import PRIORITIES
-from shared.options import OPTIONS
 
 if TYPE_CHECKING:
     from producer.submission.request import Request

@@ -10,8 +10,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from producer.cli.common import services
+from shared.checks.options import Values
 from shared.errors import CamqError, UsageError
-from shared.options import Values
 from shared.text import visible
 
 F = TypeVar("F", bound=Callable[..., Any])

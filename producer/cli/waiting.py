@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from producer.cli.common import emit, say
 from producer.formatting import duration, elapsed_s, outcome, rate
-from shared.states import JobState
+from shared.contract import JobState
 
 if TYPE_CHECKING:
     from pathlib import Path

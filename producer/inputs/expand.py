@@ -26,7 +26,7 @@ from producer.inputs.source import (
 )
 from shared.errors import NotFoundError, UsageError
 from shared.storage.port import SCHEME, ObjectStore
-from shared.suggest import did_you_mean
+from shared.text import did_you_mean
 
 #: Names beside a mistyped path that are looked at; in a folder of millions it would take minutes to compare all.
 MOST_NEIGHBOURS = 10_000

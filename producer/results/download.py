@@ -11,8 +11,8 @@ from producer.results.records import records
 from shared import keys
 from shared.contract import ImageRecord, Options, PredictionRecord, encode
 from shared.ledger import RedisLedger
+from shared.storage.job_objects import MAX_BYTES
 from shared.storage.port import ObjectStore
-from shared.stored import MAX_BYTES
 
 
 def download(

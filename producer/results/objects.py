@@ -49,7 +49,7 @@ class Prediction:
         from PIL import Image
 
         from shared.pictures import OVERLAY_FORMATS
-        from shared.stored import MAX_BYTES
+        from shared.storage.job_objects import MAX_BYTES
 
         data = self._store.get(self.overlay_key, MAX_BYTES)
         with Image.open(io.BytesIO(data), formats=OVERLAY_FORMATS) as picture:

@@ -6,14 +6,13 @@ import msgspec
 from msgspec import UNSET
 
 from producer.parallel import ordered
-from shared.contract import ErrorInfo, ImageRecord, ImageRef
+from shared.contract import ErrorInfo, ImageRecord, ImageRef, ImageState
 from shared.errors import UsageError
 from shared.ledger import RedisLedger
 from shared.ledger.chunks import by_origin
 from shared.ledger.values import Done
-from shared.states import ImageState
+from shared.storage.job_objects import read_references, read_results
 from shared.storage.port import ObjectStore
-from shared.stored import read_references, read_results
 
 #: States that an image leaves by itself.
 MOVING = frozenset({ImageState.QUEUED, ImageState.RUNNING})

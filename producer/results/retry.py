@@ -5,8 +5,8 @@ from contextlib import suppress
 
 from producer.results.records import records
 from producer.services import Services
+from shared.contract import ImageState
 from shared.errors import UnreachableError
-from shared.states import ImageState
 
 
 def retry(services: Services, job: str, codes: Collection[str] = ()) -> int:

@@ -4,12 +4,11 @@ import time
 from collections.abc import Iterable, Iterator
 
 from producer.results.records import MOVING, records
-from shared.contract import ImageRecord, JobStatus
+from shared.contract import ImageRecord, ImageState, JobStatus
 from shared.ledger import RedisLedger
 from shared.ledger.chunks import oldest_first
-from shared.states import ImageState
+from shared.storage.job_objects import read_results
 from shared.storage.port import ObjectStore
-from shared.stored import read_results
 
 #: A look at the chunks of a job of millions takes a while; it may take a tenth of the time.
 _REST = 10.0

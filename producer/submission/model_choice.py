@@ -4,7 +4,7 @@ from typing import Protocol
 
 from shared.contract import ModelCard
 from shared.errors import UsageError
-from shared.suggest import did_you_mean, nearest
+from shared.text import did_you_mean, nearest
 
 #: Asked for when nobody names a model.
 _ANY = "resnet18"

@@ -10,13 +10,12 @@ import msgspec
 
 from producer.submission.model_choice import Catalogue, resolve
 from shared import keys
+from shared.checks.destinations import check_output, check_webhook
+from shared.checks.options import Values, check_options, check_values
 from shared.config import Settings
 from shared.contract import PRIORITIES, JobId, ModelCard, Options, Priority, encode
 from shared.errors import UnreachableError, UsageError
-from shared.options import Values, check_options, check_values
-from shared.output import check_output
 from shared.storage.port import ObjectStore
-from shared.webhook import check_webhook
 
 #: A job of at most this many images gets the priority `high`: somebody is probably waiting for it.
 HIGH_AT_MOST = 16

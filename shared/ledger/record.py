@@ -6,10 +6,9 @@ from typing import Any
 
 import msgspec
 
-from shared.contract import MAX_IMAGES_PER_JOB, JobStatus
+from shared.contract import MAX_IMAGES_PER_JOB, JobStatus, job_state
 from shared.ledger.eta import estimate, started_at
 from shared.ledger.webhooks import webhook_of
-from shared.states import job_state
 
 #: A job unsealed for this long without a sign of its producer counts as interrupted.
 INTERRUPTED_AFTER_S = 600

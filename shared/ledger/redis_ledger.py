@@ -3,7 +3,7 @@
 from contextlib import closing
 
 from shared.ledger.deletions import RedisDeletions
-from shared.ledger.jobs import RedisJobs
+from shared.ledger.producer_side import RedisJobs
 from shared.ledger.registry import RedisRegistry
 from shared.ledger.scripts import connect
 from shared.ledger.submission import RedisSubmission

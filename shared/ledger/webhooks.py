@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Literal, cast
 
+from shared.checks.destinations import shown_webhook
 from shared.contract import WebhookStatus
 from shared.ledger.scripts import LedgerSide
 from shared.ledger.values import WebhookCall
-from shared.webhook import shown_webhook
 
 #: A sender silent for this long has died. Longer than its try, the name server and the report together.
 SENDER_LEASE_S = 60.0

@@ -8,12 +8,11 @@ import msgspec
 import structlog
 
 from shared import keys
-from shared.contract import SCHEMA_VERSION, ChunkMessage, ErrorInfo, Options, Priority, decode, encode
+from shared.contract import SCHEMA_VERSION, ChunkMessage, ErrorInfo, ImageState, Options, Priority, decode, encode
 from shared.errors import LostLeaseError, MessageError, NewerSchemaError
 from shared.ledger.scripts import LedgerSide
 from shared.ledger.values import CANCELLED_AT_ONCE, Claim, Hint, Reaped, Refusal
 from shared.ledger.webhooks import SENDER_LEASE_S
-from shared.states import ImageState
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from shared.errors import EmbeddedError
-from shared.processes import bound
+from shared.processes import die_with_parent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Spec:
 
 
 class Child:
-    """A running child. Create it in a thread that lives as long as the child should (see `bound`).
+    """A running child. Create it in a thread that lives as long as the child should (see `die_with_parent`).
 
     Its own session keeps a terminal's Ctrl-C from it: we stop our children, in our order. macOS has no
     death signal; there a `kill -9` of the parent leaves its children running, and the pid file names them.
@@ -94,7 +94,7 @@ def bound_command(argv: Sequence[str]) -> list[str]:
     """The command (its program as a path), so that it ends together with the thread that starts it (on Linux)."""
     if sys.platform != "linux":
         return list(argv)
-    return [sys.executable, "-I", "-S", bound.__file__, str(os.getpid()), *argv]
+    return [sys.executable, "-I", "-S", die_with_parent.__file__, str(os.getpid()), *argv]
 
 
 def describe_exit(code: int) -> str:

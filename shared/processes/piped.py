@@ -11,7 +11,7 @@ from shared.processes.child import bound_command
 
 
 class PipedChild:
-    """A running child. Create it in a thread that lives as long as the child should (see `bound`)."""
+    """A running child. Create it in a thread that lives as long as the child should (see `die_with_parent`)."""
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(

@@ -10,8 +10,7 @@ from PIL import Image
 from producer.web.kit.cards import card
 from producer.web.kit.failures import group, named
 from producer.web.report import write_page
-from shared.contract import ErrorInfo, ImageRecord, JobStatus, Options, PredictionRecord
-from shared.states import ImageState, JobState
+from shared.contract import ErrorInfo, ImageRecord, ImageState, JobState, JobStatus, Options, PredictionRecord
 
 LABELS = ("tabby", "tiger cat", "espresso", "moped", "crane")
 #: Every image whose index leaves this rest when divided by ten has failed.

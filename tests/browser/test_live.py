@@ -14,7 +14,7 @@ from producer.services import Services
 from producer.submission.request import Request
 from producer.submission.submit import submit
 from producer.web.live.serve import Server
-from shared.states import JobState
+from shared.contract import JobState
 from tests.browser.conftest import Open
 from tests.browser.contrast import too_pale
 from tests.scripted_worker import ScriptedWorker, picture

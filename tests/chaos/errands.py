@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 
 from producer.results import records as results
 from shared import keys
-from shared.contract import ImageRecord, ImageRef, decode_lines
+from shared.contract import ImageRecord, ImageRef, ImageState, decode_lines
 from shared.errors import UnknownJobError
 from shared.ledger import RedisLedger
-from shared.states import ImageState
 from shared.storage import S3Store
 from tests.chaos.environment import Environment
 

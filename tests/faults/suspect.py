@@ -11,8 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from shared.contract import ImageRecord
-from shared.states import ImageState
+from shared.contract import ImageRecord, ImageState
 from worker.chunk.quarantine import Answer, Request
 
 

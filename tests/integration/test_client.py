@@ -9,8 +9,8 @@ import pytest
 from producer import Client
 from producer.results.records import record_at
 from producer.services import Services
+from shared.contract import JobState
 from shared.errors import ImageError, UsageError
-from shared.states import JobState
 from tests.scripted_worker import ScriptedWorker, picture
 from tests.submitting import CountingStore, pictures
 

@@ -11,9 +11,8 @@ from producer.inputs.manifest import LONGEST_ID
 from producer.results.records import record_at
 from producer.services import Services
 from shared import keys
-from shared.contract import ImageRecord, ImageRef, encode
+from shared.contract import ImageRecord, ImageRef, ImageState, encode
 from shared.errors import UsageError
-from shared.states import ImageState
 from shared.storage import MemoryStore
 from tests.scripted_worker import ScriptedWorker, picture
 from tests.submitting import CountingStore, pictures

@@ -12,9 +12,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from shared.broker import Sender
 from shared.config import Settings
-from shared.contract import ChunkMessage, ErrorInfo, ModelCard, Options, WorkerInfo
+from shared.contract import ChunkMessage, ErrorInfo, ImageState, ModelCard, Options, WorkerInfo
 from shared.ledger import Claim, Reaped, RedisLedger
-from shared.states import ImageState
 from tests import ledgers
 from tests.ledgers import MODEL
 from worker.observe.device_usage import Usage

@@ -13,10 +13,10 @@ from producer.retention.delete import remove
 from producer.services import Services
 from producer.web.live.pictures import Pictures
 from shared import keys
+from shared.checks.destinations import check_output
 from shared.config import Settings
 from shared.contract import Options, encode
 from shared.errors import UsageError
-from shared.output import check_output
 from tests.scripted_worker import ScriptedWorker, picture
 from tests.submitting import CountingStore, pictures
 

@@ -11,10 +11,9 @@ import psutil
 import pytest
 
 from shared.config import Settings
-from shared.contract import ChunkMessage, ImageRecord, ImageRef, Options
+from shared.contract import ChunkMessage, ImageRecord, ImageRef, ImageState, Options
 from shared.errors import LostLeaseError, UnreachableError
 from shared.ledger import Claim, RedisLedger
-from shared.states import ImageState
 from worker.chunk import quarantine as module
 from worker.chunk.leases import Lease, LeaseKeeper
 from worker.chunk.quarantine import Quarantine, QuarantineError

@@ -15,9 +15,8 @@ from producer.results.records import records
 from producer.services import Services
 from shared import keys
 from shared.config import Settings
-from shared.contract import ErrorInfo
+from shared.contract import ErrorInfo, ImageState, JobState
 from shared.errors import NotFoundError, UnknownJobError
-from shared.states import ImageState, JobState
 from shared.storage import MemoryStore
 from tests.scripted_worker import BROKEN, MODEL, ScriptedWorker, picture
 

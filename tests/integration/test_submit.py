@@ -18,10 +18,9 @@ from producer.submission.request import HIGH_AT_MOST, Request, new_job_id
 from producer.submission.submit import Listener, submit
 from shared import keys
 from shared.config import Settings
-from shared.contract import ImageRef, decode_lines
+from shared.contract import ImageRef, JobState, decode_lines
 from shared.errors import UnreachableError, UsageError
 from shared.ledger import RedisLedger
-from shared.states import JobState
 from shared.storage import MemoryStore
 from tests.scripted_worker import CARD, MODEL, ScriptedWorker, picture
 from tests.submitting import CountingStore, pictures, send

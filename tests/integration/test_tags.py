@@ -72,7 +72,7 @@ def test_a_wrong_tag_is_refused_before_anything_is_stored(client: Client, store:
 @pytest.mark.usefixtures("worker")
 def test_jobs_are_found_by_all_of_their_tags(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest first, and as many as were asked for, however far back they lie."""
-    monkeypatch.setattr("shared.ledger.jobs.TAGGED_PAGE", 2)
+    monkeypatch.setattr("shared.ledger.producer_side.TAGGED_PAGE", 2)
     ids = [client.submit(picture(), tags=tags).id for tags in (["a", "b"], ["a"], [], [], ["b", "c", "a"])]
 
     assert [status.job for status in client.jobs(tags=["a"])] == [ids[4], ids[1], ids[0]]

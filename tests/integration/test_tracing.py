@@ -16,11 +16,10 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 
 from producer.services import Services
 from shared import tracing
-from shared.contract import ImageRecord, ImageRef
+from shared.contract import ImageRecord, ImageRef, ImageState
 from shared.errors import LostLeaseError, UsageError
 from shared.ledger import RedisLedger
 from shared.outage import Patience
-from shared.states import ImageState
 from shared.tracing import Untraced, otel
 from shared.tracing.otel import OpenTelemetry
 from tests.collector import collecting

@@ -16,6 +16,8 @@ from shared.contract import (
     ChunkMessage,
     ImageRecord,
     ImageRef,
+    ImageState,
+    JobState,
     ModelCard,
     Options,
     WorkerInfo,
@@ -25,7 +27,6 @@ from shared.contract import (
 )
 from shared.errors import MessageError, NewerSchemaError
 from shared.ledger import Claim, RedisLedger
-from shared.states import ImageState, JobState
 from tests import wire
 from tests.ledgers import claim, serve, submit
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from shared.checks.options import check_options
 from shared.contract import Options
 from shared.errors import UsageError
-from shared.options import check_options
 from tests.numeric.networks import network
 from worker.app import card_of
 

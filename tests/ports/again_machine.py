@@ -16,10 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from producer.retention.unused_inputs import inputs, used_inputs
 from shared import keys
-from shared.contract import ImageRef, Options, encode_lines
+from shared.contract import ImageRef, ImageState, Options, encode_lines
 from shared.errors import DeletionError, LostLeaseError, UnknownJobError, UsageError
 from shared.ledger import Claim, Hint, NewChunk, RedisLedger
-from shared.states import ImageState
 from shared.storage import MemoryStore
 from tests.ledgers import MODEL, serve
 

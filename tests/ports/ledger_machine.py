@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from shared import keys
-from shared.contract import ChunkMessage, ErrorInfo, Options
+from shared.contract import TRANSITIONS, ChunkMessage, ErrorInfo, ImageState, Options
 from shared.errors import LostLeaseError, UsageError
 from shared.ledger import Claim, Hint, NewChunk, RedisLedger
-from shared.states import TRANSITIONS, ImageState
 from tests.ledgers import MODEL, enter, serve
 
 #: Stands in the place of lua/_clock.lua.

@@ -13,11 +13,10 @@ from producer.results.records import record_at, records
 from producer.results.stream import arrivals
 from shared import keys
 from shared.config import Settings
-from shared.contract import ErrorInfo, ImageRecord, ImageRef, Options, WorkerInfo, encode_lines
+from shared.contract import ErrorInfo, ImageRecord, ImageRef, ImageState, Options, WorkerInfo, encode_lines
 from shared.errors import LostLeaseError
 from shared.ledger import Claim, RedisLedger
 from shared.ledger.submission import add_chunk
-from shared.states import ImageState
 from shared.storage import MemoryStore
 from tests.ledgers import MODEL
 

@@ -12,8 +12,8 @@ from producer.local.embedded.ports import free_ports
 from producer.local.embedded.redis import RedisServer
 from producer.services import Services
 from shared.config import Settings
+from shared.contract import JobState
 from shared.ledger import RedisLedger
-from shared.states import JobState
 from tests.scripted_worker import ScriptedWorker
 from tests.submitting import CountingStore, pictures, send
 from tests.waiting import wait_until

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
+from shared.contract import ImageState
 from shared.errors import UnreachableError
 from shared.ledger import RedisLedger
-from shared.states import ImageState
 from tests.ledgers import MODEL, claim, serve, submit
 
 pytestmark = pytest.mark.servers

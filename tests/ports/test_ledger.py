@@ -4,10 +4,9 @@ import pytest
 
 from shared import keys
 from shared.config import Settings
-from shared.contract import ChunkMessage, ErrorInfo, ModelCard, Options
+from shared.contract import ChunkMessage, ErrorInfo, ImageState, JobState, ModelCard, Options
 from shared.errors import LostLeaseError, UnknownJobError, UnreachableError, UsageError
 from shared.ledger import NewChunk, Reaped, RedisLedger
-from shared.states import ImageState, JobState
 from tests.ledgers import MODEL, claim, enter, serve, submit
 
 pytestmark = pytest.mark.servers

@@ -3,10 +3,9 @@
 import pytest
 
 from shared import keys
-from shared.contract import Options
+from shared.contract import ImageState, JobState, Options
 from shared.errors import LostLeaseError, UnknownJobError
 from shared.ledger import NewChunk, RedisLedger
-from shared.states import ImageState, JobState
 from tests.ledgers import MODEL, claim, enter, submit
 
 pytestmark = pytest.mark.servers

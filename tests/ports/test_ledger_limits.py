@@ -5,12 +5,11 @@ import redis
 
 from shared import keys
 from shared.config import Settings
-from shared.contract import ErrorInfo, Options
+from shared.contract import ErrorInfo, ImageState, Options
 from shared.errors import UnreachableError, UsageError
 from shared.ledger import NewChunk, RedisLedger
 from shared.ledger.scripts import Scripts
 from shared.ledger.worker_side import MESSAGE_KEPT
-from shared.states import ImageState
 from tests.ledgers import MODEL, claim, enter, serve, submit
 
 pytestmark = pytest.mark.servers

@@ -3,9 +3,9 @@
 import pytest
 
 from shared import keys
+from shared.contract import ImageState
 from shared.ledger import Reaped, RedisLedger
 from shared.ledger.scripts import Scripts
-from shared.states import ImageState
 from tests.ledgers import MODEL, claim, serve, submit
 from tests.ports.ledger_machine import CLOCK
 

@@ -3,11 +3,10 @@
 import pytest
 
 from shared import keys
-from shared.contract import Options
+from shared.contract import ImageState, Options
 from shared.ledger import Claim, Hint, NewChunk, RedisLedger
 from shared.ledger.eta import Estimate, estimate, started_at
 from shared.ledger.scripts import Scripts
-from shared.states import ImageState
 from tests.ledgers import MODEL, claim, enter, serve
 from tests.ports.ledger_machine import CLOCK
 

@@ -3,10 +3,10 @@
 import pytest
 
 from shared import keys
+from shared.contract import ImageState, JobState
 from shared.ledger import Claim, RedisLedger
 from shared.ledger.backlog import read_backlog
 from shared.ledger.worker_side import LONGEST_PAUSE_S, QUARANTINE_TRIES
-from shared.states import ImageState, JobState
 from tests.ledgers import claim, serve, submit
 from tests.scripted_worker import CARD
 

@@ -3,11 +3,10 @@
 import pytest
 
 from shared import keys
-from shared.contract import SCHEMA_VERSION, ErrorInfo
+from shared.contract import SCHEMA_VERSION, ErrorInfo, ImageState, JobState
 from shared.errors import NewerSchemaError
 from shared.ledger import Hint, RedisLedger
 from shared.ledger.worker_side import RAISED_IN_QUARANTINE, RAISED_PAUSE_S, RAISED_TO_QUARANTINE
-from shared.states import ImageState, JobState
 from tests.ledgers import MODEL, claim, come_due, serve, submit
 
 pytestmark = pytest.mark.servers

@@ -4,10 +4,9 @@ import pytest
 
 from shared import keys
 from shared.config import Settings
-from shared.contract import ErrorInfo, Options, WorkerInfo
+from shared.contract import ErrorInfo, ImageState, JobState, Options, WorkerInfo
 from shared.errors import UnknownJobError, UsageError
 from shared.ledger import Claim, NewChunk, Reaped, RedisLedger
-from shared.states import ImageState, JobState
 from tests.ledgers import MODEL, claim, submit
 
 pytestmark = pytest.mark.servers

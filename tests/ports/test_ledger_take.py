@@ -3,8 +3,8 @@
 import pytest
 
 from shared import keys
+from shared.contract import ImageState, JobState
 from shared.ledger import Claim, RedisLedger
-from shared.states import ImageState, JobState
 from tests.ledgers import MODEL, claim, serve, submit
 
 pytestmark = pytest.mark.servers

@@ -3,12 +3,11 @@
 import pytest
 
 from shared import keys
-from shared.contract import Options, WebhookStatus
+from shared.contract import ImageState, Options, WebhookStatus
 from shared.errors import UsageError
 from shared.ledger import NewChunk, RedisLedger, WebhookCall
 from shared.ledger.scripts import Scripts
 from shared.ledger.webhooks import SENDER_LEASE_S
-from shared.states import ImageState
 from tests.ledgers import MODEL, claim, enter
 from tests.ports.ledger_machine import CLOCK
 

@@ -21,10 +21,9 @@ from producer.local.embedded.ports import free_ports
 from producer.local.embedded.redis import RedisServer, find_server
 from shared.broker import Sender, make_app, model_queues
 from shared.config import Settings
-from shared.contract import CHUNK_TASK, ChunkMessage, decode
+from shared.contract import CHUNK_TASK, ChunkMessage, ImageState, decode
 from shared.errors import UnreachableError
 from shared.ledger import Claim, RedisLedger
-from shared.states import ImageState
 from tests import ledgers
 from tests.ledgers import MODEL
 from tests.waiting import wait_until

@@ -14,17 +14,16 @@ import msgspec
 import structlog
 
 from shared import keys
-from shared.contract import EXPLAIN_TASK, ImageRecord, ImageRef, JobStatus, ModelCard, encode_lines
+from shared.checks.options import check_options
+from shared.contract import EXPLAIN_TASK, ImageRecord, ImageRef, ImageState, JobStatus, ModelCard, encode_lines
 from shared.errors import DeletionError, DeniedError, UnknownJobError, UnreachableError, UsageError
 from shared.ledger import RedisLedger
 from shared.ledger.chunks import oldest_first
 from shared.ledger.submission import add_chunk
-from shared.options import check_options
 from shared.outage import Patience, nap
-from shared.states import ImageState
 from shared.storage import SCHEME, ObjectStore
+from shared.storage.job_objects import read_references, read_results
 from shared.storage.port import locate_object
-from shared.stored import read_references, read_results
 from worker.chunk.pipeline import Outcome, Pipeline
 from worker.errors import HandBackError
 

@@ -11,11 +11,10 @@ from functools import partial
 import structlog
 
 from shared import keys
-from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, decode_lines, encode_lines
+from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, ImageState, decode_lines, encode_lines
 from shared.errors import DeniedError, LostLeaseError, MessageError, NotFoundError, UnreachableError
 from shared.ledger import Claim, RedisLedger, Refusal
 from shared.outage import LOOK_S, Patience
-from shared.states import ImageState
 from shared.storage import ObjectStore
 from worker.chunk.leases import Lease, LeaseKeeper
 from worker.chunk.quarantine import Quarantine, QuarantineError, RaisedError

@@ -15,12 +15,11 @@ import msgspec
 import structlog
 
 from shared.config import Settings
-from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, Options, Priority
+from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, ImageState, Options, Priority
 from shared.errors import UnreachableError
 from shared.ledger import Claim
 from shared.processes.child import describe_exit
 from shared.processes.piped import LineChild
-from shared.states import ImageState
 from worker.chunk.leases import Lease
 from worker.errors import CancelledJobError
 from worker.timing.deadline import Deadline

@@ -12,10 +12,10 @@ from pathlib import Path
 import structlog
 import torch
 
+from shared.checks.destinations import check_output
 from shared.config import Settings
 from shared.errors import DeniedError, UnreachableError
 from shared.outage import Outage, Patience
-from shared.output import check_output
 from shared.storage import S3Store
 from worker.core.engine.cuda import engine_for
 from worker.core.model.network import Network, load_network

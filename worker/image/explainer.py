@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from shared import keys
-from shared.contract import EXTENSIONS, ErrorInfo, ImageRecord, ImageRef, Options, PredictionRecord
+from shared.contract import EXTENSIONS, ErrorInfo, ImageRecord, ImageRef, ImageState, Options, PredictionRecord
 from shared.errors import (
     CredentialsError,
     DeniedError,
@@ -22,7 +22,6 @@ from shared.errors import (
 from shared.ledger import Claim
 from shared.outage import Patience
 from shared.pictures import COMMON_FORMATS
-from shared.states import ImageState
 from shared.storage import SCHEME, ObjectStore
 from worker.core.model.network import Network
 from worker.core.picture.decode import decode, is_common

@@ -9,9 +9,8 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Literal, TypeAlias, get_args
 
-from shared.contract import ErrorInfo
+from shared.contract import ErrorInfo, ImageState
 from shared.ledger import Claim, Reaped
-from shared.states import ImageState
 from worker.timing.throughput import Throughput
 
 #: The stages of one image, in the order of its way; `forward` is per micro-batch, `commit` per chunk. `decode`

@@ -15,13 +15,13 @@ import structlog
 import urllib3
 from standardwebhooks import Webhook
 
+from shared.checks.destinations import check_webhook, shown_webhook
 from shared.config import Settings
 from shared.contract import JobStatus, encode
 from shared.errors import CamqError, UnknownJobError, UsageError
 from shared.ledger import RedisLedger, WebhookCall
 from shared.ledger.webhooks import SENDER_LEASE_S
 from shared.storage.http import trusted_roots
-from shared.webhook import check_webhook, shown_webhook
 
 log = structlog.get_logger()
 

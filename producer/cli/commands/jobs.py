@@ -8,7 +8,7 @@ from producer.cli.common import emit, json_option, say, services, suggesting
 from producer.cli.parameters import job_argument, whole
 from producer.cli.tables import Table, cell, show
 from producer.formatting import duration, outcome, progress
-from shared.suggest import did_you_mean
+from shared.text import did_you_mean
 
 #: The number of newest jobs whose tags are suggested for a mistyped one.
 _LOOKED_AT = 500

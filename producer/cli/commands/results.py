@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from producer.cli.common import emit, json_option, say, services, suggesting
-from producer.cli.listing import print_results
 from producer.cli.parameters import DURATION, choice, job_argument
+from producer.cli.results_listing import print_results
 from producer.cli.waiting import fetch
 from shared.errors import UsageError
 

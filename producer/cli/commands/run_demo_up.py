@@ -15,10 +15,10 @@ import click
 
 from producer.cli.common import emit, json_option, say
 from producer.cli.dry_run import dry_run_option, no_store, would_run
-from producer.cli.listing import print_results
 from producer.cli.options import job_options, request_from_options
 from producer.cli.parameters import whole
 from producer.cli.paths import all_of, given_pictures, paths_argument
+from producer.cli.results_listing import print_results
 from producer.cli.serving import serving, serving_options
 from producer.cli.tables import Table, cell, show
 from producer.cli.waiting import exit_status, fetch, wait_for

@@ -8,8 +8,8 @@ from producer.cli.common import emit, json_option, say, services, suggesting
 from producer.cli.parameters import choice, job_argument
 from producer.formatting import count, size
 from producer.services import Services
+from shared.contract import JobState
 from shared.errors import CODES, UnknownJobError, UsageError
-from shared.states import JobState
 
 
 @click.command()

@@ -6,8 +6,8 @@ from producer.parallel import ordered
 from shared.contract import ImageRef
 from shared.errors import DeniedError, NotFoundError, ObjectTooLargeError, UnavailableError, UsageError
 from shared.ledger import RedisLedger
+from shared.storage.job_objects import read_references
 from shared.storage.port import ObjectStore
-from shared.stored import read_references
 
 
 def references(ledger: RedisLedger, store: ObjectStore, job: str, *, threads: int = 8) -> Iterator[ImageRef]:

@@ -8,8 +8,7 @@ from msgspec import UNSET
 
 from producer.formatting import duration, elapsed_s, rate, shown, webhook_outcome
 from producer.web.kit.legend import colours
-from shared.contract import JobStatus, Options
-from shared.states import JobState
+from shared.contract import JobState, JobStatus, Options
 
 _DEFAULTS = Options()
 

@@ -13,8 +13,8 @@ from producer.inputs.source import LazySource, Source
 from producer.results.retry import retry
 from producer.submission.request import Request as Submission
 from producer.submission.submit import submit
+from shared.checks.options import OPTIONS
 from shared.errors import UsageError
-from shared.options import OPTIONS
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -15,9 +15,9 @@ from producer.web.live.actions import MAX_UPLOAD_BYTES, MAX_UPLOAD_FILES
 from producer.web.live.failures import FailedNames
 from producer.web.live.overview import JOBS_AT_ONCE, MOST_JOBS, backlog
 from producer.web.live.pictures import MOST, Pictures
+from shared.checks.options import OPTIONS
 from shared.contract import encode
 from shared.ledger.backlog import read_backlog
-from shared.options import OPTIONS
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -26,8 +26,7 @@ from producer.local import contact_sheet as sheet
 from producer.local.contact_sheet import Guess, Row, contact_sheet
 from producer.local.demo import _split_last_line
 from producer.progress import Display
-from shared.contract import WebhookStatus
-from shared.states import JobState
+from shared.contract import JobState, WebhookStatus
 from tests.unit.producer.test_outage import status
 
 

@@ -10,9 +10,8 @@ from msgspec.structs import replace
 from producer import watch
 from producer.outage import Patience
 from producer.parallel import ordered
-from shared.contract import JobStatus, WebhookStatus
+from shared.contract import JobState, JobStatus, WebhookStatus
 from shared.errors import NotFoundError, UnknownJobError, UnreachableError
-from shared.states import JobState
 
 
 def status(done: int = 0, *, interrupted: bool = False) -> JobStatus:

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from producer.cli.main import cli
+from shared.checks.options import OPTIONS, check_values
 from shared.errors import UsageError
-from shared.options import OPTIONS, check_values
 
 SUBMIT = cli.commands["submit"]
 

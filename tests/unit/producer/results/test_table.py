@@ -10,9 +10,8 @@ import pytest
 from pyarrow import parquet
 
 from producer.results.table import COLUMNS, rows, to_pandas, write_csv, write_parquet
-from shared.contract import ErrorInfo, ImageRecord, PredictionRecord
+from shared.contract import ErrorInfo, ImageRecord, ImageState, PredictionRecord
 from shared.errors import CamqError
-from shared.states import ImageState
 
 
 def prediction(rank: int, box: tuple[int, int, int, int] | None = (1, 2, 3, 4)) -> PredictionRecord:

@@ -17,8 +17,7 @@ from producer.web.kit.page import SCRIPTS, render, script, script_json
 from producer.web.kit.summary import summarise
 from producer.web.live import LIVE
 from producer.web.report import write_page
-from shared.contract import JobStatus, Options
-from shared.states import JobState
+from shared.contract import JobState, JobStatus, Options
 from tests.browser.galleries import STATUS, gallery, write
 
 HOSTILE = "</script><script>alert(1)</script> <!-- \" ' & \u2028 \n 🐈"

@@ -9,11 +9,19 @@ from typing import Any
 import pytest
 
 from shared import keys
-from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, Options, decode_lines, encode_lines
+from shared.contract import (
+    ChunkMessage,
+    ErrorInfo,
+    ImageRecord,
+    ImageRef,
+    ImageState,
+    Options,
+    decode_lines,
+    encode_lines,
+)
 from shared.errors import LostLeaseError, UnreachableError
 from shared.ledger import Claim
 from shared.outage import Patience
-from shared.states import ImageState
 from shared.storage import MemoryStore
 from shared.tracing import Tracing, Untraced
 from worker.chunk.leases import Lease, LeaseKeeper

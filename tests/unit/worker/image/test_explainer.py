@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from shared.checks.destinations import check_output
 from shared.config import Settings
-from shared.contract import ChunkMessage, ErrorInfo, ImageRef, Options
+from shared.contract import ChunkMessage, ErrorInfo, ImageRef, ImageState, Options
 from shared.errors import (
     CredentialsError,
     DeniedError,
@@ -24,8 +25,6 @@ from shared.errors import (
     UsageError,
 )
 from shared.ledger import Claim
-from shared.output import check_output
-from shared.states import ImageState
 from shared.storage import MemoryStore, ObjectStore
 from worker.core.types import ClassMap, Explanation, InputSpec, Limits
 from worker.errors import CancelledJobError

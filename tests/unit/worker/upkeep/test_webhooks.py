@@ -16,10 +16,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.config import Settings
-from shared.contract import JobStatus, WebhookStatus
+from shared.contract import JobState, JobStatus, WebhookStatus
 from shared.errors import UnknownJobError, UsageError
 from shared.ledger import WebhookCall
-from shared.states import JobState
 from tests.pages import ROOT, blocks
 from worker.upkeep.webhooks import LONGEST_WAIT_S, WebhookSender, wait_s, webhook_id
 

@@ -1,6 +1,6 @@
 """Runs as a program of its own: ties itself to its parent's life, then becomes the command it was given.
 
-`python bound.py PARENT_PID COMMAND…`. On Linux the kernel kills the process when the thread that started
+`python die_with_parent.py PARENT_PID COMMAND…`. On Linux the kernel kills the process when the thread that started
 it ends, so a `kill -9` of the parent leaves nobody behind. It is a program and not a `preexec_fn`, because
 nothing but `exec` is safe between a fork and its exec in a process with threads.
 """

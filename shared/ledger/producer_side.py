@@ -8,13 +8,22 @@ from itertools import count
 import redis
 
 from shared import keys
-from shared.contract import SCHEMA_VERSION, ChunkMessage, ErrorInfo, JobStatus, Options, Priority, decode, encode
+from shared.contract import (
+    SCHEMA_VERSION,
+    ChunkMessage,
+    ErrorInfo,
+    ImageState,
+    JobStatus,
+    Options,
+    Priority,
+    decode,
+    encode,
+)
 from shared.errors import DeletionError, UnknownJobError, UsageError
 from shared.ledger.chunks import ChunkRecord, decode_chunk
 from shared.ledger.record import status_of
 from shared.ledger.scripts import LedgerSide
 from shared.ledger.values import CANCELLED_AT_ONCE, Done
-from shared.states import ImageState
 
 #: Chunks or jobs handled by one call: bounds how long the script blocks Redis.
 BATCH = 200

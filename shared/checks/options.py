@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 from shared.colormaps import NAMES
 from shared.contract import ModelCard, Options
 from shared.errors import UsageError
-from shared.suggest import did_you_mean
+from shared.text import did_you_mean
 
 _MOST_DIGITS = 10
 #: An error lists this many allowed words at most, and a few examples of more.

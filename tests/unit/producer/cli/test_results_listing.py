@@ -2,9 +2,8 @@
 
 import pytest
 
-from producer.cli.listing import print_results
-from shared.contract import ErrorInfo, ImageRecord
-from shared.states import ImageState
+from producer.cli.results_listing import print_results
+from shared.contract import ErrorInfo, ImageRecord, ImageState
 
 BROKEN = ErrorInfo("not_an_image", "the bytes are not a picture")
 

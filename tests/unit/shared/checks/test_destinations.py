@@ -3,8 +3,8 @@
 import pytest
 import urllib3
 
+from shared.checks.destinations import check_webhook, shown_webhook
 from shared.errors import UsageError
-from shared.webhook import check_webhook, shown_webhook
 
 HOSTS = "hooks.example.com 10.0.0.7:8000 [::1]:9000"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.states import TRANSITIONS, ImageState, JobState, job_state
+from shared.contract import TRANSITIONS, ImageState, JobState, job_state
 
 
 @pytest.mark.parametrize(

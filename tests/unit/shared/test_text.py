@@ -14,7 +14,7 @@ from producer.inputs.expand import Expansion
 from shared.config import Settings
 from shared.errors import UnreachableError, UsageError
 from shared.storage import MemoryStore
-from shared.suggest import did_you_mean, nearest
+from shared.text import did_you_mean, nearest
 
 
 def test_the_nearest_words_come_first_and_case_does_not_matter() -> None:

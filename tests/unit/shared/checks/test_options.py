@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from shared.checks.options import check_options
 from shared.contract import ModelCard, Options, decode
 from shared.errors import UsageError
-from shared.options import check_options
 from tests.scripted_worker import CARD
 
 

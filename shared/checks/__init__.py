@@ -1,0 +1,1 @@
+"""What a request may ask for; producer and worker make the same checks."""

@@ -1,0 +1,72 @@
+"""What travels between producer and worker: messages, options, references, results, cards and states.
+
+Frozen types, JSON both ways, `schema_version` first.
+"""
+
+from shared.contract.codec import SCHEMA_VERSION, decode, decode_lines, encode, encode_lines
+from shared.contract.job_options import (
+    EXTENSIONS,
+    FORMATS,
+    LARGEST_INPUT,
+    METHODS,
+    PRIORITIES,
+    SLOW_METHODS,
+    SMALLEST_INPUT,
+    Format,
+    Method,
+    Options,
+    Priority,
+)
+from shared.contract.model_card import ModelCard
+from shared.contract.records import (
+    CHUNK_TASK,
+    EXPLAIN_TASK,
+    MAX_IMAGES_PER_JOB,
+    ChunkId,
+    ChunkMessage,
+    ErrorInfo,
+    ImageRecord,
+    ImageRef,
+    JobId,
+    PredictionRecord,
+)
+from shared.contract.states import TRANSITIONS, ImageState, JobState, job_state
+from shared.contract.status import JobStatus, StageTime, WebhookStatus, WorkerInfo
+
+__all__ = [
+    "CHUNK_TASK",
+    "EXPLAIN_TASK",
+    "EXTENSIONS",
+    "FORMATS",
+    "LARGEST_INPUT",
+    "MAX_IMAGES_PER_JOB",
+    "METHODS",
+    "PRIORITIES",
+    "SCHEMA_VERSION",
+    "SLOW_METHODS",
+    "SMALLEST_INPUT",
+    "TRANSITIONS",
+    "ChunkId",
+    "ChunkMessage",
+    "ErrorInfo",
+    "Format",
+    "ImageRecord",
+    "ImageRef",
+    "ImageState",
+    "JobId",
+    "JobState",
+    "JobStatus",
+    "Method",
+    "ModelCard",
+    "Options",
+    "PredictionRecord",
+    "Priority",
+    "StageTime",
+    "WebhookStatus",
+    "WorkerInfo",
+    "decode",
+    "decode_lines",
+    "encode",
+    "encode_lines",
+    "job_state",
+]

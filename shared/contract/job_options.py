@@ -1,0 +1,79 @@
+"""The options of a job, each declared once."""
+
+from typing import Annotated, Literal, get_args
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+#: Sides of a network's input that may be asked for, in pixels; each network takes these or fewer (`ModelCard`).
+SMALLEST_INPUT, LARGEST_INPUT = 32, 4096
+
+Method = Literal[
+    "cam", "gradcam", "hirescam", "xgradcam", "layercam", "gradcam++", "eigencam", "ablationcam", "scorecam"
+]
+Format = Literal["jpeg", "webp", "png"]
+Priority = Literal["high", "bulk"]
+METHODS: tuple[str, ...] = get_args(Method)
+#: They take seconds per picture, where the others take milliseconds.
+SLOW_METHODS = frozenset({"scorecam"})
+FORMATS: tuple[str, ...] = get_args(Format)
+PRIORITIES: tuple[str, ...] = get_args(Priority)
+EXTENSIONS = {"jpeg": "jpg", "webp": "webp", "png": "png"}
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the images of a job are mapped and drawn. One set per job; the ledger holds it.
+
+    `shared.checks.options` makes checks, command, page and documentation from it. `extra` has words for help texts.
+    """
+
+    top_k: Annotated[int, Meta(ge=1, description="Number of best classes to explain per picture.")] = 3
+    #: `rank` is then the class's true rank.
+    classes: Annotated[
+        tuple[Annotated[int, Meta(ge=0)], ...] | None,
+        Meta(
+            description='Explain these classes instead of the best ones, as in 283,"tabby".', extra={"metavar": "LIST"}
+        ),
+    ] = None
+    method: Annotated[
+        Method, Meta(description="Method that computes the map. scorecam takes many seconds per picture.")
+    ] = "cam"
+    target: Annotated[
+        Literal["logit", "softmax"], Meta(description="Explain the logit or the softmax probability.")
+    ] = "logit"
+    target_layer: Annotated[
+        str | None,
+        Meta(
+            description="Layer to map; any but the default needs the method gradcam.",
+            extra={"metavar": "NAME", "default": "the model's last convolutional layer"},
+        ),
+    ] = None
+    scale: Annotated[
+        Literal["each", "shared"],
+        Meta(description="Scale each map by its own maximum, or by the picture's."),
+    ] = "each"
+    colormap: Annotated[str, Meta(description="Colormap of the heatmap.", extra={"metavar": "NAME"})] = "jet"
+    alpha: Annotated[float, Meta(ge=0, le=1, description="Opacity of the heatmap over the picture.")] = 0.5
+    resize: Annotated[
+        Literal["squash", "center-crop"], Meta(description="How to make a picture square for the network.")
+    ] = "squash"
+    input_size: Annotated[
+        Annotated[int, Meta(ge=SMALLEST_INPUT, le=LARGEST_INPUT)] | None,
+        Meta(description="Side of the network's input in pixels.", extra={"default": "the model's own"}),
+    ] = None
+    overlay: Annotated[Literal["original", "input"], Meta(description="Picture to draw on.")] = "original"
+    overlay_size: Annotated[int, Meta(ge=16, le=16384, description="Maximum side of an overlay in pixels.")] = 512
+    format: Annotated[Format, Meta(description="File format of overlays.")] = "jpeg"
+    box_threshold: Annotated[
+        float, Meta(gt=0, lt=1, description="Box the area where the map exceeds this share of its maximum.")
+    ] = 0.2
+    heatmaps: Annotated[bool, Meta(description="Also store the heatmaps without the picture.")] = False
+    keep_maps: Annotated[bool, Meta(description="Also store the raw maps, as NumPy archives.")] = False
+    #: Left out while unset, so that workers of older releases refuse only the jobs that they would write elsewhere.
+    output: Annotated[
+        str | UnsetType,
+        Meta(
+            description="Write overlays, heatmaps and maps to a folder under this prefix.",
+            extra={"metavar": "s3://BUCKET/PREFIX", "default": "camq's own bucket"},
+        ),
+    ] = UNSET

@@ -1,0 +1,90 @@
+"""Messages, references and results: what a chunk's way is written in."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from shared.contract.codec import SCHEMA_VERSION
+from shared.contract.states import ImageState
+
+#: The worker registers this name, the producer sends to it; neither imports the other.
+CHUNK_TASK = "camq.chunk"
+#: The task that other programs may call with a picture's key.
+EXPLAIN_TASK = "camq.explain"
+#: One byte per image and one string of at most 512 MB per key bound a job; this leaves a wide margin.
+MAX_IMAGES_PER_JOB = 100_000_000
+
+JobId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
+ChunkId = Annotated[str, Meta(pattern=r"\A[0-9a-z-]{1,32}\Z")]
+
+
+class ChunkMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """The hint that travels through the broker. It carries ids, never pixels."""
+
+    schema_version: int = SCHEMA_VERSION
+    job: JobId
+    chunk: ChunkId
+    attempt: Annotated[int, Meta(ge=1)]
+
+    @property
+    def task_id(self) -> str:
+        """Celery's task id: the same attempt always has the same one."""
+        return f"{self.job}.{self.chunk}.{self.attempt}"
+
+
+class ErrorInfo(msgspec.Struct, frozen=True):
+    """Why an image failed: a stable code (see `shared.errors.CODES`) and a sentence."""
+
+    code: str
+    message: str
+
+
+class ImageRef(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a chunk's reference file: where an image's bytes are and what the user calls it.
+
+    `key` is an object key in camq's bucket, or an `s3://bucket/key` address read in place. `source` is the path as the
+    user gave it; `id` is the user's own, left out where none was given. `error` is set when the producer already knows
+    that the image cannot be read (missing, empty, above the limit), so that it fails alone and still has its line.
+    """
+
+    index: Annotated[int, Meta(ge=0, lt=MAX_IMAGES_PER_JOB)]
+    key: str = ""
+    source: str = ""
+    error: ErrorInfo | None = None
+    id: str | UnsetType = UNSET
+
+
+class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One class of one image. `box` is (x0, y0, x1, y1) in pixels of the upright original, x1 and y1 exclusive."""
+
+    rank: int
+    class_index: int
+    label: str
+    probability: float
+    overlay: str
+    box: tuple[int, int, int, int] | None
+    map_min: float
+    map_max: float
+    flat: bool
+
+
+class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One image's result: a line of a results object and of `results --json`.
+
+    `name` and `tags` are the job's: a results object leaves them out, and `id` where the image has none, so that
+    nothing is stored once per image that the ledger has once per job.
+    """
+
+    index: int
+    source: str
+    state: ImageState
+    width: int | None = None
+    height: int | None = None
+    model: str | None = None
+    method: str | None = None
+    predictions: tuple[PredictionRecord, ...] = ()
+    error: ErrorInfo | None = None
+    id: str | UnsetType | None = UNSET
+    name: str | UnsetType | None = UNSET
+    tags: tuple[str, ...] | UnsetType = UNSET
