@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from shared.states import ImageState, JobState
 from structlog.testing import capture_logs
 
 from shared import keys
-from shared.contract import ErrorInfo, encode
+from shared.contract import ErrorInfo, ImageState, JobState, encode
 from shared.errors import LostLeaseError, MessageError
 from shared.ledger import Claim, RedisLedger
 from shared.ledger.worker_side import RAISED_IN_QUARANTINE, RAISED_TO_QUARANTINE
