@@ -97,19 +97,17 @@ class ScriptedWorker:
     def _record(self, ref: ImageRef, job: str, options: Options) -> ImageRecord:
         error = ref.error or (BROKEN if self.broken and self.broken in ref.source else None)
         if error:
-            return ImageRecord(index=ref.index, source=ref.source, state=ImageState.FAILED, error=error, id=ref.id)
+            return ImageRecord.of(ref, ImageState.FAILED, error=error)
         classes = options.classes or tuple(range(options.top_k))
         predictions = tuple(self._prediction(ref.index, rank, c, job, options) for rank, c in enumerate(classes, 1))
-        return ImageRecord(
-            index=ref.index,
-            source=ref.source,
-            state=ImageState.SUCCEEDED,
+        return ImageRecord.of(
+            ref,
+            ImageState.SUCCEEDED,
             width=8,
             height=6,
             model=self.card.model,
             method=options.method,
             predictions=predictions,
-            id=ref.id,
         )
 
     def _prediction(self, index: int, rank: int, number: int, job: str, options: Options) -> PredictionRecord:

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 from producer.api.job import Job
+from producer.inputs.data_sets import items
 from producer.inputs.expand import Expansion
 from producer.results.objects import ImageResult, Prediction
 from producer.services import Services
@@ -43,10 +44,13 @@ class Client:
         name: str | None = None,
         webhook: str | None = None,
         tags: Iterable[str] = (),
+        source_column: str | None = None,
         **options: Any,
     ) -> Job:
-        """Submit one image or many: paths, folders, .zip and .tar archives, patterns, s3:// addresses, bytes,
-        file objects, PIL images; or a mapping from ids of yours to one picture each. Results carry these ids.
+        """Submit one image or many: paths, folders, .zip and .tar archives, patterns, s3:// addresses, bytes, open
+        files, PIL images, arrays, tensors; or what holds them: a list, a mapping from ids of yours to one picture
+        each, a data set of pairs (picture, label), a data frame whose pictures are in `source_column`. Results carry
+        ids, and labels and further columns as `fields`.
 
         `options` are those of the command with underscores (`top_k=5`, `classes=[283, "tabby"]`,
         `output="s3://bucket/prefix"`). Raises UsageError before anything is uploaded, UnreachableError when a
@@ -62,7 +66,8 @@ class Client:
             webhook=webhook,
             tags=checked_tags(tags),
         )
-        return Job(self._services, submit(self._services, images, request, Listener(notice=log.warning)))
+        given = images if source_column is None else items(images, source_column)
+        return Job(self._services, submit(self._services, given, request, Listener(notice=log.warning)))
 
     def explain(self, picture: object, *, timeout: float | None = None, **options: Any) -> ImageResult:
         """Submit one picture and wait for its result; `options` as in `submit`.

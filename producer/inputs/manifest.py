@@ -1,4 +1,4 @@
-"""Ids of the user's own for pictures, and manifests: files that name pictures and their ids, as CSV or JSON lines."""
+"""Manifests: files that name pictures and their ids, as CSV or JSON lines."""
 
 import csv
 import io
@@ -8,29 +8,14 @@ from typing import IO, AnyStr, BinaryIO
 
 import msgspec
 
+from producer.inputs.notes import Notes, Row, checked_id
 from shared.errors import UsageError
 
 #: Every id is kept in memory while a manifest is checked, so that a repeated one is found.
 MOST_PICTURES = 1_000_000
 #: A path has at most 4,096 bytes, an id 256; a line is read whole.
 MOST_LINE_BYTES = 1 << 16
-LONGEST_ID = 256
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-@dataclass(frozen=True, slots=True)
-class Identified:
-    """One picture, as `Expansion` takes it, with its id. A text is a path, never a pattern."""
-
-    id: str
-    picture: object
-
-
-def checked_id(given: object) -> str:
-    """The id. UsageError when it is invalid."""
-    if not isinstance(given, str) or not 1 <= len(given) <= LONGEST_ID or not given.isprintable():
-        raise UsageError(f"invalid image id {given!r}: expected 1 to {LONGEST_ID} printable characters")
-    return given
 
 
 class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,9 +42,9 @@ class Manifest:
         if not known:
             raise UsageError(f"{self.name} has no pictures")
 
-    def __iter__(self) -> Iterator[Identified]:
+    def __iter__(self) -> Iterator[Row]:
         for _, line in self._lines():
-            yield Identified(line.id, line.source)
+            yield Row(line.source, Notes(line.id))
 
     def _lines(self) -> Iterator[tuple[int, _Line]]:
         """Each picture and the line it stands on, counted from 1."""

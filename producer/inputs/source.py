@@ -9,7 +9,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from shared.errors import ImageError
+from producer.inputs.notes import NOTHING, Notes
+from shared.errors import CamqError, ImageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,10 +31,10 @@ _ONE_AT_A_TIME = Lock()
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An image of a job; `name` is where the user has it, `id` what else the user calls it, if anything."""
+    """An image of a job; `name` is where the user has it, `notes` what the user says of it."""
 
     name: str
-    id: str | None = field(default=None, kw_only=True)
+    notes: Notes = field(default=NOTHING, kw_only=True)
 
     def read(self, limit: int) -> bytes:
         """The file's bytes. ImageError when there are none, or more than `limit`."""
@@ -95,8 +96,11 @@ class LazySource(Source):
         """The bytes, made again by each call."""
         try:
             data = self.make()
-        except (OSError, ValueError, SyntaxError) as error:
-            raise ImageError("truncated", f"{self.name} cannot be read completely: {error}") from error
+        except CamqError:
+            raise
+        except Exception as error:  # objects of other libraries raise whatever they trip over; this picture fails alone
+            reason = str(error) or f"{type(error).__name__}; was it closed?"
+            raise ImageError("truncated", f"{self.name} cannot be read completely: {reason}") from error
         return checked(self.name, data, limit)
 
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from PIL.Image import Image
 
-    from shared.contract import ErrorInfo, ImageRecord, PredictionRecord
+    from shared.contract import ErrorInfo, FieldValue, ImageRecord, PredictionRecord
     from shared.storage import ObjectStore
 
 
@@ -69,6 +71,8 @@ class ImageResult:
     source: str
     #: The user's own, None unless one was given.
     id: str | None = None
+    #: Further columns of the user's table, and labels of a data set.
+    fields: Mapping[str, FieldValue] = field(default_factory=dict)
     state: str
     width: int | None
     height: int | None
@@ -84,6 +88,7 @@ class ImageResult:
             index=record.index,
             source=record.source,
             id=record.id or None,
+            fields=record.fields or {},
             state=record.state,
             width=record.width,
             height=record.height,

@@ -75,6 +75,7 @@ class _Snapshot:
             msgspec.structs.replace(
                 self._record(reference, lines.get(reference.index)),
                 id=reference.id or None,
+                fields=reference.fields,
                 name=self._name,
                 tags=self._tags,
             )
@@ -101,4 +102,4 @@ class _Snapshot:
 
 def _reference(line: ImageRecord) -> ImageRef:
     """As much of the image's reference as a record needs."""
-    return ImageRef(index=line.index, source=line.source, id=line.id or UNSET)
+    return ImageRef(index=line.index, source=line.source, id=line.id or UNSET, fields=line.fields)

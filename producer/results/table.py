@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from shared.contract import ImageRecord, PredictionRecord
 
-#: Every column and its type in Parquet and pandas. What an image or a prediction does not have is empty; `name` and
-#: `tags` (separated by commas) are the job's.
+#: Every column and its type in Parquet and pandas. What an image or a prediction does not have is empty; `fields`
+#: are JSON; `name` and `tags` (separated by commas) are the job's.
 COLUMNS = {
     "index": "int64",
     "source": "string",
@@ -42,6 +42,7 @@ COLUMNS = {
     "error_code": "string",
     "error_message": "string",
     "id": "string",
+    "fields": "string",
     "name": "string",
     "tags": "string",
 }
@@ -63,6 +64,7 @@ def rows(records: Iterable[ImageRecord]) -> Iterator[Row]:
             image[name] = getattr(record, name)
         image |= {"state": str(record.state), "id": record.id or None, "name": record.name or None}
         image["tags"] = ",".join(record.tags) if record.tags else None
+        image["fields"] = json.dumps(record.fields, ensure_ascii=False) if record.fields else None
         if record.error:
             image |= {"error_code": record.error.code, "error_message": record.error.message}
         if not record.predictions:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from producer.inputs.source import ObjectSource, Source, printable
 from shared import keys
@@ -38,11 +39,17 @@ class Uploader:
         """The image's reference, after its bytes are in the store; what cannot be read says why."""
         index, source = item
         name = printable(source.name)
-        known = UNSET if source.id is None else source.id
+        notes = source.notes
+        reference = ImageRef(
+            index=index,
+            source=name,
+            id=UNSET if notes.id is None else notes.id,
+            fields=dict(notes.fields) or UNSET,
+        )
         try:
-            return ImageRef(index=index, key=self._place(source), source=name, id=known)
+            return replace(reference, key=self._place(source))
         except ImageError as error:
-            return ImageRef(index=index, source=name, error=ErrorInfo(error.code, printable(error.message)), id=known)
+            return replace(reference, error=ErrorInfo(error.code, printable(error.message)))
 
     def _place(self, source: Source) -> str:
         if isinstance(source, ObjectSource):

@@ -1,6 +1,6 @@
 """Messages, references and results: what a chunk's way is written in."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -16,6 +16,8 @@ EXPLAIN_TASK = "camq.explain"
 MAX_IMAGES_PER_JOB = 100_000_000
 
 JobId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
+#: A cell of a table of the user's, as results carry it on.
+FieldValue = str | int | float | bool | None
 ChunkId = Annotated[str, Meta(pattern=r"\A[0-9a-z-]{1,32}\Z")]
 
 
@@ -46,6 +48,7 @@ class ImageRef(msgspec.Struct, frozen=True, kw_only=True):
     `key` is an object key in camq's bucket, or an `s3://bucket/key` address read in place. `source` is the path as the
     user gave it; `id` is the user's own, left out where none was given. `error` is set when the producer already knows
     that the image cannot be read (missing, empty, above the limit), so that it fails alone and still has its line.
+    `fields` are further columns of the user's table.
     """
 
     index: Annotated[int, Meta(ge=0, lt=MAX_IMAGES_PER_JOB)]
@@ -53,6 +56,7 @@ class ImageRef(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     error: ErrorInfo | None = None
     id: str | UnsetType = UNSET
+    fields: dict[str, FieldValue] | UnsetType = UNSET
 
 
 class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,5 +90,11 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     predictions: tuple[PredictionRecord, ...] = ()
     error: ErrorInfo | None = None
     id: str | UnsetType | None = UNSET
+    fields: dict[str, FieldValue] | UnsetType = UNSET
     name: str | UnsetType | None = UNSET
     tags: tuple[str, ...] | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, ref: ImageRef, state: ImageState, **known: Any) -> "ImageRecord":
+        """The record of this image: what its reference says of it, and what is `known` beside."""
+        return cls(index=ref.index, source=ref.source, id=ref.id, fields=ref.fields, state=state, **known)

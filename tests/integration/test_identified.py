@@ -1,5 +1,6 @@
-"""The user's own id per image: from the submission into every result, whatever became of the image."""
+"""The user's own id and fields per image: from the submission into every result, whatever became of the image."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,8 +8,8 @@ import pytest
 
 from producer import Client
 from producer.inputs.expand import Expansion
-from producer.inputs.manifest import LONGEST_ID
-from producer.results.records import record_at
+from producer.inputs.notes import LONGEST_ID
+from producer.results.records import record_at, records
 from producer.services import Services
 from shared import keys
 from shared.contract import ImageRecord, ImageRef, ImageState, encode
@@ -27,7 +28,7 @@ def client(services: Services, store: CountingStore) -> Iterator[Client]:
 
 
 def names(given: object) -> list[tuple[str | None, str]]:
-    return [(source.id, source.name) for source in Expansion(given, store=MemoryStore)]
+    return [(source.notes.id, source.name) for source in Expansion(given, store=MemoryStore)]
 
 
 def test_a_mapping_gives_each_picture_its_id(tmp_path: Path) -> None:
@@ -53,7 +54,7 @@ def test_an_id_is_for_exactly_one_picture(count: int, says: str, tmp_path: Path)
         names({"x": tmp_path})
 
 
-@pytest.mark.parametrize("wrong", ["", "a\nb", "x" * (LONGEST_ID + 1), 7])
+@pytest.mark.parametrize("wrong", ["", "a\nb", "x" * (LONGEST_ID + 1), 1.5, True])
 def test_what_cannot_be_an_id_is_named(wrong: object) -> None:
     """Before any picture is looked at."""
     with pytest.raises(UsageError, match=f"expected 1 to {LONGEST_ID} printable"):
@@ -64,6 +65,25 @@ def test_a_line_without_an_id_is_what_it_was() -> None:
     """Nothing is stored for who gives none."""
     assert encode(ImageRef(index=0)) == b'{"index":0,"key":"","source":"","error":null}'
     assert b"id" not in encode(ImageRecord(index=0, source="", state=ImageState.QUEUED)).replace(b"width", b"")
+
+
+def test_every_result_carries_its_fields(client: Client, worker: ScriptedWorker) -> None:
+    """Of an image that succeeded, of one that failed before a worker, and of one that is still queued."""
+    given = [(picture(), "cat"), ("nothere.png", 3), {"image": picture(colour=(1, 2, 3)), "site": "north", "age": 4.5}]
+    job = client.submit(given)
+    expected = [{"label": "cat"}, {"label": 3}, {"site": "north", "age": 4.5}]
+    assert [result.fields for result in job.results()] == expected
+    worker.work_off(job.id)
+
+    assert [(result.state, result.fields) for result in job.results()] == [
+        ("succeeded", expected[0]),
+        ("failed", expected[1]),
+        ("succeeded", expected[2]),
+    ]
+    table = job.to_pandas().drop_duplicates("index")["fields"]
+    assert [json.loads(cell) for cell in table] == expected
+    plain = client.submit(picture())
+    assert b"fields" not in encode(next(records(worker.ledger, client._services.store, plain.id)))
 
 
 def test_every_result_carries_its_id(

@@ -168,4 +168,4 @@ class _ChildDiedError(Exception):
 
 
 def _ended(ref: ImageRef, claim: Claim, state: ImageState, error: ErrorInfo | None) -> ImageRecord:
-    return ImageRecord(index=ref.index, source=ref.source, state=state, model=claim.model, error=error, id=ref.id)
+    return ImageRecord.of(ref, state, model=claim.model, error=error)

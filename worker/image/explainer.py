@@ -88,16 +88,14 @@ class Explainer:
         drawings = self.compute("render", self._draw, prepared, explanation, options)
         with self.stage("upload"):
             predictions = self._upload(ref, claim, check, explanation, drawings)
-        return ImageRecord(
-            index=ref.index,
-            source=ref.source,
-            state=ImageState.SUCCEEDED,
+        return ImageRecord.of(
+            ref,
+            ImageState.SUCCEEDED,
             width=prepared.geometry.width,
             height=prepared.geometry.height,
             model=claim.model,
             method=explanation.method,
             predictions=predictions,
-            id=ref.id,
         )
 
     def _output(self, options: Options) -> str | None:
@@ -196,8 +194,7 @@ class Explainer:
             raise ImageError("output", f"{key} cannot be written: {error}") from error
 
     def _ended(self, ref: ImageRef, state: ImageState, error: ErrorInfo | None) -> ImageRecord:
-        model = self.network.model
-        return ImageRecord(index=ref.index, source=ref.source, state=state, model=model, error=error, id=ref.id)
+        return ImageRecord.of(ref, state, model=self.network.model, error=error)
 
 
 def maps_archive(explanation: Explanation, model: str) -> bytes:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from producer import Client
 from producer.cli.main import cli, unknown_variables
-from producer.inputs import expand as sources
+from producer.inputs import disk as sources
 from producer.inputs.expand import Expansion
 from shared.config import Settings
 from shared.errors import UnreachableError, UsageError

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from producer.inputs.expand import USUAL_PICTURE, Expansion
+from producer.inputs.expand import Expansion
+from producer.inputs.in_memory import USUAL_PICTURE
 from producer.inputs.source import FailedSource, ObjectSource, Source, encode_picture, printable
 from shared.errors import ImageError, UsageError
 from shared.storage import MemoryStore

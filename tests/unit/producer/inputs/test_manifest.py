@@ -14,7 +14,7 @@ from shared.errors import UsageError
 def read(data: bytes) -> list[tuple[str, object]]:
     found = Manifest("list", partial(io.BytesIO, data))
     found.check()
-    return [(item.id, item.picture) for item in found]
+    return [(item.notes.id, item.picture) for item in found]
 
 
 @pytest.mark.parametrize(
