@@ -33,11 +33,13 @@ def row_in(item: Any) -> Row | None:
         return Row(item["path"], NOTHING) if isinstance(item["path"], str) else None
     if isinstance(item, Mapping):
         return _cells(item, None)
-    if isinstance(item, tuple) and len(item) == 2:
-        label = plain(item[1])
-        if isinstance(item[1], str) or not isinstance(label, str | None):
-            return Row(item[0], _labelled(label))
+    if isinstance(item, tuple) and len(item) == 2 and _is_label(item[1]):
+        return Row(item[0], _labelled(plain(item[1])))
     return None
+
+
+def _is_label(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float) or getattr(value, "ndim", None) == 0
 
 
 def _labelled(label: FieldValue) -> Notes:
