@@ -109,6 +109,7 @@ class ImageError(CamqError):
 #: Why an image can fail. Programs rely on the codes; a new one is added, none is renamed.
 CODES = {
     "not_an_image": "the bytes are not a picture in a format camq reads",
+    "unsupported": "a known kind of file that camq does not read; the message says which, and how to convert it",
     "truncated": "the picture ends before its data is complete, or its data is damaged",
     "empty": "the file has no bytes",
     "not_found": "the input is not there",

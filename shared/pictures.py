@@ -1,7 +1,10 @@
 """The formats that Pillow may open, for every place that opens a picture. Without Pillow until bytes are looked at."""
 
+import re
 from functools import cache
 from io import BytesIO
+
+from shared.unsupported import unsupported
 
 #: What comes from cameras, browsers and data sets; their decoders are well kept.
 COMMON_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -15,6 +18,14 @@ PICTURE_FORMATS = (
     *("AVIF", "JPEG2000", "ICO", "PPM", "PSD", "QOI", "ICNS", "CUR", "DIB", "DDS", "PCX", "DCX", "SGI", "SUN"),
     *("BLP", "FITS", "FLI", "FTEX", "GBR", "MCIDAS", "MSP", "PIXAR", "XBM", "XPM", "XVTHUMB"),
     *UNSIGNED_FORMATS,
+)
+#: Bytes that begin so are a picture, whole or damaged, whatever the file is called. Formats without a signature are
+#: known by their name alone.
+SIGNATURE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II[*+]\0|MM\0[*+]"
+    rb"|....ftypavi[fs]|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51|8BPS\0\x01|qoif|DDS |\0\0[\x01\x02]\0[^\0]\0"
+    rb"|P[1-6][\s#]|icns",
+    re.DOTALL,
 )
 #: What workers draw overlays as.
 OVERLAY_FORMATS = ("JPEG", "PNG", "WEBP")
@@ -53,3 +64,11 @@ def looks_like_a_picture(data: bytes) -> bool:
         return True
     except Exception:  # noqa: BLE001 - parsers of hostile bytes raise whatever they trip over
         return False
+
+
+def refusal(data: bytes) -> tuple[str, str]:
+    """Code and sentence for bytes that are no picture in one of PICTURE_FORMATS."""
+    kind = unsupported(data)
+    if kind is None:
+        return "not_an_image", NOT_AN_IMAGE
+    return "unsupported", f"this is {kind.name}, which camq does not read: {kind.way}"

@@ -3,25 +3,31 @@
 import glob
 import os
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from producer.inputs.archive import looks_like_an_archive, members
-from producer.inputs.source import FailedSource, FileSource, Source, looks_like_a_picture, unreadable
+from producer.inputs.left_out import LeftOut
+from producer.inputs.source import FailedSource, FileSource, Source, unreadable
+from producer.inputs.wanted import HEAD_BYTES, is_wanted
 from shared.errors import UsageError
 from shared.text import did_you_mean
 
 #: Names beside a mistyped path that are looked at; in a folder of millions it would take minutes to compare all.
 MOST_NEIGHBOURS = 10_000
+#: Device and inode of the folders that one is in, from the outermost on.
+_Above = tuple[tuple[int, int], ...]
 
 
-def paths(name: str, *, pattern: bool) -> Iterator[Source]:
+def paths(name: str, left_out: LeftOut, *, pattern: bool) -> Iterator[Source]:
+    """The pictures that a path stands for; what is passed over is counted in `left_out`."""
     if os.path.isdir(name):  # noqa: PTH112 - a Path would drop the user's spelling
-        yield from _folder(name)
+        yield from _folder(name, left_out)
     elif pattern and glob.has_magic(name) and not os.path.lexists(name):
-        yield from _matches(name)
+        yield from _matches(name, left_out)
     elif os.path.lexists(name):
-        yield from _named(name)
+        yield from _named(name, left_out)
     else:
         yield _absent(name)
 
@@ -38,39 +44,75 @@ def _absent(name: str) -> FailedSource:
     return FailedSource(name, f"there is no file {name}")
 
 
-def _folder(name: str) -> Iterator[Source]:
-    """The pictures below a folder by name; what is hidden, and folders behind links, are left out."""
+def _folder(name: str, left_out: LeftOut, above: _Above = ()) -> Iterator[Source]:
+    """The pictures below a folder by name, also behind links; what is hidden is not looked at.
+
+    A link back to a folder that one is in already is not entered. UsageError when the outermost cannot be listed.
+    """
     try:
+        here = os.stat(name)  # noqa: PTH116 - a Path would drop the user's spelling
+        identity = (here.st_dev, here.st_ino)
         with os.scandir(name) as entries:
             visible = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
     except OSError as error:
-        raise UsageError(f"cannot list the folder {name}: {error.strerror}") from error
+        if not above:
+            raise UsageError(f"cannot list the folder {name}: {error.strerror}") from error
+        left_out.kind("folders that cannot be listed")
+        return
+    if identity in above:
+        left_out.kind("links back to a folder above")
+        return
     for entry in visible:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _folder(entry.path)
-        elif looks_like_a_picture(entry.name):
+        if _is_folder(entry):
+            yield from _folder(entry.path, left_out, (*above, identity))
+        elif is_wanted(entry.name, partial(_head, entry.path), left_out):
             yield FileSource(entry.path)
 
 
-def _matches(pattern: str) -> Iterator[Source]:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
+
+
+def _head(path: str) -> bytes:
+    """A file's first bytes; none of what is no regular file: a pipe would block for ever."""
+    if not os.path.isfile(path):  # noqa: PTH113 - a Path would drop the user's spelling
+        return b""
+    with Path(path).open("rb", buffering=0) as file:
+        return file.read(HEAD_BYTES) or b""
+
+
+def _matches(pattern: str, left_out: LeftOut) -> Iterator[Source]:
     """The pictures that match; also other files when the pattern itself ends in their suffix.
 
     A folder that matches stands for its pictures, but not after `**`, which has visited them already.
     """
     suffix = Path(pattern).suffix
     explicit = bool(suffix) and not glob.has_magic(suffix)
-    for name in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - a Path would drop the user's spelling
+    for name in sorted(glob.glob(_literal(pattern), recursive=True)):  # noqa: PTH207 - as above
         if os.path.isdir(name):  # noqa: PTH112 - as above
             if "**" not in pattern:
-                yield from _folder(name)
-        elif explicit or looks_like_a_picture(name):
-            yield from _named(name)
+                yield from _folder(name, left_out)
+        elif explicit or is_wanted(name, partial(_head, name), left_out):
+            yield from _named(name, left_out)
 
 
-def _named(name: str) -> Iterator[Source]:
+def _literal(pattern: str) -> str:
+    """The pattern with those of its first folders escaped that are called so: `photos [old]/*.jpg` is a folder's."""
+    parts = pattern.split("/")
+    known = 0
+    while known < len(parts) and os.path.lexists("/".join(parts[: known + 1]) or "/"):
+        known += 1
+    literal, rest = "/".join(parts[:known]), "/".join(parts[known:])
+    return f"{glob.escape(literal)}/{rest}" if known else pattern
+
+
+def _named(name: str, left_out: LeftOut) -> Iterator[Source]:
     """A file that was named, or spelled out by a pattern's suffix: an archive stands for its pictures."""
     if looks_like_an_archive(name) and os.path.isfile(name):  # noqa: PTH113 - as above
-        yield from members(name)
+        yield from members(name, left_out)
     else:
         yield FileSource(name)
 

@@ -5,15 +5,16 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
+from producer.inputs.bucket import objects
 from producer.inputs.data_sets import items, row_in
 from producer.inputs.disk import nearest_path, paths
 from producer.inputs.in_memory import described, picture_of
+from producer.inputs.left_out import LeftOut
 from producer.inputs.notes import Row
-from producer.inputs.source import FailedSource, ObjectSource, Source, looks_like_a_picture
-from shared.errors import NotFoundError, UsageError
+from producer.inputs.source import FailedSource, Source
+from shared.errors import UsageError
 from shared.storage.port import SCHEME, ObjectStore
 
 #: What to do with an object that holds pictures but is none, by its type's name.
@@ -43,6 +44,8 @@ class Expansion:
         #: Named files that are missing: they count only once something else was found.
         self._missing: list[FailedSource] = []
         self._found = False
+        #: What was passed over so far.
+        self.left_out = LeftOut()
 
     def __iter__(self) -> Iterator[Source]:
         for position, item in enumerate(self._given):
@@ -59,8 +62,9 @@ class Expansion:
             if not found_here:
                 self._notice(f"no picture matches {os.fsdecode(item)!r}")
         if not self._found:
-            names = ", ".join(map(_why, self._missing[:5]))
-            raise UsageError(f"no path matches anything{f': {names}' if names else ''}")
+            reasons = [*map(_why, self._missing[:5]), str(self.left_out)]
+            said = ", ".join(reason for reason in reasons if reason)
+            raise UsageError(f"no path matches anything{f': {said}' if said else ''}")
 
     def _expand(self, item: Any, position: int) -> Iterator[Source]:
         if isinstance(item, Source):
@@ -68,9 +72,9 @@ class Expansion:
         elif isinstance(item, Row):
             yield self._noted(item, position)
         elif isinstance(item, str) and item.startswith(SCHEME):
-            yield from self._objects(item)
+            yield from objects(item, self._store(), self.left_out)
         elif isinstance(item, str | os.PathLike):
-            yield from paths(os.fsdecode(item), pattern=isinstance(item, str))
+            yield from paths(os.fsdecode(item), self.left_out, pattern=isinstance(item, str))
         elif (picture := picture_of(item, f"image-{position}")) is not None:
             yield picture
         elif (row := row_in(item)) is not None:
@@ -81,7 +85,7 @@ class Expansion:
     def _noted(self, row: Row, position: int) -> Source:
         picture, known = row.picture, row.notes
         if isinstance(picture, str) and not picture.startswith(SCHEME):
-            images = paths(picture, pattern=False)
+            images = paths(picture, self.left_out, pattern=False)
         else:
             images = self._expand(picture, position)
         found = list(islice(images, 2))
@@ -90,23 +94,6 @@ class Expansion:
             what = "several pictures" if found else "no picture"
             raise UsageError(f"{who}: expected one picture, but {str(picture)[:200]!r} is {what}")
         return replace(found[0], notes=known)
-
-    def _objects(self, address: str) -> Iterator[Source]:
-        store = self._store()
-        try:
-            found_one = None if address.endswith("/") else store.stat(address)
-            if found_one is not None:
-                yield ObjectSource(address, found_one.size)
-                return
-            found = False
-            for key, stat in store.list(address):
-                if looks_like_a_picture(key) or not Path(key).suffix:
-                    found = True
-                    yield ObjectSource(key, stat.size)
-        except NotFoundError as error:
-            raise UsageError(f"cannot list {address!r}: {error}") from error
-        if not found and looks_like_a_picture(address):
-            yield FailedSource(address, f"there is no object {address}")
 
 
 def _why(missing: FailedSource) -> str:

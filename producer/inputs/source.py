@@ -15,10 +15,6 @@ from shared.errors import CamqError, ImageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: What counts as a picture inside a folder. A file that is named is submitted whatever it is called.
-SUFFIXES = ".jpg .jpeg .jpe .jfif .png .apng .gif .webp .bmp .dib .tif .tiff .avif .avifs .jp2 .j2k .jpx .ico .icns"
-SUFFIXES += " .ppm .pgm .pbm .pnm .pfm .tga .pcx .sgi .dds .qoi .psd"
-_SUFFIXES = frozenset(SUFFIXES.split())
 #: What the system answers, as a code; anything else is `unavailable`: a failing disk, a server that is away.
 _CODES = dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR), "not_found")
 _CODES |= dict.fromkeys((errno.EACCES, errno.EPERM), "denied")
@@ -131,11 +127,6 @@ def unreadable(name: str, error: OSError | ValueError) -> ImageError:
     """The failure of a file that cannot be opened or read."""
     code = _CODES.get(error.errno or 0, "unavailable") if isinstance(error, OSError) else "not_found"
     return ImageError(code, f"cannot read {name}: {getattr(error, 'strerror', None) or error}")
-
-
-def looks_like_a_picture(name: str) -> bool:
-    """Whether the name ends like a picture's."""
-    return Path(name).suffix.lower() in _SUFFIXES
 
 
 def encode_picture(image: "Image") -> bytes:

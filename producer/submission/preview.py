@@ -55,6 +55,8 @@ class Preview(msgspec.Struct, kw_only=True):
     name: str | None = None
     tags: tuple[str, ...] = ()
     options: dict[str, Any] = msgspec.field(default_factory=dict)
+    #: What would not be taken for pictures, by kind.
+    left_out: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 def preview(
@@ -76,7 +78,8 @@ def preview(
             found.paths.append(PathSummary(path=path))
             yield from images
 
-    for source in Expansion(each(), store=store, notice=notice):
+    expansion = Expansion(each(), store=store, notice=notice)
+    for source in expansion:
         given = found.paths[-1]
         if isinstance(source, FailedSource):  # handed out late, when something else was found
             given = next((g for g in found.paths if g.path == source.name), given)
@@ -84,6 +87,9 @@ def preview(
         for counter in (given, found):
             counter.images += 1
             counter.bytes += size
+    found.left_out = expansion.left_out.counts
+    if said := str(expansion.left_out):
+        notice(said)
     found.priority = request.priority_for(found.images)
     return found
 

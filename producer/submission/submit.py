@@ -7,6 +7,7 @@ from functools import partial
 from itertools import chain, islice
 
 from producer.inputs.expand import Expansion
+from producer.inputs.left_out import LeftOut
 from producer.inputs.source import Source
 from producer.outage import Patience
 from producer.parallel import ordered
@@ -46,7 +47,8 @@ def submit(services: Services, images: object, request: Request, listener: Liste
     listener = listener or Listener()
     request = request.validate(services.settings)
     job = request.job_id or new_job_id()
-    stream = iter(Expansion(images, store=lambda: services.store, notice=listener.notice))
+    expansion = Expansion(images, store=lambda: services.store, notice=listener.notice)
+    stream = iter(expansion)
     head = _look_ahead(stream)
     following = list(islice(stream, 1))  # one more tells whether these are all
     card, served, options = resolve_request(services, request)
@@ -59,7 +61,10 @@ def submit(services: Services, images: object, request: Request, listener: Liste
     with services.tracing.span("submit", "producer", job=job, model=card.model, priority=priority) as span:
         submission = _Submission(services, job, card.model, listener)
         submission.open(options, priority, request, span.context)
-        span.set(images=submission.run(chain(head, following, stream), None if following else len(head)))
+        every = chain(head, following, stream)
+        span.set(images=submission.run(every, None if following else len(head), expansion.left_out))
+    if said := str(expansion.left_out):
+        listener.notice(said)
     return job
 
 
@@ -100,8 +105,8 @@ class _Submission:
         if is_new:
             self._listener.job(self._job)
 
-    def run(self, sources: Iterable[Source], total: int | None) -> int:
-        """Upload and register all images, then seal the job; the number of images."""
+    def run(self, sources: Iterable[Source], total: int | None, left_out: LeftOut) -> int:
+        """Upload and register all images, then seal the job with what was left out; the number of images."""
         settings = self._services.settings
         count = 0
         try:
@@ -112,7 +117,7 @@ class _Submission:
                     add = partial(add_chunk, self._ledger, self._services.store, self._job, f"{number:06d}", chunk)
                     self._patient(add)
                     self._refill()
-            self._seal(count)
+            self._seal(count, left_out)
         finally:
             self._patient.give_up()  # else an upload that waits for storage would outlive us
         return count
@@ -124,10 +129,10 @@ class _Submission:
             yield image
             self._listener.progress(count, total)
 
-    def _seal(self, count: int) -> None:
+    def _seal(self, count: int, left_out: LeftOut) -> None:
         if self._resumed and self._patient(lambda: self._ledger.status(self._job)).total != count:
             raise UsageError(f"job {self._job} already exists with other pictures or ids; use another --job-id")
-        self._patient(lambda: self._ledger.seal(self._job))
+        self._patient(lambda: self._ledger.seal(self._job, left_out.counts))
         if self._resumed:
             self._listener.job(self._job)
         self._refill()

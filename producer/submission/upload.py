@@ -11,7 +11,7 @@ from producer.inputs.source import ObjectSource, Source, printable
 from shared import keys
 from shared.contract import ErrorInfo, ImageRef
 from shared.errors import ImageError
-from shared.pictures import NOT_AN_IMAGE, looks_like_a_picture
+from shared.pictures import looks_like_a_picture, refusal
 from shared.storage.port import ObjectStore
 
 #: Half the retention of a job: far below the age at which `gc` deletes an input that no job refers to.
@@ -58,7 +58,8 @@ class Uploader:
         data = source.read(self._limit)
         if not looks_like_a_picture(data):
             # Not sent: a link or a name in a folder from strangers may lead to a file that nobody meant to give away.
-            raise ImageError("not_an_image", f"{source.name}: {NOT_AN_IMAGE}")
+            code, reason = refusal(data)
+            raise ImageError(code, f"{source.name}: {reason}")
         key = keys.input_object(hashlib.sha256(data).hexdigest())
         self._patient(lambda: self._put_once(key, data))
         return key

@@ -70,6 +70,8 @@ class JobStatus(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     #: When the newest run took up its first images: with `finished_at`, how long it took.
     started_at: str | None = None
+    #: What the submission did not take for pictures, by kind.
+    left_out: dict[str, int] = {}
 
     @property
     def done(self) -> int:

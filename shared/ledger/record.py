@@ -64,6 +64,7 @@ def _status(job: str, row: Mapping[str, str], now: float) -> JobStatus:
         webhook=webhook_of(row),
         tags=msgspec.json.decode(row.get("tags", "[]"), type=tuple[str, ...]),
         started_at=_iso(started_at(row)),
+        left_out=msgspec.json.decode(row.get("left_out", "{}"), type=dict[str, int]),
     )
 
 

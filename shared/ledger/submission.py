@@ -1,10 +1,10 @@
 """How a chunk gets into a job: reserve it, write its references, register it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from shared import keys
-from shared.contract import ImageRef, encode_lines
+from shared.contract import ImageRef, encode, encode_lines
 from shared.errors import DeletionError, UnknownJobError, UsageError
 from shared.ledger.scripts import LedgerSide
 from shared.ledger.values import NewChunk
@@ -42,9 +42,9 @@ class RedisSubmission(LedgerSide):
         DeletionError if the job was removed and begun again since, and the chunk must be reserved once more."""
         _check(job, self.scripts("register", job, chunk.chunk, chunk.first, chunk.count, chunk.digest))
 
-    def seal(self, job: str) -> None:
-        """No more chunks will come."""
-        if self.scripts("seal", job) == "gone":
+    def seal(self, job: str, left_out: Mapping[str, int] | None = None) -> None:
+        """No more chunks will come. `left_out` counts by kind what was not taken for a picture."""
+        if self.scripts("seal", job, encode(left_out).decode() if left_out else "") == "gone":
             raise _removed(job)
 
 

@@ -35,6 +35,10 @@ class MemoryStore:
             raise ObjectTooLargeError(f"{key} has {len(data)} bytes; the limit is {max_bytes}")
         return data
 
+    def head(self, key: str, size: int) -> bytes:
+        """Of the very bytes that were put."""
+        return self.get(key)[:size]
+
     def stat(self, key: str) -> Stat | None:
         """A missing bucket holds nothing."""
         bucket, name = locate_object(key, self.bucket)

@@ -35,6 +35,9 @@ class ObjectStore(Protocol):
     def get(self, key: str, max_bytes: int | None = None) -> bytes:
         """The object's bytes. Raises NotFoundError, and ObjectTooLargeError before the body is read."""
 
+    def head(self, key: str, size: int) -> bytes:
+        """The object's first bytes, `size` at most. Raises NotFoundError."""
+
     def stat(self, key: str) -> Stat | None:
         """The object's size and age, or None where there is none."""
 

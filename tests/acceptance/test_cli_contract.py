@@ -16,7 +16,7 @@ pytestmark = pytest.mark.servers
 STATUS_FIELDS = [
     *("job", "name", "state", "sealed", "total", "queued", "running", "succeeded", "failed", "cancelled"),
     *("created_at", "finished_at", "images_per_second", "eta_s", "model", "submission_interrupted"),
-    *("webhook", "tags", "started_at"),
+    *("webhook", "tags", "started_at", "left_out"),
 ]
 RESULT_FIELDS = [
     *("index", "source", "state", "width", "height", "model", "method", "predictions", "error"),

@@ -113,11 +113,14 @@ def test_the_pictures_of_an_archive_are_submitted(
 
 
 def test_a_dry_run_says_what_would_happen_and_does_nothing(
-    camq: Camq, worker: ScriptedWorker, ledger: RedisLedger, s3_store: S3Store, photos: Path
+    camq: Camq, worker: ScriptedWorker, ledger: RedisLedger, s3_store: S3Store, photos: Path, tmp_path: Path
 ) -> None:
     """How many images from where, their bytes, the model, the options; what would fail."""
     before = len(list(s3_store.list("")))
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "IMG_1.HEIC").write_bytes(b"....ftypheic")
 
+    (phone,) = lines(camq("submit", "photos/a.png", "more", "--dry-run", "--json"))
     (said,) = lines(camq("submit", "nothere.png", "photos", "--dry-run", "--json", "--classes", "tabby"))
     people = camq("submit", "nothere.png", "photos", "--dry-run")
 
@@ -130,6 +133,7 @@ def test_a_dry_run_says_what_would_happen_and_does_nothing(
     assert (said["model"], said["priority"]) == (MODEL, "high")
     assert said["options"]["classes"] == [2]  # type: ignore[index]
     assert said["failures"][0]["code"] == "not_found"  # type: ignore[index]
+    assert (phone["images"], phone["left_out"], said["left_out"]) == (1, {".HEIC": 1}, {})
     assert "would submit  4 images" in people.stdout
     assert "no job was created" in people.stderr
     assert ledger.jobs(10) == []

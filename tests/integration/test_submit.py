@@ -45,6 +45,25 @@ def test_images_become_chunks_in_order(services: Services, ledger: RedisLedger, 
 
 
 @pytest.mark.usefixtures("worker")
+def test_what_is_left_out_is_said_once_and_kept(services: Services, ledger: RedisLedger, tmp_path: Path) -> None:
+    """Of all the paths together, when the last is read; a job of everything says nothing."""
+    for name, data in {"a/1.png": picture(), "a/2.HEIC": b"....ftypheic", "b/3.heic": b"", "b/4.txt": b"text"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    heard: list[str] = []
+
+    job = send(services, [tmp_path / "b", tmp_path / "a"], Listener(notice=heard.append))
+    other = send(services, [tmp_path / "a" / "1.png"], Listener(notice=heard.append))
+
+    assert heard == [
+        f"no picture matches {str(tmp_path / 'b')!r}",
+        "left out: 2 .heic (convert it: heif-convert FILE FILE.jpg), 1 .txt",
+    ]
+    assert ledger.status(job).left_out == {".heic": 2, ".txt": 1}
+    assert ledger.status(other).left_out == {}
+
+
+@pytest.mark.usefixtures("worker")
 def test_the_same_picture_is_stored_once(services: Services, store: CountingStore) -> None:
     """Within a job and across jobs, whatever it is called."""
     send(services, pictures(3))

@@ -226,6 +226,16 @@ def test_an_unsealed_job_does_not_end(ledger: RedisLedger) -> None:
     assert ledger.status("job").state is JobState.SUCCEEDED
 
 
+def test_what_was_left_out_is_kept_with_the_job(ledger: RedisLedger) -> None:
+    """`camq seal`, which knows of none, leaves it as it is."""
+    ledger.open_job("job", model=MODEL, options=Options(), priority="bulk", name=None)
+    assert ledger.status("job").left_out == {}
+    ledger.seal("job", {".HEIC": 200, ".txt": 13})
+    ledger.seal("job")
+
+    assert ledger.status("job").left_out == {".HEIC": 200, ".txt": 13}
+
+
 def test_an_unknown_job_and_a_silent_redis_have_errors_of_their_own(ledger: RedisLedger) -> None:
     """The one means another id, the other another address; no password is shown."""
     with pytest.raises(UnknownJobError, match="nothing-here"):

@@ -177,6 +177,19 @@ def test_an_object_above_the_limit_is_not_downloaded(store: ObjectStore) -> None
     assert store.get("limit") == b"12345"
 
 
+@pytest.mark.parametrize("size", [1, 5, 99])
+def test_the_first_bytes_of_an_object_are_read_alone(store: ObjectStore, size: int) -> None:
+    """As many as it has; an empty one has none."""
+    store.put("first", b"12345")
+    store.put("empty", b"")
+
+    assert store.head("first", size) == b"12345"[:size]
+    assert store.head(f"s3://{store.bucket}/first", size) == b"12345"[:size]
+    assert store.head("empty", size) == b""
+    with pytest.raises(NotFoundError):
+        store.head("no/such", size)
+
+
 def test_check_tells_a_missing_bucket_and_ensure_makes_it(stores: Stores) -> None:
     """A store can be opened before its bucket is there. Without it nothing is missing: storage is away."""
     store = stores.open(stores.bucket)

@@ -82,6 +82,7 @@ def _status_table(found: JobStatus) -> Table:
         "tags": ", ".join(found.tags),
         "state": "submission interrupted" if found.submission_interrupted else found.state,
         "images": f"{found.total:,}{'' if found.sealed else ' so far'}: {outcome(found)}",
+        "left out": ", ".join(f"{n:,} {kind}" for kind, n in found.left_out.items()),
         "rate": rate(found.images_per_second) if found.images_per_second else None,
         "time left": time_left(found).removesuffix(" left") if unfinished else None,
         "model": found.model,

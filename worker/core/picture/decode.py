@@ -6,7 +6,7 @@ from io import BytesIO
 from PIL import Image, ImageFile
 
 from shared.errors import ImageError
-from shared.pictures import NOT_AN_IMAGE, UNSIGNED_FORMATS, readable_formats
+from shared.pictures import UNSIGNED_FORMATS, readable_formats, refusal
 from worker.core.picture.srgb import to_srgb
 from worker.core.types import Limits
 
@@ -40,7 +40,7 @@ def is_common(data: bytes) -> bool:
 def decode(data: bytes, limits: Limits, formats: tuple[str, ...] = FORMATS) -> Image.Image:
     """The first frame of the picture in `data`: RGB, upright, sRGB, transparency over white.
 
-    Raises ImageError with the code empty, too_large, not_an_image or truncated, and nothing else.
+    Raises ImageError with the code empty, too_large, not_an_image, unsupported or truncated, and nothing else.
     """
     if not data:
         raise ImageError("empty", "the file has no bytes: check that it was written to its end, and send it again")
@@ -118,4 +118,4 @@ def _failure(error: Exception, data: bytes, image: Image.Image | None, limits: L
             f"the picture ends before its data is complete, or its data is damaged ({reason}): "
             "open and save it in a picture editor, or send a whole copy",
         )
-    return ImageError("not_an_image", NOT_AN_IMAGE)
+    return ImageError(*refusal(data))

@@ -2,14 +2,17 @@
 
 import gzip
 import io
+import struct
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
 
 from producer.inputs import archive
 from producer.inputs.expand import Expansion
+from producer.inputs.left_out import LeftOut
 from producer.inputs.source import Source
 from shared.errors import ImageError, UsageError
 from shared.storage import MemoryStore
@@ -130,7 +133,7 @@ def test_an_archive_with_too_many_pictures_is_refused(tmp_path: Path, monkeypatc
     """The list of its members is held in memory."""
     monkeypatch.setattr(archive, "MOST_MEMBERS", 1)
 
-    with pytest.raises(UsageError, match="2 pictures"):
+    with pytest.raises(UsageError, match="3 pictures"):
         expand(pack(tmp_path / "photos.tar", INSIDE))
 
 
@@ -165,6 +168,66 @@ def test_archives_inside_a_folder_are_left_alone_unless_a_pattern_spells_them_ou
     assert len(expand(f"{tmp_path}/*.zip")) == 2
 
 
+@pytest.mark.parametrize("outer", KINDS)
+@pytest.mark.parametrize("inner", KINDS)
+def test_an_archive_inside_an_archive_is_opened(inner: str, outer: str, tmp_path: Path) -> None:
+    """Twice; deeper ones are left out, with the way. What is only called an archive is left out too."""
+    once = pack(tmp_path / inner, {"a.png": picture(), "b.zip": b"text"}).read_bytes()
+    twice = pack(tmp_path / "in.tar", {"x.tgz": pack(tmp_path / "x.tgz", {"c.png": picture()}).read_bytes()})
+    deep = pack(tmp_path / "deep.zip", {"in.tar": twice.read_bytes(), "d.png": picture()}).read_bytes()
+    path = pack(tmp_path / f"out-{outer}", {inner: once, "deep.zip": deep, "e.png": picture()})
+    expansion = Expansion([path], store=MemoryStore)
+    sources = list(expansion)
+
+    assert [source.name for source in sources] == [
+        f"{path}/{name}" for name in (f"{inner}/a.png", "deep.zip/d.png", "e.png")
+    ]
+    assert [source.read(LIMIT) for source in sources] == [picture()] * 3
+    assert [source.held for source in sources[:2]] == [len(picture())] * 2  # its archive is in memory
+    assert expansion.left_out.counts == {".zip": 1, ".tgz": 1}
+
+
+@pytest.mark.parametrize("outer", KINDS)
+def test_a_broken_archive_inside_an_archive_fails_alone(outer: str, tmp_path: Path) -> None:
+    """Its neighbours go on."""
+    inner = pack(tmp_path / "in.zip", {"a.png": picture(), "b.png": picture()}).read_bytes()
+    path = pack(tmp_path / outer, {"in.zip": inner[: len(inner) // 2], "c.png": picture()})
+    broken, good = expand(path)
+
+    assert broken.name == f"{path}/in.zip"
+    with pytest.raises(ImageError, match=r"cannot read the archive .*in\.zip"):
+        broken.read(LIMIT)
+    assert good.read(LIMIT) == picture()
+
+
+def zipped_as(path: Path, raw: bytes, extra: bytes = b"") -> Path:
+    """A zip whose one member has these bytes as its name, and no flag that says how they are encoded."""
+    stand_in = "x" * len(raw)
+    info = zipfile.ZipInfo(stand_in)
+    info.extra = extra
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr(info, picture())
+    path.write_bytes(path.read_bytes().replace(stand_in.encode(), raw))
+    return path
+
+
+@pytest.mark.parametrize("name", ["caf\xe9.png", "\u732b.png", "\u043a\u043e\u0442/\xe4.png"])
+def test_names_in_a_zip_are_what_their_writer_meant(name: str, tmp_path: Path) -> None:
+    """UTF-8 with its flag, UTF-8 without (macOS, old tools), and Info-ZIP's field beside a name in another encoding."""
+    raw, text = b"c\x82t.png", name.encode()
+    field = struct.pack("<HHBL", 0x7075, 5 + len(text), 1, zlib.crc32(raw)) + text
+    stale = struct.pack("<HHBL", 0x7075, 6, 1, 0) + b"x"  # of another name: the archive was renamed by an older tool
+
+    for path, expected in (
+        (pack(tmp_path / "flagged.zip", {name: picture()}), name),
+        (zipped_as(tmp_path / "bare.zip", text), name),
+        (zipped_as(tmp_path / "beside.zip", raw, field), name),
+        (zipped_as(tmp_path / "stale.zip", raw, stale), "c\xe9t.png"),
+        (zipped_as(tmp_path / "dos.zip", raw), "c\xe9t.png"),  # code page 437, as the format says
+    ):
+        assert [source.name for source in expand(path)] == [f"{path}/{expected}"]
+
+
 def extended(size: int, kind: bytes = tarfile.XHDTYPE) -> bytes:
     """An extended header of this size, in blocks."""
     info = tarfile.TarInfo("pax")
@@ -189,4 +252,4 @@ def test_headers_that_unpack_to_far_more_than_their_file_are_refused(headers: by
         file.write(headers + tarfile.TarInfo("a.png").tobuf(tarfile.USTAR_FORMAT) + b"\0" * 1024)
 
     with pytest.raises(UsageError, match="cannot read the archive"):
-        list(archive.members(str(path)))
+        list(archive.members(str(path), LeftOut()))

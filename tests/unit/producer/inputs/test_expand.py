@@ -19,17 +19,6 @@ from tests.scripted_worker import picture
 LIMIT = 1_000_000
 
 
-@pytest.fixture
-def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder as people have them, and the working directory above it."""
-    for name in ("b.JPG", "a.png", "sub/c.webp", "sub/.hidden.png", ".git/d.png", "notes.txt", "sub/deep/e.tif"):
-        file = tmp_path / "photos" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(picture())
-    monkeypatch.chdir(tmp_path)
-    return tmp_path / "photos"
-
-
 def no_store() -> MemoryStore:
     raise AssertionError("these images need no object store")
 
@@ -190,13 +179,6 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
     (pipe,) = expand(tmp_path / "pipe.png")
 
     assert failure(pipe) == "not_found"
-
-
-def test_a_folder_link_back_to_its_parent_does_not_loop(photos: Path) -> None:
-    """Links to folders inside a folder are not followed."""
-    (photos / "sub" / "up").symlink_to(photos)
-
-    assert len(names(photos)) == 4
 
 
 def test_bytes_pictures_and_file_objects_are_images_too(tmp_path: Path) -> None:
