@@ -24,7 +24,7 @@ PICTURE_FORMATS = (
 SIGNATURE = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II[*+]\0|MM\0[*+]"
     rb"|....ftypavi[fs]|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51|8BPS\0\x01|qoif|DDS |\0\0[\x01\x02]\0[^\0]\0"
-    rb"|P[1-6][\s#]|icns",
+    rb"|P[1-6]\s+(?:#[^\n]*\n\s*)*\d+\s+\d|icns",
     re.DOTALL,
 )
 #: What workers draw overlays as.

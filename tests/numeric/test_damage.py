@@ -162,7 +162,7 @@ def test_what_is_no_picture_is_named_so(kind: str) -> None:
     """The message says what to send instead."""
     error = failure(NOT_PICTURES[kind])
 
-    if kind in ("svg", "pdf", "heic", "html", "zip", "eps"):
+    if kind in ("svg", "pdf", "heic", "html", "zip", "hdf5"):
         assert error.code == "unsupported"
         assert "which camq does not read: " in error.message
     else:

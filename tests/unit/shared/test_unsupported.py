@@ -67,3 +67,5 @@ def test_what_nothing_is_known_of_is_no_image(data: bytes) -> None:
 def test_a_picture_begins_like_one() -> None:
     """The rule by which folders are searched."""
     assert SIGNATURE.match(picture())
+    assert SIGNATURE.match(b"P6\n# by a camera\n3 2\n255\n")
+    assert not SIGNATURE.match(b"P1 is a priority")
