@@ -10,7 +10,7 @@ from shared.config import Settings
 from shared.errors import ModelError
 from shared.storage import S3Store
 from worker.core.model.published import input_spec
-from worker.image.weights_file import local_weights
+from worker.models.weights_file import local_weights
 
 pytestmark = pytest.mark.servers
 

@@ -47,16 +47,18 @@ ROOMS = {
     "worker.check": "worker.core.engine worker.devices worker.image",
     "worker.chunk": "worker.errors worker.image worker.timing",
     "worker.core": "",
+    "worker.core.checkpoint": "worker.core",
     "worker.core.engine": "worker.core worker.core.maps worker.core.model",
     "worker.core.maps": "worker.core worker.core.model",
-    "worker.core.model": "worker.core",
+    "worker.core.model": "worker.core worker.core.checkpoint",
     "worker.core.picture": "worker.core",
     "worker.devices": "worker.timing",
     "worker.errors": "",
     "worker.image": (
         "worker.core worker.core.engine worker.core.model worker.core.picture worker.devices worker.errors "
-        "worker.timing"
+        "worker.models worker.timing"
     ),
+    "worker.models": "worker.core.checkpoint",
     "worker.observe": "worker.chunk worker.devices worker.image worker.timing worker.upkeep",
     "worker.timing": "",
     "worker.upkeep": "worker.chunk worker.core.model worker.devices worker.timing",

@@ -26,7 +26,8 @@ from worker.image.batcher import Batcher
 from worker.image.compute import Compute
 from worker.image.decode_pool import Decoding
 from worker.image.explainer import Explainer
-from worker.image.weights_file import local_weights
+from worker.models.reading import read_bounded
+from worker.models.weights_file import local_weights
 from worker.timing.measurements import Stage
 
 log = structlog.get_logger()
@@ -51,13 +52,19 @@ def load(settings: Settings) -> Network:
         torch.set_num_threads(settings.torch_threads)
     # TF32 keeps ten bits of a float32's mantissa, and answers would then depend on the batch by more than 1e-5.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    return load_network(
+    network = load_network(
         settings.model or DEFAULT_MODEL,
         weights=local_weights(settings),
         labels=Path(settings.labels) if settings.labels else None,
         device=devices.limit(devices.choose(settings.device), settings.device_memory),
         dtype=devices.PRECISIONS[settings.precision],
+        read=read_bounded,
     )
+    for note in network.notes:
+        log.info("of the weights", note=note)
+    if network.ignored:
+        log.info("tensors that the network does not need", ignored=", ".join(network.ignored))
+    return network
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch import Tensor
 from shared.contract import Options
 from shared.errors import ImageError
 from worker.core.maps.evidence import Evidence, target_scores
-from worker.core.maps.methods import METHODS, from_gradient
+from worker.core.maps.methods import FROM_GRADIENT, METHODS
 from worker.core.model.network import Network
 from worker.core.types import ClassMap, Explanation, FloatArray
 
@@ -133,7 +133,8 @@ def _taped(network: Network, inputs: Tensor, layer: str) -> tuple[Tensor, Mapper
     def mapper(rows: Tensor, classes: Tensor, wish: Options) -> Tensor:
         gradients = tape.gradients(lambda logits: target_scores(logits[rows], classes, wish.target))
         columns = (network.as_map(layer, gradient)[rows].unsqueeze(1) for gradient in gradients)
-        return torch.cat([from_gradient(column, activations[rows]) for column in columns], dim=1)
+        of_gradient = FROM_GRADIENT[wish.method]
+        return torch.cat([of_gradient(column, activations[rows]) for column in columns], dim=1)
 
     return tape.logits.detach(), mapper
 

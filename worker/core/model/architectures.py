@@ -1,7 +1,7 @@
 """Which architectures camq knows: how each is built, which inputs it takes, where its Grad-CAM looks."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -20,7 +20,7 @@ NAMES: tuple[str, ...] = (LITE, *list_models(module=torchvision.models))
 # Inception's own normalisation, which the network then applies itself to pictures normalised like all others.
 _INCEPTIONS = ("googlenet", "inception_v3")
 _WITHOUT_AUXILIARY = {"aux_logits": False, "init_weights": False, "transform_input": True}
-_AUXILIARY = re.compile(r"^(aux1|aux2|AuxLogits)\.")
+_AUXILIARY = re.compile(r"(^|\.)(aux1|aux2|AuxLogits)\.")
 # DenseNet's published files still call `norm1` by its name of 2017, `norm.1`.
 _DENSENET_2017 = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
 
@@ -48,26 +48,27 @@ def check_name(name: str) -> None:
         raise UsageError(f"unknown model {name!r}: {hint}")
 
 
-def build(name: str, state: Mapping[str, Tensor]) -> tuple[nn.Module, dict[str, Tensor], int]:
-    """The network that `state` fits, with random weights, `state` under today's names, and the class count.
+def options(name: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """What `construct` needs to know for a checkpoint of these shapes, under whatever prefix.
 
-    The count is that of the state dict's last layer.
+    A vision transformer has as many positions as it was trained with, so its size is in its weights.
     """
-    state = _modernised(name, state)
-    options: dict[str, Any] = {}
-    if name.startswith("vit_") and "encoder.pos_embedding" in state and "conv_proj.weight" in state:
-        # A vision transformer has as many positions as it was trained with, so its size is in its weights.
-        side = round((state["encoder.pos_embedding"].shape[1] - 1) ** 0.5)
-        options["image_size"] = side * state["conv_proj.weight"].shape[-1]
-    module = construct(name, **options)
-    last = next(
-        path for path, layer in reversed(list(module.named_modules())) if isinstance(layer, nn.Linear | nn.Conv2d)
-    )
-    classes = len(module.get_parameter(f"{last}.weight"))
-    given = len(state.get(f"{last}.weight", range(classes)))
-    if given != classes:
-        module = construct(name, **{**options, "num_classes": given})
-    return module, state, given
+    if not name.startswith("vit_"):
+        return {}
+    positions = next((shape for key, shape in shapes.items() if key.endswith("encoder.pos_embedding")), None)
+    patches = next((shape for key, shape in shapes.items() if key.endswith("conv_proj.weight")), None)
+    if positions is None or patches is None or len(positions) != 3:
+        return {}
+    return {"image_size": round((positions[1] - 1) ** 0.5) * patches[-1]}
+
+
+def modern_names(name: str, names: Iterable[str]) -> dict[str, str]:
+    """A checkpoint's names as today's architecture has them, each with the name that leads to it."""
+    if name in _INCEPTIONS:
+        return {key: key for key in names if not _AUXILIARY.search(key)}
+    if name.startswith("densenet"):
+        return {_DENSENET_2017.sub(r"\1\2", key): key for key in names}
+    return {key: key for key in names}
 
 
 def input_sizes(name: str, own: int) -> tuple[int, int]:
@@ -80,8 +81,8 @@ def input_sizes(name: str, own: int) -> tuple[int, int]:
     return _SMALLEST.get(name, SMALLEST_INPUT), LARGEST_INPUT
 
 
-def gradcam_layer(name: str, module: nn.Module) -> str:
-    """The layer whose Grad-CAM says most, for architectures without a closed form.
+def gradcam_layer(name: str, module: nn.Module) -> str | None:
+    """The layer whose Grad-CAM says most, for architectures without a closed form; None where that is to be found.
 
     The last activations that are still a map and, on transformers, still matter at every position: behind
     the last attention of a ViT only the class token does.
@@ -92,7 +93,7 @@ def gradcam_layer(name: str, module: nn.Module) -> str:
         return f"encoder.layers.encoder_layer_{len(module.get_submodule('encoder.layers')._modules) - 1}.ln_1"
     if name.startswith("maxvit_"):
         return f"blocks.{len(module.get_submodule('blocks')._modules) - 1}"
-    return "features"
+    return "features" if name.startswith(("convnext_", "mobilenet_v3", "swin_")) else None
 
 
 def as_map(name: str, layer: str, output: Tensor) -> Tensor:
@@ -129,11 +130,3 @@ def construct(name: str, **options: Any) -> nn.Module:
     fixed = _WITHOUT_AUXILIARY if name in _INCEPTIONS else {}
     built: nn.Module = get_model(name, weights=None, **fixed, **options)
     return built
-
-
-def _modernised(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    if name in _INCEPTIONS:
-        return {key: tensor for key, tensor in state.items() if not _AUXILIARY.match(key)}
-    if name.startswith("densenet"):
-        return {_DENSENET_2017.sub(r"\1\2", key): tensor for key, tensor in state.items()}
-    return dict(state)

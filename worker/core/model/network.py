@@ -1,27 +1,35 @@
 """A network, ready to explain: weights in it, head found and proven, target layer known."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from shared.contract import METHODS, Options
 from shared.errors import ModelError, UsageError
+from worker.core.checkpoint.checkpoint import Checkpoint
+from worker.core.checkpoint.files import read_index
+from worker.core.checkpoint.index import Index
 from worker.core.model import architectures, published
-from worker.core.model.checkpoints import fingerprint, load_strictly, read_state
+from worker.core.model.assemble import assemble
+from worker.core.model.checkpoints import fingerprint
 from worker.core.model.fold import folded
 from worker.core.model.fused import fused
 from worker.core.model.gradients import Tape
 from worker.core.model.head import Head, identity_error
 from worker.core.model.hooks import ActivationHook
 from worker.core.model.labels import read_labels
-from worker.core.model.structure import Structure, UnqualifiedError, find_structure
+from worker.core.model.observed import observe
+from worker.core.model.structure import UnqualifiedError, find_structure
 from worker.core.types import InputSpec
 
 #: Relative, in float32: well above rounding (1e-6 measured), well below any mistake.
 IDENTITY_TOLERANCE = 1e-4
+#: Those that need no more than a gradient, which autograd has of every network.
+AUTOGRAD_METHODS = ("gradcam", "hirescam")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +59,10 @@ class Network:
     reason: str = ""
     #: Why a CPU runs its convolutions one by one, where it could run them fused.
     unfused: str = ""
+    #: What was made of the checkpoint: tensors that were not needed, names that changed, sentences for people.
+    ignored: tuple[str, ...] = ()
+    renamed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def input_sizes(self) -> tuple[int, int]:
@@ -116,7 +128,7 @@ class Network:
         layer = self.autograd_layer(options)
         if layer is not None:
             _check_layer(self.module, layer)
-            if options.method != "gradcam":
+            if options.method != "gradcam" and (self.head is not None or layer != self.target_layer):
                 raise UsageError(
                     f"{options.method} looks at {self.target_layer}, the input of the pool; "
                     f"another layer ({layer}) takes the method gradcam"
@@ -135,34 +147,40 @@ def load_network(
     labels: Path | None = None,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
+    read: Callable[[Path], Index] = read_index,
 ) -> Network:
     """Build `name`, load its weights, find its head and prove it; in eval mode, without gradients, on `device`.
 
-    `weights` is a `.pth` or `.safetensors` state dict, None the published ImageNet weights (packaged, cached
-    or downloaded); `labels` a file of class names. Maps come from the input of the
-    global average pool or, on architectures that have none, from the layer that suits Grad-CAM.
+    `weights` is a checkpoint, as `FILE#KEY` what lies under a key of it, None the published ImageNet weights (packaged,
+    cached or downloaded); `labels` a file of class names; `read` finds out what is in a checkpoint. Maps
+    come from the input of the global average pool or, on architectures that have none, from the layer that suits
+    Grad-CAM.
 
     Raises UsageError for an unknown name, and ModelError when the weights cannot be had, do not
     fit, or do not compute. Not for threads: torch.fx patches nn.Module while it traces.
     """
     architectures.check_name(name)
-    path = weights or published.find_weights(name)
-    module, state, classes = architectures.build(name, read_state(path))
-    load_strictly(module, state, name)
+    checkpoint = open_checkpoint(weights or published.find_weights(name), read)
+    assembled = assemble(name, checkpoint)
+    module, classes = assembled.module, assembled.classes
     module.to(device).eval().requires_grad_(requires_grad=False)
     class_names = read_labels(labels, classes)
     model = f"{name}@{fingerprint(module, class_names)}"
-    spec = published.input_spec(name, module, path)
+    spec = published.input_spec(name, module, checkpoint.path)
     # One picture of noise proves the head or, without one, that the layer puts out a map.
-    noise = torch.randn(1, 3, spec.size, spec.size, generator=torch.Generator().manual_seed(0)).to(device)
+    noise = torch.randn(1, assembled.channels, spec.size, spec.size, generator=torch.Generator().manual_seed(0)).to(
+        device
+    )
+    head: Head | None
     try:
         structure = find_structure(folded(module).to(device))
         fast, layer, graph, head = structure.module, structure.layer, structure.graph, structure.head
-        error, reason = _prove(structure, noise), ""
+        error: float | None
+        error, reason = _prove(structure.graph, layer, structure.head, noise), ""
     except UnqualifiedError as unqualified:
-        fast, layer = module, architectures.gradcam_layer(name, module)
-        graph, head, error, reason = None, None, None, str(unqualified)
-        architectures.as_map(name, layer, Tape(module, layer, noise).activations)
+        fast, graph = module, None
+        layer, head, reason = _observed(name, module, noise, str(unqualified))
+        error = None if head is None else _prove(module, layer, head, noise)
     for each in (module, fast, *([graph] if graph else [])):
         # Pictures lie in memory with their channels last, and convolutions on a CPU run faster so.
         each.to(dtype=dtype).to(memory_format=torch.channels_last)
@@ -177,7 +195,7 @@ def load_network(
         model=model,
         labels=class_names,
         spec=spec,
-        methods=METHODS if head else ("gradcam",),
+        methods=AUTOGRAD_METHODS if head is None else METHODS,
         target_layer=layer,
         device=device,
         dtype=dtype,
@@ -188,19 +206,47 @@ def load_network(
         identity_error=error,
         reason=reason,
         unfused=unfused,
+        ignored=assembled.ignored,
+        renamed=assembled.renamed,
+        notes=assembled.notes,
     )
 
 
-def _prove(structure: Structure, noise: Tensor) -> float:
-    """The error of `mean(map) + bias == logit`; raises ModelError when it is more than rounding."""
+def open_checkpoint(weights: Path, read: Callable[[Path], Index] = read_index) -> Checkpoint:
+    """The checkpoint in a file; as `FILE#KEY`, where no file has that very name, what lies under a key of it."""
+    path, separator, key = str(weights).rpartition("#")
+    if separator and path and not weights.exists():
+        return Checkpoint(Path(path), read(Path(path))).under(key)
+    return Checkpoint(weights, read(weights))
+
+
+def _observed(name: str, module: nn.Module, noise: Tensor, untraced: str) -> tuple[str, Head | None, str]:
+    """Layer, head and reason where the graph does not show them."""
+    known = architectures.gradcam_layer(name, module)
+    if known is None:
+        found = observe(module, noise)
+        return found.layer, found.head, found.reason
+    architectures.as_map(name, known, Tape(module, known, noise).activations)
+    return known, None, untraced
+
+
+def _prove(module: nn.Module, layer: str, head: Head, noise: Tensor) -> float:
+    """The error of `mean(map) + bias == logit`; raises ModelError when it is more than rounding.
+
+    `module` is a graph that also puts out its activations, or has the layer itself.
+    """
     with torch.inference_mode():
-        logits, activations = structure.graph.forward(noise)
+        if isinstance(module, fx.GraphModule):
+            logits, activations = module.forward(noise)
+        else:
+            with ActivationHook(module.get_submodule(layer)) as hook:
+                logits, activations = module(noise), hook.activations
     if not logits.isfinite().all():
         raise ModelError("the network's output is not finite with these weights")
-    error = identity_error(structure.head, activations.double(), logits)
+    error = identity_error(head, activations.double(), logits)
     if error > IDENTITY_TOLERANCE:
         raise ModelError(
-            f"the maps of {structure.layer} do not add up to the logits (relative error {error:.1g}, allowed "
+            f"the maps of {layer} do not add up to the logits (relative error {error:.1g}, allowed "
             f"{IDENTITY_TOLERANCE:g}), so they would not say where the network looked"
         )
     return error

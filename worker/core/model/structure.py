@@ -80,11 +80,11 @@ def find_structure(module: nn.Module) -> Structure:
             raise UnqualifiedError(
                 f"{_describe(pool, modules)} stands before its last linear layer, where the global average pool must be"
             )
-        head: Head = LinearHead(*_weights(called))
+        head: Head = LinearHead(*weights_of(called))
         caught = pool.args[0]
     elif _is_global_pool(last, modules):
         convolution, caught = _pooled_convolution(last, modules)
-        head = PooledConvHead(*_weights(convolution))
+        head = PooledConvHead(*weights_of(convolution))
     else:
         raise UnqualifiedError(f"it ends in {_describe(last, modules)}, not in one linear layer")
     if not isinstance(caught, fx.Node):
@@ -178,6 +178,7 @@ def _describe(node: Any, modules: dict[str, nn.Module]) -> str:
     return f"the call {getattr(target, '__name__', target)}"
 
 
-def _weights(layer: nn.Linear | nn.Conv2d) -> tuple[Tensor, Tensor]:
+def weights_of(layer: nn.Linear | nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """Weight (C, K) and bias (C,) of a linear layer or 1x1 convolution, in float64."""
     weight = layer.weight.detach().flatten(1).double()  # a 1x1 convolution's weight is (C, K, 1, 1)
     return weight, weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().double()

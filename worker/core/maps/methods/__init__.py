@@ -10,7 +10,7 @@ from worker.core.maps.methods.cam import cam
 from worker.core.maps.methods.eigencam import eigencam
 from worker.core.maps.methods.gradcam import from_gradient, gradcam
 from worker.core.maps.methods.gradcam_plus_plus import gradcam_plus_plus
-from worker.core.maps.methods.hirescam import hirescam
+from worker.core.maps.methods.hirescam import hires_from_gradient, hirescam
 from worker.core.maps.methods.layercam import layercam
 from worker.core.maps.methods.scorecam import scorecam
 from worker.core.maps.methods.xgradcam import xgradcam
@@ -29,3 +29,8 @@ METHODS: dict[str, Callable[[Evidence], Tensor]] = {
 }
 
 __all__ = ["METHODS", "from_gradient"]
+#: Those that a gradient by autograd, (N, k, K, h, w), and the activations are enough for.
+FROM_GRADIENT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "gradcam": from_gradient,
+    "hirescam": hires_from_gradient,
+}

@@ -10,4 +10,9 @@ def hirescam(evidence: Evidence) -> Tensor:
 
     Draelos, Carin: Use HiResCAM instead of Grad-CAM for faithful explanations, 2020, arXiv 2011.08891.
     """
-    return weighted_everywhere(evidence.gradient(), evidence.activations).relu()
+    return hires_from_gradient(evidence.gradient(), evidence.activations)
+
+
+def hires_from_gradient(gradient: Tensor, activations: Tensor) -> Tensor:
+    """The same from any gradient, (N, k, K, h, w), for instance autograd's."""
+    return weighted_everywhere(gradient, activations).relu()

@@ -16,7 +16,7 @@ MOST_BYTES = 8 << 30
 
 
 def local_weights(settings: Settings) -> Path | None:
-    """The file of the settings' weights, None for the published ones.
+    """The file of the settings' weights, with its `#KEY` if it has one; None for the published ones.
 
     An `s3://` address is downloaded into this user's cache once for each state of the object, and keeps its name there,
     by which a published file is known. Raises ModelError when nothing is there, UnreachableError when storage is away.
@@ -25,7 +25,10 @@ def local_weights(settings: Settings) -> Path | None:
     if not address or not address.startswith(SCHEME):
         return Path(address) if address else None
     with closing(S3Store.from_settings(settings)) as store:
-        stat = store.stat(address)
+        stat, key = store.stat(address), ""
+        if stat is None and "#" in address:
+            address, _, key = address.rpartition("#")
+            stat = store.stat(address)
         if stat is None:
             raise ModelError(f"there are no weights at {address} on {settings.s3_endpoint}")
         if stat.size > MOST_BYTES:
@@ -37,4 +40,4 @@ def local_weights(settings: Settings) -> Path | None:
             part = path.with_suffix(f".{os.getpid()}.part")
             part.write_bytes(store.get(address, MOST_BYTES))
             part.replace(path)  # whole or not at all, also when two workers start at once
-    return path
+    return path.with_name(f"{path.name}#{key}") if key else path

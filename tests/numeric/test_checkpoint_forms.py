@@ -1,0 +1,355 @@
+"""Checkpoints as trainers write them: whatever lies around the network's tensors, the answers are the network's."""
+
+import argparse
+import copy
+import pathlib
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from shared.errors import ModelError
+from tests.numeric.networks import CPU, inputs, random_module
+from worker.core.model.assemble import Assembled, assemble
+from worker.core.model.network import Network, load_network, open_checkpoint
+
+State = dict[str, Tensor]
+
+
+@cache
+def resnet(classes: int = 5, seed: int = 0) -> nn.Module:
+    """A trained network stands in for by random statistics; in eval mode."""
+    return random_module("resnet18", classes, seed).eval()
+
+
+def state_of(module: nn.Module) -> State:
+    return dict(module.state_dict())
+
+
+def prefixed(state: Mapping[str, Tensor], prefix: str) -> State:
+    return {prefix + key: tensor for key, tensor in state.items()}
+
+
+def saved(value: object, folder: Path, name: str = "mine.pth") -> Path:
+    torch.save(value, folder / name)
+    return folder / name
+
+
+def check(path: Path, module: nn.Module, name: str = "resnet18", x: Tensor | None = None) -> Network:
+    """The file's network answers as `module` run by hand, and its maps add up to the same logits."""
+    net = load_network(name, weights=path, device=CPU)
+    x = inputs(2) if x is None else x
+    with torch.inference_mode():
+        expected = module(x)
+    logits, activations = net.forward(x)
+    torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
+    if net.head is not None:
+        everyone = torch.arange(expected.shape[1]).expand(len(x), -1)
+        maps = net.head.maps(activations.double(), everyone).mean((2, 3)) + net.head.outside
+        torch.testing.assert_close(maps.float(), expected, rtol=1e-5, atol=1e-5)
+    return net
+
+
+def lightning(state: State, **more: object) -> dict[str, object]:
+    """What a LightningModule with `self.model` writes."""
+    return {
+        "epoch": 3,
+        "global_step": 300,
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": {**prefixed(state, "model."), **more},
+        "loops": {"fit_loop": {"state_dict": {}}},
+        "callbacks": {"ModelCheckpoint{'monitor': 'val_loss'}": {"best_model_path": pathlib.Path("/data/best.ckpt")}},
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.ones(5, 512), "step": torch.tensor(3.0)}}}],
+        "hyper_parameters": {"lr": 1e-3, "root": pathlib.Path("/data"), "args": argparse.Namespace(arch="resnet18")},
+    }
+
+
+FORMS: dict[str, Callable[[State], object]] = {
+    "torchvision's training script": lambda s: {
+        "model": s,
+        "optimizer": {"state": {}, "param_groups": [{"lr": 0.1, "params": [0]}]},
+        "lr_scheduler": {"last_epoch": 3},
+        "epoch": 3,
+        "args": argparse.Namespace(lr=0.1, model="resnet18"),
+        "model_ema": {**prefixed(state_of(resnet(seed=1)), "module."), "n_averaged": torch.tensor(3)},
+    },
+    "timm's training script": lambda s: {
+        "epoch": 1,
+        "arch": "resnet18",
+        "state_dict": s,
+        "optimizer": {"state": {0: {"momentum_buffer": torch.ones(64, 3, 7, 7)}}},
+        "args": argparse.Namespace(model="resnet18"),
+        "amp_scaler": {"scale": 65536.0},
+        "state_dict_ema": state_of(resnet(seed=1)),
+        "metric": np.float64(93.1),
+    },
+    "averaged weights first": lambda s: {"ema_state_dict": state_of(resnet(seed=1)), "model": s},
+    "Lightning": lightning,
+    "Lightning with class weights in its loss": lambda s: lightning(s, **{"criterion.weight": torch.ones(5)}),
+    "Lightning with pos_weight": lambda s: lightning(s, **{"criterion.pos_weight": torch.ones(5)}),
+    "Lightning with a metric's matrix": lambda s: lightning(s, **{"val_cm.confmat": torch.zeros(5, 5)}),
+    "Lightning around a compiled network": lambda s: {"state_dict": prefixed(s, "model._orig_mod.")},
+    "net. as prefix": lambda s: {"state_dict": prefixed(s, "net.")},
+    "nested prefixes": lambda s: {"state_dict": prefixed(s, "module.encoder.backbone.")},
+    "a loop's own keys": lambda s: {"net": s, "acc": 93.1, "epoch": 100},
+    "NumPy's numbers": lambda s: {"weights": s, "best_acc": np.float64(0.9), "history": np.arange(3.0)},
+    "SWA": lambda s: {**prefixed(s, "module."), "n_averaged": torch.tensor(3)},
+    "counted operations": lambda s: {**s, "total_ops": torch.zeros(1), "layer1.0.conv1.total_ops": torch.zeros(1)},
+    "pairs in a list": lambda s: list(s.items()),
+    "parameters": lambda s: {key: nn.Parameter(t) if t.is_floating_point() else t for key, t in s.items()},
+    "an object's state": lambda s: {"trainer": argparse.Namespace(model_state=s, lr=1)},
+    "head beside the backbone": lambda s: {
+        ("head." + key[3:] if key.startswith("fc.") else "backbone." + key): tensor for key, tensor in s.items()
+    },
+    "children by their numbers": lambda s: {
+        (f"features.{number}" + key[len(child) :] if child != "fc" else key): tensor
+        for number, (child, _) in enumerate(resnet().named_children())
+        for key, tensor in s.items()
+        if key.startswith(f"{child}.")
+    },
+    "names of kuangliu's networks": lambda s: {
+        key.replace("downsample", "shortcut").replace("fc.", "linear."): tensor for key, tensor in s.items()
+    },
+    "slices of one storage": lambda s: {
+        key: torch.stack([tensor, tensor], dim=-1)[..., 0] if tensor.dim() else tensor for key, tensor in s.items()
+    },
+}
+
+
+def same(path: Path, module: nn.Module) -> Assembled:
+    """The file's tensors are those of `module`, each in its place."""
+    found = assemble("resnet18", open_checkpoint(path))
+    expected = module.state_dict()
+    assert found.module.state_dict().keys() == expected.keys()
+    for name, tensor in found.module.state_dict().items():
+        assert torch.equal(tensor, expected[name].float()) or name.endswith("num_batches_tracked")
+    return found
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_checkpoint_loads_as_its_trainer_wrote_it(form: str, tmp_path: Path) -> None:
+    """The raw weights, not the averaged ones."""
+    assert same(saved(FORMS[form](state_of(resnet())), tmp_path), resnet()).classes == 5
+
+
+def test_the_model_is_the_same_however_it_was_saved(tmp_path: Path) -> None:
+    """It computes what the module computes by hand, and has one name."""
+    bare = check(saved(state_of(resnet()), tmp_path), resnet())
+    assert check(saved(lightning(state_of(resnet())), tmp_path), resnet()).model == bare.model
+
+
+def test_averaged_weights_are_taken_when_they_are_asked_for(tmp_path: Path) -> None:
+    """By their key or as `#ema`; what was chosen, and what else there was, is said."""
+    averaged = resnet(seed=1)
+    path = saved(FORMS["torchvision's training script"](state_of(resnet())), tmp_path)
+    for key in ("ema", "model_ema", "model_ema.module"):
+        same(Path(f"{path}#{key}"), averaged)
+    same(Path(f"{path}#model"), resnet())
+    assert "FILE#model_ema takes them" in " ".join(same(path, resnet()).notes)
+    with pytest.raises(ModelError, match=r"nothing under 'emma': it holds model, model_ema"):
+        load_network("resnet18", weights=Path(f"{path}#emma"), device=CPU)
+    same(saved(state_of(resnet()), tmp_path, "odd#ema"), resnet())  # a file of that very name
+
+
+def test_what_was_ignored_and_renamed_is_named_once(tmp_path: Path) -> None:
+    """Many tensors of one key as one entry."""
+    net = same(saved(lightning(state_of(resnet()), **{"criterion.weight": torch.ones(5)}), tmp_path), resnet())
+    assert net.ignored == (
+        "state_dict.criterion.weight",
+        "optimizer_states.0.state.0.exp_avg",
+        "optimizer_states.0.state.0.step",
+    )
+    assert net.renamed == ("state_dict.model.* → *",)
+
+
+def headed(head: nn.Module, seed: int = 3) -> nn.Module:
+    """A ResNet18 whose `fc` is this head, with statistics that are not those it starts with."""
+    torch.manual_seed(seed)
+    module = copy.deepcopy(resnet())
+    for layer in head.modules():
+        if isinstance(layer, nn.BatchNorm1d):
+            nn.init.uniform_(layer.running_mean, -0.5, 0.5)
+            nn.init.uniform_(layer.running_var, 0.5, 2)
+            nn.init.uniform_(layer.weight, 0.5, 2)
+            nn.init.uniform_(layer.bias, -0.5, 0.5)
+    module.fc = head
+    return module.eval()
+
+
+CLOSED: dict[str, Callable[[], nn.Module]] = {
+    "dropout": lambda: nn.Sequential(nn.Dropout(0.5), nn.Linear(512, 5)),
+    "alone in a sequence": lambda: nn.Sequential(nn.Linear(512, 5)),
+    "without bias": lambda: nn.Linear(512, 5, bias=False),
+    "batch normalisation before": lambda: nn.Sequential(nn.BatchNorm1d(512), nn.Dropout(0.2), nn.Linear(512, 5)),
+    "batch normalisation, no bias": lambda: nn.Sequential(nn.BatchNorm1d(512), nn.Linear(512, 5, bias=False)),
+    "batch normalisation after": lambda: nn.Sequential(nn.Linear(512, 5), nn.BatchNorm1d(5)),
+    "two matrices, nothing between": lambda: nn.Sequential(nn.Linear(512, 32), nn.Linear(32, 5)),
+}
+
+
+@pytest.mark.parametrize("kind", CLOSED)
+def test_a_head_that_is_one_linear_function_has_every_method(kind: str, tmp_path: Path) -> None:
+    """Whatever stands around its one matrix: dropout, normalisation by trained statistics."""
+    module = headed(CLOSED[kind]())
+    net = check(saved(state_of(module), tmp_path), module)
+    assert "cam" in net.methods
+    assert net.target_layer == "layer4"
+    assert net.identity_error is not None
+
+
+OPEN: dict[str, Callable[[], nn.Module]] = {
+    "two matrices": lambda: nn.Sequential(nn.Linear(512, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 5)),
+    "normalised between": lambda: nn.Sequential(
+        nn.Linear(512, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 5)
+    ),
+    "normalised after the activation": lambda: nn.Sequential(
+        nn.BatchNorm1d(512), nn.Linear(512, 32, bias=False), nn.ReLU(), nn.BatchNorm1d(32), nn.Linear(32, 5)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OPEN)
+def test_a_head_with_an_activation_is_explained_by_autograd(kind: str, tmp_path: Path) -> None:
+    """What is assumed is said, and why the other methods are not offered."""
+    module = headed(OPEN[kind]())
+    net = check(saved(state_of(module), tmp_path), module)
+    assert net.methods[:1] == ("gradcam",)
+    assert "cam" not in net.methods
+    assert "relu is assumed" in " ".join(net.notes)
+    assert net.reason
+
+
+def test_fastais_pooling_is_understood(tmp_path: Path) -> None:
+    """Its body is the trunk's children by number, its head takes maximum and mean of each channel."""
+
+    class Concat(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([nn.functional.adaptive_max_pool2d(x, 1), nn.functional.adaptive_avg_pool2d(x, 1)], 1)
+
+    torch.manual_seed(4)
+    body = nn.Sequential(*list(copy.deepcopy(resnet()).children())[:-2])
+    layers = [Concat(), nn.Flatten(), nn.BatchNorm1d(1024), nn.Dropout(0.25), nn.Linear(1024, 64, bias=False)]
+    layers += [nn.ReLU(), nn.BatchNorm1d(64), nn.Dropout(0.5), nn.Linear(64, 5, bias=False)]
+    module = nn.Sequential(body, nn.Sequential(*layers)).eval()
+    net = check(saved({"model": state_of(module), "opt": {}}, tmp_path), module)
+    assert "gradcam" in net.methods
+    assert "maximum and the mean" in " ".join(net.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "child"),
+    [
+        ("mobilenet_v2", "classifier"),
+        pytest.param("efficientnet_b0", "classifier", marks=pytest.mark.slow),
+        pytest.param("convnext_tiny", "classifier", marks=pytest.mark.slow),
+        pytest.param("vit_b_32", "heads", marks=pytest.mark.slow),
+        pytest.param("densenet121", "classifier", marks=pytest.mark.slow),
+    ],
+)
+def test_a_head_replaced_as_a_whole(name: str, child: str, tmp_path: Path) -> None:
+    """`model.classifier = nn.Linear(…)`, where the architecture has a sequence."""
+    module = random_module(name, 5)
+    width = next(layer for layer in module.get_submodule(child).modules() if isinstance(layer, nn.Linear)).in_features
+    linear = nn.Linear(width, 4)
+    setattr(module, child, nn.Sequential(nn.Flatten(1), linear) if name == "convnext_tiny" else linear)
+    size = 224 if name == "vit_b_32" else 64
+    net = check(saved(state_of(module.eval()), tmp_path), module, name, inputs(1, size))
+    assert len(net.labels) == 4
+
+
+def test_the_example_scripts_vgg_has_its_wrapper_in_the_middle(tmp_path: Path) -> None:
+    """PyTorch's ImageNet example wraps `features` alone."""
+    module = random_module("alexnet", 5).eval()
+    state = {key.replace("features.", "features.module."): tensor for key, tensor in module.state_dict().items()}
+    net = check(saved({"state_dict": state}, tmp_path), module, "alexnet", inputs(1, 96))
+    assert net.renamed == ("state_dict.features.module → features", "state_dict.* → *")
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_stems_of_other_channels(channels: int, tmp_path: Path) -> None:
+    """Built from the shape of the first kernel."""
+    module = copy.deepcopy(resnet())
+    module.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
+    x = torch.randn(2, channels, 64, 64, generator=torch.Generator().manual_seed(0))
+    check(saved(state_of(module), tmp_path), module, x=x)
+
+
+def test_the_stem_for_small_pictures(tmp_path: Path) -> None:
+    """A 3x3 kernel: stride 1, and no pool after it."""
+    module = copy.deepcopy(resnet())
+    module.conv1, module.maxpool = nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.Identity()
+    net = check(saved(state_of(module), tmp_path), module, x=inputs(2, 32))
+    assert "without the first pool" in " ".join(net.notes)
+
+
+def test_precisions_and_containers(tmp_path: Path) -> None:
+    """Half precision, bfloat16, the old format, safetensors under any suffix, in one file or several."""
+    module = copy.deepcopy(resnet())
+    for dtype in (torch.float16, torch.bfloat16):
+        state = {key: t.to(dtype) if t.is_floating_point() else t for key, t in state_of(resnet()).items()}
+        module.load_state_dict({key: tensor.float() for key, tensor in state.items()})
+        same(saved(state, tmp_path), module)
+    state = state_of(module)
+    torch.save({"state_dict": state}, tmp_path / "old.tar", _use_new_zipfile_serialization=False)
+    save_file(state, tmp_path / "X.SAFETENSORS")
+    save_file(prefixed(state, "module."), tmp_path / "model.bin")
+    folder = tmp_path / "sharded"
+    folder.mkdir()
+    names = sorted(state)
+    shards = {"a.safetensors": names[:60], "b.safetensors": names[60:]}
+    for file, own in shards.items():
+        save_file({name: state[name] for name in own}, folder / file)
+    where: dict[str, Any] = {"weight_map": {name: file for file, own in shards.items() for name in own}}
+    (folder / "model.safetensors.index.json").write_bytes(__import__("msgspec").json.encode(where))
+    for name in ("old.tar", "X.SAFETENSORS", "model.bin", "sharded", "sharded/model.safetensors.index.json"):
+        same(tmp_path / name, module)
+
+
+def refusal(value: object, folder: Path, name: str = "resnet18") -> str:
+    with pytest.raises(ModelError) as refused:
+        load_network(name, weights=saved(value, folder), device=CPU)
+    return str(refused.value)
+
+
+def test_weights_of_another_architecture_are_named(tmp_path: Path) -> None:
+    """What it is, with how many classes, and what to type."""
+    other = state_of(random_module("resnet34", 5))
+    message = refusal({"state_dict": prefixed(other, "model.")}, tmp_path)
+    assert "these are the weights of a resnet34 with 5 classes. Give --model resnet34" in message
+
+
+def test_a_network_that_computes_something_else_is_refused(tmp_path: Path) -> None:
+    """Tensors between the trunk's own, or heads of which one would be chosen by chance, change the answers."""
+    state = state_of(resnet())
+    attention = {f"layer1.{block}.se.fc.weight": torch.ones(4, 64) for block in (0, 1)}
+    assert "unexpected: layer1.0.se.fc.weight" in refusal({**state, **attention}, tmp_path)
+    assert "unexpected: ca.conv.weight" in refusal({**state, "ca.conv.weight": torch.ones(4, 64, 1, 1)}, tmp_path)
+    trunk = {key: tensor for key, tensor in state.items() if not key.startswith("fc.")}
+    heads = {"age.weight": torch.ones(3, 512), "sex.weight": torch.ones(2, 512)}
+    assert "more than one head: age, sex" in refusal({**trunk, **heads}, tmp_path)
+    assert "no head" in refusal(trunk, tmp_path)
+
+
+def test_programs_and_modules_get_the_line_that_converts_them(tmp_path: Path) -> None:
+    """TorchScript, torch.export, a pickled module, also inside a dictionary and in the old format."""
+    module = resnet()
+    torch.jit.trace(module, inputs(1)).save(tmp_path / "script.pt")
+    torch.export.save(torch.export.export(module, (inputs(1),)), tmp_path / "program.pt2")
+    torch.save(module, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    saved({"model": module}, tmp_path, "inside.pth")
+    lines = {
+        "script.pt": 'torch.save(torch.jit.load("script.pt").state_dict(), "state.pth")',
+        "program.pt2": 'torch.save(torch.export.load("program.pt2").state_dict, "state.pth")',
+        "old.pth": 'torch.save(torch.load("old.pth", weights_only=False).state_dict(), "state.pth")',
+        "inside.pth": "torchvision.models.resnet.ResNet",
+    }
+    for name, line in lines.items():
+        with pytest.raises(ModelError) as refused:
+            load_network("resnet18", weights=tmp_path / name, device=CPU)
+        assert line in str(refused.value)

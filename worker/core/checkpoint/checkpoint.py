@@ -1,0 +1,63 @@
+"""A checkpoint whose structure is known; its numbers are read from the file when they are wanted."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from shared.errors import ModelError
+from worker.core.checkpoint.files import weights_in
+from worker.core.checkpoint.fit import Shape, below
+from worker.core.checkpoint.index import WIDTHS, Index, Place
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """The file `path`, and what is in it; with `key` only what lies under that."""
+
+    path: Path
+    index: Index
+    key: str = ""
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """Every tensor's name and shape."""
+        names = self._chosen(self.index.tensors)
+        return {name: self.index.tensors[name].shape for name in names}
+
+    @cached_property
+    def refused(self) -> dict[str, str]:
+        """Tensors that the file names but that cannot be had, and why."""
+        return {name: self.index.refused[name] for name in self.index.refused if not self.key or self.key in name}
+
+    def under(self, key: str) -> "Checkpoint":
+        """The part of it under a key; `ema` means any averaged copy. ModelError, with the keys, where there is none."""
+        if not below(self.index.tensors, key):
+            keys = dict.fromkeys(name.partition(".")[0] for name in self.index.tensors)
+            raise ModelError(f"{self.path} has nothing under {key!r}: it holds {', '.join(list(keys)[:12])}")
+        return replace(self, key=key)
+
+    def read(self, name: str) -> Tensor:
+        """The tensor, contiguous and in memory of its own. ModelError where the file has changed meanwhile."""
+        place = self.index.tensors[name]
+        width = WIDTHS[place.dtype]
+        wanted = (place.last + 1 - place.offset) * width
+        if not place.count:
+            return torch.empty(place.shape, dtype=getattr(torch, place.dtype))
+        with self._file(place).open("rb") as file:
+            file.seek(place.start + place.offset * width)
+            data = bytearray(file.read(wanted))
+        if len(data) != wanted:
+            raise ModelError(f"{self.path} has become shorter while it was read")
+        flat = torch.frombuffer(data, dtype=getattr(torch, place.dtype))
+        return flat.as_strided(place.shape, place.stride).contiguous()
+
+    def _file(self, place: Place) -> Path:
+        path = weights_in(self.path) if self.path.is_dir() else self.path
+        return path.with_name(self.index.files[place.file]) if self.index.files else path
+
+    def _chosen(self, names: dict[str, Place]) -> Iterator[str]:
+        yield from below(names, self.key) if self.key else names
