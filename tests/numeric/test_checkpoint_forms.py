@@ -168,124 +168,12 @@ def test_what_was_ignored_and_renamed_is_named_once(tmp_path: Path) -> None:
     assert net.renamed == ("state_dict.model.* → *",)
 
 
-def headed(head: nn.Module, seed: int = 3) -> nn.Module:
-    """A ResNet18 whose `fc` is this head, with statistics that are not those it starts with."""
-    torch.manual_seed(seed)
-    module = copy.deepcopy(resnet())
-    for layer in head.modules():
-        if isinstance(layer, nn.BatchNorm1d):
-            nn.init.uniform_(layer.running_mean, -0.5, 0.5)
-            nn.init.uniform_(layer.running_var, 0.5, 2)
-            nn.init.uniform_(layer.weight, 0.5, 2)
-            nn.init.uniform_(layer.bias, -0.5, 0.5)
-    module.fc = head
-    return module.eval()
-
-
-CLOSED: dict[str, Callable[[], nn.Module]] = {
-    "dropout": lambda: nn.Sequential(nn.Dropout(0.5), nn.Linear(512, 5)),
-    "alone in a sequence": lambda: nn.Sequential(nn.Linear(512, 5)),
-    "without bias": lambda: nn.Linear(512, 5, bias=False),
-    "batch normalisation before": lambda: nn.Sequential(nn.BatchNorm1d(512), nn.Dropout(0.2), nn.Linear(512, 5)),
-    "batch normalisation, no bias": lambda: nn.Sequential(nn.BatchNorm1d(512), nn.Linear(512, 5, bias=False)),
-    "batch normalisation after": lambda: nn.Sequential(nn.Linear(512, 5), nn.BatchNorm1d(5)),
-    "two matrices, nothing between": lambda: nn.Sequential(nn.Linear(512, 32), nn.Linear(32, 5)),
-}
-
-
-@pytest.mark.parametrize("kind", CLOSED)
-def test_a_head_that_is_one_linear_function_has_every_method(kind: str, tmp_path: Path) -> None:
-    """Whatever stands around its one matrix: dropout, normalisation by trained statistics."""
-    module = headed(CLOSED[kind]())
-    net = check(saved(state_of(module), tmp_path), module)
-    assert "cam" in net.methods
-    assert net.target_layer == "layer4"
-    assert net.identity_error is not None
-
-
-OPEN: dict[str, Callable[[], nn.Module]] = {
-    "two matrices": lambda: nn.Sequential(nn.Linear(512, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 5)),
-    "normalised between": lambda: nn.Sequential(
-        nn.Linear(512, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 5)
-    ),
-    "normalised after the activation": lambda: nn.Sequential(
-        nn.BatchNorm1d(512), nn.Linear(512, 32, bias=False), nn.ReLU(), nn.BatchNorm1d(32), nn.Linear(32, 5)
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", OPEN)
-def test_a_head_with_an_activation_is_explained_by_autograd(kind: str, tmp_path: Path) -> None:
-    """What is assumed is said, and why the other methods are not offered."""
-    module = headed(OPEN[kind]())
-    net = check(saved(state_of(module), tmp_path), module)
-    assert net.methods[:1] == ("gradcam",)
-    assert "cam" not in net.methods
-    assert "relu is assumed" in " ".join(net.notes)
-    assert net.reason
-
-
-def test_fastais_pooling_is_understood(tmp_path: Path) -> None:
-    """Its body is the trunk's children by number, its head takes maximum and mean of each channel."""
-
-    class Concat(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.cat([nn.functional.adaptive_max_pool2d(x, 1), nn.functional.adaptive_avg_pool2d(x, 1)], 1)
-
-    torch.manual_seed(4)
-    body = nn.Sequential(*list(copy.deepcopy(resnet()).children())[:-2])
-    layers = [Concat(), nn.Flatten(), nn.BatchNorm1d(1024), nn.Dropout(0.25), nn.Linear(1024, 64, bias=False)]
-    layers += [nn.ReLU(), nn.BatchNorm1d(64), nn.Dropout(0.5), nn.Linear(64, 5, bias=False)]
-    module = nn.Sequential(body, nn.Sequential(*layers)).eval()
-    net = check(saved({"model": state_of(module), "opt": {}}, tmp_path), module)
-    assert "gradcam" in net.methods
-    assert "maximum and the mean" in " ".join(net.notes)
-
-
-@pytest.mark.parametrize(
-    ("name", "child"),
-    [
-        ("mobilenet_v2", "classifier"),
-        pytest.param("efficientnet_b0", "classifier", marks=pytest.mark.slow),
-        pytest.param("convnext_tiny", "classifier", marks=pytest.mark.slow),
-        pytest.param("vit_b_32", "heads", marks=pytest.mark.slow),
-        pytest.param("densenet121", "classifier", marks=pytest.mark.slow),
-    ],
-)
-def test_a_head_replaced_as_a_whole(name: str, child: str, tmp_path: Path) -> None:
-    """`model.classifier = nn.Linear(…)`, where the architecture has a sequence."""
-    module = random_module(name, 5)
-    width = next(layer for layer in module.get_submodule(child).modules() if isinstance(layer, nn.Linear)).in_features
-    linear = nn.Linear(width, 4)
-    setattr(module, child, nn.Sequential(nn.Flatten(1), linear) if name == "convnext_tiny" else linear)
-    size = 224 if name == "vit_b_32" else 64
-    net = check(saved(state_of(module.eval()), tmp_path), module, name, inputs(1, size))
-    assert len(net.labels) == 4
-
-
 def test_the_example_scripts_vgg_has_its_wrapper_in_the_middle(tmp_path: Path) -> None:
     """PyTorch's ImageNet example wraps `features` alone."""
     module = random_module("alexnet", 5).eval()
     state = {key.replace("features.", "features.module."): tensor for key, tensor in module.state_dict().items()}
     net = check(saved({"state_dict": state}, tmp_path), module, "alexnet", inputs(1, 96))
     assert net.renamed == ("state_dict.features.module → features", "state_dict.* → *")
-
-
-@pytest.mark.parametrize("channels", [1, 4])
-def test_stems_of_other_channels(channels: int, tmp_path: Path) -> None:
-    """Built from the shape of the first kernel."""
-    module = copy.deepcopy(resnet())
-    module.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
-    x = torch.randn(2, channels, 64, 64, generator=torch.Generator().manual_seed(0))
-    check(saved(state_of(module), tmp_path), module, x=x)
-
-
-def test_the_stem_for_small_pictures(tmp_path: Path) -> None:
-    """A 3x3 kernel: stride 1, and no pool after it."""
-    module = copy.deepcopy(resnet())
-    module.conv1, module.maxpool = nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.Identity()
-    net = check(saved(state_of(module), tmp_path), module, x=inputs(2, 32))
-    assert "without the first pool" in " ".join(net.notes)
 
 
 def test_precisions_and_containers(tmp_path: Path) -> None:

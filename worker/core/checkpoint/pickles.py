@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 from shared.errors import ModelError
 
 #: Each opcode takes a microsecond or two; a network's state with that of its optimiser has tens of thousands.
-MOST_OPCODES = 5_000_000
+MOST_OPCODES = 1_500_000
 _MARK = object()
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _SILENT = {"PROTO", "FRAME", "READONLY_BUFFER"}

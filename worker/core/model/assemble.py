@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from shared.errors import ModelError
+from worker.core.checkpoint import trained_head
 from worker.core.checkpoint.checkpoint import Checkpoint
 from worker.core.checkpoint.fit import AVERAGED, Fit, Matcher, Shape, grouped
 from worker.core.checkpoint.guess import guess
-from worker.core.model import architectures, trained_head
+from worker.core.checkpoint.trained_head import BESIDE, Layer
+from worker.core.model import architectures
 from worker.core.model.checkpoints import load_strictly, some
-from worker.core.model.trained_head import BESIDE, Layer
 
 #: Left in every module by tools that count operations.
 _COUNTERS = re.compile(r"(^|\.)(total_ops|total_params|num_batches_tracked)$")
