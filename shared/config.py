@@ -38,7 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="fleet: networks (NAME or NAME=WEIGHTS), separated by spaces, each in a process of its own"),
     ] = ""
-    weights: Annotated[str | None, Meta(description="state dict, .pth or .safetensors")] = None
+    weights: Annotated[str | None, Meta(description="checkpoint of the network; FILE#KEY for what lies under a key of it, such as FILE#ema")] = None
     labels: Annotated[str | None, Meta(description="text file with one class name per line")] = None
     device: Annotated[Literal["auto", "cpu", "cuda"], Meta(description="where the network runs")] = "auto"
     precision: Annotated[
