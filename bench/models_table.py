@@ -32,8 +32,8 @@ torchvision {torchvision}, {day}): random weights, batch normalisation with rand
   bias, is the logit: the *identity error* is the largest difference, relative to the largest of the logits and of what
   they are summed from (weights by mean activations, and biases, without their signs). A network with an error above
   1e-4 is refused.
-- **gradcam** and **hirescam** only, by autograd from the target layer on, where something else stands at the end. The last column
-  says what.
+- **gradcam** and **hirescam** only, by autograd from the target layer on, where something else stands at the end. The
+  last column says what.
 - `pool_input` is the input of the pool where no layer of its own puts it out: DenseNet pools the output of a function,
   EfficientNet-Lite that of a layer which runs twice.
 - On SqueezeNet, whose head is convolution, ReLU and pool, the map is relu(W·A + b), with the bias inside.

@@ -38,7 +38,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="fleet: networks (NAME or NAME=WEIGHTS), separated by spaces, each in a process of its own"),
     ] = ""
-    weights: Annotated[str | None, Meta(description="checkpoint of the network; FILE#KEY for what lies under a key of it, such as FILE#ema")] = None
+    weights: Annotated[
+        str | None, Meta(description="checkpoint of the network; as FILE#KEY what lies under a key of it, such as ema")
+    ] = None
     labels: Annotated[str | None, Meta(description="text file with one class name per line")] = None
     device: Annotated[Literal["auto", "cpu", "cuda"], Meta(description="where the network runs")] = "auto"
     precision: Annotated[
