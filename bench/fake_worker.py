@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.fake_worker_model import MODEL
+from bench.fake_worker_model import LATE, MODEL, RAISES
 from shared import logs
 from shared.config import Settings
 from shared.contract import ImageRecord, ImageRef, ImageState, Options, PredictionRecord
@@ -83,10 +83,14 @@ class FakeExplainer:
     def record(self, ref: ImageRef, claim: Claim, check: Callable[[], None]) -> ImageRecord:
         """A success, of a size that k = 1 has."""
         check()
+        if claim.message.job.startswith(RAISES):
+            raise ZeroDivisionError("at once")
         if self.sleeps:
             with self.batcher.coming() as arrived:
                 arrived()
                 self.batcher.explain(_NO_PIXELS, claim.options, urgent=claim.priority == "high")
+        if claim.message.job.startswith(LATE):
+            raise ZeroDivisionError("late")
         return ImageRecord(
             index=ref.index,
             source=ref.source,

@@ -40,6 +40,8 @@ LONGEST_PAUSE_S = 300
 RAISED_TO_QUARANTINE = 5
 RAISED_PAUSE_S = 5
 RAISED_IN_QUARANTINE = 2
+#: Pictures of a job that failed so, with none that succeeded since, before the rest of it gets one attempt only.
+RAISED_HOPELESS = 8
 #: No reaper for this share of a lease means an outage: renewals may have failed as well ...
 OUTAGE_SHARE = 0.4
 #: ... and after it every holder gets this share of a lease to renew, twice the time between two renewals.
@@ -115,12 +117,14 @@ class RedisFlow(LedgerSide):
 
         `spent`: the process of its quarantine ended, so it waits longer each time and is failed in the end.
         `raised`: what its work raised and nobody foresaw. It waits longer each time, then goes to quarantine, where
-        a picture that raises again fails as `internal` with this text.
+        a picture that raises again fails as `internal` with this text. After RAISED_HOPELESS such pictures in a row
+        what else of the job raises fails at once.
         """
         message = claim.message
         why = "raised" if raised else "spent" if spent else "returned"
         bounds = (why, QUARANTINE_TRIES, LONGEST_PAUSE_S)
-        faults = (raised[:MESSAGE_KEPT], RAISED_TO_QUARANTINE, RAISED_IN_QUARANTINE, RAISED_PAUSE_S)
+        kept = raised[:MESSAGE_KEPT]
+        faults = (kept, RAISED_TO_QUARANTINE, RAISED_IN_QUARANTINE, RAISED_PAUSE_S, RAISED_HOPELESS)
         if self.scripts("release", message.job, message.chunk, claim.token, *bounds, *faults) != "ok":
             raise LostLeaseError(f"attempt {message.task_id} no longer owns its chunk")
 

@@ -85,7 +85,8 @@ class Run:
             self.ledger.release(claim, raised=why)
             for index in claim.indices:
                 if self.ledger.image_states(self.job)[index] is ImageState.FAILED:
-                    self.expected[index] = why
+                    self.expected[index] = self.ledger.failures(self.job)[index].message
+                    assert self.expected[index].startswith(why)
 
     def retry(self) -> None:
         failed = [i for i, state in enumerate(self.ledger.image_states(self.job)) if state is ImageState.FAILED]

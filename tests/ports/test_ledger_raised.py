@@ -6,7 +6,7 @@ from shared import keys
 from shared.contract import SCHEMA_VERSION, ErrorInfo, ImageState, JobState
 from shared.errors import NewerSchemaError
 from shared.ledger import Hint, RedisLedger
-from shared.ledger.worker_side import RAISED_IN_QUARANTINE, RAISED_PAUSE_S, RAISED_TO_QUARANTINE
+from shared.ledger.worker_side import RAISED_HOPELESS, RAISED_IN_QUARANTINE, RAISED_PAUSE_S, RAISED_TO_QUARANTINE
 from tests.ledgers import MODEL, claim, come_due, serve, submit
 
 pytestmark = pytest.mark.servers
@@ -22,7 +22,8 @@ def test_a_chunk_that_raises_waits_longer_each_time_and_then_its_pictures_run_on
         (hint,) = ledger.refill(MODEL)
         ledger.release(claim(ledger, hint), raised=WHY)
         pauses += come_due(ledger)
-    assert pauses == pytest.approx([RAISED_PAUSE_S * 2**n for n in range(RAISED_TO_QUARANTINE - 1)], abs=0.5)
+    expected = [RAISED_PAUSE_S * 2**n for n in range(RAISED_TO_QUARANTINE - 1)] + [0, 0]
+    assert pauses == pytest.approx(expected, abs=0.5)
 
     good, bad = (claim(ledger, hint, f"token {hint.message.chunk}") for hint in ledger.refill(MODEL))
     assert (good.quarantine, good.indices, bad.indices) == (True, (0,), (1,))
@@ -60,6 +61,68 @@ def test_a_chunk_that_raised_never_goes_before_the_others(ledger: RedisLedger) -
 
     assert {hint.priority for hint in sent} == {"bulk"}
     assert sum(hint.message.job == "broken" for hint in sent) <= 5
+
+
+def fail_one_by_one(ledger: RedisLedger) -> list[Hint]:
+    """The job's first chunk raises until enough of its pictures have failed in quarantine; the hints for the others."""
+    serve(ledger, slots=10)
+    others = []
+    turns = 0
+    while len(ledger.failures("job")) < RAISED_HOPELESS:
+        for hint in ledger.refill(MODEL):
+            turns += 1
+            if hint.message.chunk.startswith("000000"):
+                ledger.release(claim(ledger, hint, f"token {turns}"), raised=WHY)
+            else:
+                others.append(hint)
+        come_due(ledger)
+    return sorted(others, key=lambda hint: hint.message.chunk)
+
+
+def test_a_job_of_which_every_picture_raises_is_not_tried_to_the_end(ledger: RedisLedger) -> None:
+    """Once the pictures of one chunk have shown it, what else of the job raises fails after that one attempt."""
+    submit(ledger, chunks=2, size=RAISED_HOPELESS)
+    (hint,) = fail_one_by_one(ledger)
+    ledger.release(claim(ledger, hint), raised=WHY)
+
+    assert ledger.status("job").state is JobState.FAILED
+    last = ledger.failures("job")[2 * RAISED_HOPELESS - 1]
+    assert (last.code, last.message) == (
+        "internal",
+        f"{WHY} (not tried again: the pictures of this job before it ended so, too)",
+    )
+
+
+@pytest.mark.parametrize("by", ["success", "retry"])
+def test_the_verdict_on_a_job_is_lifted(ledger: RedisLedger, by: str) -> None:
+    """By a picture that succeeds, and by whoever asks for another try: the worker may have been mended."""
+    submit(ledger, chunks=3, size=RAISED_HOPELESS)
+    second, third = fail_one_by_one(ledger)
+    if by == "success":
+        ledger.commit(claim(ledger, second, "second"), [ImageState.SUCCEEDED] * RAISED_HOPELESS, {})
+    else:
+        assert ledger.retry("job", [0]) == 1
+    ledger.release(claim(ledger, third, "third"), raised=WHY)
+
+    assert {index for index in ledger.failures("job") if index >= 2 * RAISED_HOPELESS} == set()
+
+
+def test_what_raised_goes_after_what_did_not(ledger: RedisLedger) -> None:
+    """Whenever it is due: of a full queue it has one place in 32, so that it still comes to an end."""
+    serve(ledger, slots=1)
+    submit(ledger, "broken", chunks=4)
+    while hints := ledger.refill(MODEL):
+        for hint in hints:
+            ledger.release(claim(ledger, hint), raised=WHY)
+    come_due(ledger)
+    submit(ledger, "healthy", chunks=70)
+    sent: list[Hint] = []
+    while len(sent) < 64:
+        for hint in ledger.refill(MODEL):
+            sent.append(hint)
+            claim(ledger, hint, f"token {len(sent)}")
+
+    assert sum(hint.message.job == "broken" for hint in sent) == 2
 
 
 def test_an_urgent_job_is_sent_at_once_also_when_it_is_bulks_turn(ledger: RedisLedger) -> None:

@@ -233,12 +233,12 @@ local function make_pending(job, chunk, record, pause)
 end
 
 -- One picture per chunk, so that a picture that kills its process, or makes its work raise, can be told from its
--- neighbours.
-local function quarantine(job, chunk, record)
+-- neighbours. With a pause they wait among what failed before, else they take their job's turn.
+local function quarantine(job, chunk, record, pause)
   paint(job, record, function(old) return old == 'r' and 'q' or old end)
   for position, index in ipairs(indices_of(record)) do
     local single = { f = index, n = 1, x = { index }, a = 0, q = 1, p = record.p or chunk }
-    make_pending(job, string.format('%sq%d', chunk, position), single)
+    make_pending(job, string.format('%sq%d', chunk, position), single, pause)
   end
   record.s, record.o, record.w = 'x', nil, nil
   save_chunk(job, chunk, record)

@@ -34,6 +34,7 @@ for position = 6, #ARGV, 2 do
   if redis.call('HLEN', failures) >= cap then break end
   redis.call('HSET', failures, ARGV[position], ARGV[position + 1])
 end
+if string.find(states, 's', 1, true) then redis.call('HDEL', key(JOB, job), 'raised') end
 record.s, record.w = 'd', nil
 number_end(job, record)
 save_chunk(job, chunk, record)

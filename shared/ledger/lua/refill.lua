@@ -82,17 +82,34 @@ while again do
   give_again(again)
   again = redis.call('LPOP', key(AGAIN, model))
 end
--- What waited out its pause takes its job's turn: it failed before, and must not go before what did not.
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', key(LATER, model), '-inf', stamp(NOW), 'LIMIT', 0, 200)) do
+
+-- What waited out its pause failed before. It goes after all that did not, but every 32nd place is its own, so that
+-- it comes to an end. (Not one of those that are bulk's.)
+local function is_late_due(room)
+  return room and redis.call('ZCOUNT', key(LATER, model), '-inf', stamp(NOW)) > 0
+    and (math.floor(places) % 32 == 30 or not (waits('high') or waits('bulk')))
+end
+
+-- Of the job that waits longest its first chunk: where all chunks of a job raise, the first one soon shows it, and the
+-- others need not go the same way.
+local function give_late()
+  local due = redis.call('ZRANGEBYSCORE', key(LATER, model), '-inf', stamp(NOW), 'LIMIT', 0, 200)
+  local member, prefix = due[1], string.match(due[1], '^.-/') or due[1]
+  for _, other in ipairs(due) do
+    if string.sub(other, 1, #prefix) == prefix and other < member then member = other end
+  end
   redis.call('ZREM', key(LATER, model), member)
   local found = waiting(member)
-  if found then take_turn(found[1], found[2], found[3]) end
+  if found then send(found[1], found[2], found[3], field(found[1], 'priority')) end
 end
+
 while true do
   local room = out.high + out.bulk < mark
   local bulk_is_due, before = math.floor(places) % 4 == 3 and waits('bulk'), places
   local borrowed = places % 1 > 0
-  if waits('high') and out.high < mark and (not bulk_is_due or (not room and not borrowed)) then
+  if is_late_due(room) then
+    give_late()
+  elseif waits('high') and out.high < mark and (not bulk_is_due or (not room and not borrowed)) then
     give('high')
     if bulk_is_due and places > before then places = before + 0.5 end
   elseif waits('bulk') and room then
