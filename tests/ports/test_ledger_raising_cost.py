@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from shared.contract import ImageState, JobState
 from shared.ledger import Claim, Hint, RedisLedger
 from shared.ledger.scripts import Scripts
-from shared.states import ImageState, JobState
 from tests.ledgers import MODEL, claim, serve, submit
 from tests.ports.ledger_machine import CLOCK
 
