@@ -53,7 +53,7 @@ RUN useradd --create-home --uid 10001 --user-group camq \
 COPY --from=dependencies /opt/camq /opt/camq
 COPY --from=code /opt/code /opt/camq
 COPY deploy/healthcheck.py /opt/camq/healthcheck.py
-# nvidia-smi, which lists the GPUs before torch is loaded, is the driver's `utility` part.
+# NVML, which lists the GPUs before torch is loaded, is the driver's `utility` part.
 # Weights from s3:// are kept in the cache.
 ENV PATH=/opt/camq/bin:$PATH TORCH_HOME=${BAKE_MODEL:+/opt}/models XDG_CACHE_HOME=/models \
     PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \

@@ -1,4 +1,5 @@
-"""`camq worker --all-devices`: one process per GPU of a machine; here two GPUs that only `nvidia-smi` knows of."""
+"""`camq worker --all-devices`: one process per GPU of a machine; here two GPUs that only a stand-in for
+NVML knows of."""
 
 import os
 import signal
@@ -21,10 +22,8 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 
-LISTING = """\
-GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-aaaaaaaa)
-GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-bbbbbbbb)
-"""
+#: Where the processes find it.
+FAKE_NVML = Path(__file__).parents[1] / "fake_nvml"
 #: Loading torch twice at once takes a while where others work too.
 START_S = 150
 
@@ -43,12 +42,10 @@ def port() -> int:
 
 @pytest.fixture
 def fleet(environment: dict[str, str], tmp_path: Path, slots: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """The real command, on a machine whose `nvidia-smi` lists two GPUs. torch sees none, and takes the CPU."""
-    program = tmp_path / "nvidia-smi"
-    program.write_text(f"#!/bin/sh\ncat <<'END'\n{LISTING}END\n")
-    program.chmod(0o755)
+    """The real command, on a machine whose driver lists two GPUs. torch sees none, and takes the CPU."""
     own = {
-        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PYTHONPATH": str(FAKE_NVML),
+        "TEST_GPUS": "GPU-aaaaaaaa GPU-bbbbbbbb",
         "CAMQ_MODEL": "efficientnet_lite0",
         "CAMQ_SLOTS_DIR": str(slots),
         "CAMQ_HTTP_PORT": str(port),

@@ -9,7 +9,7 @@ import pytest
 
 from shared.config import Settings
 from shared.errors import UsageError
-from worker.devices.gpus import Gpu, allowed, parse
+from worker.devices.gpus import Gpu
 from worker.devices.slots import NoSlotError, claimed
 
 ROOT = Path(__file__).parents[2]
@@ -24,16 +24,6 @@ from worker.devices.slots import claimed
 with claimed(Settings.load(), lambda: [Gpu("GPU-aaaa", "A", 0), Gpu("GPU-bbbb", "B", 1)]) as slot:
     print("holds", os.environ["CUDA_VISIBLE_DEVICES"], slot.number, "torch" in sys.modules, flush=True)
     sys.stdin.read()
-"""
-PLAIN = """\
-GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)
-GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-2bb60b2c-6ec1-9a1a-70a2-3b8cd6a9e1ce)
-"""
-SPLIT = """\
-GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)
-  MIG 3g.20gb     Device  0: (UUID: MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f)
-  MIG 3g.20gb     Device  1: (UUID: MIG-cba663e8-9bed-5b25-b243-5985ef7c9beb)
-GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-2bb60b2c-6ec1-9a1a-70a2-3b8cd6a9e1ce)
 """
 
 Hold = Callable[[], subprocess.Popen[str]]
@@ -129,35 +119,6 @@ def test_a_folder_that_cannot_be_used_is_named() -> None:
     """The operator learns which variable to change."""
     with pytest.raises(UsageError, match="CAMQ_SLOTS_DIR"), claimed(settings(Path("/dev/null/x")), lambda: GPUS, {}):
         pass
-
-
-def test_the_driver_s_listing_is_read() -> None:
-    """Whole GPUs with their names; one that is split stands for its MIG instances alone."""
-    assert parse(PLAIN)[1] == Gpu("GPU-2bb60b2c-6ec1-9a1a-70a2-3b8cd6a9e1ce", "NVIDIA A100-SXM4-40GB", 1)
-    assert [(gpu.uuid[:8], gpu.name, gpu.index) for gpu in parse(SPLIT)] == [
-        ("MIG-c6d4", "MIG 3g.20gb", 0),
-        ("MIG-cba6", "MIG 3g.20gb", 0),
-        ("GPU-2bb6", "NVIDIA A100-SXM4-40GB", 1),
-    ]
-    assert parse("No devices found.\n") == []
-
-
-@pytest.mark.parametrize(
-    ("variable", "expected"),
-    [
-        (None, ["GPU-aaaa", "GPU-bbbb"]),
-        ("1", ["GPU-bbbb"]),
-        ("1,0", ["GPU-bbbb", "GPU-aaaa"]),
-        ("GPU-a", ["GPU-aaaa"]),
-        ("", []),
-        ("0,7,1", ["GPU-aaaa"]),
-    ],
-)
-def test_the_operator_s_own_choice_of_gpus_holds(variable: str | None, expected: list[str]) -> None:
-    """CUDA_VISIBLE_DEVICES by number or UUID, as CUDA reads it."""
-    environ = {} if variable is None else {"CUDA_VISIBLE_DEVICES": variable}
-
-    assert [gpu.uuid for gpu in allowed(GPUS, environ)] == expected
 
 
 @pytest.mark.parametrize(("kind", "share", "calls"), [("cuda", 0.25, [0.25]), ("cuda", 1.0, []), ("cpu", 0.25, [])])

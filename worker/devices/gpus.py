@@ -1,18 +1,18 @@
-"""Which GPUs this machine has, asked of `nvidia-smi` and never of CUDA, so that nothing is initialised yet."""
+"""Which GPUs this machine has, asked of the driver by NVML and never of CUDA, so that nothing is initialised yet."""
 
-import re
-import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Event, Lock, Thread
+from typing import Any
 
+import pynvml
 import structlog
 
 log = structlog.get_logger()
 
 #: A driver that hangs must not keep a worker from saying so.
 _TIMEOUT_S = 30.0
-_LINE = re.compile(r"^(?P<indent>\s*)(?P<kind>GPU|MIG) (?P<name>.*?)\s*\(UUID: (?P<uuid>\S+)\)\s*$")
-_NUMBER = re.compile(r"^\d+: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,32 +27,51 @@ class Gpu:
     index: int
 
 
-#: Lists the devices; the port whose adapter is `nvidia_smi` and whose test adapter is a list.
+#: Lists the devices; the port whose adapter is `driver_gpus` and whose test adapter is a list.
 Inventory = Callable[[], list[Gpu]]
 
 
-def nvidia_smi() -> list[Gpu]:
-    """The devices that the driver shows to this process; none when there is no driver."""
-    return parse(_ask("-L") or "")
-
-
-def parse(listing: str) -> list[Gpu]:
-    """The devices in the answer of `nvidia-smi -L`. A GPU that is split stands for its MIG instances alone."""
+def driver_gpus(nvml: Any = pynvml, timeout_s: float = _TIMEOUT_S) -> list[Gpu]:
+    """The devices that the driver shows to this process; none when there is no driver, or it does not answer."""
     found: list[Gpu] = []
-    split: set[int] = set()
-    index = -1
-    for line in listing.splitlines():
-        match = _LINE.match(line)
-        if match is None:
-            continue
-        if match["kind"] == "GPU":
-            index += 1
-            name = _NUMBER.sub("", match["name"])
-        else:
-            split.add(index)
-            name = "MIG " + re.sub(r"\s+Device\s+\d+:$", "", match["name"])
-        found.append(Gpu(match["uuid"], name, index))
-    return [gpu for gpu in found if gpu.uuid.startswith("MIG-") or gpu.index not in split]
+    answered = Event()
+
+    def ask() -> None:
+        with suppress(nvml.NVMLError):
+            nvml.nvmlInit()
+            for index in range(nvml.nvmlDeviceGetCount()):
+                found.extend(_devices(nvml, index))
+        answered.set()
+
+    # A thread that hangs in the driver cannot be ended; as a daemon it keeps nobody waiting.
+    Thread(target=ask, name="nvml", daemon=True).start()
+    if not answered.wait(timeout_s):
+        log.warning("the NVIDIA driver does not answer", seconds=timeout_s)
+        return []
+    return found
+
+
+def _devices(nvml: Any, index: int) -> list[Gpu]:
+    """A GPU, or if it is split its MIG instances alone."""
+    try:
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        parts = _instances(nvml, handle) or [handle]
+        return [Gpu(nvml.nvmlDeviceGetUUID(part), nvml.nvmlDeviceGetName(part), index) for part in parts]
+    except nvml.NVMLError as error:
+        log.warning("a GPU does not answer and is left out", index=index, reason=str(error))
+        return []
+
+
+def _instances(nvml: Any, handle: Any) -> list[Any]:
+    try:
+        is_split, _ = nvml.nvmlDeviceGetMigMode(handle)
+    except nvml.NVMLError:
+        return []  # a GPU that cannot be split
+    found = []
+    for place in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle) if is_split else 0):
+        with suppress(nvml.NVMLError_NotFound):  # a place that holds none
+            found.append(nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place))
+    return found
 
 
 def allowed(gpus: list[Gpu], environ: Mapping[str, str]) -> list[Gpu]:
@@ -73,26 +92,23 @@ def allowed(gpus: list[Gpu], environ: Mapping[str, str]) -> list[Gpu]:
     return chosen
 
 
-def utilisation(uuid: str) -> float | None:
-    """The share of the last second or so in which the GPU worked; None where it does not say (MIG does not)."""
-    answer = _ask("--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", f"--id={uuid}")
-    try:
-        return int((answer or "").strip()) / 100
-    except ValueError:
-        return None
+class Utilisation:
+    """How busy one GPU is. Of several who ask at once one waits for the driver: one that hangs costs one thread."""
 
+    def __init__(self, uuid: str, nvml: Any = pynvml) -> None:
+        self._uuid = uuid
+        self._nvml = nvml
+        self._asking = Lock()
 
-def _ask(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["nvidia-smi", *arguments], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-        )
-    except FileNotFoundError:
-        return None
-    except subprocess.TimeoutExpired:
-        log.warning("nvidia-smi does not answer", seconds=_TIMEOUT_S)
-        return None
-    if done.returncode:
-        log.debug("nvidia-smi failed", status=done.returncode, reason=done.stderr.strip() or done.stdout.strip())
-        return None
-    return done.stdout
+    def __call__(self) -> float | None:
+        """The share of the last second or so in which it worked; None where it does not say (MIG does not)."""
+        if not self._asking.acquire(blocking=False):
+            return None
+        try:
+            self._nvml.nvmlInit()
+            handle = self._nvml.nvmlDeviceGetHandleByUUID(self._uuid)
+            return float(self._nvml.nvmlDeviceGetUtilizationRates(handle).gpu) / 100
+        except self._nvml.NVMLError:
+            return None
+        finally:
+            self._asking.release()

@@ -19,7 +19,7 @@ from shared.errors import UsageError
 from shared.processes.child import Spec
 from shared.processes.supervisor import Supervisor
 from worker.devices.cores import cores
-from worker.devices.gpus import Inventory, nvidia_smi
+from worker.devices.gpus import Inventory, driver_gpus
 from worker.devices.slots import Slot, available
 from worker.timing.deadline import GOODBYE_S
 
@@ -82,7 +82,7 @@ def specs(settings: Settings, workers: Sequence[Member]) -> list[Spec]:
     return found
 
 
-def serve(settings: Settings, inventory: Inventory = nvidia_smi) -> int:
+def serve(settings: Settings, inventory: Inventory = driver_gpus) -> int:
     """Runs until SIGTERM or Ctrl-C; then every child drains, all at once. The exit status of the process."""
     workers = members(settings, available(settings, inventory, os.environ))
     stop = threading.Event()

@@ -18,7 +18,7 @@ import structlog
 
 from shared.config import Settings
 from shared.errors import CamqError, UsageError
-from worker.devices.gpus import Gpu, Inventory, allowed, nvidia_smi
+from worker.devices.gpus import Gpu, Inventory, allowed, driver_gpus
 
 log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ class Slot:
 
 @contextmanager
 def claimed(
-    settings: Settings, inventory: Inventory = nvidia_smi, environ: MutableMapping[str, str] = os.environ
+    settings: Settings, inventory: Inventory = driver_gpus, environ: MutableMapping[str, str] = os.environ
 ) -> Iterator[Slot | None]:
     """This process sees the GPU of one slot and no other while the block lasts; None where it needs no slot.
 
@@ -71,8 +71,8 @@ def available(settings: Settings, inventory: Inventory, environ: MutableMapping[
         return []
     gpus = allowed(inventory(), environ)
     if not gpus and settings.device == "cuda":
-        # torch may see one all the same (no nvidia-smi in the container) and says so itself if not.
-        log.warning("nvidia-smi lists no device, so no slot is claimed; torch takes the first GPU it sees")
+        # torch may see one all the same (no driver library for NVML in the container) and says so itself if not.
+        log.warning("the NVIDIA driver lists no device, so no slot is claimed; torch takes the first GPU it sees")
     return [Slot(gpu, number) for number in range(settings.slots_per_gpu) for gpu in gpus]
 
 

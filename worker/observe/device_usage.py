@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import psutil
 import torch
 
-from worker.devices.gpus import utilisation
+from worker.devices.gpus import Utilisation
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +18,11 @@ class Usage:
     busy: float | None
 
 
-def usage(device: torch.device, uuid: str | None) -> Usage:
+def usage(device: torch.device, busy: Utilisation | None) -> Usage:
     """Now. On a CPU it is the host's memory and all its cores, since the last time it was asked."""
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
-        return Usage(total, total - free, torch.cuda.memory_reserved(device), utilisation(uuid) if uuid else None)
+        return Usage(total, total - free, torch.cuda.memory_reserved(device), busy() if busy else None)
     memory = psutil.virtual_memory()
     process = psutil.Process().memory_info().rss
     return Usage(memory.total, memory.total - memory.available, process, psutil.cpu_percent(None) / 100)

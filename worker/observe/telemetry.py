@@ -9,6 +9,7 @@ from shared.config import Settings
 from shared.ledger import RedisLedger
 from worker.chunk.leases import LeaseKeeper
 from worker.devices import device as devices
+from worker.devices.gpus import Utilisation
 from worker.image.explainer import Explainer
 from worker.observe.device_usage import usage
 from worker.observe.health import LOOK_S, Health, Pulse, serving, watch_main_loop
@@ -52,7 +53,8 @@ class Telemetry:
         metrics.model.info({"worker": heart.worker, "model": network.model, "device": device})
         metrics.watch("camq_chunks_in_flight", "Chunks in this worker's hands.", lambda: keeper.held)
         metrics.watch("camq_worker_ready", "1 while /ready says yes.", lambda: not health.ready())
-        metrics.watch_device(lambda: usage(network.device, gpu))
+        busy = Utilisation(gpu) if gpu else None
+        metrics.watch_device(lambda: usage(network.device, busy))
         watch_main_loop(app, pulse)
         health.watch("main loop", lambda: pulse.last)
         health.watch("engine", lambda: explainer.batcher.last_beat)

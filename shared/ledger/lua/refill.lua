@@ -59,6 +59,11 @@ local function give(priority)
   local job = redis.call('LPOP', turns)
   local fine, known = pcall(ours, job)
   if not fine or not known then return end
+  if number(field(job, 'turns_owed')) > 0 then
+    redis.call('HINCRBY', key(JOB, job), 'turns_owed', -1)
+    redis.call('RPUSH', turns, job)
+    return
+  end
   local popped = redis.call('ZPOPMIN', key(PENDING, job))
   if redis.call('ZCARD', key(PENDING, job)) > 0 then
     redis.call('RPUSH', turns, job)
@@ -84,7 +89,7 @@ while again do
 end
 
 -- What waited out its pause failed before. It goes after all that did not, but every 32nd place is its own, so that
--- it comes to an end. (Not one of those that are bulk's.)
+-- it comes to an end. (Not one of those that are bulk's.) Its job gives a turn for it, as long as it has any.
 local function is_late_due(room)
   return room and redis.call('ZCOUNT', key(LATER, model), '-inf', stamp(NOW)) > 0
     and (math.floor(places) % 32 == 30 or not (waits('high') or waits('bulk')))
@@ -100,7 +105,9 @@ local function give_late()
   end
   redis.call('ZREM', key(LATER, model), member)
   local found = waiting(member)
-  if found then send(found[1], found[2], found[3], field(found[1], 'priority')) end
+  if not found then return end
+  send(found[1], found[2], found[3], field(found[1], 'priority'))
+  if field(found[1], 'in_turn') == '1' then redis.call('HINCRBY', key(JOB, found[1]), 'turns_owed', 1) end
 end
 
 while true do

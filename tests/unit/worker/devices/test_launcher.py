@@ -1,6 +1,5 @@
 """`camq worker --all-devices`: what it starts."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,8 @@ from worker.devices import launcher as fleet
 from worker.devices.gpus import Gpu
 from worker.devices.slots import Slot
 
+#: Where a child process finds a stand-in for NVML.
+FAKE_NVML = Path(__file__).parents[3] / "fake_nvml"
 GPUS = [Gpu("GPU-aaaa", "A", 0), Gpu("GPU-bbbb", "B", 1)]
 
 
@@ -71,12 +72,10 @@ def test_several_models_that_cannot_be_meant_are_refused(settings: Settings, rea
         fleet.members(settings, [])
 
 
-def test_a_wrong_setting_ends_the_fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_setting_ends_the_fleet(monkeypatch: pytest.MonkeyPatch) -> None:
     """A child that is told something impossible would be started again for ever."""
-    program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho 'GPU 0: A (UUID: GPU-aaaa)'\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(FAKE_NVML))
+    monkeypatch.setenv("TEST_GPUS", "GPU-aaaa")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
     assert fleet.serve(Settings(slots_dir="/dev/null/nowhere"), lambda: GPUS) == 2
