@@ -119,6 +119,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0
     http_host: Annotated[str, Meta(description="address that this port listens on")] = "127.0.0.1"
 
+    serve_hosts: Annotated[
+        str,
+        Meta(description="serve: further values of `Host` it answers to, such as a proxy's name, separated by spaces"),
+    ] = ""
+    serve_origins: Annotated[
+        str, Meta(description="serve: web origins, separated by spaces, whose pages may call the API (CORS); empty: none")
+    ] = ""
+    serve_input_prefixes: Annotated[
+        str, Meta(description="serve: s3:// prefixes, separated by spaces, that requests may name; empty: none")
+    ] = ""
+    serve_requests_per_minute: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="serve: requests that one token may make in a minute")
+    ] = 600
+    serve_wait_s: Annotated[
+        float, Meta(gt=0, le=3600, description="serve: longest wait for the answer of /v1/explain, in seconds")
+    ] = 30.0
+
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="least severe line logged")] = (
         "info"
     )
@@ -180,6 +197,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def writable_outside(self) -> tuple[str, ...]:
         """The prefixes of `output_prefixes`, likewise."""
         return _prefixes(self.output_prefixes)
+
+    def nameable_over_http(self) -> tuple[str, ...]:
+        """The prefixes of `serve_input_prefixes`, likewise; without any, no request may name an address."""
+        return _prefixes(self.serve_input_prefixes)
 
     def __repr__(self) -> str:
         """The settings that differ from their defaults, secrets hidden."""

@@ -14,6 +14,8 @@ UNFINISHED_TTL_S = 90 * DAY
 
 #: The index of jobs outlives every job by a season, so that `gc` knows whose objects it finds.
 INDEX_TTL_S = 2 * UNFINISHED_TTL_S
+#: No access token is valid for longer than a year.
+TOKEN_TTL_S = 365 * DAY
 
 PREFIX = "camq:"
 #: Options, totals, counters and times of a job (hash).
@@ -68,6 +70,10 @@ WORKERS = PREFIX + "workers"
 DELETING = PREFIX + "deleting:%s"
 #: A token of the `camq gc --now` that deletes inputs of any age (string): no job can begin meanwhile.
 COLLECTING = PREFIX + "collecting"
+#: An access token of the HTTP API by its id: scope, times, and the hash of its secret (string, JSON).
+TOKEN = PREFIX + "token:%s"
+#: Ids of access tokens by the time when they were made (sorted set).
+TOKENS = PREFIX + "tokens"
 #: Publishes a word whenever a job moves (channel, not a key).
 EVENTS = PREFIX + "events:%s"
 
