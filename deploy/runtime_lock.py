@@ -7,13 +7,13 @@ its CUDA builds need; `--torch-only` prints `torch==… torchvision==…` and no
 import re
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 _TORCH = ("torch", "torchvision")
-#: One image is worker, exporter, live page and command.
-EXTRAS = ("worker", "ui", "tracing")
+#: One image is worker, exporter, live page, HTTP API and command.
+EXTRAS = ("worker", "serve", "tracing")
 #: Celery's own page, which no room of ours imports.
 TOOLS = ("flower",)
 _CUDA = re.compile(r"(nvidia|cuda|triton)\b")
@@ -27,7 +27,7 @@ def runtime(lock: str, pyproject: str, extras: Sequence[str] = EXTRAS, tools: Se
         entries[_name(entry)] = "\n".join(filter(None, (entries.get(_name(entry)), entry)))
     project = tomllib.loads(pyproject)["project"]
     roots = [*project["dependencies"], *tools]
-    roots += [need for extra in extras for need in project["optional-dependencies"].get(extra, [])]
+    roots += [need for extra in extras for need in _needs(project["optional-dependencies"], extra)]
     needed = {_name(requirement) for requirement in roots}
     parents = {name: _parents(entry) for name, entry in entries.items()}
     while more := {name for name, via in parents.items() if name not in needed and via & needed}:
@@ -35,6 +35,15 @@ def runtime(lock: str, pyproject: str, extras: Sequence[str] = EXTRAS, tools: Se
     if missing := needed - entries.keys():
         raise SystemExit(f"not in the lock: {sorted(missing)}")
     return {name: entry for name, entry in entries.items() if name in needed}
+
+
+def _needs(optional: Mapping[str, Sequence[str]], extra: str) -> Iterator[str]:
+    """The requirements of an extra; `camq[ui]` among them stands for those of another one."""
+    for need in optional.get(extra, ()):
+        if other := re.fullmatch(r"camq\[(\w+)\]", need):
+            yield from _needs(optional, other[1])
+        else:
+            yield need
 
 
 def _name(requirement: str) -> str:

@@ -40,12 +40,21 @@ def commands() -> Iterator[str]:
     """A section for each command: its help, its examples, its options."""
     # As when it is called: click keeps the first help option that a command was asked for.
     camq = click.Context(cli, info_name="camq", **cli.context_settings)
-    for name, command in sorted(cli.commands.items()):
-        context = click.Context(command, info_name=name, parent=camq)
-        yield f"## camq {name}\n"
+    for context in _leaves(camq):
+        command = context.command
+        yield f"## {context.command_path}\n"
         yield f"```text\n{command.get_usage(context).removeprefix('Usage: ')}\n```\n"
         yield from _help(f"{command.help or ''}\n{command.epilog or ''}")
         yield from _table(("option", "meaning"), _options(command, context))
+
+
+def _leaves(context: click.Context) -> Iterator[click.Context]:
+    """Every command, those of a group as well, by name."""
+    if not isinstance(context.command, click.Group):
+        yield context
+        return
+    for name, command in sorted(context.command.commands.items()):
+        yield from _leaves(click.Context(command, info_name=name, parent=context))
 
 
 def _help(text: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shared.broker import Sender
     from shared.ledger import RedisLedger
     from shared.storage import ObjectStore
+    from shared.tokens import Tokens
     from shared.tracing import Tracing
 
 #: A command whose service is away ends within ten seconds, also when it needs two of them.
@@ -41,6 +42,13 @@ class Services:
         ledger = RedisLedger(self.settings)
         self._answer(ledger.check, f"Redis at {redis_address(self.settings)} does not answer")
         return ledger
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """The access tokens of the HTTP API, on the ledger's Redis."""
+        from shared.tokens import Tokens
+
+        return Tokens(self.ledger.scripts)
 
     @cached_property
     def store(self) -> ObjectStore:

@@ -124,7 +124,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="serve: further values of `Host` it answers to, such as a proxy's name, separated by spaces"),
     ] = ""
     serve_origins: Annotated[
-        str, Meta(description="serve: web origins, separated by spaces, whose pages may call the API (CORS); empty: none")
+        str, Meta(description="serve: origins, separated by spaces, whose pages may call the API (CORS); empty: none")
     ] = ""
     serve_input_prefixes: Annotated[
         str, Meta(description="serve: s3:// prefixes, separated by spaces, that requests may name; empty: none")

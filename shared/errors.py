@@ -2,6 +2,7 @@
 
 CamqError
 ├── UsageError          the caller changes the command, the option or the input        exit 2
+│   └── TakenError      the caller takes another job id: this one holds another request exit 2
 ├── UnknownJobError     the caller gives the id of a job that exists                   exit 3
 ├── UnreachableError    the operator brings a service back; trying again helps         exit 4
 │   └── DeletionError   nobody: what is being deleted will be gone soon; trying again helps
@@ -29,6 +30,10 @@ class UsageError(CamqError):
     """The request cannot be carried out as written; the message names the allowed values."""
 
     exit_code = 2
+
+
+class TakenError(UsageError):
+    """The job id belongs to a job with another model, other options, pictures or ids."""
 
 
 class UnknownJobError(CamqError):

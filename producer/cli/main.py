@@ -17,10 +17,10 @@ from producer.cli.commands import (
     report,
     results,
     run_demo_up,
+    serve_token,
     show,
     status_watch,
     submit,
-    ui,
     upkeep,
     workers,
 )
@@ -98,7 +98,7 @@ cli.add_section(
         status_watch.watch: "Follow a job until it has finished",
         results.results: "Show, print or download a job's results",
         report.report: "Write a job's results as an HTML page",
-        ui.ui: "Serve the live web page",
+        serve_token.ui: "Serve the live web page",
         upkeep.retry: "Retry a job's failed images",
         jobs.cancel: "Cancel a job",
     },
@@ -109,6 +109,8 @@ cli.add_section(
         run_demo_up.up: "Run servers and workers until Ctrl-C",
         workers.worker: "Run one worker, or one for each GPU",
         workers.workers: "List the live workers",
+        serve_token.serve: "Serve the HTTP API and the live page",
+        serve_token.token: "Make, list and revoke tokens of the API",
     },
 )
 cli.add_section(

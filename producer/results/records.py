@@ -37,6 +37,14 @@ def record_at(ledger: RedisLedger, store: ObjectStore, job: str, index: int) -> 
     raise UsageError(f"job {job} has no image {index}: its images are 0 to {ledger.status(job).total - 1}")
 
 
+def records_from(ledger: RedisLedger, store: ObjectStore, job: str, first: int, most: int) -> Iterator[ImageRecord]:
+    """The records of at most `most` images from this index on, reading only the chunks that hold them."""
+    snapshot = _Snapshot(ledger, store, job)
+    wanted = range(first, first + most)
+    for chunk in ledger.holders(job, wanted):
+        yield from (record for record in snapshot.load(chunk) if record.index in wanted)
+
+
 class _Snapshot:
     """What the ledger says of a job at one moment."""
 

@@ -16,7 +16,7 @@ from producer.submission.chunks import SMALL, chunks
 from producer.submission.request import HIGH_AT_MOST, Request, new_job_id, prove_writable, resolve_request
 from producer.submission.upload import Uploader
 from shared.contract import MAX_IMAGES_PER_JOB, SLOW_METHODS, ImageRef, Options, Priority
-from shared.errors import DeletionError, UnreachableError, UsageError
+from shared.errors import DeletionError, TakenError, UnreachableError, UsageError
 from shared.ledger.submission import add_chunk
 
 #: This many images are listed before the first upload, so that usual jobs know their total; more are streamed.
@@ -131,7 +131,7 @@ class _Submission:
 
     def _seal(self, count: int, left_out: LeftOut) -> None:
         if self._resumed and self._patient(lambda: self._ledger.status(self._job)).total != count:
-            raise UsageError(f"job {self._job} already exists with other pictures or ids; use another --job-id")
+            raise TakenError(f"job {self._job} already exists with other pictures or ids; use another --job-id")
         self._patient(lambda: self._ledger.seal(self._job, left_out.counts))
         if self._resumed:
             self._listener.job(self._job)

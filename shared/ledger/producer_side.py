@@ -19,7 +19,7 @@ from shared.contract import (
     decode,
     encode,
 )
-from shared.errors import DeletionError, UnknownJobError, UsageError
+from shared.errors import DeletionError, TakenError, UnknownJobError, UsageError
 from shared.ledger.chunks import ChunkRecord, decode_chunk
 from shared.ledger.record import status_of
 from shared.ledger.scripts import LedgerSide
@@ -66,7 +66,7 @@ class RedisJobs(LedgerSide):
         if answer == "collecting":
             raise DeletionError(f"job {job} cannot begin while `camq gc --now` deletes inputs")
         if answer == "differs":
-            raise UsageError(
+            raise TakenError(
                 f"job {job} exists with another model, webhook or other options; repeat them, or take another --job-id"
             )
         return bool(answer == "created")
@@ -78,20 +78,29 @@ class RedisJobs(LedgerSide):
             raise _unknown(job)
         return found[0]
 
-    def jobs(self, limit: int, tags: Collection[str] = ()) -> list[JobStatus]:
-        """The newest jobs first, of those that carry all of these tags.
+    def jobs(self, limit: int, tags: Collection[str] = (), *, before: str | None = None) -> list[JobStatus]:
+        """The newest jobs first, of those that carry all of these tags, and with `before` only those older than that
+        job. UnknownJobError when the index does not know it.
 
         The index also names jobs whose record is gone, so it is read until enough are found.
         """
+        first = 0 if before is None else self._place(before) + 1
         found: list[JobStatus] = []
         wanted, page = set(tags), max(limit, TAGGED_PAGE) if tags else limit
-        for start in count(0, page):
+        for start in count(first, page):
             with self.scripts.translated():
                 names = self.scripts.client.zrevrange(keys.JOBS, start, start + page - 1)
             found += [status for status in self._statuses(names) if wanted.issubset(status.tags)]
             if len(found) >= limit or not names:
                 break
         return found[:limit]
+
+    def _place(self, job: str) -> int:
+        with self.scripts.translated():
+            place = self.scripts.client.zrevrank(keys.JOBS, job)
+        if place is None:
+            raise _unknown(job)
+        return int(place)
 
     def _statuses(self, names: Sequence[str]) -> list[JobStatus]:
         with self.scripts.translated(), self.scripts.client.pipeline(transaction=False) as pipe:
@@ -242,6 +251,18 @@ class RedisJobs(LedgerSide):
             while True:
                 _drain(news)
                 yield
+
+    def all_news(self) -> Iterator[str | None]:
+        """The id of each job that moved, whichever it is; None at least every half second.
+
+        A lost connection raises UnreachableError; the caller may ask again.
+        """
+        start = keys.EVENTS % ""
+        with self.scripts.translated(), self.scripts.client.pubsub(ignore_subscribe_messages=True) as news:
+            news.psubscribe(f"{start}*")
+            while True:
+                message = news.get_message(timeout=NEWS_EVERY_S)
+                yield None if message is None else str(message["channel"]).removeprefix(start)
 
 
 def _drain(news: "redis.client.PubSub") -> None:

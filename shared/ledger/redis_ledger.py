@@ -7,12 +7,11 @@ from shared.ledger.producer_side import RedisJobs
 from shared.ledger.registry import RedisRegistry
 from shared.ledger.scripts import connect
 from shared.ledger.submission import RedisSubmission
-from shared.ledger.tokens import RedisTokens
 from shared.ledger.webhooks import RedisWebhooks
 from shared.ledger.worker_side import RedisFlow
 
 
-class RedisLedger(RedisJobs, RedisSubmission, RedisDeletions, RedisFlow, RedisRegistry, RedisTokens, RedisWebhooks):
+class RedisLedger(RedisJobs, RedisSubmission, RedisDeletions, RedisFlow, RedisRegistry, RedisWebhooks):
     """All sides over one connection pool. Safe to use from many threads."""
 
     def check(self) -> None:

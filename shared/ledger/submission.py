@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from shared import keys
 from shared.contract import ImageRef, encode, encode_lines
-from shared.errors import DeletionError, UnknownJobError, UsageError
+from shared.errors import DeletionError, TakenError, UnknownJobError, UsageError
 from shared.ledger.scripts import LedgerSide
 from shared.ledger.values import NewChunk
 from shared.storage.port import ObjectStore
@@ -60,7 +60,7 @@ def _check(job: str, answer: str) -> None:
             raise DeletionError(f"job {job} was meanwhile removed and restarted; its image list may be gone")
         case "unreadable":
             raise UsageError(f"job {job} has a damaged record in Redis: cancel it, and use another --job-id")
-    raise UsageError(f"job {job} already exists with other pictures or ids; use another --job-id")
+    raise TakenError(f"job {job} already exists with other pictures or ids; use another --job-id")
 
 
 def _removed(job: str) -> UnknownJobError:

@@ -25,7 +25,7 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(900)]
 
 #: Modules that are of no use without an extra.
-NEEDS = {"producer.web.live": "ui", "shared.tracing.otel": "tracing", "worker": "worker"}
+NEEDS = {"producer.web.live": "ui", "producer.web.http": "serve", "shared.tracing.otel": "tracing", "worker": "worker"}
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 left_out = tuple(sys.argv[1:])
@@ -76,7 +76,7 @@ def install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Install:
     return environment
 
 
-@pytest.mark.parametrize("extra", ["", "worker", "ui", "tracing", "parquet", "embedded"])
+@pytest.mark.parametrize("extra", ["", "worker", "ui", "serve", "tracing", "parquet", "embedded"])
 def test_what_an_extra_is_for_imports_with_its_needs_alone(extra: str, install: Install, tmp_path: Path) -> None:
     """And Celery's transport for Redis, which no module of ours imports by name; nothing comes from the checkout."""
     left_out = [module for module, needed in NEEDS.items() if needed != extra]

@@ -16,7 +16,7 @@ from producer.inputs.source import BytesSource
 from producer.services import Services
 from producer.submission.request import Request
 from producer.submission.submit import submit
-from producer.web.live import actions
+from producer.web.live import uploads
 from shared.config import Settings
 from tests.live_page import Ask, live_page
 from tests.scripted_worker import ScriptedWorker, picture
@@ -135,7 +135,7 @@ def test_an_upload_that_poses_as_a_picture_never_comes_back(
 
 def test_an_upload_above_the_limit_is_refused(ask: Ask, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the length it announces, before it is read."""
-    monkeypatch.setattr(actions, "MAX_UPLOAD_BYTES", 100)
+    monkeypatch.setattr(uploads, "MAX_UPLOAD_BYTES", 100)
     answer = ask("/jobs", "POST", fields={"pictures": ("a.png", picture() + bytes(200))})
 
     assert answer.status == 413

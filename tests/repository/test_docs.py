@@ -48,8 +48,16 @@ def understand(arguments: list[str], *, complete: bool) -> None:
     name, *rest = arguments
     assert name in cli.commands, f"there is no command camq {name}"
     command = cli.commands[name]
-    camq = click.Context(cli, info_name="camq", **cli.context_settings)
-    context = click.Context(command, info_name=name, parent=camq)
+    context = click.Context(cli, info_name="camq", **cli.context_settings)
+    context = click.Context(command, info_name=name, parent=context)
+    while isinstance(command, click.Group):
+        if not rest:
+            assert not complete, f"camq {name} needs a command of its own"
+            return
+        name, *rest = rest
+        assert name in command.commands, f"there is no command {context.command_path} {name}"
+        command = command.commands[name]
+        context = click.Context(command, info_name=name, parent=context)
     try:
         values, left, _ = command.make_parser(context).parse_args([word for word in rest if word != "…"])
         assert not left, f"camq {name} does not take {left}"

@@ -21,6 +21,7 @@ ROOMS = {
     "shared.ledger": "shared shared.checks shared.contract shared.storage",
     "shared.processes": "shared",
     "shared.storage": "shared shared.contract",
+    "shared.tokens": "shared shared.contract shared.ledger",
     "shared.tracing": "shared",
     "producer": "",
     "producer.__init__": "producer.api",
@@ -28,7 +29,7 @@ ROOMS = {
     "producer.api": "producer producer.inputs producer.results producer.submission producer.web",
     "producer.cli": (
         "producer producer.inputs producer.local producer.local.embedded producer.results producer.retention "
-        "producer.submission producer.web producer.web.live"
+        "producer.submission producer.web producer.web.http producer.web.live"
     ),
     "producer.inputs": "",
     "producer.local": "producer producer.inputs producer.local.embedded",
@@ -37,6 +38,10 @@ ROOMS = {
     "producer.retention": "producer",
     "producer.submission": "producer producer.inputs",
     "producer.web": "producer producer.results producer.web.kit",
+    "producer.web.http": (
+        "producer producer.inputs producer.results producer.retention producer.submission producer.web.kit "
+        "producer.web.live"
+    ),
     "producer.web.kit": "producer",
     "producer.web.live": "producer producer.inputs producer.results producer.submission producer.web.kit",
     "worker": "",

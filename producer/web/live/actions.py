@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData
 from starlette.responses import JSONResponse, Response
 
-from producer.inputs.source import LazySource, Source
 from producer.results.retry import retry
 from producer.submission.request import Request as Submission
 from producer.submission.submit import submit
+from producer.web.live.uploads import files, source_of, uploaded
 from shared.checks.options import OPTIONS
 from shared.errors import UsageError
 
@@ -23,10 +22,6 @@ if TYPE_CHECKING:
 
 #: The options of a job that the page's form has.
 _FORM_OPTIONS = ("top_k", "method", "colormap")
-#: All pictures of one upload together: they are stored on this machine's disk first.
-MAX_UPLOAD_BYTES = 1_000_000_000
-MAX_UPLOAD_FILES = 1_000
-_LENGTH = re.compile(r"[0-9]{1,12}")
 
 
 class Actions:
@@ -46,24 +41,12 @@ class Actions:
 
     async def submit(self, request: Request) -> Response:
         """Submit the uploaded pictures as a job; the answer has the address of its page."""
-        length = request.headers.get("content-length", "")
-        # The server holds a request to the length it announced, unless it comes in chunks, which have none.
-        is_chunked = "transfer-encoding" in request.headers
-        if is_chunked or not _LENGTH.fullmatch(length) or int(length) > MAX_UPLOAD_BYTES:
-            return JSONResponse(
-                {"error": f"at most {MAX_UPLOAD_BYTES // 10**6:,} MB in one upload; use `camq submit` for more"}, 413
-            )
-        async with request.form(max_files=MAX_UPLOAD_FILES, max_fields=20) as form:
-            sources = _sources(form)
+        async with uploaded(request) as form:
+            sources = [source_of(file) for file in files(form, "pictures")]
             if not sources:
                 raise UsageError("no pictures chosen")
             job = await run_in_threadpool(submit, self._services, sources, _submission(form))
         return JSONResponse({"url": f"/jobs/{job}"}, 201)
-
-
-def _sources(form: FormData) -> list[Source]:
-    files = [item for item in form.getlist("pictures") if isinstance(item, UploadFile) and item.filename]
-    return [LazySource(file.filename or "", file.file.read, file.size or 0) for file in files]
 
 
 def _submission(form: FormData) -> Submission:

@@ -18,6 +18,8 @@ from producer.web.live.pages import Pages
 from shared.errors import CamqError, DeniedError, NotFoundError, UnknownJobError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
@@ -33,8 +35,8 @@ class _Number(IntegerConvertor):
     regex = "[0-9]{1,9}"
 
 
-def build(services: Services, door: Door) -> ASGIApp:
-    """The application on these servers, behind this door."""
+def build(services: Services, door: Door, others: Mapping[str, ASGIApp] | None = None) -> ASGIApp:
+    """The application on these servers, behind this door, with `others` below their paths."""
     pages, actions = Pages(services), Actions(services)
     register_url_convertor("number", _Number())
     image = "/jobs/{job}/images/{index:number}"
@@ -52,7 +54,7 @@ def build(services: Services, door: Door) -> ASGIApp:
         exception_handlers={CamqError: _failed, HTTPException: _refused},
     )
     # Around everything, not among the app's middleware: an answer to a crash needs the headers as well.
-    return Guard(app, door)
+    return Guard(app, door, others)
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -17,6 +17,8 @@ from producer.web.kit.page import policy, render
 from producer.web.live import LIVE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -31,6 +33,8 @@ class Door:
     host: str
     port: int
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    #: Further values of `Host`, in lower case: the names of a proxy.
+    names: frozenset[str] = frozenset()
 
     @property
     def link(self) -> str:
@@ -54,6 +58,8 @@ class Door:
         A page of an attacker whose name was bound anew to our address still sends its own name. Where any
         address is listened on, any literal address is ours: no name server has a part in it.
         """
+        if host.lower() in self.names:
+            return True
         if self.host in _WILDCARD:
             name, _, port = host.rpartition(":")
             return port == str(self.port) and (_is_address(name) or name in ("localhost", socket.gethostname()))
@@ -66,28 +72,36 @@ class Door:
 
 
 class Guard:
-    """ASGI middleware: refuses strangers, trades the link's token for a cookie, sets the headers of every answer."""
+    """ASGI middleware: refuses strangers, trades the link's token for a cookie, sets the headers of every answer.
 
-    def __init__(self, app: ASGIApp, door: Door) -> None:
+    What is below a path of `others` goes to that application, which has a door of its own: only the host is checked.
+    """
+
+    def __init__(self, app: ASGIApp, door: Door, others: Mapping[str, ASGIApp] | None = None) -> None:
         self.app = app
         self.door = door
+        self.others = others or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass what may pass."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
-                await self.app(scope, receive, send)
+                # The page's application has nothing to begin or to end.
+                await next(iter(self.others.values()), self.app)(scope, receive, send)
             return
         scope.setdefault("state", {})["nonce"] = nonce = secrets.token_urlsafe(16)
-        answer = self._answer(Request(scope), nonce) or self.app
+        answer = self._answer(Request(scope), nonce)
         await answer(scope, receive, _with_headers(send, nonce))
 
-    def _answer(self, request: Request, nonce: str) -> Response | None:
-        """The refusal or the redirect, unless the request may pass."""
+    def _answer(self, request: Request, nonce: str) -> ASGIApp:
+        """The refusal, the redirect, or the application for a request that may pass."""
         host = request.headers.get("host", "")
         if not self.door.knows(host):
             return PlainTextResponse("This is not the address of this page.", 421)
-        if request.method not in _SAFE and request.headers.get("origin") != f"http://{host}":
+        for path, app in self.others.items():
+            if f"{request.scope['path']}/".startswith(f"{path}/"):
+                return app
+        if request.method not in _SAFE and not self._is_own(request.headers.get("origin"), host):
             return PlainTextResponse("This request came from another page.", 403)
         if request.method in _SAFE and self.door.opens(request.query_params.get("token", "")):
             welcome = RedirectResponse("/", 303)
@@ -95,7 +109,11 @@ class Guard:
             return welcome
         if not self.door.opens(request.cookies.get(self.door.cookie, "")):
             return Response(render("locked.html", package=LIVE, nonce=nonce), 401, media_type="text/html")
-        return None
+        return self.app
+
+    def _is_own(self, origin: str | None, host: str) -> bool:
+        """Whether a page of ours sent it; a proxy's name may be reached over TLS."""
+        return origin == f"http://{host}" or (host.lower() in self.door.names and origin == f"https://{host}")
 
 
 def _with_headers(send: Send, nonce: str) -> Send:

@@ -11,10 +11,10 @@ from producer.web.kit.page import render
 from producer.web.kit.summary import summarise
 from producer.web.kit.thumbnails import CONTENT_TYPE
 from producer.web.live import LIVE
-from producer.web.live.actions import MAX_UPLOAD_BYTES, MAX_UPLOAD_FILES
 from producer.web.live.failures import FailedNames
 from producer.web.live.overview import JOBS_AT_ONCE, MOST_JOBS, backlog
 from producer.web.live.pictures import MOST, Pictures
+from producer.web.live.uploads import MAX_UPLOAD_BYTES, MAX_UPLOAD_FILES
 from shared.checks.options import OPTIONS
 from shared.contract import encode
 from shared.ledger.backlog import read_backlog

@@ -17,6 +17,7 @@ from shared.errors import NotFoundError
 
 if TYPE_CHECKING:
     from producer.services import Services
+    from shared.ledger import RedisLedger
 
 #: Images of a job that the live gallery shows; `camq report` shows more.
 MOST = 2_000
@@ -52,10 +53,8 @@ class Pictures:
 
     def overlay(self, job: str, index: int, rank: int) -> tuple[bytes, str]:
         """An overlay and its content type. NotFoundError when there is none."""
-        options = self._services.ledger.options(job)
-        kind = options.format
-        key = keys.overlay_object(job, index, rank, EXTENSIONS[kind], options.output or None)
-        return self._services.store.get(key, self._services.settings.max_image_bytes), f"image/{kind}"
+        key, kind = overlay_of(self._services.ledger, job, index, rank)
+        return self._services.store.get(key, self._services.settings.max_image_bytes), kind
 
     def _card(self, job: str, record: ImageRecord) -> dict[str, Any]:
         at = f"/jobs/{job}/images/{record.index}"
@@ -75,3 +74,12 @@ class Pictures:
         data = read(self._services.store, key, self._services.settings.max_image_bytes)
         with self._decoding:
             return thumbnail(data, _SIDE) if data else None
+
+
+def overlay_of(ledger: RedisLedger, job: str, index: int, rank: int) -> tuple[str, str]:
+    """Where an overlay is, if there is one, and its content type."""
+    options = ledger.options(job)
+    return (
+        keys.overlay_object(job, index, rank, EXTENSIONS[options.format], options.output or None),
+        f"image/{options.format}",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 import h11
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from producer.services import Services
 
 
+#: Makes the application on these servers, behind this door.
+Application = Callable[["Services", Door], Any]
 #: Browsers send a request's headers in one piece.
 HEADERS_S = 10.0
 #: Connections at once, beyond which the answer is 503; the usual limit of open files is 1,024.
@@ -56,17 +59,16 @@ class _HeadersInTime(H11Protocol):
 class Server:
     """Owns the socket from the beginning, so that the port in the link is the port that answers."""
 
-    def __init__(self, services: Services, host: str, port: int) -> None:
-        self._services = services
+    def __init__(self, services: Services, host: str, port: int, app: Application = build) -> None:
         self._socket = _bound(host, port)
-        self._door = Door(host, self._socket.getsockname()[1])
+        names = frozenset(services.settings.serve_hosts.lower().split())
+        self._door = Door(host, self._socket.getsockname()[1], names=names)
         # Asked for now, so that a service that is away is told before a link is printed.
         services.ledger, services.store  # noqa: B018
-        app = build(services, self._door)
         # No access log: the first line of it would hold the token.
         self._server = uvicorn.Server(
             uvicorn.Config(
-                app,
+                app(services, self._door),
                 log_level="warning",
                 access_log=False,
                 server_header=False,
@@ -77,6 +79,11 @@ class Server:
                 timeout_graceful_shutdown=2,
             )
         )
+
+    @property
+    def home(self) -> str:
+        """The address without the token."""
+        return self._door.link.partition("/?")[0]
 
     @property
     def link(self) -> str:

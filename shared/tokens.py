@@ -11,7 +11,7 @@ import msgspec
 from shared import keys
 from shared.contract import decode, encode
 from shared.errors import MessageError, UsageError
-from shared.ledger.scripts import LedgerSide
+from shared.ledger.scripts import Scripts
 
 #: Each scope includes those before it: `read` looks, `submit` begins jobs, `manage` cancels, retries and deletes.
 Scope = Literal["read", "submit", "manage"]
@@ -41,17 +41,24 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
 
-class RedisTokens(LedgerSide):
+class Tokens:
     """Tokens by id. Redis forgets each one when it expires."""
 
-    def create_token(self, scope: Scope, name: str | None, ttl_s: int) -> tuple[Token, str]:
-        """A new token and the text that its holder sends, which is not stored. UsageError for an invalid name or time."""
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+
+    def create(self, scope: Scope, name: str | None, ttl_s: int) -> tuple[Token, str]:
+        """A new token, and the text that its holder sends, which is not stored.
+
+        UsageError for an invalid name or time.
+        """
         if name is not None and (not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable()):
             raise UsageError(f"invalid name {name[:40]!r}: expected 1 to {_LONGEST_NAME} printable characters")
         if not 1 <= ttl_s <= keys.TOKEN_TTL_S:
-            raise UsageError(f"invalid time {ttl_s} s: a token is valid for at most {keys.TOKEN_TTL_S // keys.DAY} days")
-        client, secret = self.scripts.client, secrets.token_urlsafe(32)
-        with self.scripts.translated():
+            most = keys.TOKEN_TTL_S // keys.DAY
+            raise UsageError(f"invalid time {ttl_s} s: expected from 1 second to {most} days")
+        client, secret = self._scripts.client, secrets.token_urlsafe(32)
+        with self._scripts.translated():
             now = int(client.time()[0])
             token = Token(
                 id=secrets.token_hex(4), name=name, scope=scope, created_at=_iso(now), expires_at=_iso(now + ttl_s)
@@ -64,31 +71,31 @@ class RedisTokens(LedgerSide):
                 pipe.execute()
         return token, f"{_START}_{token.id}_{secret}"
 
-    def tokens(self) -> list[Token]:
+    def valid(self) -> list[Token]:
         """Every valid token, oldest first."""
-        client = self.scripts.client
-        with self.scripts.translated():
+        client = self._scripts.client
+        with self._scripts.translated():
             names = client.zrange(keys.TOKENS, 0, -1)
             lines = client.mget([keys.TOKEN % name for name in names]) if names else []
         found = (_readable(line) for line in lines)
         return [stored.token for stored in found if stored is not None]
 
-    def revoke_token(self, token: str) -> bool:
+    def revoke(self, token: str) -> bool:
         """The token of this id is not valid any more; False if it was not."""
-        client = self.scripts.client
-        with self.scripts.translated(), client.pipeline() as pipe:
+        client = self._scripts.client
+        with self._scripts.translated(), client.pipeline() as pipe:
             pipe.delete(keys.TOKEN % token)
             pipe.zrem(keys.TOKENS, token)
             return bool(pipe.execute()[0])
 
-    def token(self, text: str) -> Token | None:
+    def opened_by(self, text: str) -> Token | None:
         """The token that this text opens, if it is valid."""
         start, _, rest = text.partition("_")
         name, _, secret = rest.partition("_")
         if start != _START or not name.isalnum() or not name.isascii():
             return None
-        with self.scripts.translated():
-            stored = _readable(self.scripts.client.get(keys.TOKEN % name))
+        with self._scripts.translated():
+            stored = _readable(self._scripts.client.get(keys.TOKEN % name))
         return stored.token if stored and compare_digest(stored.digest, _digest(secret)) else None
 
 

@@ -1,0 +1,52 @@
+"""Which pictures a request over HTTP may name: its own uploads, and addresses that the operator allows. Never paths."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+
+from producer.inputs.expand import Expansion
+from producer.inputs.notes import Row
+from producer.inputs.source import Source
+from producer.services import Services
+from shared.errors import UsageError
+from shared.storage.port import SCHEME, locate_object
+
+#: Pictures of one request: their addresses are listed and kept in memory before the first is registered.
+MOST_PICTURES = 100_000
+
+
+def sources(services: Services, rows: Iterable[Row], uploads: Mapping[str, Source]) -> list[Source]:
+    """The pictures of these rows: `uploads` by their name, or what an address means.
+
+    UsageError for anything else, for an address that CAMQ_SERVE_INPUT_PREFIXES does not allow, and for too many.
+    """
+    found = list(islice(_each(services, rows, uploads), MOST_PICTURES + 1))
+    if len(found) > MOST_PICTURES:
+        raise UsageError(f"more than {MOST_PICTURES:,} pictures: use several requests, or `camq submit`")
+    if not found:
+        raise UsageError("no pictures given")
+    return found
+
+
+def _each(services: Services, rows: Iterable[Row], uploads: Mapping[str, Source]) -> Iterator[Source]:
+    for row in rows:
+        name = row.picture
+        if isinstance(name, str) and name in uploads:
+            yield replace(uploads[name], notes=row.notes)
+        elif isinstance(name, str) and name.startswith(SCHEME):
+            _check(name, services.settings.nameable_over_http())
+            given = row if row.notes.id is not None or row.notes.fields else name
+            yield from Expansion([given], store=lambda: services.store)
+        else:
+            raise UsageError(
+                f"invalid picture {str(name)[:200]!r}: expected the name of an uploaded file or an {SCHEME} address"
+            )
+
+
+def _check(address: str, allowed: tuple[str, ...]) -> None:
+    bucket, _, key = address.removeprefix(SCHEME).partition("/")
+    if key.strip("/"):
+        locate_object(address, "")  # no '..' in it, which some servers would resolve
+    if not f"{SCHEME}{bucket}/{key}".startswith(allowed or ("\0",)):
+        # The allowed ones are not named: they are the operator's matter.
+        raise UsageError(f"invalid picture {address[:200]!r}: CAMQ_SERVE_INPUT_PREFIXES does not allow this address")
