@@ -63,6 +63,10 @@ bench-million: setup ## how cost grows up to a million images
 chaos: setup ## kill workers, Redis and a producer, cut off storage, cancel and remove jobs, then check every image
 	@$(BIN)/python -m tests.chaos
 
+.PHONY: containers
+containers: setup ## build and run the shipped containers on a Docker engine of their own (root, Debian, 40 GB)
+	@$(BIN)/python -m tests.containers
+
 .PHONY: compose-env
 compose-env: ## write .env with fresh secrets for docker compose (never overwrites); needs no setup
 	@$(PYTHON) deploy/compose_env.py

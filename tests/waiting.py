@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(predicate: Callable[[], T], description: str, timeout_s: float = 10.0) -> T:
+def wait_until(predicate: Callable[[], T], description: str, timeout_s: float = 10.0, pause_s: float = 0.01) -> T:
     """The predicate's first truthy value. Fails with `description` when there is none in time.
 
     An AssertionError inside the predicate counts as "not yet" and is shown at the end.
@@ -24,4 +24,4 @@ def wait_until(predicate: Callable[[], T], description: str, timeout_s: float = 
             reason = f"the last failure was {error}"
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_s:g} s: {description}; {reason}")
-        time.sleep(0.01)
+        time.sleep(pause_s)
