@@ -56,6 +56,7 @@ class SleepingEngine:
 
     image_s: float
     max_batch_size: int
+    name = "none"
     overlaps = False
 
     def begin(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> Callable[[], list[Explanation]]:
@@ -99,6 +100,7 @@ class FakeExplainer:
             height=375,
             model=MODEL,
             method="cam",
+            engine="none",
             predictions=(_PREDICTION,),
         )
 

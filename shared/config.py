@@ -48,6 +48,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="of the network's weights and activations; maps are float32 whatever it is"),
     ] = "fp32"
 
+    engine: Annotated[
+        Literal["auto", "torch", "onnxruntime"],
+        Meta(
+            description="what runs the network; auto: ONNX Runtime on a CPU in fp32, captured graphs on CUDA; "
+            "torch: the network as it is"
+        ),
+    ] = "auto"
+
     chunk_size: Annotated[
         Annotated[int, Meta(ge=1, le=256)] | None,
         Meta(description="images that one message carries; unset: 32, and 128 from a job's 8,193rd image on"),

@@ -5,7 +5,6 @@ import socket
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from functools import partial
 
 import celery.apps.worker
 import structlog
@@ -105,14 +104,17 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
         app = make_app(settings)
         app.conf.task_queues = worker_queues(network.model)
         app.conf.worker_consumer = "worker.chunk.consumer:Consumer"
-        card = card_of(network)
+
+        def card() -> ModelCard:
+            return card_of(network, explainer.batcher.engine)
+
         calls = Calls(
             ledger=ledger,
             store=explainer.store,
             pipeline=pipeline,
             patience=explainer.patience,
             check_taking=keeper.check_taking,
-            card=card,
+            card=card(),
             in_place=explainer.in_place,
         )
         tasks.register(app, pipeline, calls)
@@ -122,9 +124,9 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
         stack.callback(
             telemetry.watch(app=app, heart=heart, keeper=keeper, explainer=explainer, ledger=ledger, gpu=gpu)
         )
-        ledger.publish(card)
+        ledger.publish(card())
         # A Redis that lost its data, or a year of uptime, must not leave producers without it.
-        stack.callback(Periodic("card", CARD_S, partial(ledger.publish, card)).stop)
+        stack.callback(Periodic("card", CARD_S, lambda: ledger.publish(card())).stop)
         heart.network = network
         heart.beat()
         stack.callback(Periodic("reaper", settings.reap_s, reaper.reap).stop)
@@ -134,8 +136,8 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
         yield app, shutdown
 
 
-def card_of(network: Network) -> ModelCard:
-    """What this worker tells producers of its model."""
+def card_of(network: Network, engine: str) -> ModelCard:
+    """What this worker tells producers of its model, and of what runs it."""
     own = [name for name, _ in network.module.named_modules() if name]
     return ModelCard(
         model=network.model,
@@ -146,6 +148,7 @@ def card_of(network: Network) -> ModelCard:
         target_layer=network.target_layer,
         reason=network.reason,
         input_sizes=network.input_sizes,
+        engine=engine,
     )
 
 

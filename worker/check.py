@@ -6,7 +6,7 @@ import torchvision
 
 from shared.config import Settings
 from shared.errors import CamqError
-from worker.core.engine.cuda import engine_for
+from worker.core.engine.choice import engine_for
 from worker.devices import device as devices
 from worker.image.build import DEFAULT_MODEL, load
 
@@ -35,7 +35,7 @@ def check(settings: Settings) -> Report:
         device = devices.describe(devices.choose(settings.device), devices.PRECISIONS[settings.precision])
         network = load(settings)
         # What it would warn of is in its mode.
-        engine = engine_for(network, settings.max_batch_size, lambda _: None)
+        engine = engine_for(network, settings.max_batch_size, lambda _: None, settings.engine)
         engine.warm_up()
         model, mode = network.model, engine.mode
     except CamqError as problem:

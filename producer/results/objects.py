@@ -78,6 +78,8 @@ class ImageResult:
     height: int | None
     model: str | None
     method: str | None
+    #: What ran the network, such as `onnxruntime 1.32.0`.
+    engine: str | None = None
     predictions: tuple[Prediction, ...]
     error: ErrorInfo | None
 
@@ -94,6 +96,7 @@ class ImageResult:
             height=record.height,
             model=record.model,
             method=record.method,
+            engine=record.engine,
             predictions=tuple(Prediction.of(line, store) for line in record.predictions),
             error=record.error,
         )

@@ -27,6 +27,7 @@ COLUMNS = {
     "height": "int32",
     "model": "string",
     "method": "string",
+    "engine": "string",
     "rank": "int32",
     "class_index": "int32",
     "label": "string",
@@ -60,7 +61,7 @@ def rows(records: Iterable[ImageRecord]) -> Iterator[Row]:
     """The rows of every image, with the keys of `COLUMNS`."""
     for record in records:
         image: Row = dict.fromkeys(COLUMNS)
-        for name in ("index", "source", "state", "width", "height", "model", "method"):
+        for name in ("index", "source", "state", "width", "height", "model", "method", "engine"):
             image[name] = getattr(record, name)
         image |= {"state": str(record.state), "id": record.id or None, "name": record.name or None}
         image["tags"] = ",".join(record.tags) if record.tags else None

@@ -18,6 +18,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     #: The smallest and the largest side that its input may have, the same where its weights allow no other than
     #: `input_size`; older workers do not tell.
     input_sizes: tuple[int, int] | None = None
+    #: What runs it on the worker that published this last, such as `onnxruntime 1.32.0`; older workers do not tell.
+    engine: str = ""
 
     @property
     def name(self) -> str:

@@ -87,6 +87,8 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     height: int | None = None
     model: str | None = None
     method: str | None = None
+    #: What ran the network, such as `onnxruntime 1.32.0`; older workers do not tell.
+    engine: str | None = None
     predictions: tuple[PredictionRecord, ...] = ()
     error: ErrorInfo | None = None
     id: str | UnsetType | None = UNSET

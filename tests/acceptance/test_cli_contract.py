@@ -19,7 +19,8 @@ STATUS_FIELDS = [
     *("webhook", "tags", "started_at", "left_out"),
 ]
 RESULT_FIELDS = [
-    *("index", "source", "state", "width", "height", "model", "method", "predictions", "error"),
+    *("index", "source", "state", "width", "height", "model", "method", "engine", "predictions"),
+    "error",
     *("id", "name", "tags"),
 ]
 PREDICTION_FIELDS = [

@@ -1,4 +1,4 @@
-"""The engine on a CUDA device: what `tests/numeric/test_captured.py` cannot show on a host."""
+"""The engine on a CUDA device: what `tests/numeric/test_proven.py` cannot show on a host."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from shared.contract import Options
-from tests.numeric.networks import every_method, explained, load, network, pictures, random_module
-from worker.core.engine.captured import TOLERANCE, CapturedEngine, buckets, difference
-from worker.core.engine.cuda import engine_for
-from worker.core.engine.engine import Engine
+from tests.numeric.networks import difference, every_method, explained, load, network, pictures, random_module
+from worker.core.engine.choice import engine_for
+from worker.core.engine.cuda import buckets
+from worker.core.engine.engine import TORCH, Engine
+from worker.core.engine.proven import TOLERANCE, ProvenEngine
 from worker.core.model.network import Network
 
 pytestmark = [
@@ -35,14 +36,14 @@ def on_cuda(name: str = "resnet18", dtype: torch.dtype = torch.float32) -> Netwo
     return replace(net, spec=replace(net.spec, size=SIDE))
 
 
-def warm(net: Network, largest: int = 16) -> CapturedEngine:
+def warm(net: Network, largest: int = 16) -> ProvenEngine:
     """Captured and checked without a warning."""
     warnings: list[str] = []
     engine = engine_for(net, largest, warnings.append)
     engine.warm_up()
-    assert isinstance(engine, CapturedEngine)
+    assert isinstance(engine, ProvenEngine)
     assert warnings == []
-    assert engine.captured == buckets(largest)
+    assert engine.proven == buckets(largest)
     return engine
 
 
@@ -97,12 +98,12 @@ def test_running_out_of_memory_on_the_way_is_met_by_an_eager_run(monkeypatch: py
     warnings: list[str] = []
     engine = engine_for(on_cuda(), 4, warnings.append)
     engine.warm_up()
-    assert isinstance(engine, CapturedEngine)
+    assert isinstance(engine, ProvenEngine)
 
     def full(_: object) -> object:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(engine.graphs, "forward", full)
+    monkeypatch.setattr(engine.runner, "forward", full)
     for outcome in engine.run(pictures(4, SIDE), [Options()] * 4):
         explained(outcome)
     assert len(warnings) == 1
@@ -124,7 +125,7 @@ def test_a_failed_capture_leaves_a_device_that_works():
     warnings: list[str] = []
     engine = engine_for(replace(net, graph=Waiting()), 2, warnings.append)
     engine.warm_up()
-    assert engine.mode.startswith("eager: ")
+    assert engine.mode.startswith(f"{TORCH} instead of ")
     assert len(warnings) == 1
     explained(engine.run(pictures(1, SIDE), [Options()])[0])
     warm(net)  # and the next capture succeeds

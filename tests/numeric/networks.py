@@ -1,6 +1,6 @@
 """Networks with seeded random weights, whose batch normalisation is not the identity that it starts as."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -134,9 +134,9 @@ def picky(error: type[Exception], limit: int | None = None, net: Network | None 
     net = net or network("resnet18", 10)
     assert net.graph is not None
     graph = Picky(net.graph, error, limit, [])
-    fast = Picky(net.fast, error, limit, graph.batches)
+    hookable = Picky(net.hookable, error, limit, graph.batches)
     # The wrapped layer is found under the name that it has in there.
-    return replace(net, graph=graph, fast=fast, target_layer=f"inner.{net.target_layer}"), graph
+    return replace(net, graph=graph, hookable=hookable, target_layer=f"inner.{net.target_layer}"), graph
 
 
 def red(size: int = 64) -> UInt8Array:
@@ -152,3 +152,28 @@ def numbers(outcome: Outcome) -> tuple[list[tuple[int, int]], np.ndarray]:
     scale = max(np.abs(each.values).max() for each in classes) or 1
     values = [np.append(each.values.ravel() / scale, [each.probability, each.logit]) for each in classes]
     return [(each.rank, each.class_index) for each in classes], np.concatenate(values)
+
+
+def difference(found: Sequence[Outcome], expected: Sequence[Outcome]) -> float:
+    """The largest difference of any map or logit, relative to the largest map value or logit expected.
+
+    Infinite where one of the two is an error. Both name the same classes in the same order.
+    """
+    errors, scales = [], []
+    for ours, theirs in zip(found, expected, strict=True):
+        if not (isinstance(ours, Explanation) and isinstance(theirs, Explanation)):
+            return float("inf")
+        for own, other in zip(ours.classes, theirs.classes, strict=True):
+            errors.append([np.abs(own.values - other.values).max(), abs(own.logit - other.logit)])
+            scales.append([np.abs(other.values).max(), abs(other.logit)])
+    scale = np.max(scales, axis=0)
+    return float((np.max(errors, axis=0) / np.where(scale > 0, scale, 1)).max())
+
+
+def same(found: Sequence[Outcome], expected: Sequence[Outcome], allowed: float = 1e-5) -> None:
+    """The same classes and numbers, to rounding."""
+    for ours, theirs in zip(found, expected, strict=True):
+        places = [[(each.rank, each.class_index) for each in explained(outcome)] for outcome in (ours, theirs)]
+        assert places[0] == places[1]
+        assert ours.method == theirs.method  # type: ignore[union-attr]
+        assert difference([ours], [theirs]) < allowed

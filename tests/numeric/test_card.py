@@ -24,13 +24,13 @@ def test_a_producer_accepts_the_layers_that_the_network_accepts(layer: str, meth
         return True
 
     given = {"target_layer": layer, "method": method}
-    assert verdict(check_options, card_of(net), given) == verdict(net.check, options)
+    assert verdict(check_options, card_of(net, "torch"), given) == verdict(net.check, options)
 
 
 def test_a_producer_refuses_with_the_networks_own_reason() -> None:
     """What no method but gradcam can do on it, and no input too small for its layers."""
     net = network("alexnet", classes=10)
-    card = card_of(net)
+    card = card_of(net, "torch")
 
     with pytest.raises(UsageError) as caught:
         check_options(card, {"method": "cam"})
@@ -42,7 +42,7 @@ def test_a_producer_refuses_with_the_networks_own_reason() -> None:
 
 def test_the_input_of_a_pool_that_no_layer_puts_out_is_in_the_card() -> None:
     """DenseNet pools the output of a function; the worker puts a layer of its own there."""
-    card = card_of(network("densenet121", classes=10))
+    card = card_of(network("densenet121", classes=10), "torch")
 
     assert card.target_layer == "pool_input"
     assert card.target_layer in card.layers

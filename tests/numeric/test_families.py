@@ -79,7 +79,7 @@ OTHERS = [
 
 @pytest.mark.parametrize(("name", "layer", "size", "side"), QUALIFIED)
 def test_a_qualified_network_serves_every_method(name: str, layer: str, size: int, side: int):
-    """Found by its structure, folded without a change of its logits; the mean of each map plus bias is the logit.
+    """Found by its structure; the mean of each map plus bias is the logit.
 
     What the graph puts out second is exactly what a hook on the target layer catches.
     """

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from shared.errors import ModelError
 from tests.numeric.networks import inputs, load, network, random_module
-from worker.core.model.fold import folded
 from worker.core.model.head import LinearHead, PooledConvHead, identity_error
 from worker.core.model.network import IDENTITY_TOLERANCE
 from worker.core.model.structure import POOL_INPUT, UnqualifiedError, find_structure
@@ -188,37 +187,3 @@ def test_a_network_that_does_not_qualify_is_refused_with_what_stands_in_the_way(
     with pytest.raises(UnqualifiedError) as refused:
         find_structure(module.eval())
     assert reason in str(refused.value)
-
-
-def test_folding_changes_nothing_but_the_speed():
-    """Logits with and without batch normalisation folded agree to rounding; the original keeps its layers."""
-    for name in ("resnet18", "mobilenet_v2"):
-        net = network(name, 10)
-        x = inputs(2)
-        with torch.inference_mode():
-            plain = net.module(x)
-        assert torch.allclose(net.classify(x), plain, rtol=0, atol=1e-5 * float(plain.abs().max())), name
-        norms = [sum(isinstance(m, nn.BatchNorm2d) for m in each.modules()) for each in (net.module, net.fast)]
-        assert norms[0] == sum(isinstance(m, nn.BatchNorm2d) for m in random_module(name, 10).modules())
-        assert norms[1] < norms[0] / 1.5
-
-
-def test_only_what_belongs_together_is_folded():
-    """Not a convolution whose raw output is read as well, nor a normalisation that serves two convolutions."""
-
-    class Tangled(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.second, self.third = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(3))
-            self.alone, self.shared = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
-            for norm in (self.alone, self.shared):
-                nn.init.uniform_(norm.running_mean, -1, 1)
-                nn.init.uniform_(norm.running_var, 0.2, 3)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            raw = self.first(x)
-            return raw + self.alone(raw) + self.shared(self.second(x)) + self.shared(self.third(x))
-
-    torch.manual_seed(0)
-    module = Tangled().eval().requires_grad_(requires_grad=False)
-    assert torch.equal(folded(module)(inputs(1, 8)), module(inputs(1, 8)))

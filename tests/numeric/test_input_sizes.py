@@ -10,7 +10,6 @@ from shared.errors import ImageError, UsageError
 from tests.numeric.networks import network, pictures, random_module
 from worker.core.engine.engine import Engine
 from worker.core.model import architectures
-from worker.core.model.fold import folded
 from worker.core.model.structure import UnqualifiedError, find_structure
 
 
@@ -38,7 +37,7 @@ def test_every_network_that_has_no_fixed_size_takes_its_smallest(name: str):
     with torch.device("cpu" if name.startswith("regnet_") else "meta"):  # RegNets compute their widths with torch
         module = architectures.construct(name).eval().to("meta")
     with suppress(UnqualifiedError):
-        module = find_structure(folded(module)).graph
+        module = find_structure(module).graph
     low, _ = architectures.input_sizes(name, 224)
     assert module(torch.empty(1, 3, low, low, device="meta")) is not None
 

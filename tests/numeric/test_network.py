@@ -73,7 +73,7 @@ def test_nothing_of_the_network_changes_when_it_explains():
     for outcome in engine.run(pictures(len(wishes)), wishes):
         explained(outcome)
     engine.run([np.zeros((64, 64, 5), np.uint8)], wishes[:1])
-    for module in (net.module, net.fast):
+    for module in (net.module, net.hookable):
         assert not any(each.training for each in module.modules())
         assert all(p.grad is None and not p.requires_grad for p in module.parameters())
         assert sum(len(each._forward_hooks) for each in module.modules()) == 0
@@ -186,7 +186,7 @@ def test_only_what_lies_behind_the_layer_is_differentiated():
     ],
 )
 def test_gradcam_at_any_layer_is_pytorch_grad_cams(name: str, layer: str | None):
-    """Through the engine, on the unfolded network, so that a convolution's output is the convolution's."""
+    """Through the engine."""
     net = network(name, 10)
     size = 64 if name != "alexnet" else 96
     batch = pictures(2, size)

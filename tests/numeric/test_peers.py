@@ -96,7 +96,7 @@ def case(request: pytest.FixtureRequest) -> Iterator[tuple[Network, Tensor, Evid
     # Without folding, so that both sides see the same activations and only the formulas are compared;
     # `test_folding_changes_nothing_but_the_speed` holds the rest.
     net = network(name, 10, seed)
-    net, x = replace(net, graph=None, fast=net.module), inputs(2, size, seed)
+    net, x = replace(net, graph=None, hookable=net.module), inputs(2, size, seed)
     with torch.inference_mode():
         e = evidence(net, x, [PICKED])
         yield net, x, Evidence(e.head, e.activations.clone(), e.logits, e.classes, "logit", x, e.classify, 32)
@@ -178,7 +178,7 @@ def forwards_case(seed: int) -> tuple[Network, Tensor, Evidence]:
     """For the methods that take the peers a forward per channel."""
     with architecture(partial(small_network, seed=seed)):
         net = load(small_network(10, seed), "resnet18")
-    net, x = replace(net, graph=None, fast=net.module), inputs(2, 61, seed)
+    net, x = replace(net, graph=None, hookable=net.module), inputs(2, 61, seed)
     return net, x, evidence(net, x, [PICKED])
 
 

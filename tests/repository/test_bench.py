@@ -120,6 +120,6 @@ def test_a_package_that_is_only_importable_is_not_called_absent(
 
 def test_the_fake_worker_s_network_tells_all_that_a_worker_publishes() -> None:
     """Else none of the rows that measure the ledger has a worker."""
-    card = card_of(FakeNetwork())  # type: ignore[arg-type]
+    card = card_of(FakeNetwork(), "none")  # type: ignore[arg-type]
 
-    assert (card.model, card.labels, card.target_layer) == (MODEL, ("nothing",), "nothing")
+    assert (card.model, card.labels, card.target_layer, card.engine) == (MODEL, ("nothing",), "nothing", "none")

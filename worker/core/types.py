@@ -78,6 +78,8 @@ class Explanation:
 
     classes: tuple[ClassMap, ...]
     method: str
+    #: What made it, such as `onnxruntime 1.32.0`.
+    engine: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

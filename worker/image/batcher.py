@@ -27,6 +27,10 @@ class EngineProtocol(Protocol):
     max_batch_size: int
 
     @property
+    def name(self) -> str:
+        """What its usual results say made them."""
+
+    @property
     def overlaps(self) -> bool:
         """Whether it gains by beginning a micro-batch while another one runs."""
 
@@ -119,6 +123,11 @@ class Batcher:
             yield arrived
         finally:
             arrived()
+
+    @property
+    def engine(self) -> str:
+        """What makes the usual results at present."""
+        return self._engine.name
 
     def explain(
         self, pixels: UInt8Array, options: Options, *, urgent: bool, check: Callable[[], None] = lambda: None

@@ -17,7 +17,7 @@ from shared.config import Settings
 from shared.errors import DeniedError, UnreachableError
 from shared.outage import Outage, Patience
 from shared.storage import S3Store
-from worker.core.engine.cuda import engine_for
+from worker.core.engine.choice import engine_for
 from worker.core.model.network import Network, load_network
 from worker.core.types import Limits
 from worker.devices import device as devices
@@ -81,10 +81,9 @@ def explaining(
         connections = images_on_their_way(settings) + URGENT_IMAGES + settings.chunks_in_flight
         store = stack.enter_context(closing(S3Store.from_settings(settings, pool_size=connections)))
         network = load(settings)
-        engine = engine_for(network, settings.max_batch_size, log.warning)
+        engine = engine_for(network, settings.max_batch_size, log.warning, settings.engine)
         engine.warm_up()
-        if engine.mode != "eager":
-            log.info("micro-batches", mode=engine.mode)
+        log.info("micro-batches", engine=engine.mode)
         batcher = Batcher(engine, settings.max_batch_delay_ms / 1000, stage, exit_fatal, on_batch)
         engine.on_step = batcher.beat
         stack.callback(batcher.close)

@@ -95,6 +95,7 @@ class Explainer:
             height=prepared.geometry.height,
             model=claim.model,
             method=explanation.method,
+            engine=explanation.engine,
             predictions=predictions,
         )
 

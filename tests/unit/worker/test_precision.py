@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+import onnxruntime
 import pytest
 import torch
 
 from shared.config import Settings
 from tests.numeric.networks import random_module
 from worker.check import check
+from worker.core.engine.engine import TORCH
 from worker.devices import device as devices
 from worker.image.build import load
 
@@ -34,13 +36,22 @@ def test_a_device_is_told_with_its_precision_unless_that_is_the_usual_one() -> N
     assert devices.describe(CPU, torch.float16) == "cpu, fp16"
 
 
-@pytest.mark.parametrize(("precision", "device"), [("fp32", "cpu"), ("bf16", "cpu, bf16"), ("fp16", "cpu, fp16")])
-def test_a_worker_loads_and_runs_its_network_in_the_precision_set(weights: Path, precision: str, device: str) -> None:
+@pytest.mark.parametrize(
+    ("precision", "device", "engine"),
+    [
+        ("fp32", "cpu", f"onnxruntime {onnxruntime.__version__}"),
+        ("bf16", "cpu, bf16", TORCH),
+        ("fp16", "cpu, fp16", TORCH),
+    ],
+)
+def test_a_worker_loads_and_runs_its_network_in_the_precision_set(
+    weights: Path, precision: str, device: str, engine: str
+) -> None:
     """Also in half precision on a CPU, which torch can do; the check says how micro-batches run."""
     options = {"model": "squeezenet1_1", "weights": str(weights), "device": "cpu", "max_batch_size": 1}
     settings = Settings(precision=precision, **options)  # type: ignore[arg-type]
     report = check(settings)
 
-    assert (report.ok, report.error, report.device, report.engine) == (True, None, device, "eager")
+    assert (report.ok, report.error, report.device, report.engine) == (True, None, device, engine)
     network = load(settings)
     assert (network.model, network.dtype) == (report.model, devices.PRECISIONS[precision])

@@ -7,8 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worker.core.engine.captured import CapturedEngine
-from worker.core.engine.engine import Engine, Normalise
+from worker.core.engine.engine import TORCH, Normalise
 from worker.core.model.network import Network
 from worker.core.types import FloatArray, UInt8Array
 
@@ -18,23 +17,21 @@ _SLOTS = 2
 _WARM_UPS = 3
 
 
-def engine_for(network: Network, max_batch_size: int, warn: Callable[[str], None]) -> Engine:
-    """The engine that suits the network's device; `warn` is told why something runs slower than it could.
-
-    A network without a closed form has nothing to capture: its maps need a backward pass.
-    """
-    if network.device.type != "cuda" or network.head is None:
-        return Engine(network, max_batch_size)
-    return CapturedEngine(network, max_batch_size, CudaGraphs(network), warn)
+def buckets(largest: int) -> list[int]:
+    """The sizes that are captured, ascending: 1, 2, 4, … and `largest` itself, so that padding at most doubles."""
+    return [1 << power for power in range((largest - 1).bit_length())] + [largest]
 
 
 class CudaGraphs:
-    """See `Graphs`. All computing is queued on the current stream, so each step follows the one before.
+    """See `Runner`. All computing is queued on the current stream, so each step follows the one before.
 
     The pictures' bytes cross on a stream of their own, into a slot that no graph reads; from there the current
     stream takes them into `_seen`, which all graphs read. Events say when a slot may be filled again, so any
     number of micro-batches may be under way.
     """
+
+    name = f"{TORCH}, CUDA graphs"
+    overlaps = True
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -44,12 +41,16 @@ class CudaGraphs:
         # The graphs share their memory: they are replayed one after the other, and what one puts out is read
         # before the next one runs.
         self._pool = torch.cuda.graph_pool_handle()
-        self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, tuple[Tensor, Tensor, Tensor]]] = {}
+        self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, tuple[Tensor, Tensor]]] = {}
         self._seen = torch.empty(0)
         self._slots: Iterator[_Slot] = iter(())
 
-    def capture(self, size: int) -> None:
-        """See `Graphs.capture`. The largest size comes first."""
+    def sizes(self, largest: int) -> list[int]:
+        """See `Runner.sizes`."""
+        return buckets(largest)
+
+    def prepare(self, size: int) -> None:
+        """See `Runner.prepare`: captures a graph."""
         if len(self._seen) < size:
             self._make_room(size)
         seen = self._seen[:size]
@@ -67,23 +68,23 @@ class CudaGraphs:
         self._graphs[size] = graph, outputs
 
     def release(self) -> None:
-        """See `Graphs.release`."""
+        """See `Runner.release`."""
         self._graphs.clear()
         self._seen, self._slots = torch.empty(0), iter(())
 
-    def forward(self, pixels: Sequence[UInt8Array]) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Graphs.forward`. What fills the graph up is an earlier picture, whose outputs nobody reads."""
+    def forward(self, pixels: Sequence[UInt8Array]) -> tuple[Tensor, Tensor]:
+        """See `Runner.forward`. What fills the graph up is an earlier picture, whose outputs nobody reads."""
         count = len(pixels)
         graph, outputs = self._graphs[min(size for size in self._graphs if size >= count)]
         slot = next(self._slots)
         slot.fill(pixels, self._copies)
         slot.empty_into(self._seen[:count])
         graph.replay()
-        inputs, logits, activations = (each[:count] for each in outputs)
-        return inputs, logits, activations
+        logits, activations = (each[:count] for each in outputs)
+        return logits, activations
 
     def fetch(self, values: Tensor) -> Callable[[], FloatArray]:
-        """See `Graphs.fetch`."""
+        """See `Runner.fetch`."""
         pinned = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
         pinned.copy_(values, non_blocking=True)
         arrived = torch.cuda.Event(blocking=True)  # a spinning wait would take a core from the decoders
@@ -97,9 +98,8 @@ class CudaGraphs:
 
         return wait
 
-    def _compute(self, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        inputs = self._normalise(seen)
-        return inputs, *self._network.forward(inputs)
+    def _compute(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        return self._network.forward(self._normalise(seen))
 
     def _make_room(self, largest: int) -> None:
         side, device = self._network.spec.size, self._network.device

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
@@ -13,8 +14,10 @@ from shared.contract import Options
 from shared.errors import ImageError, ModelError, UsageError
 from worker.core.maps.explain import Outcome, explain, no_step
 from worker.core.model.network import Network
-from worker.core.types import UInt8Array
+from worker.core.types import Explanation, UInt8Array
 
+#: What results say made them where the network ran as it is.
+TORCH = f"torch {torch.__version__.partition('+')[0]}"
 #: Waits for a micro-batch that has begun: one outcome per picture, in order.
 Finish: TypeAlias = Callable[[], list[Outcome]]
 
@@ -55,9 +58,14 @@ class Engine:
         return False
 
     @property
+    def name(self) -> str:
+        """What the usual results say made them."""
+        return TORCH
+
+    @property
     def mode(self) -> str:
         """How micro-batches run here, for people."""
-        return f"eager, without fused convolutions: {self.network.unfused}" if self.network.unfused else "eager"
+        return self.name
 
     def begin(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> Finish:
         """`run` in two steps: what is returned has the outcomes. Here all of the work happens in that call."""
@@ -136,7 +144,7 @@ class Engine:
             try:
                 inputs = to_input([pixels[i] for i in batch], self.network)
                 explained = explain(self.network, inputs, wishes, most, self.on_step)
-                outcomes |= zip(batch, explained, strict=True)
+                outcomes |= zip(batch, signed(explained, TORCH), strict=True)
             except Exception as error:
                 if is_fatal(error):
                     raise
@@ -161,6 +169,11 @@ class Engine:
                         )
                     outcomes[batch[0]] = ImageError("inference", reason)
         return outcomes
+
+
+def signed(outcomes: Sequence[Outcome], engine: str) -> list[Outcome]:
+    """The same, with what made them."""
+    return [replace(each, engine=engine) if isinstance(each, Explanation) else each for each in outcomes]
 
 
 def to_input(pixels: Sequence[UInt8Array], network: Network) -> Tensor:

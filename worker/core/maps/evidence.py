@@ -25,7 +25,7 @@ class Evidence:
     """N images that one forward has seen, each with the k classes asked for.
 
     `activations` (N, K, h, w) of the target layer, `logits` (N, C), `classes` (N, k). `inputs` are the pictures
-    (N, 3, S, S) as the network takes them, and `classify` maps such to logits: both for Score-CAM, which runs at
+    (N, 3, S, S) as the network takes them, and `classify` maps such to logits: both for Score-CAM alone, which runs at
     most `batch_size` pictures at once.
     """
 
@@ -34,7 +34,7 @@ class Evidence:
     logits: Tensor
     classes: Tensor
     target: Target
-    inputs: Tensor
+    inputs: Tensor | None
     classify: Callable[[Tensor], Tensor]
     batch_size: int
 

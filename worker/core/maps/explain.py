@@ -91,14 +91,14 @@ def read(answers: Sequence[Answers], sent: FloatArray) -> list[Outcome]:
 
 def closed_form(
     network: Network,
-    inputs: Tensor,
+    inputs: Tensor | None,
     logits: Tensor,
     activations: Tensor,
     batch_size: int,
     *,
     on_step: Callable[[], None] = no_step,
 ) -> Mapper:
-    """Maps from what `network.forward` says of `inputs`. The network must have a head."""
+    """Maps from what `network.forward` says of `inputs`, which Score-CAM alone needs. The network must have a head."""
     head = network.head
     assert head is not None  # noqa: S101 -- `autograd_layer` is None only where there is one
 
@@ -116,7 +116,7 @@ def closed_form(
             classes=classes,
             target=wish.target,
             # Only Score-CAM looks at the pictures again, and copying them would cost more than the maps.
-            inputs=inputs[rows] if wish.method == "scorecam" else inputs,
+            inputs=inputs[rows] if inputs is not None and wish.method == "scorecam" else None,
             classify=classify,
             batch_size=batch_size,
         )

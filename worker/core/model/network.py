@@ -16,8 +16,6 @@ from worker.core.checkpoint.index import Index
 from worker.core.model import architectures, published
 from worker.core.model.assemble import assemble
 from worker.core.model.checkpoints import fingerprint
-from worker.core.model.fold import folded
-from worker.core.model.fused import fused
 from worker.core.model.gradients import Tape
 from worker.core.model.head import Head, identity_error
 from worker.core.model.hooks import ActivationHook
@@ -36,11 +34,11 @@ AUTOGRAD_METHODS = ("gradcam", "hirescam")
 class Network:
     """One architecture with its weights on one device. Holds nothing of any call, so threads may share it.
 
-    `model` is `name@` and the fingerprint of weights and labels. `module` is the network as published;
-    `fast` computes the same with batch normalisation folded, and its layer `target_layer` puts out what
-    `head` turns into logits; `graph` is `fast`, traced, and on a CPU fused, with that output as its second. `head`
-    and `graph` are None, and `reason` says why, where maps have no closed form. `identity_error` is what the check at
-    load measured.
+    `model` is `name@` and the fingerprint of weights and labels. `module` is the network as published; `hookable` is
+    the same, if need be with a layer put in, and its layer `target_layer` puts out what `head` turns into logits;
+    `graph` is the same, traced, with that output as its second. All three share their parameters. `head` and `graph`
+    are None, and `reason` says why, where maps have no closed form. `identity_error` is what the check at load
+    measured.
     """
 
     name: str
@@ -52,13 +50,11 @@ class Network:
     device: torch.device
     dtype: torch.dtype
     module: nn.Module
-    fast: nn.Module
+    hookable: nn.Module
     graph: nn.Module | None = None
     head: Head | None = None
     identity_error: float | None = None
     reason: str = ""
-    #: Why a CPU runs its convolutions one by one, where it could run them fused.
-    unfused: str = ""
     #: What was made of the checkpoint: tensors that were not needed, names that changed, sentences for people.
     ignored: tuple[str, ...] = ()
     renamed: tuple[str, ...] = ()
@@ -83,8 +79,8 @@ class Network:
 
     def hooked(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """The reference for `forward`: a hook on the target layer catches what `graph` puts out by itself."""
-        with torch.inference_mode(), ActivationHook(self.fast.get_submodule(self.target_layer)) as hook:
-            logits = self.fast(inputs)
+        with torch.inference_mode(), ActivationHook(self.hookable.get_submodule(self.target_layer)) as hook:
+            logits = self.hookable(inputs)
             if hook.activations is None:
                 raise ModelError(f"layer {self.target_layer} did not run")
             return self._in_float32(logits, hook.activations)
@@ -173,23 +169,17 @@ def load_network(
     )
     head: Head | None
     try:
-        structure = find_structure(folded(module).to(device))
-        fast, layer, graph, head = structure.module, structure.layer, structure.graph, structure.head
+        structure = find_structure(module)
+        hookable, layer, graph, head = structure.module, structure.layer, structure.graph, structure.head
         error: float | None
         error, reason = _prove(structure.graph, layer, structure.head, noise), ""
     except UnqualifiedError as unqualified:
-        fast, graph = module, None
+        hookable, graph = module, None
         layer, head, reason = _observed(name, module, noise, str(unqualified))
         error = None if head is None else _prove(module, layer, head, noise)
-    for each in (module, fast, *([graph] if graph else [])):
+    for each in (module, hookable, *([graph] if graph else [])):
         # Pictures lie in memory with their channels last, and convolutions on a CPU run faster so.
         each.to(dtype=dtype).to(memory_format=torch.channels_last)
-    unfused = ""
-    if graph is not None and (device.type, dtype) == ("cpu", torch.float32):
-        try:
-            graph = fused(graph, noise.contiguous(memory_format=torch.channels_last))
-        except UnqualifiedError as unqualified:
-            unfused = str(unqualified)
     return Network(
         name=name,
         model=model,
@@ -200,12 +190,11 @@ def load_network(
         device=device,
         dtype=dtype,
         module=module,
-        fast=fast,
+        hookable=hookable,
         graph=graph,
         head=head,
         identity_error=error,
         reason=reason,
-        unfused=unfused,
         ignored=assembled.ignored,
         renamed=assembled.renamed,
         notes=assembled.notes,

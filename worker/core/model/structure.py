@@ -30,7 +30,7 @@ class Tracer(fx.Tracer):
         self.outputs: dict[str, list[fx.Node | None]] = {}
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Subclasses of these stay whole as well: to be folded, or named as what stands in the way."""
+        """Subclasses of these stay whole as well, to be named as what stands in the way."""
         return isinstance(m, nn.Conv2d | nn.LayerNorm) or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

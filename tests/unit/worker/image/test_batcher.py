@@ -21,7 +21,7 @@ class GatedEngine:
     """A declared test adapter: waits at a gate, notes its batches, fails the pictures that are white."""
 
     max_batch_size = 4
-    overlaps = False
+    name, overlaps = "none", False
 
     def __init__(self) -> None:
         self.gate = threading.Semaphore(0)

@@ -23,6 +23,7 @@ def scorecam(evidence: Evidence) -> Tensor:
 def _weights(evidence: Evidence, image: int) -> Tensor:
     """(k, K), in batches of masked pictures."""
     classes = evidence.classes[image]
+    assert evidence.inputs is not None  # noqa: S101 -- whoever asks for Score-CAM has the pictures
     picture = evidence.inputs[image]
     scores = []
     for channels in torch.split(evidence.activations[image].float(), evidence.batch_size):

@@ -1,4 +1,4 @@
-"""The engine that replays captured forwards, on a host that plays the device: when it replays, and when it does not."""
+"""The engine with a proven runner, on a host that plays a device with graphs: when it uses it, and when it does not."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,19 +10,22 @@ from torch import Tensor
 
 from shared.contract import Options
 from shared.errors import ImageError, ModelError
-from tests.numeric.networks import every_method, explained, picky, pictures, red, tiny
-from worker.core.engine.captured import TOLERANCE, CapturedEngine, buckets, difference
-from worker.core.engine.cuda import engine_for
-from worker.core.engine.engine import Engine, Normalise
-from worker.core.maps.explain import Outcome
+from tests.numeric.networks import every_method, explained, network, picky, pictures, red, same, tiny
+from worker.core.engine import proven
+from worker.core.engine.choice import engine_for
+from worker.core.engine.cuda import buckets
+from worker.core.engine.engine import TORCH, Engine, Normalise
+from worker.core.engine.proven import TOLERANCE, ProvenEngine
 from worker.core.model.network import Network
 from worker.core.types import Explanation, FloatArray, UInt8Array
 
 SIDE = 64
 
 
-class HostGraphs:
+class HostRunner:
     """A declared test adapter: what a device would queue happens at once, in memory that is used again each time."""
+
+    name, overlaps = "host", True
 
     def __init__(self, net: Network) -> None:
         self.net, self.normalise = net, Normalise(net)
@@ -34,17 +37,19 @@ class HostGraphs:
         self.on_forward: Callable[[int], None] = lambda _: None
         self.on_fetch: Callable[[Tensor], Tensor] = lambda values: values
 
-    def capture(self, size: int) -> None:
+    def sizes(self, largest: int) -> list[int]:
+        return buckets(largest)
+
+    def prepare(self, size: int) -> None:
         self.on_capture(size)
         if len(self.seen) < size:
             self.seen = torch.zeros(size, SIDE, SIDE, 3, dtype=torch.uint8)
         self.outputs[size] = self.compute(size)
 
     def compute(self, size: int) -> tuple[Tensor, ...]:
-        inputs = self.normalise(self.seen[:size])
-        return tuple(each.clone() for each in (inputs, *self.net.forward(inputs)))
+        return tuple(each.clone() for each in self.net.forward(self.normalise(self.seen[:size])))
 
-    def forward(self, pixels: Sequence[UInt8Array]) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, pixels: Sequence[UInt8Array]) -> tuple[Tensor, Tensor]:
         count = len(pixels)
         self.calls.append(count)
         self.on_forward(count)
@@ -52,8 +57,8 @@ class HostGraphs:
         self.seen[:count] = torch.from_numpy(np.stack(pixels))
         for static, new in zip(self.outputs[size], self.compute(size), strict=True):
             static.copy_(new)
-        inputs, logits, activations = (each[:count] for each in self.outputs[size])
-        return inputs, logits, activations
+        logits, activations = (each[:count] for each in self.outputs[size])
+        return logits, activations
 
     def fetch(self, values: Tensor) -> Callable[[], FloatArray]:
         sent = values.clone()
@@ -63,34 +68,30 @@ class HostGraphs:
         self.outputs.clear()
 
 
+def alexnet() -> Network:
+    """Which has no closed form."""
+    return network("alexnet", 10)
+
+
 def small(net: Network) -> Network:
     """The same, with pictures of `SIDE` pixels as its own size."""
     return replace(net, spec=replace(net.spec, size=SIDE))
 
 
-def engine(net: Network | None = None, largest: int = 8) -> tuple[CapturedEngine, HostGraphs, list[str]]:
+def engine(net: Network | None = None, largest: int = 8) -> tuple[ProvenEngine, HostRunner, list[str]]:
     """Not warm yet, with what it warned of."""
     net = small(net or tiny())
-    graphs, warnings = HostGraphs(net), []
-    return CapturedEngine(net, largest, graphs, warnings.append), graphs, warnings
+    graphs, warnings = HostRunner(net), []
+    return ProvenEngine(net, largest, graphs, warnings.append), graphs, warnings
 
 
-def warm(net: Network | None = None, largest: int = 8) -> tuple[CapturedEngine, HostGraphs, list[str]]:
+def warm(net: Network | None = None, largest: int = 8) -> tuple[ProvenEngine, HostRunner, list[str]]:
     made, graphs, warnings = engine(net, largest)
     made.warm_up()
-    assert made.captured == buckets(largest)
+    assert made.proven == buckets(largest)
     assert warnings == []
     graphs.calls.clear()
     return made, graphs, warnings
-
-
-def same(found: Sequence[Outcome], expected: Sequence[Outcome]) -> None:
-    """The same classes and numbers, to rounding."""
-    for ours, theirs in zip(found, expected, strict=True):
-        places = [[(each.rank, each.class_index) for each in explained(outcome)] for outcome in (ours, theirs)]
-        assert places[0] == places[1]
-        assert ours.method == theirs.method  # type: ignore[union-attr]
-        assert difference([ours], [theirs]) < 1e-5
 
 
 def test_sizes_double_up_to_the_largest():
@@ -111,7 +112,7 @@ def test_a_replayed_micro_batch_has_the_answers_of_an_eager_one(count: int):
     batch = pictures(count, SIDE)
     same(made.run(batch, wishes), Engine(net, 8).run(batch, wishes))
     assert (graphs.calls, warnings, made.overlaps) == ([count], [], True)
-    assert made.mode == "graphs of 1, 2, 4, 8 pictures"
+    assert (made.mode, made.name) == ("host", "host")
 
 
 def test_a_micro_batch_with_scorecam_runs_eagerly():
@@ -211,7 +212,7 @@ def test_what_does_not_fit_into_memory_is_not_captured():
     made, graphs, warnings = engine()
     graphs.on_capture = fits
     made.warm_up()
-    assert (made.captured, made.max_batch_size) == ([1, 2, 4], 4)
+    assert (made.proven, made.max_batch_size) == ([1, 2, 4], 4)
     assert warnings == ["no memory for micro-batches of 8: 4 from now on"]
 
 
@@ -222,17 +223,53 @@ def test_a_captured_forward_that_computes_something_else_is_not_replayed(dtype: 
     compute = graphs.compute
 
     def off(size: int) -> tuple[Tensor, ...]:
-        inputs, logits, activations = compute(size)
-        return inputs, logits, activations * (1 + 2 * TOLERANCE[dtype])
+        logits, activations = compute(size)
+        return logits, activations * (1 + 2 * TOLERANCE[dtype])
 
     graphs.compute = off  # type: ignore[method-assign]
     made.warm_up()
-    assert (made.captured, made.overlaps, graphs.outputs) == ([], False, {})
-    assert "differ from the hooked one" in warnings[0]
-    assert made.mode.startswith("eager: ModelError: 1 pictures")
+    assert (made.proven, made.overlaps, graphs.outputs) == ([], False, {})
+    assert warnings == [f"resnet18 runs on {made.mode}"]
+    assert made.mode.startswith(
+        f"{TORCH} instead of host: DifferenceError: of 1 pictures the activations differ from the hooked network's by"
+    )
     graphs.calls.clear()
-    explained(made.run(pictures(1, SIDE), [Options()])[0])
+    assert explanation(made).engine == made.name == TORCH
     assert graphs.calls == []
+
+
+def explanation(made: ProvenEngine) -> Explanation:
+    """Of one picture."""
+    [outcome] = made.run(pictures(1, SIDE), [Options()])
+    assert isinstance(outcome, Explanation)
+    return outcome
+
+
+def test_a_result_says_what_made_it():
+    """The runner, or torch where the picture is not a usual one."""
+    made, *_ = warm()
+    usual, large, scorecam = (
+        made.run(pictures(1, size), [Options(method=method)])[0]
+        for size, method in ((SIDE, "cam"), (96, "cam"), (SIDE, "scorecam"))
+    )
+    assert [usual.engine, large.engine, scorecam.engine] == ["host", TORCH, TORCH]  # type: ignore[union-attr]
+
+
+def test_a_runner_that_goes_wrong_later_is_found_by_a_sample_and_not_used_any_more(monkeypatch: pytest.MonkeyPatch):
+    """The micro-batch that showed it has the right answer, and so has each one after it."""
+    monkeypatch.setattr(proven, "SAMPLE_EVERY", 4)
+    made, graphs, warnings = warm()
+    eager = Engine(made.network, 8)
+    batch = pictures(2, SIDE)
+    for _ in range(4):
+        same(made.run(batch, [Options()] * 2), eager.run(batch, [Options()] * 2))
+    assert warnings == []
+    compute = graphs.compute
+    graphs.compute = lambda size: tuple(each * 1.01 for each in compute(size))  # type: ignore[method-assign]
+    assert explanation(made).engine == "host"  # nobody looked
+    same(made.run(batch, [Options()] * 2), eager.run(batch, [Options()] * 2))
+    assert "differ from the hooked network's by 0.01" in warnings[0]
+    assert (explanation(made).engine, made.name, made.overlaps) == (TORCH, TORCH, False)
 
 
 def test_a_staging_that_mixes_up_two_micro_batches_is_found_at_the_start():
@@ -246,7 +283,7 @@ def test_a_staging_that_mixes_up_two_micro_batches_is_found_at_the_start():
 
     graphs.fetch = mixed_up  # type: ignore[method-assign]
     made.warm_up()
-    assert made.captured == []
+    assert made.proven == []
     assert len(warnings) == 1
 
 
@@ -256,7 +293,7 @@ def test_a_capture_that_fails_leaves_an_engine_that_works():
     graphs.on_capture = raises(RuntimeError("operation not permitted when stream is capturing\nand more"))  # type: ignore[assignment]
     made.warm_up()
     assert warnings == [
-        "resnet18 runs without captured graphs: RuntimeError: operation not permitted when stream is capturing"
+        f"resnet18 runs on {TORCH} instead of host: RuntimeError: operation not permitted when stream is capturing"
     ]
     explained(made.run(pictures(1, SIDE), [Options()])[0])
 
@@ -268,8 +305,10 @@ def test_a_network_that_cannot_run_at_all_is_refused():
         made.warm_up()
 
 
-def test_a_cpu_gets_the_plain_engine():
-    """Nothing is captured there, nothing overlaps, and beginning is running."""
-    plain = engine_for(tiny(), 4, pytest.fail)
-    assert (type(plain), plain.overlaps, plain.mode) == (Engine, False, "eager")
-    same(plain.begin(pictures(2), [Options()] * 2)(), plain.run(pictures(2), [Options()] * 2))
+@pytest.mark.parametrize("kind", [tiny, alexnet])
+def test_torch_alone_is_the_plain_engine(kind: Callable[[], Network]):
+    """Where it is asked for, and where maps need a backward pass: nothing overlaps, and beginning is running."""
+    plain = engine_for(kind(), 4, pytest.fail, "torch" if kind is tiny else "auto")
+    assert (type(plain), plain.overlaps, plain.mode, plain.name) == (Engine, False, TORCH, TORCH)
+    wishes = [Options(method="gradcam")] * 2
+    same(plain.begin(pictures(2), wishes)(), plain.run(pictures(2), wishes))
