@@ -10,7 +10,7 @@ from bench.context import Bench
 from bench.pictures import cuts
 from bench.results import Row, Series, Target, ratio
 from shared.contract import Options
-from worker.core.engine.cuda import engine_for
+from worker.core.engine.choice import engine_for
 from worker.core.model.network import load_network
 from worker.core.picture.preprocess import prepare
 from worker.core.types import Explanation, Limits
