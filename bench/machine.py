@@ -11,7 +11,19 @@ import torch
 
 from bench.fleet import cores
 
-_PACKAGES = ("torch", "torchvision", "onnxruntime", "Pillow", "numpy", "celery", "kombu", "redis", "minio", "torchcam", "grad-cam")
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "onnxruntime",
+    "Pillow",
+    "numpy",
+    "celery",
+    "kombu",
+    "redis",
+    "minio",
+    "torchcam",
+    "grad-cam",
+)
 #: What is imported where its name is another one.
 _MODULES = {"grad-cam": "pytorch_grad_cam", "Pillow": "PIL"}
 
