@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 import torch
 
-from bench import machine, table
+from bench import machine
 from bench.context import Bench
-from bench.results import Report, Row, plain
+from bench.results import Report, Row, plain, render
 from bench.rows import ROWS, USUAL, USUAL_CUDA
 
 
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
         text = json.dumps(plain(report), indent=1, ensure_ascii=False)
         if asked.out:
             asked.out.write_text(text + "\n", "utf-8")
-    print(text if asked.json else table.render(report))
+    print(text if asked.json else render(report))
 
 
 def measure(

@@ -21,6 +21,7 @@ from producer import Client
 from producer.local.embedded import Stack
 from shared.config import Settings
 from shared.contract import JobStatus
+from worker.core.model.network import Network, load_network
 
 
 @dataclass
@@ -65,16 +66,18 @@ class Bench:
         return network.published(self.weights, self.device)
 
     @cached_property
-    def best_batch(self) -> int:
-        """The batch at which the bare network is fastest here."""
-        rates = timing.interleave(
-            {str(batch): lambda batch=batch: self.forward(batch, 0.7) for batch in network.batches(self.device)}, 2
-        )
-        return int(max(rates, key=lambda batch: max(rates[batch])))
+    def network(self) -> Network:
+        """The same as camq loads it."""
+        return load_network("resnet18", weights=self.weights, device=torch.device(self.device))
+
+    @property
+    def batch(self) -> int:
+        """At which the bare network is held against the others: the same in every run, so that runs compare."""
+        return network.batches(self.device)[-1]
 
     def forward(self, batch: int | None = None, at_least_s: float = 2.0) -> float:
         """Images per second of the bare network: one sample."""
-        inputs, bare = network.noise(batch or self.best_batch, self.device), self.published
+        inputs, bare = network.noise(batch or self.batch, self.device), self.published
         with torch.inference_mode():
             once = network.runner(bare, inputs)
 

@@ -17,9 +17,9 @@ def run(bench: Bench) -> Row:
     out = bench.new_folder()
     out.mkdir()
     sides = {}
-    for k, images in ((1, bench.pick(60, 12)), (5, bench.pick(24, 6))):
+    for k, images in ((1, bench.pick(40, 12)), (5, bench.pick(16, 6))):
         files = sorted(folder(bench.new_folder(), images).iterdir())
-        sides[f"camq k={k}"] = EndToEnd(bench, bench.pick(250, 96), {"top_k": k, "overlay": "input"})
+        sides[f"camq k={k}"] = EndToEnd(bench, bench.pick(150, 96), {"top_k": k, "overlay": "input"})
         sides[f"loop k={k}"] = peers.loop(bench.published, files, out, k)
     bench.worker  # noqa: B018 - started and warm before the first sample
     samples = timing.interleave(sides, bench.pick(2, 1))

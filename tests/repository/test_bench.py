@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import machine, table, timing
+from bench import machine, timing
 from bench.__main__ import main
 from bench.fake_worker import FakeNetwork
 from bench.fake_worker_model import MODEL
-from bench.results import Report, Row, Series, Target, plain, ratio
+from bench.results import Report, Row, Series, Target, plain, ratio, render
 from bench.rows import ROWS, USUAL
 from worker.app import card_of
 
@@ -64,7 +64,7 @@ def test_a_rate_counts_what_was_done_until_its_time_was_over() -> None:
 
 def test_the_table_shows_every_sample_and_says_which_targets_were_missed() -> None:
     """Long series by their quantiles; targets beside their row, and once more at the end."""
-    text = table.render(report())
+    text = render(report())
 
     assert "[60, 80, 70]" in text
     assert "p50 49" in text
