@@ -114,7 +114,7 @@ class Bench:
             "max_batch_size": 64,
             "chunk_size": 64,
             "chunks_in_flight": 4,
-            "compute_threads": max(1, len(fleet.cores()) // self.workers),
+            "picture_processes": max(1, len(fleet.cores()) // self.workers),
             "slots_per_gpu": self.workers,
         }
 

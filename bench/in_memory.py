@@ -68,7 +68,7 @@ class InMemory:
 def alone(settings: Settings) -> Iterator[InMemory]:
     """In this process, warm."""
     measured = Measurements()
-    with explaining(settings, stage=measured.stage, on_stuck=lambda: None) as real:
+    with explaining(settings, stage=measured.stage, spent=measured.spent) as real:
         store = MemoryStore()
         store.ensure_bucket()
         yield InMemory(replace(real, store=store), measured)

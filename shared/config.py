@@ -67,9 +67,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=0, le=10_000, description="how long a micro-batch waits for images already on their way"),
     ] = 20.0
     io_threads: Annotated[int, Meta(ge=1, le=256, description="parallel downloads, and parallel uploads")] = 8
-    compute_threads: Annotated[
+    picture_processes: Annotated[
         int,
-        Meta(ge=0, le=256, description="threads that decode and render; 0 is one per core, shared under --all-devices"),
+        Meta(
+            ge=0,
+            le=256,
+            description="processes that decode and draw; 0 is one per core, shared under --all-devices",
+        ),
     ] = 0
     torch_threads: Annotated[
         int, Meta(ge=0, le=256, description="threads of the network on a CPU; 0 is torch's own choice")

@@ -6,7 +6,7 @@ from io import BytesIO
 
 from shared.unsupported import unsupported
 
-#: What comes from cameras, browsers and data sets; their decoders are well kept.
+#: What comes from cameras, browsers and data sets: the formats that have a preview.
 COMMON_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 #: Formats without a signature: almost any bytes can look like one, so that a failure says little of them.
 UNSIGNED_FORMATS = ("IM", "PCD", "SPIDER", "TGA")

@@ -74,7 +74,7 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
             explaining(
                 settings,
                 stage=measurements.stage,
-                on_stuck=shutdown.replace,
+                spent=measurements.spent,
                 on_batch=measurements.batch,
                 outage=outage,
             )
@@ -174,7 +174,8 @@ def serve(settings: Settings, gpu: str | None = None) -> int:
             quiet=True,
         )
         worker.start()
-    return int(worker.exitcode or 0) or shutdown.leave()
+    shutdown.leave()
+    return int(worker.exitcode or 0)
 
 
 def _logging_is_set_up(**_: object) -> None:

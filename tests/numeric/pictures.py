@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from shared.contract import Options
+from worker.core.picture.colormaps import palette
 from worker.core.picture.render import encode, paint
 from worker.core.types import ClassMap, Drawing, Geometry, Prepared
 
@@ -82,7 +83,8 @@ def class_map(values: Any, rank: int = 1) -> ClassMap:
 
 def render(prepared: Prepared, maps: Sequence[ClassMap], options: Options) -> list[Drawing]:
     """Each map over the picture, painted and encoded."""
-    return [encode(painting, options) for painting in paint(prepared, maps, options)]
+    values = [found.values for found in maps]
+    return [encode(painting, options) for painting in paint(prepared, values, palette(options.colormap), options)]
 
 
 def seen(canvas: Image.Image, part: tuple[float, float, float, float] | None = None) -> Prepared:

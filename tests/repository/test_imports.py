@@ -60,11 +60,12 @@ ROOMS = {
     "worker.devices": "worker.timing",
     "worker.errors": "",
     "worker.image": (
-        "worker.core worker.core.engine worker.core.model worker.core.picture worker.devices worker.errors "
-        "worker.models worker.timing"
+        "worker.core worker.core.engine worker.core.model worker.devices worker.errors worker.models worker.pictures "
+        "worker.timing"
     ),
     "worker.models": "worker.core.checkpoint",
     "worker.observe": "worker.chunk worker.devices worker.image worker.timing worker.upkeep",
+    "worker.pictures": "worker.core worker.core.picture worker.timing",
     "worker.timing": "",
     "worker.upkeep": "worker.chunk worker.core.model worker.devices worker.timing",
 }

@@ -42,8 +42,6 @@ class LeaseKeeper:
         self._lock = threading.Lock()
         self._held: set[Lease] = set()
         self._drain_until: float | None = None
-        #: Set when a picture made this process unusable: what it holds is then left to its leases, and so charged.
-        self.spoilt = False
 
     @contextmanager
     def hold(self, claim: Claim) -> Iterator[Lease]:

@@ -173,11 +173,6 @@ class Pipeline:
 
     def _hand_back(self, claim: Claim, reason: Exception) -> Outcome:
         message = claim.message
-        if self._keeper.spoilt:
-            # One of its pictures hangs a decoder. Handed back it would hang the next worker as well, and so on;
-            # charged twice it goes to quarantine, where that picture fails alone.
-            log.warning("chunk left to its lease", task=message.task_id)
-            return Outcome.HANDED_BACK
         foreseen = isinstance(reason, (HandBackError, UnreachableError, DeniedError))
         raised = "" if foreseen else str(reason if isinstance(reason, RaisedError) else RaisedError.of(reason))
         # The trace once: each attempt has the same one.

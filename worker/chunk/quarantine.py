@@ -2,7 +2,7 @@
 
 The parent keeps the chunk's lease and commits; the child (`python -m worker quarantine`) loads the model
 itself, reads one request per line on its stdin, and answers on its stdout with the stages it enters and the
-record. A picture is poison only when the child died twice in the picture's own decode, forward or drawing.
+record. A picture is poison only when the child died twice in the picture's own forward.
 """
 
 import os
@@ -19,24 +19,19 @@ from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, Imag
 from shared.errors import UnreachableError
 from shared.ledger import Claim
 from shared.processes.child import describe_exit
+from shared.processes.deadline import Deadline
 from shared.processes.piped import LineChild
 from worker.chunk.leases import Lease
 from worker.errors import CancelledJobError
-from worker.timing.deadline import Deadline
 from worker.timing.measurements import StageName
 
 log = structlog.get_logger()
 
-#: Stages whose death is the picture's own doing.
-SUSPECT_STAGES: frozenset[StageName] = frozenset({"decode", "wait", "forward", "render", "encode"})
+#: Stages whose death is the picture's own doing; what decodes and draws is a process beside it.
+SUSPECT_STAGES: frozenset[StageName] = frozenset({"wait", "forward"})
 DEATHS_TO_POISON = 2
 #: Deaths elsewhere (while loading the model, say) before the chunk is handed back: not this picture's fault.
 OTHER_DEATHS = 3
-#: Stages that the child itself ends after CAMQ_DECODE_S, unless it hangs with all its threads; then we end it. Every
-#: other stage may wait for a service, or for a slow network, but not for ever.
-TIMED_STAGES: frozenset[StageName] = frozenset({"decode", "render", "encode"})
-#: What the child gets beyond its own limit, to say so itself.
-SILENCE_S = 5.0
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,8 +78,8 @@ class Quarantine:
     def __init__(self, settings: Settings, command: Callable[[], list[str]] | None = None) -> None:
         self._environment = {**os.environ, **settings.environment()}
         self._command = command or (lambda: [sys.executable, "-m", "worker", "quarantine"])
-        self._limit_s = settings.decode_s + SILENCE_S
-        self._patience_s = settings.outage_limit + self._limit_s
+        #: Any stage may wait for a service, or for a slow network, but not for ever.
+        self._patience_s = settings.outage_limit + settings.decode_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="quarantine")
         self._child: LineChild | None = None
 
@@ -137,9 +132,6 @@ class Quarantine:
                 if not deadline.passed():
                     continue
                 self._drop()
-                if stage in TIMED_STAGES:
-                    what = f"its process hung in {stage} for {self._limit_s:g} s"
-                    return _ended(ref, claim, ImageState.FAILED, ErrorInfo("timeout", what))
                 raise _ChildDiedError(stage, f"silent for {self._patience_s:g} s")
             if line == b"":
                 self._child = None
@@ -152,7 +144,7 @@ class Quarantine:
             if answer.raised is not None:
                 raise RaisedError(answer.raised)
             stage = answer.stage or stage
-            deadline = Deadline(self._limit_s if stage in TIMED_STAGES else self._patience_s)
+            deadline = Deadline(self._patience_s)
 
     def _drop(self) -> None:
         if self._child is not None:

@@ -1,6 +1,5 @@
 """The quarantine process: the same explainer as the worker's, one picture at a time, told and answered by lines."""
 
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,11 +16,10 @@ from worker.timing.measurements import StageName
 
 
 def serve(settings: Settings) -> int:
-    """Answers requests until stdin ends, or until a thread hangs: then the parent starts another process."""
+    """Answers requests until stdin ends."""
     lines = _Lines(sys.stdout.buffer)
     sys.stdout = sys.stderr  # a library that prints must not break the protocol
-    stuck = threading.Event()
-    with explaining(settings, stage=lines.stage, on_stuck=stuck.set) as explainer:
+    with explaining(settings, stage=lines.stage, processes=1) as explainer:
         for line in sys.stdin.buffer:
             request = msgspec.json.decode(line, type=Request)
             try:
@@ -32,8 +30,6 @@ def serve(settings: Settings) -> int:
                 lines.put(Answer(raised=str(RaisedError.of(error))))
             else:
                 lines.put(Answer(record=record))
-            if stuck.is_set():
-                os._exit(0)  # the interpreter would wait for the hanging thread
     return 0
 
 

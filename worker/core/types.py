@@ -1,7 +1,7 @@
 """The values that pass between the stages of the core."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,8 @@ from PIL.Image import Image
 
 UInt8Array = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
+#: Bytes that somebody else made.
+Data: TypeAlias = bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def specs(settings: Settings, workers: Sequence[Member]) -> list[Spec]:
     They share the machine's cores: more threads than cores would wait for each other, and most of all the one in each
     process that feeds the device.
     """
-    threads = str(settings.compute_threads or max(1, cores() // len(workers)))
+    processes = str(settings.picture_processes or max(1, cores() // len(workers)))
     found = []
     for number, member in enumerate(workers):
         own = {"CAMQ_HTTP_PORT": str(settings.http_port + number)} if settings.http_port else {}
@@ -74,7 +74,7 @@ def specs(settings: Settings, workers: Sequence[Member]) -> list[Spec]:
             Spec(
                 name="-".join(["worker", str(number + 1), *filter(None, [member.get("CAMQ_MODEL")])]),
                 argv=[sys.executable, "-P", "-m", "worker", "serve"],
-                env={**os.environ, **settings.environment(), "CAMQ_COMPUTE_THREADS": threads, **member, **own},
+                env={**os.environ, **settings.environment(), "CAMQ_PICTURE_PROCESSES": processes, **member, **own},
                 log=None,
                 stop_s=settings.drain_s + GOODBYE_S + _MARGIN_S,
             )

@@ -1,4 +1,4 @@
-"""Builds what explains one picture: device, network, engine, batcher, threads and decoders, from the settings.
+"""Builds what explains one picture: device, network, engine, batcher and picture processes, from the settings.
 
 A worker, its quarantine process and `camq worker --check` build it alike.
 """
@@ -23,11 +23,12 @@ from worker.core.types import Limits
 from worker.devices import device as devices
 from worker.devices.cores import cores
 from worker.image.batcher import Batcher
-from worker.image.compute import Compute
-from worker.image.decode_pool import Decoding
 from worker.image.explainer import Explainer
 from worker.models.reading import read_bounded
 from worker.models.weights_file import local_weights
+from worker.pictures import wire
+from worker.pictures.budget import Budget
+from worker.pictures.pool import Pictures, Spent
 from worker.timing.measurements import Stage
 
 log = structlog.get_logger()
@@ -37,6 +38,8 @@ DEFAULT_MODEL = "resnet18"
 IMAGES_PER_BATCH_PLACE = 3
 #: Images of `high` jobs that may be on their way beside the others.
 URGENT_IMAGES = 16
+#: Files of the largest size allowed that are in memory at once.
+LARGE_FILES = 2
 #: Exit code of a process whose device failed; its chunks run on other workers.
 EXIT_FATAL = 70
 
@@ -72,7 +75,8 @@ def explaining(
     settings: Settings,
     *,
     stage: Stage,
-    on_stuck: Callable[[], None],
+    spent: Spent = lambda *_: None,
+    processes: int | None = None,
     on_batch: Callable[[int], None] = lambda _: None,
     outage: Outage | None = None,
 ) -> Iterator[Explainer]:
@@ -81,15 +85,16 @@ def explaining(
         connections = images_on_their_way(settings) + URGENT_IMAGES + settings.chunks_in_flight
         store = stack.enter_context(closing(S3Store.from_settings(settings, pool_size=connections)))
         network = load(settings)
+        limits = Limits(settings.max_image_bytes, settings.max_image_pixels)
+        setup = wire.Setup(network.spec, limits, settings.decode_s)
+        pictures = Pictures(setup, processes or settings.picture_processes or cores(), spent)
+        stack.callback(pictures.close)
         engine = engine_for(network, settings.max_batch_size, log.warning, settings.engine)
         engine.warm_up()
         log.info("micro-batches", engine=engine.mode)
         batcher = Batcher(engine, settings.max_batch_delay_ms / 1000, stage, exit_fatal, on_batch)
         engine.on_step = batcher.beat
         stack.callback(batcher.close)
-        threads = settings.compute_threads or cores()
-        compute = stack.enter_context(closing(Compute(threads, settings.decode_s, on_stuck)))
-        decoding = stack.enter_context(closing(Decoding(settings, threads)))
         yield Explainer(
             network=network,
             batcher=batcher,
@@ -97,11 +102,11 @@ def explaining(
             patience=Patience(
                 settings.outage_limit, outage=outage or logged_outage(), waits_for=(UnreachableError, DeniedError)
             ),
-            limits=Limits(settings.max_image_bytes, settings.max_image_pixels),
+            limits=limits,
             in_place=settings.readable_in_place(),
             checked_output=partial(check_output, settings=settings),
-            compute=compute,
-            decoding=decoding,
+            pictures=pictures,
+            large_files=Budget(LARGE_FILES * settings.max_image_bytes),
             stage=stage,
         )
 

@@ -1,9 +1,9 @@
 """One image from its reference to its record: download, decode, explain, draw, upload."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -21,17 +21,13 @@ from shared.errors import (
 )
 from shared.ledger import Claim
 from shared.outage import Patience
-from shared.pictures import COMMON_FORMATS
 from shared.storage import SCHEME, ObjectStore
 from worker.core.model.network import Network
-from worker.core.picture.decode import decode, is_common
-from worker.core.picture.preprocess import Decode, prepare
-from worker.core.picture.render import encode, paint
-from worker.core.types import Drawing, Explanation, Limits, Prepared
+from worker.core.types import Drawing, Explanation, Limits
 from worker.errors import CancelledJobError
 from worker.image.batcher import Batcher
-from worker.image.compute import Compute
-from worker.image.decode_pool import Decoding
+from worker.pictures.budget import Budget
+from worker.pictures.pool import Pictures
 from worker.timing.measurements import Stage
 
 #: Called between the stages of an image; raises when its work is no longer wanted here.
@@ -42,6 +38,8 @@ _OUTAGES = (UnreachableError, CredentialsError)
 #: What an address outside our bucket answers, and the code of the picture that it fails; any other answer is
 #: `unavailable`.
 _ELSEWHERE: dict[type[Exception], str] = {DeniedError: "denied", UsageError: "not_found"}
+#: Larger files are downloaded by turns; whether one is, is seen before its body is read.
+SMALL_FILE_BYTES = 4_000_000
 CONTENT_TYPES = {"jpeg": "image/jpeg", "webp": "image/webp", "png": "image/png"}
 
 
@@ -58,8 +56,8 @@ class Explainer:
     in_place: tuple[str, ...]
     #: A job's `output` as this worker may use it; UsageError for one that it may not.
     checked_output: Callable[[str], str]
-    compute: Compute
-    decoding: Decoding
+    pictures: Pictures
+    large_files: Budget
     stage: Stage
 
     def record(self, ref: ImageRef, claim: Claim, check: Check) -> ImageRecord:
@@ -77,22 +75,23 @@ class Explainer:
             return self._ended(ref, ImageState.FAILED, ref.error)
         options = claim.options
         self._output(options)  # found out before anything is spent on the image
-        with self.batcher.coming() as arrived:
-            data = self._download(ref, check)
-            decode = self._decoder(data)
-            prepared = self.compute("decode", self._prepare, data, options, decode)
+        urgent = claim.priority == "high"
+        with ExitStack() as held:  # until it is drawn, a picture may have to be decoded again
+            with self.batcher.coming() as arrived:
+                data = held.enter_context(self._downloaded(ref, check))
+                picture = held.enter_context(self.pictures.open(data, options, check, urgent=urgent))
+                check()
+                arrived()
+                explanation = self.batcher.explain(picture.pixels, options, urgent=urgent, check=check)
             check()
-            arrived()
-            explanation = self.batcher.explain(prepared.pixels, options, urgent=claim.priority == "high", check=check)
-        check()
-        drawings = self.compute("render", self._draw, prepared, explanation, options)
+            drawings = picture.draw(explanation.classes)
         with self.stage("upload"):
             predictions = self._upload(ref, claim, check, explanation, drawings)
         return ImageRecord.of(
             ref,
             ImageState.SUCCEEDED,
-            width=prepared.geometry.width,
-            height=prepared.geometry.height,
+            width=picture.geometry.width,
+            height=picture.geometry.height,
             model=claim.model,
             method=explanation.method,
             engine=explanation.engine,
@@ -106,21 +105,38 @@ class Explainer:
         except UsageError as error:
             raise ImageError("output", str(error)) from error
 
-    def _download(self, ref: ImageRef, check: Check) -> bytes:
+    @contextmanager
+    def _downloaded(self, ref: ImageRef, check: Check) -> Iterator[bytes]:
+        """Its bytes, until the block ends. Few large files are held at once: the others wait."""
         if self.in_place and ref.key.startswith(SCHEME) and not ref.key.startswith(self.in_place):
             # Asked here and not by the producer: whoever can write to Redis could ask for any bucket.
             raise ImageError("denied", f"{ref.key} is outside what may be read in place (CAMQ_INPUT_PREFIXES)")
-        with self.stage("download"):
-            return self.patience(check, self._read, ref)
+        most = self.limits.max_bytes
+        try:
+            data = self._download(ref, check, min(SMALL_FILE_BYTES, most))
+        except ObjectTooLargeError:
+            with self.large_files.take(most, check) as keep:
+                try:
+                    data = self._download(ref, check, most)
+                except ObjectTooLargeError as error:
+                    raise ImageError("too_large", str(error)) from None
+                keep(len(data))
+                yield data
+        else:
+            yield data
 
-    def _read(self, ref: ImageRef) -> bytes:
+    def _download(self, ref: ImageRef, check: Check, most: int) -> bytes:
+        with self.stage("download"):
+            return self.patience(check, self._read, ref, most)
+
+    def _read(self, ref: ImageRef, most: int) -> bytes:
         """One request. ImageError for an answer that is the picture's own; others are the operator's to mend."""
         try:
-            return self.store.get(ref.key, max_bytes=self.limits.max_bytes)
+            return self.store.get(ref.key, max_bytes=most)
         except NotFoundError:
             raise ImageError("not_found", f"{ref.source or ref.key} is not in the object store") from None
-        except ObjectTooLargeError as error:
-            raise ImageError("too_large", str(error)) from None
+        except ObjectTooLargeError:
+            raise
         except UnavailableError as error:
             raise ImageError("unavailable", str(error)) from None
         except _OUTAGES:
@@ -130,24 +146,6 @@ class Explainer:
                 raise
             code = _ELSEWHERE.get(type(error), "unavailable")
             raise ImageError(code, f"{ref.key} cannot be read in place: {error}") from error
-
-    def _decoder(self, data: bytes) -> Decode:
-        """Common formats are decoded in this process, all others in one that may die of them."""
-        if not data or is_common(data):
-            return partial(decode, formats=COMMON_FORMATS)
-        with self.stage("decode"):
-            decoded = self.decoding(data)
-        return lambda *_: decoded
-
-    def _prepare(self, data: bytes, options: Options, decode: Decode) -> Prepared:
-        with self.stage("decode"):
-            return prepare(data, options, self.network.spec, self.limits, decode=decode)
-
-    def _draw(self, prepared: Prepared, explanation: Explanation, options: Options) -> list[Drawing]:
-        with self.stage("render"):
-            paintings = paint(prepared, explanation.classes, options)
-        with self.stage("encode"):
-            return [encode(painting, options) for painting in paintings]
 
     def _upload(
         self, ref: ImageRef, claim: Claim, check: Check, explanation: Explanation, drawings: list[Drawing]

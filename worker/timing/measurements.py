@@ -87,15 +87,19 @@ class Measurements:
     @contextmanager
     def stage(self, name: StageName) -> Iterator[None]:
         """Counts the block's time towards the stage, also when it raises."""
-        chunk, at, started = _chunk.get(), time.time_ns(), time.perf_counter_ns()
+        started = time.perf_counter_ns()
         try:
             yield
         finally:
-            spent = time.perf_counter_ns() - started
-            with self._lock:
-                self._stages[name].add(spent / 1e9)
-                if chunk is not None:
-                    chunk.add(name, at, spent)
+            self.spent(name, (time.perf_counter_ns() - started) / 1e9)
+
+    def spent(self, name: StageName, seconds: float) -> None:
+        """Seconds in the stage that end now."""
+        chunk, took = _chunk.get(), int(seconds * 1e9)
+        with self._lock:
+            self._stages[name].add(seconds)
+            if chunk is not None:
+                chunk.add(name, time.time_ns() - took, took)
 
     def image(self) -> None:
         """One image is finished, whatever its fate."""

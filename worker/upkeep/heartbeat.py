@@ -58,7 +58,7 @@ class Heart:
         self._registry.leave(self.info())
 
     def _state(self) -> Literal["starting", "ready", "busy", "draining"]:
-        if self._keeper.draining and not self._keeper.spoilt:
+        if self._keeper.draining:
             return "draining"
         if self.network is None:
             return "starting"

@@ -15,9 +15,6 @@ from worker.timing.deadline import GOODBYE_S
 
 log = structlog.get_logger()
 
-#: A process that must be replaced ends with this code, so that also `restart: on-failure` starts another.
-EXIT_REPLACE = 75
-
 
 class Shutdown:
     """The one way out of the process. Nothing is lost by any of it: leases that are not handed back run out."""
@@ -26,17 +23,10 @@ class Shutdown:
         self._keeper = keeper
         self._tell = tell
         self._drain_s = drain_s
-        self._lock = threading.Lock()
-        self._replacing = False
         # Waits from the beginning: starting a thread inside a signal handler may meet a lock that the interrupted
         # code holds.
         self._begun = threading.Event()
         threading.Thread(target=self._keep_time, name="shutdown", daemon=True).start()
-
-    @property
-    def exit_code(self) -> int:
-        """What the process ends with: 0, or EXIT_REPLACE."""
-        return EXIT_REPLACE if self._replacing else 0
 
     def begin(self, **_: Any) -> None:
         """The first SIGTERM or Ctrl-C (Celery calls this inside its signal handler, so nothing is logged here)."""
@@ -45,17 +35,8 @@ class Shutdown:
             signal.signal(number, _end_now)
         self._begun.set()
 
-    def replace(self) -> None:
-        """Drain and end, because a thread hangs for good; whoever keeps workers running starts another."""
-        with self._lock:
-            if self._replacing or self._keeper.draining:
-                return
-            self._replacing = self._keeper.spoilt = True
-        log.error("a decoder hangs; this process finishes its chunks and is to be replaced")
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    def leave(self) -> int:
-        """The exit status, once everything was closed. With a thread that still hangs it does not return:
+    def leave(self) -> None:
+        """Returns once everything was closed. With a thread that still hangs it does not return:
         the interpreter would wait for it for ever."""
         end = time.monotonic() + GOODBYE_S
         others = [t for t in threading.enumerate() if not t.daemon and t is not threading.current_thread()]
@@ -64,8 +45,7 @@ class Shutdown:
         stragglers = [thread for thread in others if thread.is_alive()]
         if stragglers:
             log.warning("threads left behind", names=sorted({thread.name for thread in stragglers}))
-            _exit(self.exit_code)
-        return self.exit_code
+            _exit(0)
 
     def _keep_time(self) -> None:
         """Celery, its broker connection or a thread of ours may wait for a service that is silent."""
@@ -75,7 +55,7 @@ class Shutdown:
         threading.Thread(target=self._tell, name="goodbye", daemon=True).start()
         time.sleep(self._drain_s + GOODBYE_S)
         log.warning("the grace period is over; what is in hand runs again when its lease ends")
-        _exit(self.exit_code)
+        _exit(0)
 
 
 def listen_until_celery_does() -> None:

@@ -3,7 +3,6 @@
 It stands for the faults in native decoders; product code knows nothing of it.
 """
 
-import os
 import signal
 import time
 from typing import Any
@@ -19,7 +18,7 @@ _open = Image.open
 def crashing_open(file: Any, *args: Any, **kwargs: Any) -> Image.Image:
     data = file.getvalue() if hasattr(file, "getvalue") else b""
     if MARK in data:
-        os.kill(os.getpid(), signal.SIGKILL)
+        signal.raise_signal(signal.SIGSEGV)
     if HANG in data:
         time.sleep(3600)
     return _open(file, *args, **kwargs)

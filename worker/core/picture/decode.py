@@ -1,6 +1,7 @@
 """Bytes of any picture format → an upright RGB picture, or an ImageError that names what is wrong."""
 
 import re
+from collections.abc import Callable
 from io import BytesIO
 
 from PIL import Image, ImageFile
@@ -8,17 +9,20 @@ from PIL import Image, ImageFile
 from shared.errors import ImageError
 from shared.pictures import UNSIGNED_FORMATS, readable_formats, refusal
 from worker.core.picture.srgb import to_srgb
-from worker.core.types import Limits
+from worker.core.types import Data, Limits
 
 FORMATS = readable_formats()
+#: What a picture is told that meets the limit on memory.
+OUT_OF_MEMORY = (
+    "it needs more memory than one picture may take: make the picture smaller, or raise CAMQ_MAX_IMAGE_PIXELS, "
+    "which that limit follows"
+)
 #: Bytes that begin so were meant to be a picture: what fails behind them is damage, not another kind of file.
 _SIGNATURE = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II[*+]\0|MM\0[*+]"
     rb"|....ftypavi[fs]|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51|8BPS\0\x01|qoif|DDS |\0\0[\x01\x02]\0[^\0]\0",
     re.DOTALL,
 )
-#: The first bytes of every picture in one of COMMON_FORMATS.
-_COMMON = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|BM|II[*+]\0|MM\0[*+]", re.DOTALL)
 _ORIENTATION = 0x0112
 #: EXIF orientation → what sets the picture upright. Those from 5 on swap width and height.
 _UPRIGHT = {
@@ -32,15 +36,15 @@ _UPRIGHT = {
 }
 
 
-def is_common(data: bytes) -> bool:
-    """Whether the bytes begin like one of COMMON_FORMATS, so that `decode` needs no other."""
-    return _COMMON.match(data) is not None
+class PostponedError(Exception):
+    """Whoever asked for a picture does not want it decoded now."""
 
 
-def decode(data: bytes, limits: Limits, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+def decode(data: Data, limits: Limits, look: Callable[[int], None] = lambda _: None) -> Image.Image:
     """The first frame of the picture in `data`: RGB, upright, sRGB, transparency over white.
 
-    Raises ImageError with the code empty, too_large, not_an_image, unsupported or truncated, and nothing else.
+    `look` is told the number of its pixels before they are decoded, and may raise PostponedError. Else this raises
+    ImageError with the code empty, too_large, not_an_image, unsupported or truncated, and nothing else.
     """
     if not data:
         raise ImageError("empty", "the file has no bytes: check that it was written to its end, and send it again")
@@ -53,8 +57,9 @@ def decode(data: bytes, limits: Limits, formats: tuple[str, ...] = FORMATS) -> I
     _lift_pillows_ceiling(limits.max_pixels)
     image: ImageFile.ImageFile | None = None
     try:
-        image = Image.open(BytesIO(data), formats=formats)
+        image = Image.open(BytesIO(data), formats=FORMATS)
         _check_pixels(image, limits)
+        look(image.width * image.height)
         size = image.size
         image.load()
         if image.size != size:  # the directory of an icon file may lie about the picture behind it
@@ -63,7 +68,7 @@ def decode(data: bytes, limits: Limits, formats: tuple[str, ...] = FORMATS) -> I
         if orientation in _UPRIGHT:
             picture = picture.transpose(_UPRIGHT[orientation])
         return picture
-    except ImageError:
+    except (ImageError, PostponedError):
         raise
     # Parsers of hostile bytes raise whatever they trip over; Pillow's have raised nearly every built-in
     # exception. All of it means the same: this picture fails, its neighbours go on.
@@ -100,14 +105,14 @@ def _orientation(image: Image.Image) -> int:
     return orientation if isinstance(orientation, int) else 1
 
 
-def _failure(error: Exception, data: bytes, image: Image.Image | None, limits: Limits) -> ImageError:
+def _failure(error: Exception, data: Data, image: Image.Image | None, limits: Limits) -> ImageError:
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return ImageError(
             "too_large",
             f"the picture is far above the limit of {limits.max_pixels:,} pixels: make it smaller, or raise the limit",
         )
     if isinstance(error, MemoryError):
-        return ImageError("too_large", "decoding needs more memory than there is: make the picture smaller")
+        return ImageError("too_large", OUT_OF_MEMORY)
     opened = image is not None and image.format not in UNSIGNED_FORMATS
     if opened or _SIGNATURE.match(data):
         # Pillow's sentence may quote the picture's bytes at any length.

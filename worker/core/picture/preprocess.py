@@ -8,7 +8,7 @@ from PIL import Image
 
 from shared.contract import Options
 from worker.core.picture.decode import decode
-from worker.core.types import Geometry, InputSpec, Limits, Prepared
+from worker.core.types import Data, Geometry, InputSpec, Limits, Prepared
 
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 #: Sides above which an encoder refuses a picture.
@@ -25,19 +25,18 @@ class _Seen(NamedTuple):
     part: tuple[float, float, float, float]
 
 
-#: `decode`, or what stands in for it (a decode that happened in another process).
-Decode = Callable[[bytes, Limits], Image.Image]
-
-
-def prepare(data: bytes, options: Options, spec: InputSpec, limits: Limits, *, decode: Decode = decode) -> Prepared:
+def prepare(
+    data: Data, options: Options, spec: InputSpec, limits: Limits, look: Callable[[int], None] = lambda _: None
+) -> Prepared:
     """Decodes a picture and makes it ready for a network that was trained on `spec`.
 
-    The network's input is Pillow's plain resize of the whole upright picture, exactly. Raises ImageError.
+    The network's input is Pillow's plain resize of the whole upright picture, exactly. Raises ImageError, and what
+    `look` raises (see `decode`).
     """
     size = options.input_size or spec.size
     shorter = round(spec.resize_size * size / spec.size)
     longest = min(options.overlay_size, MAX_SIDE[options.format])
-    picture = decode(data, limits)
+    picture = decode(data, limits, look)
     width, height = picture.size
     seen = _squash(picture, size) if options.resize == "squash" else _centre(picture, size, shorter, spec)
     geometry = Geometry(width, height, seen.part)

@@ -1,5 +1,6 @@
 """A picture of any mode and colour profile → 8-bit sRGB."""
 
+from collections.abc import Iterator
 from functools import lru_cache
 from io import BytesIO
 
@@ -12,6 +13,8 @@ from worker.core.types import FloatArray, UInt8Array
 MAX_PROFILE_BYTES = 4_000_000
 #: The mode that a profile of each colour space describes.
 _SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+#: Pixels whose values are scaled at once.
+_BAND_PIXELS = 1 << 20
 _SRGB = ImageCms.createProfile("sRGB")
 
 
@@ -40,7 +43,7 @@ def to_srgb(image: Image.Image) -> Image.Image:
 
 
 def _over_white(image: Image.Image) -> Image.Image:
-    layer = image.convert("RGBA")
+    layer = image if image.mode == "RGBA" else image.convert("RGBA")
     white = Image.new("RGB", image.size, "white")
     white.paste(layer, mask=layer)
     return white
@@ -52,19 +55,28 @@ def _eight_bits(image: Image.Image) -> UInt8Array:
     16-bit files say what white is. 32-bit integers and floats do not: white is then 1, 255 or 65535,
     whichever is the least that holds all values, and failing these the range of the values is stretched.
     """
-    raw = np.asarray(image)
-    values: FloatArray = np.where(np.isfinite(raw), raw, 0).astype(np.float32, copy=False)
-    if image.mode.startswith("I;16") or image.format in {"PNG", "PPM"}:
-        white = 65535.0
-    else:
-        low, high = float(values.min()), float(values.max())
+    low, white = 0.0, 65535.0
+    if not (image.mode.startswith("I;16") or image.format in {"PNG", "PPM"}):
+        ranges = [(float(values.min()), float(values.max())) for _, values in _bands(image)]
+        low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
         white = next((top for top in (1.0, 255.0, 65535.0) if low >= 0 and high <= top), 0.0)
-        if not white:
-            # In double precision, where not even the range of all float32 numbers overflows.
-            stretched = (values.astype(np.float64) - low) / ((high - low) or 1.0)
-            values, white = stretched.astype(np.float32), 1.0
-    levels: UInt8Array = np.rint(values * np.float32(255 / white)).astype(np.uint8)
+    levels = np.empty((image.height, image.width), np.uint8)
+    for rows, values in _bands(image):
+        if white:
+            grey = values * np.float32(255 / white)
+        else:  # in double precision, where not even the range of all float32 numbers overflows
+            grey = ((values.astype(np.float64) - low) / ((high - low) or 1.0)).astype(np.float32) * np.float32(255)
+        levels[rows] = np.rint(grey)
     return levels
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[slice, FloatArray]]:
+    """The picture's finite values, zero for others, some rows at a time: a copy of a large picture is never whole."""
+    rows = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        end = min(top + rows, image.height)
+        raw = np.asarray(image.crop((0, top, image.width, end)))
+        yield slice(top, end), np.where(np.isfinite(raw), raw, 0).astype(np.float32, copy=False)
 
 
 def _apply(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.Image:

@@ -28,9 +28,9 @@ def test_each_worker_has_a_name_and_a_port_of_its_own() -> None:
 def test_the_workers_share_the_cores(workers: int, asked: int, each: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of eight; what an operator asks for, each of them has."""
     monkeypatch.setattr(fleet, "cores", lambda: 8)
-    specs = fleet.specs(Settings(compute_threads=asked), [{}] * workers)
+    specs = fleet.specs(Settings(picture_processes=asked), [{}] * workers)
 
-    assert {spec.env["CAMQ_COMPUTE_THREADS"] for spec in specs} == {str(each)}
+    assert {spec.env["CAMQ_PICTURE_PROCESSES"] for spec in specs} == {str(each)}
 
 
 def test_several_models_run_side_by_side_on_every_gpu_and_share_its_memory() -> None:

@@ -29,6 +29,7 @@ from shared.storage import MemoryStore, ObjectStore
 from worker.core.types import ClassMap, Explanation, InputSpec, Limits
 from worker.errors import CancelledJobError
 from worker.image.explainer import Explainer, maps_archive
+from worker.pictures.budget import Budget
 
 
 def go_on() -> None:
@@ -48,8 +49,8 @@ def explainer(store: ObjectStore) -> Explainer:
         limits=Limits(),
         in_place=("s3://mine/",),
         checked_output=partial(check_output, settings=Settings(output_prefixes="s3://mine")),
-        compute=cast(Any, None),
-        decoding=cast(Any, None),
+        pictures=cast(Any, None),
+        large_files=Budget(1 << 20),
         stage=lambda _: nullcontext(),
     )
 
@@ -196,7 +197,7 @@ def test_an_image_of_a_cancelled_job_is_cancelled_while_it_waits_for_the_device(
         explainer(store),
         network=cast(Any, SimpleNamespace(model="net@1", spec=InputSpec())),
         batcher=cast(Any, Busy()),
-        compute=cast(Any, lambda stage, call, *args, **kwargs: call(*args, **kwargs)),
+        pictures=cast(Any, SimpleNamespace(open=lambda *_, **__: nullcontext(SimpleNamespace(pixels=None)))),
     )
 
     record = waiting.record(ImageRef(index=0, key="inputs/a"), CLAIM, look)

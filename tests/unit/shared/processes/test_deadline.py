@@ -2,8 +2,8 @@
 
 import pytest
 
-from worker.timing import deadline as awake
-from worker.timing.deadline import PIECE_S, Deadline
+from shared.processes import deadline as awake
+from shared.processes.deadline import PIECE_S, Deadline
 
 
 @pytest.fixture

@@ -1,0 +1,350 @@
+"""Picture processes: what they answer, what they survive, and what they may do."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from shared.contract import Options
+from shared.errors import ImageError, UnreachableError
+from tests.numeric.pictures import class_map, encoded, in_mode, photo, render
+from tests.waiting import wait_until
+from worker.core.picture.decode import decode
+from worker.core.picture.preprocess import prepare
+from worker.core.types import InputSpec, Limits
+from worker.pictures import pool as module
+from worker.pictures import wire
+from worker.pictures.budget import Budget
+from worker.pictures.pool import Picture, Pictures
+
+LIMITS = Limits(max_pixels=4_000_000)
+SETUP = wire.Setup(InputSpec(), LIMITS, 20.0)
+MAPS = (class_map(np.arange(49).reshape(7, 7)), class_map(-np.eye(7), 2))
+START_S = 60.0
+
+
+def go_on() -> None:
+    pass
+
+
+def that(code: str) -> Callable[[], list[str]]:
+    """A declared test adapter of the process: the real one, which first does `code` with the bytes to decode."""
+    program = (
+        "import os, signal, sys, time, worker.pictures.process as p\n"
+        "real = p.prepare\n"
+        f"def prepare(data, *rest):\n    {code}\n    return real(data, *rest)\n"
+        "p.prepare = prepare\n"
+        "p.main()\n"
+    )
+    return lambda: [sys.executable, "-c", program]
+
+
+#: Dies, hangs, or takes too much, as the bytes say; else it does what the real one does.
+ACTS = that(
+    "data[:4] == b'KILL' and signal.raise_signal(11)\n"
+    "    while data[:4] == b'SPIN': pass\n"
+    "    while data[:4] == b'HANG': time.sleep(1)\n"
+    "    data[:4] == b'EATS' and bytearray(1 << 40)"
+)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Iterator[Pictures]:
+    """Two processes, as the worker starts them."""
+    with closing(Pictures(SETUP, 2)) as made:
+        wait_until(lambda: len(made.lanes.pids()) == 2, "both run", START_S)
+        yield made
+
+
+def failure(pictures: Pictures, data: bytes) -> ImageError:
+    with pytest.raises(ImageError) as failed, pictures.open(data, Options(), go_on):
+        pass
+    return failed.value
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "options"),
+    [
+        ("JPEG", "RGB", Options()),
+        ("PNG", "RGBA", Options(heatmaps=True, format="png", colormap="viridis")),
+        ("TIFF", "F", Options(resize="center-crop", format="webp", scale="shared")),
+        ("PPM", "RGB", Options(overlay="input", input_size=96)),
+        ("AVIF", "RGB", Options(overlay_size=64)),
+        ("ICO", "RGBA", Options()),
+    ],
+)
+def test_an_answer_is_that_of_the_same_work_here(pictures: Pictures, kind: str, mode: str, options: Options) -> None:
+    """Network input, geometry, files, boxes and numbers, to the last bit."""
+    data = encoded(in_mode(photo(90, 60), mode), kind)
+    expected = prepare(data, options, SETUP.spec, LIMITS)
+
+    with pictures.open(data, options, go_on) as picture:
+        assert picture.geometry == expected.geometry
+        assert np.array_equal(picture.pixels, expected.pixels)
+        assert picture.draw(MAPS) == render(expected, MAPS, options)
+
+
+def test_a_large_picture_asks_for_its_memory_and_gives_it_back(pictures: Pictures) -> None:
+    """The exact picture, and afterwards the budget is whole."""
+    data = encoded(photo(2000, 1500), "JPEG")
+    with pictures.open(data, Options(), go_on) as picture:
+        assert 0 < pictures.budget._taken < wire.BYTES_PER_PIXEL * 2000 * 1500
+        assert np.array_equal(picture.pixels, prepare(data, Options(), SETUP.spec, LIMITS).pixels)
+
+    assert pictures.budget._taken == 0
+
+
+def test_a_failure_is_the_pictures_own_and_the_process_goes_on(pictures: Pictures) -> None:
+    """It has the decoder's code and words."""
+    before = pictures.lanes.pids()
+    for data in (b"", b"<html>", encoded(photo(), "JPEG")[:300], encoded(photo(2100, 2000), "PNG")):
+        with pytest.raises(ImageError) as here:
+            decode(data, LIMITS)
+        there = failure(pictures, data)
+        assert (there.code, there.message) == (here.value.code, here.value.message)
+
+    assert pictures.lanes.pids() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems enforce few of the limits")
+def test_a_picture_process_can_reach_nothing() -> None:
+    """No secret in its environment, none of the service libraries, no file, no socket, no program, no other memory."""
+    code = """
+    import ctypes, socket  # at the rehearsal, when it may still load files
+    if data[:3] != b"any":
+        return real(data, *rest)
+    found = sorted(name for name in os.environ if "SECRET" in name or name.startswith("CAMQ_"))
+    found += [name for name in ("torch", "celery", "redis", "minio", "kombu") if name in sys.modules]
+    for what in (
+        lambda: open("/etc/passwd"), lambda: open("/proc/%d/environ" % os.getppid()), lambda: open("/tmp/new", "w"),
+        socket.socket, os.fork, lambda: os.execv("/bin/true", ["true"]), lambda: os.kill(os.getppid(), 0), os.pipe,
+    ):
+        try:
+            what()
+        except OSError:
+            continue
+        found.append(repr(what))
+    found += ["dumpable"] * ctypes.CDLL(None).prctl(3)
+    raise p.ImageError("inference", " ".join(found))"""
+    os.environ["OUR_SECRET"] = os.environ["CAMQ_S3_SECRET_KEY"] = "secret"
+    try:
+        with closing(Pictures(SETUP, 1, command=that(code.strip()))) as pictures:
+            wait_until(pictures.lanes.pids, "it runs", START_S)
+            said = failure(pictures, b"any").message
+    finally:
+        del os.environ["OUR_SECRET"], os.environ["CAMQ_S3_SECRET_KEY"]
+
+    assert said == ("" if _filtered() else said)
+
+
+def _filtered() -> bool:
+    """Whether this machine has libseccomp, without which the limits stand alone."""
+    code = "import ctypes; ctypes.CDLL('libseccomp.so.2')"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "says", "deaths"),
+    [
+        (b"KILL", "poison", "2 times", 2),
+        (b"SPIN", "timeout", "CAMQ_DECODE_S", 1),
+        (b"HANG", "timeout", "CAMQ_DECODE_S", 1),
+        (b"EATS", "too_large", "CAMQ_MAX_IMAGE_PIXELS", 0),
+    ],
+)
+def test_a_picture_that_ends_its_process_costs_nobody_else(data: bytes, code: str, says: str, deaths: int) -> None:
+    """Limits are final; only a death without a reason is tried once more. Then the lane has a new process."""
+    with closing(Pictures(wire.Setup(InputSpec(), LIMITS, 0.5), 1, command=ACTS)) as pictures:
+        with pictures.open(encoded(photo(), "PNG"), Options(), go_on):
+            pass
+        failed = failure(pictures, data)
+        assert pictures.lanes._lives[0] == deaths
+        with pictures.open(encoded(photo(), "PNG"), Options(), go_on) as picture:
+            assert picture.draw(MAPS)
+
+    assert (failed.code, says in failed.message) == (code, True)
+
+
+def test_one_death_may_be_chance(tmp_path: Path) -> None:
+    """The picture gets a second process, and its answer."""
+    note = str(tmp_path / "died")
+    Path(note).touch()
+    # A process can open no file; that one was there before shows in whether it is the first.
+    *python, program = that("MARK and len(data) == LENGTH and signal.raise_signal(9)")()
+    data = encoded(photo(), "PNG")
+    program = (
+        f"import os\nLENGTH = {len(data)}\nMARK = os.path.exists({note!r})\nMARK and os.unlink({note!r})\n" + program
+    )
+    with closing(Pictures(SETUP, 1, command=lambda: [*python, program])) as pictures:
+        with pictures.open(data, Options(), go_on) as picture:
+            assert picture.draw(MAPS)
+        assert pictures.lanes._lives == [1]
+
+
+def test_pictures_whose_canvas_is_lost_are_decoded_again_uncharged() -> None:
+    """As often as neighbours die: three times is more than a picture of its own may."""
+    data = encoded(photo(90, 60), "PNG")
+    expected = render(prepare(data, Options(), SETUP.spec, LIMITS), MAPS, Options())
+    with closing(Pictures(SETUP, 1, command=ACTS)) as pictures, pictures.open(data, Options(), go_on) as picture:
+        for _ in range(2):
+            assert failure(pictures, b"KILL").code == "poison"
+            picture.decode()
+        assert failure(pictures, b"KILL").code == "poison"
+
+        assert picture.draw(MAPS) == expected
+
+
+def test_a_process_killed_at_rest_is_nobodys_fault() -> None:
+    """The next picture is not charged with it."""
+    data = encoded(photo(), "PNG")
+    with closing(Pictures(SETUP, 1)) as pictures, pictures.open(data, Options(), go_on) as picture:
+        (pid,) = pictures.lanes.pids()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, "it is dead", START_S)
+        assert picture.draw(MAPS)
+        assert picture._deaths == 0
+
+
+def test_drawing_does_not_wait_behind_a_long_decode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is done in another process; the first one is still busy then."""
+    monkeypatch.setattr(module, "DRAW_WAIT_S", 0.2)
+    with closing(Pictures(wire.Setup(InputSpec(), LIMITS, 30.0), 2, command=ACTS)) as pictures:
+        wait_until(lambda: len(pictures.lanes.pids()) == 2, "both run", START_S)
+        with pictures.open(encoded(photo(), "PNG"), Options(), go_on) as picture:
+            place = picture._place
+            assert place
+            stop = threading.Event()
+
+            def check() -> None:
+                if stop.is_set():
+                    raise InterruptedError
+
+            def hang() -> None:
+                with pytest.raises(InterruptedError), pictures.open(b"HANG", Options(), check):
+                    pass
+
+            # One of two hangs in each process in turn, until it is the one with the canvas.
+            with ThreadPoolExecutor(2) as threads:
+                hung = threads.submit(hang)
+                wait_until(lambda: any(pictures.lanes._decoding), "it hangs", START_S)
+                if pictures.lanes._decoding[place.lane]:
+                    assert picture.draw(MAPS)
+                    assert pictures.lanes._decoding[place.lane]
+                stop.set()
+                hung.result()
+
+
+def test_what_nobody_waits_for_leaves_no_canvas(pictures: Pictures) -> None:
+    """Given up while it was decoded, or before it was drawn."""
+
+    def give_up() -> None:
+        raise InterruptedError
+
+    for _ in range(5):
+        with pytest.raises(InterruptedError), pictures.open(encoded(photo(800, 600), "PNG"), Options(), go_on):
+            raise InterruptedError
+        picture = Picture(pictures, encoded(photo(1200, 1000), "PNG"), Options(), give_up, urgent=False)
+        with suppress(InterruptedError):
+            picture.decode()
+        picture.close()
+    assert pictures.budget._taken == 0
+
+
+def test_processes_that_do_not_start_hand_the_work_back() -> None:
+    """No picture is to blame."""
+    dies = Pictures(SETUP, 1, command=lambda: [sys.executable, "-c", "raise SystemExit(3)"])
+    with closing(dies), pytest.raises(UnreachableError, match="do not start"), dies.open(b"any", Options(), go_on):
+        pass
+
+
+def test_nobody_is_left_when_the_pool_closes_or_its_worker_is_killed() -> None:
+    """The kernel ends the processes with their parent."""
+    program = (
+        "import time\nfrom tests.integration.test_pictures import SETUP, Pictures\n"
+        "from tests.waiting import wait_until\npool = Pictures(SETUP, 2)\n"
+        "wait_until(lambda: len(pool.lanes.pids()) == 2, 'they run', 60)\nprint(*pool.lanes.pids(), flush=True)\n"
+        "time.sleep(3600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        parent.kill()
+    assert len(pids) == 2
+    wait_until(lambda: not any(map(_runs, pids)), "they are gone", START_S)
+
+    pool = Pictures(SETUP, 1)
+    wait_until(pool.lanes.pids, "it runs", START_S)
+    (pid,) = pool.lanes.pids()
+    pool.close()
+    assert not psutil.pid_exists(pid)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_many_pictures_at_once_get_their_own_answers(pictures: Pictures) -> None:
+    """None sees another's."""
+
+    def width(side: int) -> tuple[int, int]:
+        with pictures.open(encoded(photo(side, 40), "JPEG"), Options(), go_on) as picture:
+            picture.draw(MAPS)
+            return side, picture.geometry.width
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(width, range(20, 120)))
+
+    assert all(asked == got for asked, got in found)
+
+
+def test_a_budget_is_served_in_order_and_alone_each_gets_what_it_asks() -> None:
+    """A large one is not overtaken; what one gives back early, the next has."""
+    budget, order = Budget(100), []
+    with budget.take(60, go_on) as keep:
+        gate = threading.Event()
+
+        def ask(size: int) -> None:
+            with budget.take(size, go_on):
+                order.append(size)
+                gate.wait(START_S)
+
+        threads = []
+        for size in (90, 10):
+            threads.append(threading.Thread(target=ask, args=(size,)))
+            threads[-1].start()
+            wait_until(lambda: len(budget._asking) == len(threads), "it asks", START_S)
+        assert order == []
+        keep(10)
+        wait_until(lambda: order == [90], "the large one has its share", START_S)
+        assert len(budget._asking) == 1
+    wait_until(lambda: order == [90, 10], "the small one has its share", START_S)
+    gate.set()
+    for thread in threads:
+        thread.join()
+    with budget.take(1000, go_on):
+        assert budget._taken == 1000
+    assert budget._taken == 0
+
+
+def test_an_error_that_nobody_foresaw_is_the_pictures_and_its_trace_is_logged(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The process goes on: it writes to no file, not even to a log."""
+    with closing(Pictures(SETUP, 1, command=that("1 / (data[:4] != b'ODD!')"))) as pictures:
+        failed = failure(pictures, b"ODD!")
+        assert pictures.lanes._lives == [0]
+
+    assert (failed.code, "ZeroDivisionError" in failed.message) == ("inference", True)
+    assert "a picture's work failed" in capsys.readouterr().out

@@ -1,0 +1,1 @@
+"""Decoding and drawing, in processes that hold nothing but the pictures."""

@@ -1,0 +1,205 @@
+"""Pictures in a worker: their bytes go to a process of their own kind, and what the network needs comes back."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import count
+
+import msgspec
+import numpy as np
+import structlog
+
+from shared.contract import Options
+from shared.errors import CODES, ImageError, UsageError
+from shared.outage import LOOK_S
+from shared.processes.confined import Data, environment
+from worker.core.picture.colormaps import palette
+from worker.core.types import ClassMap, Drawing, Geometry, UInt8Array
+from worker.pictures import wire
+from worker.pictures.budget import Budget
+from worker.pictures.lanes import Asked, DiedError, Lanes, LostError, OverdueError, Place
+from worker.timing.deadline import ended
+from worker.timing.measurements import StageName
+
+log = structlog.get_logger()
+
+#: One death may be chance (the system ran out of memory and chose this process); the next is the picture's doing.
+DEATHS_TO_POISON = 2
+#: Drawing that waits longer than this behind a decode in its process is done in another one, from the start.
+DRAW_WAIT_S = 2.0
+#: Beyond its own limit, in which the process says so itself.
+_GRACE_S = 1.0
+#: Bytes of one encoded overlay per pixel of its canvas, at most, and of anything small.
+_FILE_BYTES_PER_PIXEL, _FILE_BYTES = 4, 1 << 20
+
+
+#: Takes note of seconds that an image spent in a stage.
+Spent = Callable[[StageName, float], None]
+
+
+class Picture:
+    """One decoded picture, whose canvas lies in a picture process."""
+
+    pixels: UInt8Array
+    geometry: Geometry
+
+    def __init__(
+        self, pool: "Pictures", data: Data, options: Options, check: Callable[[], None], *, urgent: bool
+    ) -> None:
+        self._pool = pool
+        self._key = next(pool.keys)
+        self._data = data
+        self._options = options
+        self._check = check
+        self._urgent = urgent
+        self._deaths = 0
+        self._place: Place | None = None
+        self._grant = ExitStack()
+
+    def decode(self) -> None:
+        """Uncharged also when it happens again, because its process died of another picture."""
+        self._grant.close()  # else pictures could wait for each other's share
+        reply, pixels = self._decoded(granted=False)
+        keep: Callable[[int], None] | None = None
+        if isinstance(reply, wire.Large):
+            keep = self._grant.enter_context(self._pool.budget.take(reply.bytes, self._check))
+            reply, pixels = self._decoded(granted=True)
+        size = self._size
+        if not isinstance(reply, wire.Decoded) or len(pixels) != size * size * 3:
+            raise _failure(reply)
+        if keep:
+            keep(reply.bytes)
+        self.geometry = reply.geometry
+        self.pixels = np.frombuffer(pixels, np.uint8).reshape(size, size, 3)
+        self._urgent = True  # from now on it has waited long enough
+        self._pool.spent("decode", reply.seconds)
+
+    def draw(self, maps: Sequence[ClassMap]) -> list[Drawing]:
+        """Each map over the picture, in this order. Raises ImageError."""
+        try:
+            colours = palette(self._options.colormap)
+        except UsageError as error:
+            raise ImageError("inference", str(error)) from error
+        values = np.stack([found.values for found in maps]).astype(np.float32, copy=False)
+        request = wire.Draw(self._key, self._options, values.shape)
+        body = colours.tobytes() + values.tobytes()
+        side = max(self._options.overlay_size, self._size)
+        file = _FILE_BYTES + _FILE_BYTES_PER_PIXEL * min(side * side, self._pool.setup.limits.max_pixels)
+        while True:
+            try:
+                reply, files = self._ask(request, body, 2 * len(maps) * file, self._place)
+            except LostError:
+                self.decode()
+                continue
+            found = _drawings(reply, files) if isinstance(reply, wire.Drawings) else []
+            if not isinstance(reply, wire.Drawings) or len(found) != len(maps):
+                raise _failure(reply)
+            self._pool.spent("render", reply.render_s)
+            self._pool.spent("encode", reply.encode_s)
+            return found
+
+    def close(self) -> None:
+        """Gives back its memory, here and there."""
+        if self._place:
+            self._pool.lanes.release(self._key, self._place)
+        self._grant.close()
+
+    @property
+    def _size(self) -> int:
+        return self._options.input_size or self._pool.setup.spec.size
+
+    def _decoded(self, *, granted: bool) -> tuple[wire.Reply, bytearray]:
+        request = wire.Decode(self._key, self._options, granted)
+        while True:
+            try:
+                return self._ask(request, self._data, self._size * self._size * 3, None)
+            except LostError:  # it died of this picture; once may be chance
+                continue
+
+    def _ask(self, request: wire.Request, body: Data, most: int, place: Place | None) -> tuple[wire.Reply, bytearray]:
+        """One answer. LostError when it is to be decoded again."""
+        pool, work = self._pool, type(request).__name__.lower()
+        limit_s = pool.setup.decode_s * (request.shape[0] if isinstance(request, wire.Draw) else 1)
+        asked = Asked(request, body, limit_s + _GRACE_S, most, self._urgent, place)
+        self._place = None
+        pool.lanes.put(asked)
+        try:
+            while not ended(asked.answer, LOOK_S):
+                self._check()
+                if pool.processes > 1 and place and pool.lanes.overtaken(asked, DRAW_WAIT_S):
+                    pool.lanes.release(self._key, place)
+                    raise LostError
+        except BaseException:
+            pool.lanes.take_back(asked)
+            raise
+        try:
+            reply, answer, where = asked.answer.result()
+        except OverdueError:
+            raise ImageError("timeout", f"{work} took longer than {limit_s:g} s (CAMQ_DECODE_S)") from None
+        except DiedError as death:
+            self._deaths += 1
+            if self._deaths >= DEATHS_TO_POISON:
+                what = f"it ended its picture process {self._deaths} times, at last in {work} ({death})"
+                raise ImageError("poison", what) from None
+            raise LostError from None
+        self._place = where if isinstance(reply, wire.Decoded) else None
+        return reply, answer
+
+
+class Pictures:
+    """`processes` of them, alike; see `worker.pictures.process` for what they may do.
+
+    A picture that takes too long, or too much memory, costs its process and fails (`timeout`, `too_large`); one whose
+    process died twice of it is `poison`. Other pictures whose canvases were there are decoded again.
+    """
+
+    def __init__(
+        self,
+        setup: wire.Setup,
+        processes: int,
+        spent: Spent = lambda *_: None,
+        command: Callable[[], list[str]] = lambda: [sys.executable, "-P", "-m", "worker.pictures.process"],
+    ) -> None:
+        self.setup = setup
+        self.processes = processes
+        self.spent = spent
+        self.keys = count(1)
+        self.budget = Budget(setup.memory)
+        argv = [*command(), msgspec.json.encode(setup).decode()]
+        self.lanes = Lanes(argv, environment(os.environ), processes)
+
+    @contextmanager
+    def open(
+        self, data: Data, options: Options, check: Callable[[], None], *, urgent: bool = False
+    ) -> Iterator[Picture]:
+        """The picture, decoded, until the block ends. Raises ImageError, and what `check` raises while it waits."""
+        picture = Picture(self, data, options, check, urgent=urgent)
+        try:
+            picture.decode()
+            yield picture
+        finally:
+            picture.close()
+
+    def close(self) -> None:
+        """Ends the processes."""
+        self.lanes.close()
+
+
+def _failure(reply: wire.Reply) -> ImageError:
+    if isinstance(reply, wire.Failed) and reply.code in CODES:
+        if reply.trace:
+            log.error("a picture's work failed in an unknown way", reason=reply.message, trace=reply.trace)
+        return ImageError(reply.code, reply.message)
+    return ImageError("inference", "its picture process gave an answer to another question")
+
+
+def _drawings(reply: wire.Drawings, files: bytearray) -> list[Drawing]:
+    """Copies; fewer than there should be when they are not as long as they say."""
+    found, at = [], 0
+    for one in reply.drawn:
+        middle, end = at + one.overlay, at + one.overlay + one.heatmap
+        heatmap = bytes(files[middle:end]) if one.heatmap else None
+        found.append(Drawing(bytes(files[at:middle]), heatmap, one.box, one.map_min, one.map_max, one.flat))
+        at = end
+    return found if at == len(files) else []

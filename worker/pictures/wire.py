@@ -1,0 +1,107 @@
+"""What a worker and its picture processes say to each other: heads of frames, whose bodies are raw bytes."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from shared.contract import Options
+from worker.core.types import Geometry, InputSpec, Limits
+
+Size = Annotated[int, Meta(ge=0)]
+#: Pixels of a decoded picture at the worst, in bytes: its frame, its RGB copy, one that stands upright, and what a
+#: decoder holds besides.
+BYTES_PER_PIXEL = 12
+#: The same of what is drawn on: the canvas, its half of the blend, the stretched map, the blend and its picture.
+BYTES_PER_CANVAS_PIXEL = 30
+#: Pixels of the network's input: two pictures and an array.
+BYTES_PER_INPUT_PIXEL = 11
+#: What a picture may take without asking: a photograph of 1.3 million pixels.
+UNASKED_BYTES = 16_000_000
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """What a picture process knows from its start on."""
+
+    spec: InputSpec
+    limits: Limits
+    decode_s: float
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the largest picture may take."""
+        return BYTES_PER_PIXEL * self.limits.max_pixels + self.limits.max_bytes
+
+
+class Decode(msgspec.Struct, frozen=True, tag=True):
+    """The body is a picture's bytes. The process keeps its canvas under `key`."""
+
+    key: int
+    options: Options
+    #: Whether it may take more than UNASKED_BYTES.
+    granted: bool
+
+
+class Draw(msgspec.Struct, frozen=True, tag=True):
+    """The body is the colormap's 256 colours and then the maps, float32. The canvas is let go."""
+
+    key: int
+    options: Options
+    #: Number, height and width of the maps.
+    shape: tuple[int, int, int]
+
+
+class Release(msgspec.Struct, frozen=True, tag=True):
+    """Nobody will ask for this canvas."""
+
+    key: int
+
+
+class Decoded(msgspec.Struct, frozen=True, tag=True):
+    """The body is the network's input, uint8 RGB. `bytes` is what the canvas and its drawing take from now on."""
+
+    geometry: Geometry
+    bytes: Size
+    seconds: float
+
+
+class Large(msgspec.Struct, frozen=True, tag=True):
+    """Not decoded: it would take so many bytes."""
+
+    bytes: Size
+
+
+class Drawn(msgspec.Struct, frozen=True):
+    """One map drawn: the lengths of its files in the body, in this order (no heatmap: 0), and what was found."""
+
+    overlay: Size
+    heatmap: Size
+    box: tuple[int, int, int, int] | None
+    map_min: float
+    map_max: float
+    flat: bool
+
+
+class Drawings(msgspec.Struct, frozen=True, tag=True):
+    """All maps of a picture, in the order of the request."""
+
+    drawn: list[Drawn]
+    render_s: float
+    encode_s: float
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """The picture's own failure, as an ImageError has it."""
+
+    code: str
+    message: str
+    #: Of an error that nobody foresaw, for the log.
+    trace: str = ""
+
+
+class Released(msgspec.Struct, frozen=True, tag=True):
+    """The canvas is gone."""
+
+
+Request = Decode | Draw | Release
+Reply = Decoded | Large | Drawings | Failed | Released
