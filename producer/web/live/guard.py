@@ -77,10 +77,12 @@ class Guard:
     What is below a path of `others` goes to that application, which has a door of its own: only the host is checked.
     """
 
-    def __init__(self, app: ASGIApp, door: Door, others: Mapping[str, ASGIApp] | None = None) -> None:
+    def __init__(self, app: ASGIApp, door: Door, others: Mapping[str, ASGIApp] | None = None, close: Callable[[], None] = lambda: None) -> None:
         self.app = app
         self.door = door
         self.others = others or {}
+        #: Ends what the application has started.
+        self.close = close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass what may pass."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from anyio import CapacityLimiter, to_thread
 from starlette.responses import HTMLResponse, Response
 
 from producer.web.kit.cards import fit
 from producer.web.kit.page import render
+from producer.web.kit.previews import AbandonedError
 from producer.web.kit.summary import summarise
 from producer.web.kit.thumbnails import CONTENT_TYPE
 from producer.web.live import LIVE
@@ -28,6 +32,10 @@ if TYPE_CHECKING:
 _KEPT = {"Cache-Control": "private, max-age=300"}
 
 
+#: Threads that wait for thumbnails, and how often they look whether the browser still does.
+_WAITING, _LOOK_S = 8, 0.2
+
+
 class Pages:
     """The GET endpoints. With `?live` a page answers with the part of it that changes."""
 
@@ -35,6 +43,12 @@ class Pages:
         self._services = services
         self._pictures = Pictures(services)
         self._failed = FailedNames(services)
+        #: Those who wait for thumbnails leave threads to all others.
+        self._few = CapacityLimiter(_WAITING)
+
+    def close(self) -> None:
+        """Ends what makes thumbnails."""
+        self._pictures.close()
 
     def overview(self, request: Request) -> Response:
         """Jobs, workers, backlog, and where to drop pictures."""
@@ -78,9 +92,19 @@ class Pages:
         """The gallery's data."""
         return Response(encode(self._pictures.cards(request.path_params["job"])), media_type="application/json")
 
-    def original(self, request: Request) -> Response:
-        """A thumbnail, never the bytes that somebody uploaded."""
-        data = self._pictures.original(request.path_params["job"], request.path_params["index"])
+    async def original(self, request: Request) -> Response:
+        """A thumbnail, never the bytes that somebody uploaded. It is not made for a connection that is closed."""
+        where = request.path_params
+        gone = Event()
+        watch = asyncio.create_task(_watch(request, gone))
+        try:
+            data = await to_thread.run_sync(
+                self._pictures.original, where["job"], where["index"], lambda: not gone.is_set(), limiter=self._few
+            )
+        except AbandonedError:
+            data = None
+        finally:
+            watch.cancel()
         # No content is an answer, not an error: the browser shows the card without a preview, and logs nothing.
         return _picture(data, CONTENT_TYPE) if data else Response(status_code=204)
 
@@ -88,6 +112,12 @@ class Pages:
         """An overlay of one rank."""
         where = request.path_params
         return _picture(*self._pictures.overlay(where["job"], where["index"], where["rank"]))
+
+
+async def _watch(request: Request, gone: Event) -> None:
+    while not await request.is_disconnected():
+        await asyncio.sleep(_LOOK_S)
+    gone.set()
 
 
 def _page(request: Request, name: str, **values: Any) -> Response:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import islice
-from threading import Semaphore
 from typing import TYPE_CHECKING, Any
 
 from producer.results.records import records
 from producer.web.kit.cards import card
 from producer.web.kit.originals import read, references
-from producer.web.kit.thumbnails import thumbnail
+from producer.web.kit.previews import Previews
 from shared import keys
 from shared.contract import EXTENSIONS, ImageRecord, ImageRef
 from shared.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from producer.services import Services
     from shared.ledger import RedisLedger
 
@@ -24,8 +24,6 @@ MOST = 2_000
 #: Jobs whose references are remembered, and thumbnails that are.
 _JOBS_KEPT, _THUMBNAILS_KEPT = 20, 1_000
 _SIDE = 512
-#: Large pictures decoded at once: a browser asks for sixty of them in one breath.
-_DECODING = 3
 
 
 class Pictures:
@@ -33,9 +31,10 @@ class Pictures:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._decoding = Semaphore(_DECODING)
+        self._previews = Previews()
         self._known: dict[str, dict[int, ImageRef]] = {}
-        self._thumbnail = lru_cache(maxsize=_THUMBNAILS_KEPT)(self._make_thumbnail)
+        #: The newest thumbnails by key, the oldest first; None is an answer as well.
+        self._kept: dict[str, bytes | None] = {}
 
     def cards(self, job: str) -> list[dict[str, Any]]:
         """The first images of the job as the gallery's script takes them. UnknownJobError when it is not there."""
@@ -44,12 +43,19 @@ class Pictures:
         found = records(services.ledger, services.store, job, threads=services.settings.io_threads)
         return [self._card(job, record) for record in islice(found, MOST)]
 
-    def original(self, job: str, index: int) -> bytes | None:
-        """A thumbnail of the original, None when it cannot be shown. NotFoundError when there is no such image."""
+    def close(self) -> None:
+        """Ends what makes thumbnails."""
+        self._previews.close()
+
+    def original(self, job: str, index: int, wanted: Callable[[], bool]) -> bytes | None:
+        """A thumbnail of the original, None when it cannot be shown. NotFoundError when there is no such image.
+
+        AbandonedError when it is not `wanted` any more.
+        """
         reference = self._known.get(job, {}).get(index) or self._learn(job).get(index)
         if reference is None:
             raise NotFoundError("there is no such image")
-        return self._thumbnail(reference.key)
+        return self._thumbnail(reference.key, wanted)
 
     def overlay(self, job: str, index: int, rank: int) -> tuple[bytes, str]:
         """An overlay and its content type. NotFoundError when there is none."""
@@ -70,10 +76,17 @@ class Pictures:
         self._known[job] = known
         return known
 
-    def _make_thumbnail(self, key: str) -> bytes | None:
-        data = read(self._services.store, key, self._services.settings.max_image_bytes)
-        with self._decoding:
-            return thumbnail(data, _SIDE) if data else None
+    def _thumbnail(self, key: str, wanted: Callable[[], bool]) -> bytes | None:
+        if key in self._kept:
+            return self._kept[key]
+        services = self._services
+        small = self._previews.make(
+            key, lambda: read(services.store, key, services.settings.max_image_bytes), _SIDE, wanted
+        )
+        while len(self._kept) >= _THUMBNAILS_KEPT:
+            self._kept.pop(next(iter(self._kept)), None)
+        self._kept[key] = small
+        return small
 
 
 def overlay_of(ledger: RedisLedger, job: str, index: int, rank: int) -> tuple[str, str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from producer.services import Services
 
 
-#: Makes the application on these servers, behind this door.
+#: Makes the application on these servers, behind this door; it has a `close`.
 Application = Callable[["Services", Door], Any]
 #: Browsers send a request's headers in one piece.
 HEADERS_S = 10.0
@@ -65,10 +65,11 @@ class Server:
         self._door = Door(host, self._socket.getsockname()[1], names=names)
         # Asked for now, so that a service that is away is told before a link is printed.
         services.ledger, services.store  # noqa: B018
+        self._app = app(services, self._door)
         # No access log: the first line of it would hold the token.
         self._server = uvicorn.Server(
             uvicorn.Config(
-                app(services, self._door),
+                self._app,
                 log_level="warning",
                 access_log=False,
                 server_header=False,
@@ -107,6 +108,7 @@ class Server:
         return self
 
     def __exit__(self, *_: Any) -> None:
+        self._app.close()
         self._socket.close()
 
 
