@@ -66,7 +66,7 @@ def looks_like_a_picture(data: bytes) -> bool:
         return False
 
 
-def refusal(data: bytes) -> tuple[str, str]:
+def refusal(data: bytes | bytearray | memoryview) -> tuple[str, str]:
     """Code and sentence for bytes that are no picture in one of PICTURE_FORMATS."""
     kind = unsupported(data)
     if kind is None:

@@ -43,7 +43,7 @@ _KINDS = (
 _PATTERNS = [(re.compile(pattern, re.DOTALL), Kind(name, way)) for pattern, name, way in _KINDS]
 
 
-def unsupported(data: bytes) -> Kind | None:
+def unsupported(data: bytes | bytearray | memoryview) -> Kind | None:
     """What the bytes, or the first of them, are of what camq does not read; None when nothing known."""
     head = bytes(data[:HEAD_BYTES])
     return next((kind for pattern, kind in _PATTERNS if pattern.match(head)), None)
