@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -23,7 +22,6 @@ from worker.core.picture.preprocess import prepare
 from worker.core.types import InputSpec, Limits
 from worker.pictures import pool as module
 from worker.pictures import wire
-from worker.pictures.budget import Budget
 from worker.pictures.pool import Picture, Pictures
 
 LIMITS = Limits(max_pixels=4_000_000)
@@ -113,43 +111,6 @@ def test_a_failure_is_the_pictures_own_and_the_process_goes_on(pictures: Picture
         assert (there.code, there.message) == (here.value.code, here.value.message)
 
     assert pictures.lanes.pids() == before
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems enforce few of the limits")
-def test_a_picture_process_can_reach_nothing() -> None:
-    """No secret in its environment, none of the service libraries, no file, no socket, no program, no other memory."""
-    code = """
-    import ctypes, socket  # at the rehearsal, when it may still load files
-    if data[:3] != b"any":
-        return real(data, *rest)
-    found = sorted(name for name in os.environ if "SECRET" in name or name.startswith("CAMQ_"))
-    found += [name for name in ("torch", "celery", "redis", "minio", "kombu") if name in sys.modules]
-    for what in (
-        lambda: open("/etc/passwd"), lambda: open("/proc/%d/environ" % os.getppid()), lambda: open("/tmp/new", "w"),
-        socket.socket, os.fork, lambda: os.execv("/bin/true", ["true"]), lambda: os.kill(os.getppid(), 0), os.pipe,
-    ):
-        try:
-            what()
-        except OSError:
-            continue
-        found.append(repr(what))
-    found += ["dumpable"] * ctypes.CDLL(None).prctl(3)
-    raise p.ImageError("inference", " ".join(found))"""
-    os.environ["OUR_SECRET"] = os.environ["CAMQ_S3_SECRET_KEY"] = "secret"
-    try:
-        with closing(Pictures(SETUP, 1, command=that(code.strip()))) as pictures:
-            wait_until(pictures.lanes.pids, "it runs", START_S)
-            said = failure(pictures, b"any").message
-    finally:
-        del os.environ["OUR_SECRET"], os.environ["CAMQ_S3_SECRET_KEY"]
-
-    assert said == ("" if _filtered() else said)
-
-
-def _filtered() -> bool:
-    """Whether this machine has libseccomp, without which the limits stand alone."""
-    code = "import ctypes; ctypes.CDLL('libseccomp.so.2')"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -266,35 +227,6 @@ def test_processes_that_do_not_start_hand_the_work_back() -> None:
         pass
 
 
-def test_nobody_is_left_when_the_pool_closes_or_its_worker_is_killed() -> None:
-    """The kernel ends the processes with their parent."""
-    program = (
-        "import time\nfrom tests.integration.test_pictures import SETUP, Pictures\n"
-        "from tests.waiting import wait_until\npool = Pictures(SETUP, 2)\n"
-        "wait_until(lambda: len(pool.lanes.pids()) == 2, 'they run', 60)\nprint(*pool.lanes.pids(), flush=True)\n"
-        "time.sleep(3600)\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout
-        pids = [int(pid) for pid in parent.stdout.readline().split()]
-        parent.kill()
-    assert len(pids) == 2
-    wait_until(lambda: not any(map(_runs, pids)), "they are gone", START_S)
-
-    pool = Pictures(SETUP, 1)
-    wait_until(pool.lanes.pids, "it runs", START_S)
-    (pid,) = pool.lanes.pids()
-    pool.close()
-    assert not psutil.pid_exists(pid)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def test_many_pictures_at_once_get_their_own_answers(pictures: Pictures) -> None:
     """None sees another's."""
 
@@ -307,35 +239,6 @@ def test_many_pictures_at_once_get_their_own_answers(pictures: Pictures) -> None
         found = list(threads.map(width, range(20, 120)))
 
     assert all(asked == got for asked, got in found)
-
-
-def test_a_budget_is_served_in_order_and_alone_each_gets_what_it_asks() -> None:
-    """A large one is not overtaken; what one gives back early, the next has."""
-    budget, order = Budget(100), []
-    with budget.take(60, go_on) as keep:
-        gate = threading.Event()
-
-        def ask(size: int) -> None:
-            with budget.take(size, go_on):
-                order.append(size)
-                gate.wait(START_S)
-
-        threads = []
-        for size in (90, 10):
-            threads.append(threading.Thread(target=ask, args=(size,)))
-            threads[-1].start()
-            wait_until(lambda: len(budget._asking) == len(threads), "it asks", START_S)
-        assert order == []
-        keep(10)
-        wait_until(lambda: order == [90], "the large one has its share", START_S)
-        assert len(budget._asking) == 1
-    wait_until(lambda: order == [90, 10], "the small one has its share", START_S)
-    gate.set()
-    for thread in threads:
-        thread.join()
-    with budget.take(1000, go_on):
-        assert budget._taken == 1000
-    assert budget._taken == 0
 
 
 def test_an_error_that_nobody_foresaw_is_the_pictures_and_its_trace_is_logged(

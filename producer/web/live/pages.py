@@ -6,7 +6,7 @@ import asyncio
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from anyio import CapacityLimiter, to_thread
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
 from producer.web.kit.cards import fit
@@ -44,7 +44,7 @@ class Pages:
         self._pictures = Pictures(services)
         self._failed = FailedNames(services)
         #: Those who wait for thumbnails leave threads to all others.
-        self._few = CapacityLimiter(_WAITING)
+        self._few = asyncio.Semaphore(_WAITING)
 
     def close(self) -> None:
         """Ends what makes thumbnails."""
@@ -98,9 +98,10 @@ class Pages:
         gone = Event()
         watch = asyncio.create_task(_watch(request, gone))
         try:
-            data = await to_thread.run_sync(
-                self._pictures.original, where["job"], where["index"], lambda: not gone.is_set(), limiter=self._few
-            )
+            async with self._few:
+                data = await run_in_threadpool(
+                    self._pictures.original, where["job"], where["index"], lambda: not gone.is_set()
+                )
         except AbandonedError:
             data = None
         finally:
