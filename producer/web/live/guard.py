@@ -17,7 +17,7 @@ from producer.web.kit.page import policy, render
 from producer.web.live import LIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -77,7 +77,13 @@ class Guard:
     What is below a path of `others` goes to that application, which has a door of its own: only the host is checked.
     """
 
-    def __init__(self, app: ASGIApp, door: Door, others: Mapping[str, ASGIApp] | None = None, close: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        door: Door,
+        others: Mapping[str, ASGIApp] | None = None,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
         self.app = app
         self.door = door
         self.others = others or {}
