@@ -15,6 +15,7 @@ from shared.redis_url import shown
 PREFIX = "CAMQ_"
 #: Settings whose value must never be printed.
 SECRET = frozenset({"redis_url", "broker_url", "s3_access_key", "s3_secret_key", "webhook_secret"})
+SECRET |= {"s3_session_token", "input_s3_access_key", "input_s3_secret_key", "input_s3_session_token"}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,8 +28,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     s3_endpoint: Annotated[str, Meta(description="host:port of the S3 server")] = "127.0.0.1:9000"
     s3_access_key: Annotated[str, Meta(description="S3 access key")] = ""
     s3_secret_key: Annotated[str, Meta(description="S3 secret key")] = ""
+    s3_session_token: Annotated[str, Meta(description="token of temporary S3 credentials")] = ""
     s3_secure: Annotated[bool, Meta(description="use TLS to the S3 server")] = False
     s3_region: Annotated[str, Meta(description="region of the bucket")] = "us-east-1"
+    s3_addressing: Annotated[
+        Literal["auto", "path", "virtual"],
+        Meta(description="the bucket in the path or in the host's name; auto: as AWS and Aliyun want it, else path"),
+    ] = "auto"
+    s3_public_endpoint: Annotated[
+        str, Meta(description="host:port that signed links have, with https:// before it or not; empty: S3_ENDPOINT")
+    ] = ""
+    input_s3_endpoint: Annotated[
+        str, Meta(description="host:port of another S3 server, or account, for s3:// pictures read in place")
+    ] = ""
+    input_s3_access_key: Annotated[str, Meta(description="its access key; reading is enough")] = ""
+    input_s3_secret_key: Annotated[str, Meta(description="its secret key")] = ""
+    input_s3_session_token: Annotated[str, Meta(description="its token, of temporary credentials")] = ""
+    input_s3_region: Annotated[str, Meta(description="its region")] = ""
+    input_s3_secure: Annotated[bool | None, Meta(description="use TLS to it; unset: as to the S3 server")] = None
     bucket: Annotated[str, Meta(description="bucket that holds inputs and results")] = "camq"
 
     model: Annotated[
@@ -245,7 +262,9 @@ def secrets(settings: Settings) -> list[str]:
     urls = (settings.redis_url, settings.broker_url or "")
     passwords = [urlsplit(url).password or "" for url in urls]
     hook = settings.webhook_secret
-    found = [settings.s3_secret_key, settings.s3_access_key, hook, hook.removeprefix("whsec_")]
+    found = [settings.s3_secret_key, settings.s3_access_key, settings.s3_session_token]
+    found += [settings.input_s3_secret_key, settings.input_s3_access_key, settings.input_s3_session_token]
+    found += [hook, hook.removeprefix("whsec_")]
     found += [*passwords, *map(unquote, passwords)]
     return [value for value in dict.fromkeys(found) if value]
 

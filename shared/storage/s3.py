@@ -1,10 +1,10 @@
 """The S3 adapter: plain S3 calls only, so that any S3 server will do."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import Self, TypeVar
 
 import urllib3
 from minio import Minio
@@ -23,26 +23,18 @@ from shared.errors import (
     UnreachableError,
     UsageError,
 )
+from shared.storage.clients import Account, input_account, own_account, public_account
 from shared.storage.http import http_pool, probe_pool
 from shared.storage.port import SCHEME, Stat, locate, locate_object, own_key
+from shared.storage.refusals import BUSY, BUSY_STATUS, MISSING, refusal
 
-_MISSING = {"NoSuchKey", "NoSuchBucket"}
-#: Faults of the credentials or the clock: whatever is asked for would be refused.
-_NOT_KNOWN = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "ExpiredToken", "InvalidToken"}
-_DENIED = {"AccessDenied", "AllAccessDisabled"}
-#: The bucket is in another region than the request was signed for. A HEAD has no body to say so: `BadRequest`.
-_WRONG_REGION = {"AuthorizationHeaderMalformed", "PermanentRedirect", "Redirect", "TemporaryRedirect", "BadRequest"}
-_REFUSALS: tuple[tuple[set[str], type[DeniedError], str], ...] = (
-    (_DENIED, DeniedError, "CAMQ_S3_ACCESS_KEY, CAMQ_S3_SECRET_KEY and what they may do"),
-    (_NOT_KNOWN, CredentialsError, "CAMQ_S3_ACCESS_KEY, CAMQ_S3_SECRET_KEY and this machine's clock"),
-    (_WRONG_REGION, DeniedError, "CAMQ_S3_REGION and CAMQ_S3_ENDPOINT"),
-)
-_BUSY = {"SlowDown", "RequestTimeout"}
-#: 507: no space is left, until somebody makes some.
-_BUSY_STATUS = {429, 500, 502, 503, 504, 507}
+T = TypeVar("T")
+
 _OURS_ALREADY = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 #: The client splits larger bodies into parts, three requests at least; below 5 GB S3 takes one PUT.
 _MIN_PART = 5 * 1024 * 1024
+#: Written where the bucket itself may not be asked for: only writing shows that it can be used.
+_PROOF = "jobs/camq-check/check.json"
 #: Buckets named in a message.
 _NAMED = 10
 
@@ -50,11 +42,27 @@ _NAMED = 10
 class S3Store:
     """Objects on an S3 server. One store per process; its threads share the connections."""
 
-    def __init__(self, client: Minio, probe: Minio, *, bucket: str, endpoint: str) -> None:
+    def __init__(
+        self,
+        client: Minio,
+        probe: Minio,
+        *,
+        bucket: str,
+        account: Account,
+        signer: Minio,
+        inputs: tuple[Account, Minio] | None = None,
+    ) -> None:
         self.bucket = bucket
         self._client = client
         self._probe = probe
-        self._endpoint = endpoint
+        self._account = account
+        self._endpoint = account.endpoint
+        #: Signs links, for the address at which browsers find the server.
+        self._signer = signer
+        #: Reads addresses outside our bucket, where another account is set for them.
+        self._input_account, self._inputs = inputs or (account, client)
+        #: The rights do not include listing: then what is not there is refused like what may not be read.
+        self._may_list = True
 
     @classmethod
     def from_settings(cls, settings: Settings, pool_size: int = 32) -> Self:
@@ -64,28 +72,16 @@ class S3Store:
         that is not `host:port` and for a bucket name that S3 does not allow.
         """
         locate(f"{SCHEME}{settings.bucket}/", "")
-
-        def client(pool: urllib3.PoolManager) -> Minio:
-            return Minio(
-                settings.s3_endpoint,
-                access_key=settings.s3_access_key or None,
-                secret_key=settings.s3_secret_key,
-                secure=settings.s3_secure,
-                region=settings.s3_region,  # given, so that the client never asks the server for it
-                http_client=pool,
-            )
-
-        try:
-            return cls(
-                client(http_pool(pool_size)),
-                client(probe_pool()),
-                bucket=settings.bucket,
-                endpoint=settings.s3_endpoint,
-            )
-        except ValueError as error:
-            raise UsageError(
-                f"CAMQ_S3_ENDPOINT must be host:port, no http:// or path (TLS: CAMQ_S3_SECURE=true): {error}"
-            ) from error
+        account, elsewhere = own_account(settings), input_account(settings)
+        pool = http_pool(pool_size)
+        return cls(
+            account.client(pool),
+            account.client(probe_pool()),
+            bucket=settings.bucket,
+            account=account,
+            signer=public_account(settings).client(pool),
+            inputs=(elsewhere, elsewhere.client(http_pool(pool_size))) if elsewhere else None,
+        )
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         """One PUT, whatever the size."""
@@ -97,52 +93,74 @@ class S3Store:
 
     def get(self, key: str, max_bytes: int | None = None) -> bytes:
         """One GET; its length is looked at before the body is read."""
-        bucket, name = locate_object(key, self.bucket)
-        with self._translated(key):
-            response = self._client.get_object(bucket, name)
-            try:
-                length = int(response.headers.get("Content-Length", 0))
-                if max_bytes is not None and length > max_bytes:
-                    raise ObjectTooLargeError(f"{key} has {length} bytes; the limit is {max_bytes}")
-                data = _body(response, max_bytes)
-                if max_bytes is not None and len(data) > max_bytes:
-                    raise ObjectTooLargeError(f"{key} has more than {max_bytes} bytes")
-            except BaseException:
-                response.close()  # an unread body would poison the connection for the next request
-                raise
-            response.release_conn()
-            return data
+        return self._read(key, lambda client, bucket, name: self._get(client, bucket, name, key, max_bytes))
+
+    def _get(self, client: Minio, bucket: str, name: str, key: str, max_bytes: int | None) -> bytes:
+        response = client.get_object(bucket, name)
+        try:
+            length = int(response.headers.get("Content-Length", 0))
+            if max_bytes is not None and length > max_bytes:
+                raise ObjectTooLargeError(f"{key} has {length} bytes; the limit is {max_bytes}")
+            data = _body(response, max_bytes)
+            if max_bytes is not None and len(data) > max_bytes:
+                raise ObjectTooLargeError(f"{key} has more than {max_bytes} bytes")
+        except BaseException:
+            response.close()  # an unread body would poison the connection for the next request
+            raise
+        response.release_conn()
+        return data
 
     def head(self, key: str, size: int) -> bytes:
         """One GET of a range."""
-        bucket, name = locate_object(key, self.bucket)
-        with self._translated(key):
-            try:
-                response = self._client.get_object(bucket, name, length=size)
-            except S3Error as error:
-                if error.code == "InvalidRange":  # it has no bytes
-                    return b""
-                raise
-            try:
-                return _body(response, size)[:size]
-            finally:
-                response.close()  # a server may send more than was asked for
+        return self._read(key, lambda client, bucket, name: self._head(client, bucket, name, size))
+
+    def _head(self, client: Minio, bucket: str, name: str, size: int) -> bytes:
+        try:
+            response = client.get_object(bucket, name, length=size)
+        except S3Error as error:
+            if error.code == "InvalidRange":  # it has no bytes
+                return b""
+            raise
+        try:
+            return _body(response, size)[:size]
+        finally:
+            response.close()  # a server may send more than was asked for
 
     def stat(self, key: str) -> Stat | None:
         """One HEAD."""
-        bucket, name = locate_object(key, self.bucket)
         try:
-            with self._translated(key):
-                return _stat(self._client.stat_object(bucket, name))
+            return self._read(key, lambda client, bucket, name: _stat(client.stat_object(bucket, name)))
         except NotFoundError:
             return None
+        except CredentialsError:
+            raise
+        except DeniedError:
+            if self._may_list or key.startswith(SCHEME):
+                raise
+            return None
+
+    def _read(self, key: str, request: Callable[[Minio, str, str], T]) -> T:
+        """One request that reads. An address outside our bucket may be a picture's, or that of a job's own output."""
+        bucket, name = locate_object(key, self.bucket)
+        if self._inputs is self._client or bucket == self.bucket:
+            with self._translated(key):
+                return request(self._client, bucket, name)
+        try:
+            with self._translated(key, self._input_account):
+                return request(self._inputs, bucket, name)
+        except (NotFoundError, DeniedError, UnavailableError):
+            with suppress(CamqError), self._translated(key):
+                return request(self._client, bucket, name)
+            raise
 
     def list(self, prefix: str) -> Iterator[tuple[str, Stat]]:
         """One request per thousand objects, as the iterator is consumed."""
         bucket, name = locate(prefix, self.bucket)
         front = f"{SCHEME}{bucket}/" if prefix.startswith(SCHEME) else ""
-        with self._translated(prefix):
-            for entry in self._client.list_objects(bucket, name, recursive=True):
+        own = bucket == self.bucket
+        client, account = (self._client, self._account) if own else (self._inputs, self._input_account)
+        with self._translated(prefix, account):
+            for entry in client.list_objects(bucket, name, recursive=True):
                 if not entry.is_dir:
                     yield front + str(entry.object_name), _stat(entry)
 
@@ -151,25 +169,40 @@ class S3Store:
         names = (DeleteObject(own_key(key)) for key in keys)
         with self._translated(self.bucket):
             for failure in self._client.remove_objects(self.bucket, names):
-                if failure.code not in _MISSING:
-                    raise _refusal(failure.code, failure.name or "", self._endpoint) or CamqError(
-                        f"S3 at {self._endpoint} does not delete {failure.name}: {failure.message}"
+                if failure.code not in MISSING:
+                    raise refusal(
+                        failure.code, failure.name or "", bucket=self.bucket, account=self._account, answer=failure
                     )
 
     def presigned_get(self, key: str, expires_s: int) -> str:
-        """Signed here, without a request."""
+        """Signed here, without a request, for CAMQ_S3_PUBLIC_ENDPOINT where it is set."""
         bucket, name = locate_object(key, self.bucket)
-        return str(self._client.presigned_get_object(bucket, name, timedelta(seconds=expires_s)))
+        return str(self._signer.presigned_get_object(bucket, name, timedelta(seconds=expires_s)))
 
     def check(self) -> None:
-        """One HEAD on the bucket, over a connection that gives up soon."""
-        with self._translated(self.bucket):
-            if self._probe.bucket_exists(self.bucket):
-                return
+        """One HEAD on the bucket, over a connection that gives up soon; where that is refused, one on an object."""
+        if self._exists():
+            return
         raise UsageError(
             f"there is no bucket {self.bucket!r} at {self._endpoint}{self._others()}: set CAMQ_BUCKET to the bucket of"
             " your workers, or start `camq up` or a worker, which creates it"
         )
+
+    def _exists(self) -> bool:
+        """Whether the bucket is there. Rights to its objects alone are enough, and do not include asking for it."""
+        try:
+            with self._translated(self.bucket):
+                return self._probe.bucket_exists(self.bucket)
+        except CredentialsError:
+            raise
+        except DeniedError as refused:
+            try:
+                with self._translated(_PROOF):
+                    self._probe.put_object(self.bucket, _PROOF, io.BytesIO(b"{}"), 2, "application/json")
+            except DeniedError:
+                raise refused from None
+            self._may_list = False
+            return True
 
     def _others(self) -> str:
         """The buckets that these credentials may see, for a message."""
@@ -180,48 +213,50 @@ class S3Store:
 
     def ensure_bucket(self) -> None:
         """Two producers may do this at once."""
+        if self._exists():
+            return
         with self._translated(self.bucket):
-            if self._probe.bucket_exists(self.bucket):
-                return
             try:
                 self._client.make_bucket(self.bucket)
             except S3Error as error:
-                if error.code not in _OURS_ALREADY:
-                    raise
+                if error.code in _OURS_ALREADY:
+                    return
+                if error.code == "AccessDenied":
+                    raise UsageError(
+                        f"there is no bucket {self.bucket!r} at {self._endpoint}, and CAMQ_S3_ACCESS_KEY may not create"
+                        " it: create it, or set CAMQ_BUCKET"
+                    ) from error
+                raise
 
     def close(self) -> None:
         """Close the idle connections."""
-        for client in (self._client, self._probe):
+        for client in (self._client, self._probe, self._inputs):
             client._http.clear()
 
     @contextmanager
-    def _translated(self, what: str) -> Iterator[None]:
-        """Foreign errors that callers act upon become ours, here and nowhere else; others pass through."""
+    def _translated(self, what: str, account: Account | None = None) -> Iterator[None]:
+        """Foreign errors become ours, here and nowhere else."""
+        account = account or self._account
+        where = f"S3 storage at {account.endpoint}"
         try:
             yield
         except S3Error as error:
-            if error.code in _BUSY or error.response.status in _BUSY_STATUS:
-                raise self._unreachable(f"is busy ({error.code})") from error
+            if error.code in BUSY or error.response.status in BUSY_STATUS:
+                raise UnreachableError(f"{where} is busy ({error.code})") from error
             if error.code == "NoSuchBucket" and not what.startswith(SCHEME):
                 # Everything of ours is in it: a volume that is not mounted, or a wrong name, and no picture's fault.
-                raise self._unreachable(f"has no bucket {self.bucket!r}: create it, or set CAMQ_BUCKET") from error
-            known = _refusal(error.code, what, self._endpoint)
-            if known is None:
-                raise
-            raise known from error
+                fault = f"has no bucket {self.bucket!r}: create it, or set CAMQ_BUCKET"
+                raise UnreachableError(f"{where} {fault}") from error
+            raise refusal(error.code, what, bucket=self.bucket, account=account, answer=error) from error
         except ServerError as error:
-            if error.status_code not in _BUSY_STATUS:
-                raise
-            raise self._unreachable(f"answers HTTP {error.status_code}") from error
+            raise UnreachableError(f"{where} answers HTTP {error.status_code}") from error
         except InvalidResponseError as error:
-            raise self._unreachable("answers, but not as an S3 server does") from error
+            raise UnreachableError(f"{where} answers, but not as an S3 server does") from error
         except urllib3.exceptions.HTTPError as error:
             reason = getattr(error, "reason", None) or error  # what was behind the last of several attempts
             cause = str(reason.args[-1]) if reason.args else str(reason)
-            raise self._unreachable(f"does not answer: {cause.rpartition(': ')[2]}") from error
-
-    def _unreachable(self, fault: str) -> UnreachableError:
-        return UnreachableError(f"S3 storage at {self._endpoint} {fault}")
+            said = " ".join(cause.rpartition(": ")[2].split())[:200]
+            raise UnreachableError(f"{where} does not answer: {said}") from error
 
 
 def _body(response: urllib3.BaseHTTPResponse, most: int | None) -> bytes:
@@ -238,17 +273,3 @@ def _body(response: urllib3.BaseHTTPResponse, most: int | None) -> bytes:
 
 def _stat(entry: Object) -> Stat:
     return Stat(entry.size or 0, entry.last_modified or datetime.fromtimestamp(0, UTC))
-
-
-def _refusal(code: str | None, what: str, endpoint: str) -> CamqError | None:
-    """Our error for an S3 code that means the request is in vain for now, or None."""
-    if code in _MISSING:
-        return NotFoundError(f"nothing under {what!r} at {endpoint} ({code})")
-    if code == "InvalidObjectState":
-        return UnavailableError(f"{what!r} at {endpoint} is in cold storage ({code}): restore it, then retry")
-    if code in _WRONG_REGION and what.startswith(SCHEME):
-        return UnavailableError(f"{what!r} is not in the region CAMQ_S3_REGION ({code} from {endpoint})")
-    for codes, kind, check in _REFUSALS:
-        if code in codes:
-            return kind(f"S3 storage at {endpoint} refuses access to {what!r} ({code}): check {check}")
-    return None

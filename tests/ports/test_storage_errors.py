@@ -4,16 +4,16 @@ import gzip
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
 import pytest
-from minio.error import S3Error
 
 from shared.config import Settings
 from shared.errors import (
+    CamqError,
     CredentialsError,
     DeniedError,
     NotFoundError,
@@ -23,6 +23,8 @@ from shared.errors import (
     UsageError,
 )
 from shared.storage import S3Store
+
+SECRET = "s3cr3t-of-the-test"
 
 
 @pytest.mark.servers
@@ -72,7 +74,7 @@ def test_a_port_that_swallows_everything_is_unreachable_within_five_seconds() ->
         (404, "<Error><Code>NoSuchKey</Code></Error>", NotFoundError),
         (404, "<Error><Code>NoSuchBucket</Code></Error>", UnreachableError),
         (200, "not even XML", None),
-        (400, "<Error><Code>EntityTooLarge</Code></Error>", S3Error),
+        (400, "<Error><Code>EntityTooLarge</Code></Error>", UnavailableError),
         (403, "<Error><Code>RequestTimeTooSkewed</Code></Error>", CredentialsError),
         (400, "<Error><Code>ExpiredToken</Code></Error>", CredentialsError),
         (400, "<Error><Code>AuthorizationHeaderMalformed</Code></Error>", DeniedError),
@@ -81,10 +83,8 @@ def test_a_port_that_swallows_everything_is_unreachable_within_five_seconds() ->
         (507, "<Error><Code>XMinioStorageFull</Code></Error>", UnreachableError),
     ],
 )
-def test_only_errors_that_callers_act_upon_are_translated(
-    status: int, body: str, expected: type[Exception] | None
-) -> None:
-    """The others pass through as they are, so that nothing is explained wrongly."""
+def test_every_answer_is_ours(status: int, body: str, expected: type[Exception] | None) -> None:
+    """Callers know no other errors."""
     with _server_that_answers(status, body) as port:
         store = _store_at(port)
         if expected is None:
@@ -101,8 +101,73 @@ def test_a_wrong_region_is_the_operators_matter_in_our_bucket_and_that_objects_e
         store = _store_at(port)
         with pytest.raises(DeniedError, match="CAMQ_S3_REGION"):
             store.stat("key")
-        with pytest.raises(UnavailableError, match="not in the region"):
+        with pytest.raises(UnavailableError, match="in another region"):
             store.stat("s3://other/key")
+
+
+ANSWERS = {
+    "AuthorizationHeaderMalformed": (400, "in the region 'eu-west-1', and CAMQ_S3_REGION is 'us-east-1'"),
+    "PermanentRedirect": (301, "set CAMQ_S3_REGION=eu-west-1"),
+    "TemporaryRedirect": (307, "set CAMQ_S3_REGION=eu-west-1"),
+    "AccessDenied": (403, "what they may do"),
+    "AllAccessDisabled": (403, "the owner of the bucket has closed it"),
+    "AccountProblem": (403, "ask it"),
+    "SignatureDoesNotMatch": (403, "this machine's clock"),
+    "InvalidAccessKeyId": (403, "check CAMQ_S3_ACCESS_KEY"),
+    "ExpiredToken": (400, "CAMQ_S3_SESSION_TOKEN"),
+    "InvalidBucketName": (400, "check CAMQ_BUCKET"),
+    "SecondLevelDomainForbidden": (403, "set CAMQ_S3_ADDRESSING=virtual"),
+    "InvalidObjectState": (403, "cold storage"),
+    "XMinioStorageFull": (507, "busy"),
+    "KMS.DisabledException": (400, "the key that encrypts the bucket"),
+    "MethodNotAllowed": (405, "CAMQ_S3_ENDPOINT"),
+    "NotImplemented": (501, "CAMQ_S3_ENDPOINT"),
+    "QuotaExceeded": (403, "raise its quota"),
+    "SomethingNew": (418, "SomethingNew: m"),
+}
+
+
+@pytest.mark.parametrize("code", ANSWERS)
+def test_every_refusal_is_one_sentence_with_the_code_the_bucket_and_the_way(code: str) -> None:
+    """From every call, of our bucket and of others, and without a bit of the secret."""
+    status, way = ANSWERS[code]
+    body = f"<Error><Code>{code}</Code><Message>m</Message><Region>eu-west-1</Region></Error>"
+    headers = {"x-amz-bucket-region": "eu-west-1", "Content-Length": str(len(body))}
+    said = {}
+    with _server_that_answers(status, body, headers=headers) as port:
+        store = _store_at(port)
+        calls: dict[str, Callable[[], object]] = {
+            "ensure_bucket": store.ensure_bucket,
+            "check": store.check,
+            "get": lambda: store.get("inputs/x"),
+            "head": lambda: store.head("inputs/x", 9),
+            "put": lambda: store.put("inputs/x", b"1"),
+            "stat": lambda: store.stat("s3://other/x.jpg"),
+            "list": lambda: list(store.list("s3://other/p/")),
+            "delete": lambda: store.delete(["inputs/x"]),
+        }
+        for name, call in calls.items():
+            with pytest.raises(CamqError) as caught:
+                call()
+            said[name] = str(caught.value)
+
+    for name, text in said.items():
+        assert "\n" not in text
+        assert SECRET not in text
+        assert f"127.0.0.1:{port}" in text
+        if status not in (507, 418):  # a HEAD has no body to say more
+            assert "'camq'" in text or "s3://other" in text, (name, text)
+    assert way in said["get"]
+    assert code in said["get"]
+
+
+def test_the_region_is_found_in_the_body_too() -> None:
+    """Not every server sends the header."""
+    for told in ("<Region>ap-south-1</Region>", "<Message>'us-east-1' is wrong; expecting 'ap-south-1'</Message>"):
+        body = f"<Error><Code>AuthorizationHeaderMalformed</Code>{told}</Error>"
+        with _server_that_answers(400, body) as port, pytest.raises(DeniedError) as caught:
+            _store_at(port).get("key")
+        assert "set CAMQ_S3_REGION=ap-south-1" in str(caught.value)
 
 
 @pytest.mark.parametrize("length", [True, False])
@@ -133,7 +198,7 @@ def test_a_slow_reader_gets_a_body_that_takes_longer_than_the_connect_timeout() 
 
 
 def _store_at(port: int) -> S3Store:
-    return S3Store.from_settings(Settings(s3_endpoint=f"127.0.0.1:{port}", s3_access_key="key", s3_secret_key="secret"))
+    return S3Store.from_settings(Settings(s3_endpoint=f"127.0.0.1:{port}", s3_access_key="key", s3_secret_key=SECRET))
 
 
 @contextmanager
@@ -162,9 +227,10 @@ def _server_that_answers(
                 self.send_header(name, value)
             self.send_header("ETag", '"etag"')
             self.end_headers()
-            self.wfile.write(answer)
+            if self.command != "HEAD":
+                self.wfile.write(answer)
 
-        do_PUT = do_HEAD = do_GET  # noqa: N815
+        do_PUT = do_HEAD = do_POST = do_DELETE = do_GET  # noqa: N815
 
         def log_message(self, *args: object) -> None:
             pass
