@@ -49,16 +49,10 @@ class _Snapshot:
     """What the ledger says of a job at one moment."""
 
     def __init__(self, ledger: RedisLedger, store: ObjectStore, job: str) -> None:
-        status = ledger.status(job)
-        self._name, self._tags = status.name, status.tags
-        # The states first: an image whose commit they show has its results object in `done`, which is read after.
-        self._states = ledger.image_states(job)
-        self._failures = ledger.failures(job)
-        self._done = by_origin(ledger.done(job))
+        self._known = ledger.snapshot(job)
+        self._done = by_origin(self._known.done)
         #: Of each submitted chunk, in the order of their images, the digest of its references.
-        self.digests = ledger.digests(job)
-        # Last: while a job is being submitted, `done` may have images that an earlier total did not count.
-        self._options, self._total = ledger.options(job), ledger.status(job).total
+        self.digests = self._known.digests
         self._store = store
         self._job = job
 
@@ -84,27 +78,27 @@ class _Snapshot:
                 self._record(reference, lines.get(reference.index)),
                 id=reference.id or None,
                 fields=reference.fields,
-                name=self._name,
-                tags=self._tags,
+                name=self._known.name,
+                tags=self._known.tags,
             )
             for reference in references
         ]
 
     def _committed(self, entry: Done) -> list[ImageRecord]:
         return read_results(
-            self._store, self._job, entry.chunk, entry.attempt, options=self._options, total=self._total
+            self._store, self._job, entry.chunk, entry.attempt, options=self._known.options, total=self._known.total
         )
 
     def _record(self, reference: ImageRef, line: ImageRecord | None) -> ImageRecord:
         index = reference.index
-        state = self._states[index] if index < len(self._states) else ImageState.QUEUED
+        state = self._known.states[index] if index < len(self._known.states) else ImageState.QUEUED
         # The ledger knows of a retry, or of a cancel after it, before a newer line does.
         outdated = line is not None and line.state is ImageState.FAILED and state is not ImageState.FAILED
         if line is not None and not outdated:
             return line
         error = None
         if state is ImageState.FAILED:
-            error = self._failures.get(index) or reference.error or _CAPPED
+            error = self._known.failures.get(index) or reference.error or _CAPPED
         return ImageRecord(index=index, source=reference.source, state=state, error=error)
 
 

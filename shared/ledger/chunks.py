@@ -5,7 +5,7 @@ newest end counts. Ends are numbered by the ledger as they happen; the names of 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -51,3 +51,27 @@ def by_origin(done: Iterable[Done]) -> dict[str, list[Done]]:
     for entry in oldest_first(done):
         result[entry.parent or entry.chunk].append(entry)
     return result
+
+
+#: A job's chunks by their ids.
+Records = list[tuple[str, ChunkRecord]]
+
+
+def in_order(raw: Mapping[str, str]) -> Records:
+    """A job's hash of chunks, in the order of their images."""
+    records = [(chunk, decode_chunk(line)) for chunk, line in raw.items()]
+    return sorted(records, key=lambda pair: (pair[1].first, pair[0]))
+
+
+def digests_of(records: Records) -> dict[str, str]:
+    """Of the chunks as they were submitted: the SHA-256 of their references."""
+    return {chunk: record.digest for chunk, record in records if record.parent is None}
+
+
+def done_of(records: Records) -> list[Done]:
+    """The chunks that ended."""
+    return [
+        Done(chunk, record.attempt, record.first, record.count, record.parent, record.end, record.state == "f")
+        for chunk, record in records
+        if record.state in ("d", "f")
+    ]

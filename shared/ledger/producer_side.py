@@ -20,10 +20,10 @@ from shared.contract import (
     encode,
 )
 from shared.errors import DeletionError, TakenError, UnknownJobError, UsageError
-from shared.ledger.chunks import ChunkRecord, decode_chunk
-from shared.ledger.record import status_of
-from shared.ledger.scripts import LedgerSide
-from shared.ledger.values import CANCELLED_AT_ONCE, Done
+from shared.ledger.chunks import Records, digests_of, done_of, in_order
+from shared.ledger.record import failures_of, states_of, status_of
+from shared.ledger.scripts import LedgerSide, executed
+from shared.ledger.values import CANCELLED_AT_ONCE, Done, Snapshot
 
 #: Chunks or jobs handled by one call: bounds how long the script blocks Redis.
 BATCH = 200
@@ -31,8 +31,6 @@ BATCH = 200
 TAGGED_PAGE = 200
 #: `wait_for_news` looks this often although no event came: events are a convenience, not a promise.
 NEWS_EVERY_S = 0.5
-
-_STATE_OF_BYTE = {state.byte: state for state in ImageState}
 
 
 class RedisJobs(LedgerSide):
@@ -107,13 +105,40 @@ class RedisJobs(LedgerSide):
             pipe.time()
             for name in names:
                 pipe.hgetall(keys.JOB % name)
-            answers = pipe.execute(raise_on_error=False)
-            for answer in answers:
-                if isinstance(answer, Exception) and "WRONGTYPE" not in str(answer):
-                    raise answer
+            answers = executed(pipe)
         (seconds, micros), *rows = answers
         found = (status_of(name, row, seconds + micros / 1e6) for name, row in zip(names, rows, strict=True))
         return [status for status in found if status is not None]
+
+    def snapshot(self, job: str) -> Snapshot:
+        """All that a reader of the job's results needs, in one round trip; answered in this order.
+
+        The states before the chunks: an image whose commit they show has its results object in `done`. The total last:
+        while a job is being submitted, `done` may have images that an earlier total did not count.
+        """
+        record = keys.JOB % job
+        with self.scripts.translated(), self.scripts.client.pipeline(transaction=False) as pipe:
+            pipe.time().hgetall(record).get(keys.IMAGES % job).hgetall(keys.FAILURES % job)
+            pipe.hgetall(keys.CHUNKS % job).hgetall(record)
+            answers = executed(pipe)
+            (seconds, micros), row, states, failures, chunks, last = answers
+            first, latest = (status_of(job, each, seconds + micros / 1e6) for each in (row, last))
+            if first is None or latest is None:
+                raise _unknown(job)
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+        records = in_order(chunks)
+        return Snapshot(
+            name=first.name,
+            tags=first.tags,
+            options=decode(row["options"], Options),
+            total=latest.total,
+            states=states_of(states),
+            failures=failures_of(failures),
+            done=done_of(records),
+            digests=digests_of(records),
+        )
 
     def options(self, job: str) -> Options:
         """The options the job was submitted with."""
@@ -142,7 +167,7 @@ class RedisJobs(LedgerSide):
 
     def digests(self, job: str) -> dict[str, str]:
         """Of the chunks as they were submitted: what their references had as SHA-256 when they were registered."""
-        return {chunk: record.digest for chunk, record in self._records(job) if record.parent is None}
+        return digests_of(self._records(job))
 
     def attempts(self, job: str) -> list[ChunkMessage]:
         """The newest attempt of every chunk that was ever sent, in chunk order: their task ids."""
@@ -154,23 +179,16 @@ class RedisJobs(LedgerSide):
 
     def done(self, job: str) -> list[Done]:
         """The chunks that ended, committed or failed without a worker, in the order of their images."""
-        return [
-            Done(chunk, record.attempt, record.first, record.count, record.parent, record.end, record.state == "f")
-            for chunk, record in self._records(job)
-            if record.state in ("d", "f")
-        ]
+        return done_of(self._records(job))
 
-    def _records(self, job: str) -> list[tuple[str, ChunkRecord]]:
+    def _records(self, job: str) -> Records:
         with self.scripts.translated():
-            raw = self.scripts.client.hgetall(keys.CHUNKS % job)
-        records = [(chunk, decode_chunk(line)) for chunk, line in raw.items()]
-        return sorted(records, key=lambda pair: (pair[1].first, pair[0]))
+            return in_order(self.scripts.client.hgetall(keys.CHUNKS % job))
 
     def failures(self, job: str) -> dict[int, ErrorInfo]:
         """Why images failed, by index (capped; the counters are exact)."""
         with self.scripts.translated():
-            raw = self.scripts.client.hgetall(keys.FAILURES % job)
-        return {int(index): decode(line, ErrorInfo) for index, line in raw.items()}
+            return failures_of(self.scripts.client.hgetall(keys.FAILURES % job))
 
     def image_states(self, job: str) -> list[ImageState]:
         """The state of every image, by index.
@@ -178,8 +196,7 @@ class RedisJobs(LedgerSide):
         Gaps of an interrupted submission count as queued.
         """
         with self.scripts.translated():
-            raw = self.scripts.client.get(keys.IMAGES % job) or ""
-        return [_STATE_OF_BYTE.get(byte, ImageState.QUEUED) for byte in raw]
+            return states_of(self.scripts.client.get(keys.IMAGES % job))
 
     def cancel(self, job: str) -> bool:
         """Stop the job; False if it had finished already."""

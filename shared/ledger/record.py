@@ -6,13 +6,14 @@ from typing import Any
 
 import msgspec
 
-from shared.contract import MAX_IMAGES_PER_JOB, JobStatus, job_state
+from shared.contract import MAX_IMAGES_PER_JOB, ErrorInfo, ImageState, JobStatus, decode, job_state
 from shared.ledger.eta import estimate, started_at
 from shared.ledger.webhooks import webhook_of
 
 #: A job unsealed for this long without a sign of its producer counts as interrupted.
 INTERRUPTED_AFTER_S = 600
 _MOST_DIGITS = len(str(MAX_IMAGES_PER_JOB))
+_STATE_OF_BYTE = {state.byte: state for state in ImageState}
 
 
 def status_of(job: str, row: Any, now: float) -> JobStatus | None:
@@ -72,3 +73,13 @@ def _iso(seconds: str | float | None) -> str | None:
     if not seconds:
         return None
     return datetime.fromtimestamp(float(seconds), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def failures_of(raw: Mapping[str, str]) -> dict[int, ErrorInfo]:
+    """Why images failed, by index, from their hash."""
+    return {int(index): decode(line, ErrorInfo) for index, line in raw.items()}
+
+
+def states_of(raw: str | None) -> list[ImageState]:
+    """The state of every image, from the job's string of bytes."""
+    return [_STATE_OF_BYTE.get(byte, ImageState.QUEUED) for byte in raw or ""]

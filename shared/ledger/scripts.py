@@ -113,6 +113,15 @@ def source(name: str, clock: str = CLOCK) -> str:
     return keys.lua_constants() + clock + _text("_common") + _text(name)
 
 
+def executed(pipe: Any) -> list[Any]:
+    """A pipeline's answers; that a key holds something which camq did not write there is one of them, not raised."""
+    answers: list[Any] = pipe.execute(raise_on_error=False)
+    for answer in answers:
+        if isinstance(answer, Exception) and "WRONGTYPE" not in str(answer):
+            raise answer
+    return answers
+
+
 class LedgerSide:
     """What every side of the ledger is made of: the settings, and the scripts on the Redis that they name."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from shared.contract import ChunkMessage, Options, Priority
+from shared.contract import ChunkMessage, ErrorInfo, ImageState, Options, Priority
 
 #: Images that one script cancels: it keeps Redis busy for 10 to 25 ms.
 CANCELLED_AT_ONCE = 1 << 17
@@ -70,6 +70,23 @@ class Done:
     end: int = 0
     #: No worker committed it: its one image failed in quarantine, and the ledger alone has the reason.
     failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the ledger says of a job at one moment, for a reader of its results; see the methods of these names.
+
+    `digests` are in the order of the images that their chunks hold.
+    """
+
+    name: str | None
+    tags: tuple[str, ...]
+    options: Options
+    total: int
+    states: list[ImageState]
+    failures: dict[int, ErrorInfo]
+    done: list[Done]
+    digests: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
