@@ -67,6 +67,10 @@ chaos: setup ## kill workers, Redis and a producer, cut off storage, cancel and 
 containers: setup ## build and run the shipped containers on a Docker engine of their own (root, Debian, 40 GB)
 	@$(BIN)/python -m tests.containers
 
+.PHONY: fuzz
+fuzz: setup ## Pillow's own test pictures, then damaged ones for ten minutes, through a picture process
+	@$(BIN)/python -m tests.fuzz --pillow
+
 .PHONY: compose-env
 compose-env: ## write .env with fresh secrets for docker compose (never overwrites); needs no setup
 	@$(PYTHON) deploy/compose_env.py

@@ -43,6 +43,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--worker-kills", type=int, default=usual.worker_kills)
     parser.add_argument("--worker-stops", type=int, default=usual.worker_stops, help="SIGSTOP past the lease")
+    parser.add_argument("--picture-kills", type=int, default=usual.picture_kills, help="of what decodes and draws")
     parser.add_argument("--redis-kills", type=int, default=usual.redis_kills)
     parser.add_argument("--storage-outages", type=int, default=usual.storage_outages, help="30 s each")
     parser.add_argument("--storage-refusals", type=int, default=usual.storage_refusals, help="403, 507, region; 15 s")

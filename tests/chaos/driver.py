@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ class Driver:
         self._do: dict[Kind, Callable[[], bool]] = {
             "kill worker": self._kill_worker,
             "stop worker": self._stop_worker,
+            "kill picture process": self._kill_picture_process,
             "kill redis": self._kill_redis,
             "storage away": partial(self._storage_unwell, "storage away", WAYS, AWAY_S),
             "storage refuses": partial(self._storage_unwell, "storage refuses", REFUSALS, REFUSED_S),
@@ -183,6 +185,14 @@ class Driver:
         worker, _ = self._rng.choice(busy)
         worker.signal(signal.SIGSTOP)
         self._later.append((time.monotonic() + STOPPED_S, lambda: worker.signal(signal.SIGCONT)))
+        return True
+
+    def _kill_picture_process(self) -> bool:
+        found = [pid for worker, _ in self._busy() for pid in worker.picture_processes()]
+        if not found:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(self._rng.choice(found), signal.SIGKILL)
         return True
 
     def _kill_redis(self) -> bool:

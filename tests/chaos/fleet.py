@@ -95,6 +95,13 @@ class WorkerProcess:
         """To the process itself, not to its children."""
         self.process.send_signal(number)
 
+    def picture_processes(self) -> list[int]:
+        """Those that decode and draw for it."""
+        with suppress(psutil.NoSuchProcess):
+            children = psutil.Process(self.pid).children()
+            return [child.pid for child in children if "worker.pictures.process" in child.cmdline()]
+        return []
+
     def end(self) -> int:
         """Kills it, and what it started, if it still runs; its exit code."""
         with suppress(psutil.NoSuchProcess):

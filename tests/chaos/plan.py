@@ -7,6 +7,7 @@ from typing import Literal
 Kind = Literal[
     "kill worker",
     "stop worker",
+    "kill picture process",
     "kill redis",
     "storage away",
     "storage refuses",
@@ -33,6 +34,7 @@ class FaultCounts:
 
     worker_kills: int = 20
     worker_stops: int = 3
+    picture_kills: int = 20
     redis_kills: int = 5
     storage_outages: int = 2
     storage_refusals: int = 3
@@ -50,6 +52,7 @@ def schedule(wanted: FaultCounts, seed: int) -> list[Fault]:
     counts: dict[Kind, int] = {
         "kill worker": wanted.worker_kills,
         "stop worker": wanted.worker_stops,
+        "kill picture process": wanted.picture_kills,
         "kill redis": wanted.redis_kills,
         "storage away": wanted.storage_outages,
         "storage refuses": wanted.storage_refusals,
