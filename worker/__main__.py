@@ -9,7 +9,7 @@ from shared.config import Settings
 from shared.errors import CamqError
 from shared.text import visible_lines
 
-USAGE = "usage: python -m worker [serve | fleet | exporter | check | fetch MODEL | quarantine]"
+USAGE = "usage: python -m worker [serve | fleet | exporter | check | fetch MODEL | inspect FILE [MODEL] | quarantine]"
 
 
 def main(arguments: list[str]) -> int:
@@ -20,6 +20,8 @@ def main(arguments: list[str]) -> int:
     try:
         if name == "fetch" and len(rest) == 1:
             return _fetch(rest[0])
+        if name == "inspect" and len(rest) in (1, 2):
+            return _inspect(*rest)
         if name in commands and not rest:
             settings = Settings.load()
             return commands[name](settings)
@@ -71,6 +73,15 @@ def _check(settings: Settings) -> int:
     report = check(settings)
     print(report.json())  # noqa: T201
     return 0 if report.ok else 5
+
+
+def _inspect(file: str, model: str | None = None) -> int:
+    import msgspec
+
+    from worker.models.inspection import inspect
+
+    print(msgspec.json.encode(inspect(file, model, Settings.load())).decode())  # noqa: T201
+    return 0
 
 
 def _fetch(name: str) -> int:

@@ -149,6 +149,8 @@ def card_of(network: Network, engine: str) -> ModelCard:
         reason=network.reason,
         input_sizes=network.input_sizes,
         engine=engine,
+        outputs=network.outputs,
+        preprocessing=network.spec,
     )
 
 

@@ -8,7 +8,8 @@ from shared.config import Settings
 from shared.errors import CamqError
 from worker.core.engine.choice import engine_for
 from worker.devices import device as devices
-from worker.image.build import DEFAULT_MODEL, load
+from worker.image.build import load
+from worker.models.asked import DEFAULT_MODEL
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

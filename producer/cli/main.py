@@ -13,6 +13,7 @@ from click_didyoumean import DYMGroup  # type: ignore[import-untyped]
 from producer.cli.commands import (
     completion,
     doctor,
+    inspect,
     jobs,
     report,
     results,
@@ -117,6 +118,7 @@ cli.add_section(
     "Upkeep",
     {
         doctor.doctor: "Check servers, weights and device",
+        inspect.inspect: "Show what camq makes of a checkpoint",
         upkeep.seal: "Finish an interrupted submission as it is",
         upkeep.rm: "Delete a job",
         upkeep.gc: "Delete data that no job needs",

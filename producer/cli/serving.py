@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
 from producer.cli.parameters import choice
+from shared.checks.model_file import is_model_file, read_model_file
 from shared.storage.port import SCHEME
 
 
 class _Weights(click.Path):
-    """An existing file, or an s3:// address that the worker reads."""
+    """An existing file or folder, with a `#KEY` or without, or an s3:// address that the worker reads."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if str(value).startswith(SCHEME) else super().convert(value, param, ctx)
+        path, key, _ = str(value).rpartition("#")
+        if str(value).startswith(SCHEME) or (key and Path(path).exists()):
+            return value
+        return super().convert(value, param, ctx)
 
 
 _SERVING: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--weights",
         metavar="FILE",
-        type=_Weights(exists=True, dir_okay=False),
-        help="Weights of the model: a .pth or .safetensors file, or s3://bucket/key.",
+        type=_Weights(exists=True),
+        help="Checkpoint of the model, here or at s3://bucket/key; FILE#KEY for what lies under a key of it.",
     ),
     click.option(
         "--labels",
         metavar="FILE",
         type=click.Path(exists=True, dir_okay=False),
-        help="Text file with one class name per line.",
+        help="Class names: one per line, `index,name` per line, or JSON.",
     ),
     click.option(
         "--device", type=choice(["auto", "cpu", "cuda"]), help="Device that runs the network.  [default: auto]"
@@ -52,4 +57,7 @@ def serving(model: str | None, given: dict[str, Any]) -> dict[str, str | None]:
         for name in ("weights", "labels")
         if given[name]
     }
+    if is_model_file(model) and model is not None and not model.startswith(SCHEME):
+        read_model_file(Path(model))  # a mistake in it is told before anything starts
+        model = os.path.abspath(model)  # noqa: PTH100
     return {"model": model, "device": given["device"], **files}

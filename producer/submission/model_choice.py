@@ -1,7 +1,9 @@
 """Which model a request means."""
 
+from pathlib import Path
 from typing import Protocol
 
+from shared.checks.model_file import check_served, is_model_file, served_name
 from shared.contract import ModelCard
 from shared.errors import UsageError
 from shared.text import did_you_mean, nearest
@@ -24,8 +26,12 @@ def resolve(catalogue: Catalogue, wanted: str | None) -> tuple[ModelCard, bool]:
     """The card of the one model that `wanted` means, and whether it is being served now.
 
     `name@digest` means that model; `name` the one that is served under it; None the one that is served. A
-    model that nobody serves now is taken when it is the only one known. UsageError names the candidates.
+    model that nobody serves now is taken when it is the only one known. A model file means the model of its name, which
+    must be what the file says. UsageError names the candidates.
     """
+    file = wanted
+    if file is not None and is_model_file(file):
+        wanted = served_name(file)
     known = catalogue.models()
     matching = {model: live for model, live in known.items() if wanted is None or _means(wanted, model)}
     live = [model for model, served in matching.items() if served]
@@ -38,6 +44,8 @@ def resolve(catalogue: Catalogue, wanted: str | None) -> tuple[ModelCard, bool]:
     card = catalogue.card(candidates[0]) if candidates else None
     if card is None:
         raise _unknown(known, wanted)
+    if file is not None and is_model_file(file):
+        check_served(Path(file), card)
     return card, bool(live)
 
 

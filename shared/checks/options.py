@@ -155,12 +155,15 @@ def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:
     _check_layer(card, values)
     _check_input_size(card, values)
     count = len(card.labels)
-    # A model of two classes has no third best; the default is not an error there.
-    top_k = values.setdefault("top_k", min(OPTIONS["top_k"].default, count))
-    if top_k > count:
+    if "min_probability" in values and ("classes" in values or "top_k" in values):
         raise UsageError(
-            f"invalid top_k {top_k}: expected a whole number from 1 to {count}, the number of classes of {card.model}"
+            "min_probability takes the place of top_k and of classes: give one of the three "
+            f"(got {', '.join(name for name in ('min_probability', 'top_k', 'classes') if name in values)})"
         )
+    # A model of two classes has no third best.
+    values["top_k"] = min(values.get("top_k", OPTIONS["top_k"].default), count)
+    if card.preprocessing is not None and card.preprocessing.resize != "squash":
+        values.setdefault("resize", card.preprocessing.resize)  # the report has to know where the picture lies
     if "classes" in values:
         values["classes"] = _class_indices(card, values["classes"])
     return msgspec.convert(values, Options)

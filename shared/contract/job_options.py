@@ -5,6 +5,8 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from shared.contract.model_card import Resize
+
 #: Sides of a network's input that may be asked for, in pixels; each network takes these or fewer (`ModelCard`).
 SMALLEST_INPUT, LARGEST_INPUT = 32, 4096
 
@@ -39,7 +41,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Method, Meta(description="Method that computes the map. scorecam takes many seconds per picture.")
     ] = "cam"
     target: Annotated[
-        Literal["logit", "softmax"], Meta(description="Explain the logit or the softmax probability.")
+        Literal["logit", "probability", "softmax"],
+        Meta(description="Explain the logit or the probability; softmax is another word for probability."),
     ] = "logit"
     target_layer: Annotated[
         str | None,
@@ -54,9 +57,22 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = "each"
     colormap: Annotated[str, Meta(description="Colormap of the heatmap.", extra={"metavar": "NAME"})] = "jet"
     alpha: Annotated[float, Meta(ge=0, le=1, description="Opacity of the heatmap over the picture.")] = 0.5
+    #: Left out while unset, as `output`.
     resize: Annotated[
-        Literal["squash", "center-crop"], Meta(description="How to make a picture square for the network.")
-    ] = "squash"
+        Resize | UnsetType,
+        Meta(
+            description="How to make a picture square for the network.",
+            extra={"default": "the model's own, squash unless its model file says otherwise"},
+        ),
+    ] = UNSET
+    #: Left out while unset, as `output`.
+    min_probability: Annotated[
+        Annotated[float, Meta(gt=0, lt=1)] | UnsetType,
+        Meta(
+            description="Explain every class of at least this probability, none if there is none, instead of the best.",
+            extra={"metavar": "P"},
+        ),
+    ] = UNSET
     input_size: Annotated[
         Annotated[int, Meta(ge=SMALLEST_INPUT, le=LARGEST_INPUT)] | None,
         Meta(description="Side of the network's input in pixels.", extra={"default": "the model's own"}),

@@ -1,6 +1,37 @@
 """The model card: what a worker publishes of a model that it serves."""
 
+from dataclasses import dataclass
+from typing import Literal, get_args
+
 import msgspec
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
+Resize = Literal["squash", "center-crop", "letterbox"]
+RESIZES: tuple[str, ...] = get_args(Resize)
+Outputs = Literal["softmax", "sigmoid"]
+OUTPUTS: tuple[str, ...] = get_args(Outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """What a network was trained to see: how a picture becomes its input, said once, in the model's card.
+
+    `size` is the side of its square input; `resize` how a picture becomes that square where a job asks for no other
+    way; `resize_size` the shorter side before a centre crop of `size`. `interpolation` is that of the training's own
+    transforms, used for the centre crop and the letterbox; `squash_interpolation` that of a squash. `fill` is the
+    colour beside a letterbox. `mean` and `std` normalise values in 0..1, one number for each of the `channels`.
+    """
+
+    size: int = 224
+    resize_size: int = 256
+    interpolation: Interpolation = "bilinear"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    resize: Resize = "squash"
+    squash_interpolation: Interpolation = "bilinear"
+    fill: tuple[int, int, int] = (114, 114, 114)
+    channels: int = 3
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +51,10 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     input_sizes: tuple[int, int] | None = None
     #: What runs it on the worker that published this last, such as `onnxruntime 1.32.0`; older workers do not tell.
     engine: str = ""
+    #: How probabilities are made of its logits; those of older workers are a softmax.
+    outputs: Outputs = "softmax"
+    #: How pictures become its input; older workers do not tell.
+    preprocessing: Preprocessing | None = None
 
     @property
     def name(self) -> str:

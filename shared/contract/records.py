@@ -66,6 +66,8 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
     class_index: int
     label: str
     probability: float
+    #: What the network puts out for the class, before softmax or sigmoid; older workers do not tell.
+    logit: float | None = None
     overlay: str
     box: tuple[int, int, int, int] | None
     map_min: float

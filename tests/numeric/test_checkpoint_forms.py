@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from shared.errors import ModelError
 from tests.numeric.networks import CPU, inputs, random_module
+from worker.core.checkpoint.checkpoint import open_checkpoint
 from worker.core.model.assemble import Assembled, assemble
-from worker.core.model.network import Network, load_network, open_checkpoint
+from worker.core.model.network import Network, load_network
 
 State = dict[str, Tensor]
 

@@ -261,6 +261,5 @@ def test_a_layer_that_ran_twice_or_puts_out_no_map_is_refused_with_the_reason():
 def test_classes_and_sizes_out_of_range_are_refused_with_the_range():
     """Before anything is computed."""
     net = network("resnet18", 10)
-    assert "choose 1 to 10" in refusal(net, top_k=11)
     assert "classes 0 to 9" in refusal(net, classes=(3, 10))
     net.check(Options(top_k=10, classes=(0, 9), input_size=448))

@@ -16,9 +16,10 @@ from torch import nn
 
 from shared.errors import ModelError, UsageError
 from tests.numeric.networks import CPU, inputs, load, network, random_module
+from worker.core.checkpoint.checkpoint import open_checkpoint
 from worker.core.model import published
 from worker.core.model.labels import read_labels
-from worker.core.model.network import load_network, open_checkpoint
+from worker.core.model.network import load_network
 from worker.core.model.published import cache_path, download
 
 NAME = "shufflenet_v2_x0_5"
@@ -132,7 +133,7 @@ def test_labels_come_from_a_file_of_as_many_lines(module: nn.Module, tmp_path: P
     net = load_network(NAME, weights=weights, labels=names, device=CPU)
     assert net.labels == ("ant", "bee", "cat", "dog", "élan", "fox", "gnu")
     names.write_text("ant\nbee\n")
-    assert "2 lines, but the weights are for 7 classes" in refusal(weights, labels=names)
+    assert "has 2 names, but the weights are for 7 classes" in refusal(weights, labels=names)
     assert "cannot be read" in refusal(weights, labels=tmp_path / "nowhere.txt")
 
 

@@ -69,7 +69,7 @@ def test_a_labels_file_has_limits(tmp_path: Path) -> None:
     """It is read whole, and each name goes into every result."""
     path = tmp_path / "labels.txt"
     path.write_text("cat\n" + "d" * (MOST_LETTERS + 1))
-    with pytest.raises(ModelError, match="line 2: a name has at most 1,000 characters"):
+    with pytest.raises(ModelError, match="name 2: a name has at most 1,000 characters"):
         read_labels(path, 2)
     with path.open("wb") as file:
         file.truncate(MOST_BYTES + 1)

@@ -10,7 +10,7 @@ from shared.config import Settings
 from shared.errors import ModelError
 from shared.storage import S3Store
 from worker.core.model.published import input_spec
-from worker.models.weights_file import local_weights
+from worker.models.asked import asked as model_asked
 
 pytestmark = pytest.mark.servers
 
@@ -21,12 +21,12 @@ def test_weights_at_an_address_are_brought_here_once_for_each_state(
     """The same object is not downloaded twice; another under its address is another file."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     asked = msgspec.structs.replace(settings, weights=f"s3://{s3_store.bucket}/weights/net.pth")
-    with pytest.raises(ModelError, match="no weights at"):
-        local_weights(asked)
+    with pytest.raises(ModelError, match="there is nothing at"):
+        model_asked(asked)
     s3_store.put("weights/net.pth", b"first")
-    first, again = local_weights(asked), local_weights(asked)
+    first, again = model_asked(asked).weights, model_asked(asked).weights
     s3_store.put("weights/net.pth", b"the second")
-    second = local_weights(asked)
+    second = model_asked(asked).weights
 
     assert first is not None
     assert second is not None
@@ -43,7 +43,7 @@ def test_a_published_file_is_known_by_its_name_wherever_it_lies(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     name = "regnet_y_16gf_swag-43afe44d.pth"
     s3_store.put(f"weights/{name}", b"state dict")
-    path = local_weights(msgspec.structs.replace(settings, weights=f"s3://{s3_store.bucket}/weights/{name}"))
+    path = model_asked(msgspec.structs.replace(settings, weights=f"s3://{s3_store.bucket}/weights/{name}")).weights
 
     assert path is not None
     spec = input_spec("regnet_y_16gf", torch.nn.Identity(), path)
@@ -52,5 +52,5 @@ def test_a_published_file_is_known_by_its_name_wherever_it_lies(
 
 def test_a_file_is_taken_where_it_lies_and_none_stays_none(settings: Settings) -> None:
     """Only addresses are downloaded."""
-    assert local_weights(msgspec.structs.replace(settings, weights="/models/net.pth")) == Path("/models/net.pth")
-    assert local_weights(settings) is None
+    assert model_asked(msgspec.structs.replace(settings, weights="/models/net.pth")).weights == Path("/models/net.pth")
+    assert model_asked(settings).weights is None

@@ -45,11 +45,13 @@ ROOMS = {
     "producer.web.kit": "producer",
     "producer.web.live": "producer producer.inputs producer.results producer.submission producer.web.kit",
     "worker": "",
-    "worker.__main__": "worker.app worker.check worker.chunk worker.core.model worker.devices worker.observe",
+    "worker.__main__": (
+        "worker.app worker.check worker.chunk worker.core.model worker.devices worker.models worker.observe"
+    ),
     "worker.app": (
         "worker.chunk worker.core.model worker.devices worker.image worker.observe worker.timing worker.upkeep"
     ),
-    "worker.check": "worker.core.engine worker.devices worker.image",
+    "worker.check": "worker.core.engine worker.devices worker.image worker.models",
     "worker.chunk": "worker.errors worker.image worker.timing",
     "worker.core": "",
     "worker.core.checkpoint": "worker.core",
@@ -63,7 +65,7 @@ ROOMS = {
         "worker.core worker.core.engine worker.core.model worker.devices worker.errors worker.models worker.pictures "
         "worker.timing"
     ),
-    "worker.models": "worker.core.checkpoint",
+    "worker.models": "worker.core.checkpoint worker.core.model",
     "worker.observe": "worker.chunk worker.devices worker.image worker.timing worker.upkeep",
     "worker.pictures": "worker.core worker.core.picture worker.timing",
     "worker.timing": "",

@@ -1,11 +1,13 @@
 """The values that pass between the stages of the core."""
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
+
+from shared.contract import Preprocessing
 
 UInt8Array = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
@@ -21,26 +23,15 @@ class Limits:
     max_pixels: int = 178_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class InputSpec:
-    """What a network was trained to see.
-
-    `size` is the side of its square input; `resize_size` the shorter side before a centre crop of `size`;
-    `interpolation` is that of the weights' own transforms (used for the centre crop only);
-    `mean` and `std` normalise RGB in 0..1.
-    """
-
-    size: int = 224
-    resize_size: int = 256
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+#: What a network was trained to see, as its card says it.
+InputSpec = Preprocessing
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
     """Where the network looked: `seen` is the part (x0, y0, x1, y1) of the upright original, of `width` x
-    `height` pixels, that its input covered; a map stretched over `seen` lies on the right pixels."""
+    `height` pixels, that its input covered; a map stretched over `seen` lies on the right pixels. A letterbox covers
+    more than the picture."""
 
     width: int
     height: int
@@ -51,7 +42,7 @@ class Geometry:
 class Prepared:
     """A decoded picture, ready for the network and for drawing.
 
-    `pixels` is the network's input before normalisation: uint8 RGB, (size, size, 3), C-contiguous, so that
+    `pixels` is the network's input before normalisation: uint8 (size, size, channels), C-contiguous, so that
     a stacked batch permuted to NCHW is channels_last without a copy. `canvas` is the RGB picture under the
     overlay, already at the overlay's size.
     """

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from pathlib import Path
 
 import structlog
 import torch
@@ -24,8 +23,8 @@ from worker.devices import device as devices
 from worker.devices.cores import cores
 from worker.image.batcher import Batcher
 from worker.image.explainer import Explainer
+from worker.models.asked import asked
 from worker.models.reading import read_bounded
-from worker.models.weights_file import local_weights
 from worker.pictures import wire
 from worker.pictures.budget import Budget
 from worker.pictures.pool import Pictures, Spent
@@ -33,7 +32,6 @@ from worker.timing.measurements import Stage
 
 log = structlog.get_logger()
 
-DEFAULT_MODEL = "resnet18"
 #: Images on their way per image of a micro-batch: while one batch runs, one is being prepared and one drawn.
 IMAGES_PER_BATCH_PLACE = 3
 #: Images of `high` jobs that may be on their way beside the others.
@@ -55,13 +53,15 @@ def load(settings: Settings) -> Network:
         torch.set_num_threads(settings.torch_threads)
     # TF32 keeps ten bits of a float32's mantissa, and answers would then depend on the batch by more than 1e-5.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    wanted = asked(settings)
     network = load_network(
-        settings.model or DEFAULT_MODEL,
-        weights=local_weights(settings),
-        labels=Path(settings.labels) if settings.labels else None,
+        wanted.given.architecture,
+        weights=wanted.weights,
+        labels=wanted.labels,
         device=devices.limit(devices.choose(settings.device), settings.device_memory),
         dtype=devices.PRECISIONS[settings.precision],
         read=read_bounded,
+        given=wanted.given,
     )
     for note in network.notes:
         log.info("of the weights", note=note)

@@ -165,6 +165,7 @@ class Explainer:
                     class_index=found.class_index,
                     label=self.network.labels[found.class_index],
                     probability=found.probability,
+                    logit=found.logit,
                     overlay=overlay,
                     box=drawing.box,
                     map_min=drawing.map_min,
@@ -202,7 +203,7 @@ def maps_archive(explanation: Explanation, model: str) -> bytes:
     buffer = io.BytesIO()
     np.savez(
         buffer,
-        maps=np.stack([found.values for found in classes]).astype(np.float32),
+        maps=np.stack([found.values for found in classes]).astype(np.float32) if classes else np.zeros((0, 0, 0)),
         class_index=np.array([found.class_index for found in classes], dtype=np.int64),
         probability=np.array([found.probability for found in classes], dtype=np.float32),
         logit=np.array([found.logit for found in classes], dtype=np.float32),

@@ -1,4 +1,4 @@
-"""Where a worker's weights come from: a file, or an object that is brought to this machine first."""
+"""Where a worker's files come from: this machine, or an object that is brought to it first."""
 
 import hashlib
 import os
@@ -15,24 +15,23 @@ from shared.storage import SCHEME, S3Store
 MOST_BYTES = 8 << 30
 
 
-def local_weights(settings: Settings) -> Path | None:
-    """The file of the settings' weights, with its `#KEY` if it has one; None for the published ones.
+def local_file(settings: Settings, address: str) -> Path:
+    """The file at an address, with its `#KEY` if it has one.
 
     An `s3://` address is downloaded into this user's cache once for each state of the object, and keeps its name there,
     by which a published file is known. Raises ModelError when nothing is there, UnreachableError when storage is away.
     """
-    address = settings.weights
-    if not address or not address.startswith(SCHEME):
-        return Path(address) if address else None
+    if not address.startswith(SCHEME):
+        return Path(address)
     with closing(S3Store.from_settings(settings)) as store:
         stat, key = store.stat(address), ""
         if stat is None and "#" in address:
             address, _, key = address.rpartition("#")
             stat = store.stat(address)
         if stat is None:
-            raise ModelError(f"there are no weights at {address} on {settings.s3_endpoint}")
+            raise ModelError(f"there is nothing at {address} on {settings.s3_endpoint}")
         if stat.size > MOST_BYTES:
-            raise ModelError(f"the weights at {address} have {stat.size:,} bytes, more than {MOST_BYTES:,}")
+            raise ModelError(f"the file at {address} has {stat.size:,} bytes, more than {MOST_BYTES:,}")
         mark = hashlib.sha256(f"{settings.s3_endpoint} {address} {stat}".encode()).hexdigest()[:16]
         path = user_cache_path("camq") / "weights" / mark / PurePosixPath(address).name
         if not path.exists():

@@ -39,7 +39,7 @@ _folder = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--data", metavar="DIR", type=_folder, default="camq-data", show_default=True, help="Folder for the data."
 )
-@click.option("--model", metavar="M", help="Model to serve.  [default: resnet18]")
+@click.option("--model", metavar="M", help="Model to serve: an architecture or a model file.  [default: resnet18]")
 @serving_options
 @click.option(
     "--workers",
@@ -94,7 +94,7 @@ def _describe(ready: list[WorkerInfo]) -> str:
 @click.option(
     "--out", metavar="DIR", type=_folder, default="camq-output", show_default=True, help="Folder for the results."
 )
-@click.option("--model", metavar="M", help="Model to use.  [default: resnet18]")
+@click.option("--model", metavar="M", help="Model to use: an architecture or a model file.  [default: resnet18]")
 @serving_options
 @job_options
 @dry_run_option

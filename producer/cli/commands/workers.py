@@ -27,7 +27,8 @@ _BAR = 24
     "models",
     metavar="M",
     multiple=True,
-    help="Model to serve. Can be repeated, as NAME or NAME=WEIGHTS: one process for each.  [default: resnet18]",
+    help="Model to serve: NAME, NAME=WEIGHTS or a model file. Can be repeated: one process for each.  "
+    "[default: resnet18]",
 )
 @serving_options
 @click.option(

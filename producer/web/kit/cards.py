@@ -32,7 +32,7 @@ def fit(options: Options) -> str:
     `over`: it covers the same ground. `apart`: it shows the centre crop that the network saw, whose place in
     the original only the worker knows, so that it is shown for itself.
     """
-    return "apart" if options.overlay == "input" and options.resize == "center-crop" else "over"
+    return "apart" if options.overlay == "input" and options.resize in ("center-crop", "letterbox") else "over"
 
 
 def _bar(line: PredictionRecord, overlay: str | None) -> dict[str, Any]:

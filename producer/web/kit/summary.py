@@ -46,6 +46,8 @@ def summarise(status: JobStatus, options: Options, *, served: bool = True) -> Su
 
 def _facts(status: JobStatus, options: Options, served: bool) -> list[tuple[str, str]]:
     classes = f"{len(options.classes)} chosen" if options.classes else f"best {options.top_k}"
+    if options.min_probability:
+        classes = f"all of at least {options.min_probability:g}"
     running = "Waiting for" if status.state is JobState.QUEUED else "Running for"
     left = duration(status.eta_s) if status.eta_s is not None else "estimating"
     return [
@@ -60,6 +62,10 @@ def _facts(status: JobStatus, options: Options, served: bool) -> list[tuple[str,
     ]
 
 
+#: What is said of an option that was left out.
+_UNSET = {"output": "camq's bucket", "resize": "the model's own", "min_probability": "none"}
+
+
 def _all(options: Options) -> list[tuple[str, object, object]]:
     names = options.__struct_fields__
     return [(name, getattr(options, name), getattr(_DEFAULTS, name)) for name in names]
@@ -71,7 +77,7 @@ def _said(name: str, value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
     if value is UNSET:
-        return "camq's bucket"
+        return _UNSET[name]
     if value is None:
         return "the best" if name == "classes" else "the model's own"
     return str(value)

@@ -1,6 +1,6 @@
 """A checkpoint whose structure is known; its numbers are read from the file when they are wanted."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from shared.errors import ModelError
-from worker.core.checkpoint.files import weights_in
+from worker.core.checkpoint.files import read_index, weights_in
 from worker.core.checkpoint.fit import Shape, below
 from worker.core.checkpoint.index import WIDTHS, Index, Place
 
@@ -61,3 +61,11 @@ class Checkpoint:
 
     def _chosen(self, names: dict[str, Place]) -> Iterator[str]:
         yield from below(names, self.key) if self.key else names
+
+
+def open_checkpoint(weights: Path, read: Callable[[Path], Index] = read_index) -> Checkpoint:
+    """The checkpoint in a file; as `FILE#KEY`, where no file has that very name, what lies under a key of it."""
+    path, separator, key = str(weights).rpartition("#")
+    if separator and path and not weights.exists():
+        return Checkpoint(Path(path), read(Path(path))).under(key)
+    return Checkpoint(weights, read(weights))

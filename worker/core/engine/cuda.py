@@ -102,8 +102,8 @@ class CudaGraphs:
         return self._network.forward(self._normalise(seen))
 
     def _make_room(self, largest: int) -> None:
-        side, device = self._network.spec.size, self._network.device
-        shape = (largest, side, side, 3)
+        spec, device = self._network.spec, self._network.device
+        shape = (largest, spec.size, spec.size, spec.channels)
         self._slots = cycle([_Slot(shape, device) for _ in range(_SLOTS)])
         # Last, since it tells that the slots are there too: a lack of memory on the way is met by a smaller size.
         self._seen = torch.zeros(shape, dtype=torch.uint8, device=device)

@@ -95,8 +95,8 @@ class Engine:
 
         Raises ModelError when the network cannot explain a plain picture.
         """
-        size = self.network.spec.size
-        grey = np.full((size, size, 3), 127, np.uint8)
+        spec = self.network.spec
+        grey = np.full((spec.size, spec.size, spec.channels), 127, np.uint8)
         wish = Options(top_k=1, method="cam" if self.network.head else "gradcam")
         for count in (1, self.max_batch_size):
             for outcome in self.run([grey] * count, [wish] * count):
@@ -190,7 +190,7 @@ class Normalise:
 
     def __init__(self, network: Network) -> None:
         both = (network.spec.mean, network.spec.std)
-        self._mean, self._std = (torch.tensor(each, device=network.device).view(3, 1, 1) * 255 for each in both)
+        self._mean, self._std = (torch.tensor(each, device=network.device).view(-1, 1, 1) * 255 for each in both)
         self._dtype = network.dtype
 
     def __call__(self, stacked: Tensor) -> Tensor:

@@ -10,14 +10,21 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from shared.contract import Outputs
 from worker.core.model.head import Head
 
-Target = Literal["logit", "softmax"]
+#: `softmax` is the old word for the probability, whatever makes it.
+Target = Literal["logit", "probability", "softmax"]
 
 
-def target_scores(logits: Tensor, classes: Tensor, target: Target) -> Tensor:
+def probabilities(logits: Tensor, outputs: Outputs) -> Tensor:
+    """Of each class, (N, C): shares of one whole, or each label's own."""
+    return logits.softmax(dim=1) if outputs == "softmax" else logits.sigmoid()
+
+
+def target_scores(logits: Tensor, classes: Tensor, target: Target, outputs: Outputs = "softmax") -> Tensor:
     """What is explained, the logit or the probability of each class: (N, C), (N, k) → (N, k)."""
-    return (logits if target == "logit" else logits.softmax(dim=1)).gather(1, classes)
+    return (logits if target == "logit" else probabilities(logits, outputs)).gather(1, classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,21 +44,29 @@ class Evidence:
     inputs: Tensor | None
     classify: Callable[[Tensor], Tensor]
     batch_size: int
+    outputs: Outputs = "softmax"
 
     @property
     def scores(self) -> Tensor:
         """The targets' values: (N, k)."""
-        return target_scores(self.logits, self.classes, self.target)
+        return target_scores(self.logits, self.classes, self.target, self.outputs)
+
+    @property
+    def slope(self) -> Tensor:
+        """Of a sigmoid at its value: p (1 - p), (N, k)."""
+        return self.scores * (1 - self.scores)
 
     def class_maps(self) -> Tensor:
         """What each position adds to the target, (N, k, h, w).
 
         For the softmax it is what the position adds to first order, p_c (M_c - Σ_j p_j M_j) with the maps M
-        of the logits.
+        of the logits; for a sigmoid p_c (1 - p_c) M_c.
         """
         own = self.head.maps(self.activations, self.classes)
         if self.target == "logit":
             return own
+        if self.outputs == "sigmoid":
+            return self.slope[..., None, None] * own
         shares = self.logits.softmax(dim=1)
         mean = self.head.mean_map(self.activations, shares).unsqueeze(1)
         return self.scores[..., None, None] * (own - mean)
@@ -59,12 +74,15 @@ class Evidence:
     def gradient(self) -> Tensor:
         """∂ target / ∂ activations in closed form: (N, k, K, h, w), or (N, k, K, 1, 1) when constant over the map.
 
-        Softmax: ∂ p_c = p_c (∂ y_c - Σ_j p_j ∂ y_j). A sum over positions is `mean * positions`, whichever
+        Softmax: ∂ p_c = p_c (∂ y_c - Σ_j p_j ∂ y_j); sigmoid: ∂ p_c = p_c (1 - p_c) ∂ y_c.
+        A sum over positions is `mean * positions`, whichever
         of the two shapes it has.
         """
         own = self.head.gradient(self.activations, self.classes)
         if self.target == "logit":
             return own
+        if self.outputs == "sigmoid":
+            return self.slope[..., None, None, None] * own
         shares = self.logits.softmax(dim=1)
         mean = self.head.mean_gradient(self.activations, shares).unsqueeze(1)
         return self.scores[..., None, None, None] * (own - mean)

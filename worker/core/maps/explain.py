@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shared.contract import Options
+from shared.contract import Options, Outputs
 from shared.errors import ImageError
-from worker.core.maps.evidence import Evidence, target_scores
+from worker.core.maps.evidence import Evidence, probabilities, target_scores
 from worker.core.maps.methods import FROM_GRADIENT, METHODS
 from worker.core.model.network import Network
 from worker.core.types import ClassMap, Explanation, FloatArray
@@ -63,16 +63,16 @@ def explain(
         mapper = closed_form(network, inputs, logits, activations, batch_size, on_step=on_step)
     else:
         logits, mapper = _taped(network, inputs, layer)
-    answers = answer(logits, mapper, options)
+    answers = answer(logits, mapper, options, network.outputs)
     return read(answers, to_send(answers).cpu().numpy())
 
 
-def answer(logits: Tensor, mapper: Mapper, options: Sequence[Options]) -> list[Answers]:
+def answer(logits: Tensor, mapper: Mapper, options: Sequence[Options], outputs: Outputs = "softmax") -> list[Answers]:
     """Logits (N, C) and N pictures' options → their answers, on the logits' device."""
     groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for row, wish in enumerate(options):
-        groups[wish.method, wish.target, wish.classes or wish.top_k].append(row)
-    return [_answer_alike(logits, rows, options[rows[0]], mapper) for rows in groups.values()]
+        groups[wish.method, wish.target, wish.classes or wish.top_k, wish.min_probability].append(row)
+    return [_answer_alike(logits, rows, options[rows[0]], mapper, outputs) for rows in groups.values()]
 
 
 def to_send(answers: Sequence[Answers]) -> Tensor:
@@ -119,6 +119,7 @@ def closed_form(
             inputs=inputs[rows] if inputs is not None and wish.method == "scorecam" else None,
             classify=classify,
             batch_size=batch_size,
+            outputs=network.outputs,
         )
         with torch.inference_mode():
             return METHODS[wish.method](evidence)
@@ -131,7 +132,7 @@ def _taped(network: Network, inputs: Tensor, layer: str) -> tuple[Tensor, Mapper
     activations = network.as_map(layer, tape.activations)
 
     def mapper(rows: Tensor, classes: Tensor, wish: Options) -> Tensor:
-        gradients = tape.gradients(lambda logits: target_scores(logits[rows], classes, wish.target))
+        gradients = tape.gradients(lambda logits: target_scores(logits[rows], classes, wish.target, network.outputs))
         columns = (network.as_map(layer, gradient)[rows].unsqueeze(1) for gradient in gradients)
         of_gradient = FROM_GRADIENT[wish.method]
         return torch.cat([of_gradient(column, activations[rows]) for column in columns], dim=1)
@@ -139,31 +140,40 @@ def _taped(network: Network, inputs: Tensor, layer: str) -> tuple[Tensor, Mapper
     return tape.logits.detach(), mapper
 
 
-def _answer_alike(logits: Tensor, rows: list[int], wish: Options, mapper: Mapper) -> Answers:
+def _answer_alike(logits: Tensor, rows: list[int], wish: Options, mapper: Mapper, outputs: Outputs) -> Answers:
     """Logits (N, C) of the whole micro-batch."""
     index = _sent(rows, logits.device)
     own = logits[index]
     if wish.classes is None:
-        classes = top_k(own, wish.top_k)
-        places = torch.arange(1, wish.top_k + 1, device=own.device).expand_as(classes)
+        classes = top_k(own, _most(wish, outputs, own.shape[1]))
+        places = torch.arange(1, classes.shape[1] + 1, device=own.device).expand_as(classes)
     else:
         classes = _sent(wish.classes, own.device).expand(len(own), -1)
         places = ranks(own, classes)
     maps = mapper(index, classes, wish)
     finite = own.isfinite().all(1) & maps.isfinite().flatten(1).all(1)
-    numbers = (places, classes, own.gather(1, classes), own.softmax(dim=1).gather(1, classes), finite[:, None])
+    numbers = (places, classes, own.gather(1, classes), probabilities(own, outputs).gather(1, classes), finite[:, None])
     columns = [each.expand_as(classes).unsqueeze(2).float() for each in numbers]
     return Answers(rows, wish, torch.cat([*columns, maps.flatten(2).float()], dim=2), (maps.shape[2], maps.shape[3]))
 
 
+def _most(wish: Options, outputs: Outputs, classes: int) -> int:
+    """How many classes are looked at. Shares of one whole above P can be no more than 1/P."""
+    if not wish.min_probability:
+        return min(wish.top_k, classes)
+    return min(classes, int(1 / wish.min_probability)) if outputs == "softmax" else classes
+
+
 def _read_alike(answers: Answers, table: FloatArray) -> list[Outcome]:
     numbers = table[..., :_NUMBERS].tolist()
+    least = answers.wish.min_probability or 0.0
     maps = table[..., _NUMBERS:].reshape(*table.shape[:2], *answers.side)
     return [
         Explanation(
             tuple(
                 ClassMap(int(rank), int(index), logit, probability, values)
                 for (rank, index, logit, probability, _), values in zip(classes, image, strict=True)
+                if probability >= least
             ),
             answers.wish.method,
         )

@@ -11,10 +11,10 @@ from shared.errors import ModelError
 from worker.core.checkpoint import trained_head
 from worker.core.checkpoint.checkpoint import Checkpoint
 from worker.core.checkpoint.fit import AVERAGED, Fit, Matcher, Shape, grouped
-from worker.core.checkpoint.guess import guess
+from worker.core.checkpoint.misfit import misfit, nothing, some
 from worker.core.checkpoint.trained_head import BESIDE, Layer
 from worker.core.model import architectures
-from worker.core.model.checkpoints import load_strictly, some
+from worker.core.model.checkpoints import load_strictly
 
 #: Left in every module by tools that count operations.
 _COUNTERS = re.compile(r"(^|\.)(total_ops|total_params|num_batches_tracked)$")
@@ -54,7 +54,7 @@ def assemble(name: str, checkpoint: Checkpoint, activation: str = "relu") -> Ass
     sources = architectures.modern_names(name, checkpoint.shapes)
     shapes = {modern: checkpoint.shapes[source] for modern, source in sources.items()}
     if not shapes:
-        raise ModelError(_nothing(checkpoint))
+        raise ModelError(nothing(checkpoint))
     module = architectures.construct(name, **architectures.options(name, shapes))
     own = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
     stem = _first(module)
@@ -62,7 +62,7 @@ def assemble(name: str, checkpoint: Checkpoint, activation: str = "relu") -> Ass
     last = _last(module)
     found = _find_head(module, matcher, own, shapes, last)
     if isinstance(found, str):
-        raise ModelError(_misfit(name, checkpoint, shapes, found))
+        raise ModelError(misfit(name, checkpoint, shapes, found))
     fit, notes = found.fit, []
     kept = {key: checkpoint.read(sources[source]) for key, source in fit.names.items()}
     if note := _adapt_stem(module, stem, shapes[fit.names[f"{stem}.weight"]]):
@@ -184,6 +184,19 @@ def _attach(module: nn.Module, head: _Head, read: Callable[[str], Tensor], activ
     return classes
 
 
+def two_sided(module: nn.Module) -> None:
+    """Give a network of one output z two, -z and z: of the negative and of the positive answer."""
+    path = _last(module)
+    old = module.get_submodule(path)
+    assert isinstance(old, nn.Linear | nn.Conv2d)  # noqa: S101 -- `_last` finds no others
+    made = nn.Linear(old.weight.shape[1], 2) if isinstance(old, nn.Linear) else nn.Conv2d(old.in_channels, 2, 1)
+    with torch.no_grad():
+        made.weight.copy_(torch.cat([-old.weight, old.weight]))
+        bias = torch.zeros(1) if old.bias is None else old.bias
+        made.bias.copy_(torch.cat([-bias, bias]))  # type: ignore[union-attr]
+    module.set_submodule(path, made)
+
+
 class _MaxAndMean(nn.Module):
     """Each channel's maximum, then each one's mean: (N, K, h, w) → (N, 2K, 1, 1)."""
 
@@ -255,40 +268,3 @@ def _other_copies(ignored: list[str], fit: Fit, root: str) -> list[str]:
     chosen = root.rstrip(".") or "those without a key"
     other = next(iter(copies))
     return [f"of several sets of weights {chosen} were taken; averaged ones are there too: FILE#{other} takes them"]
-
-
-def _nothing(checkpoint: Checkpoint) -> str:
-    if checkpoint.refused:
-        name, reason = next(iter(checkpoint.refused.items()))
-        return f"{checkpoint.path}: {name}: {reason}"
-    return (
-        f"{checkpoint.path} holds no state dict: expected a mapping from names to tensors, bare or under a key; save "
-        "one with torch.save(model.state_dict(), path)"
-    )
-
-
-def _misfit(name: str, checkpoint: Checkpoint, shapes: Mapping[str, Shape], problem: str) -> str:
-    """What was found, what was tried, what to do next."""
-    other = guess(shapes)
-    if other and other != name:
-        classes = _classes(shapes)
-        of = f" with {classes} classes" if classes else ""
-        return (
-            f"the weights in {checkpoint.path} do not fit {name}: these are the weights of a {other}{of}. "
-            f"Give --model {other}"
-        )
-    refused = "".join(f"; {key}: {reason}" for key, reason in list(checkpoint.refused.items())[:1])
-    whole = f"; it also holds a whole module ({checkpoint.index.module})" if checkpoint.index.module else ""
-    held = ", ".join(f"{key} {tuple(shape)}" for key, shape in list(shapes.items())[:3])
-    return (
-        f"the weights in {checkpoint.path} do not fit {name}: {problem}{refused}. It holds {len(shapes)} tensors: "
-        f"{held}, …{whole}. `camq inspect` shows what camq makes of it; name the architecture that they were trained "
-        "with as the model"
-    )
-
-
-def _classes(shapes: Mapping[str, Shape]) -> int | None:
-    """The rows of the last matrix, which is the head's in most networks."""
-    return next(
-        (shape[0] for key, shape in reversed(list(shapes.items())) if len(shape) == 2 and "weight" in key), None
-    )

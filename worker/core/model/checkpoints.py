@@ -1,15 +1,13 @@
 """Tensors into a network, and the network's fingerprint."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from shared.errors import ModelError
-
-#: A few names show what kind of mismatch it is; a thousand hide it.
-_NAMES_SHOWN = 4
+from worker.core.checkpoint.misfit import some
 
 
 def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], name: str) -> None:
@@ -40,18 +38,14 @@ def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], name: st
     module.load_state_dict(filled)
 
 
-def some(names: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
-    rest = len(names) - _NAMES_SHOWN
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def fingerprint(module: torch.nn.Module, labels: tuple[str, ...]) -> str:
-    """12 hex digits that name weights and labels: SHA-256 over sorted names, dtypes, shapes and bytes, then labels."""
+def fingerprint(module: torch.nn.Module, labels: tuple[str, ...], described: str) -> str:
+    """12 hex digits that name all that an answer depends on: SHA-256 over sorted names, dtypes, shapes and bytes of the
+    weights, then the labels, then `described`: architecture, outputs, target layer and preprocessing."""
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     for label in labels:
         digest.update(f"{label}\n".encode())
+    digest.update(described.encode())
     return digest.hexdigest()[:12]

@@ -1,6 +1,10 @@
-"""Class names: from a file, or ImageNet's, or numbers."""
+"""Class names: from a file in any of its usual forms, from the checkpoint, ImageNet's, or numbers."""
 
+import json
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torchvision.models import ResNet18_Weights
 
@@ -9,34 +13,137 @@ from shared.errors import ModelError
 IMAGENET_CLASSES = 1000
 #: A file of names is read whole, and each name goes into the model's card and every result.
 MOST_BYTES, MOST_LETTERS = 64 << 20, 1_000
+_NUMBERED = re.compile(r"\s*(\d+)\s*[,;\t]\s*(.*?)\s*")
+_HEADER = re.compile(r"\s*\"?(index|idx|id|class_?id|class|label)\"?\s*[,;\t]\s*\"?\w+\"?\s*", re.IGNORECASE)
+#: ImageNet's lists have WordNet's number before each name.
+_WORDNET = re.compile(r"n\d{8}\s+(\S.*)")
+#: Under these keys trainers keep the names, the likeliest first.
+_KEYS: tuple[str, ...] = (
+    "class_to_idx",
+    "idx_to_class",
+    "id2label",
+    "label2id",
+    "class_names",
+    "classes",
+    "categories",
+)
+_KEYS += ("label_names", "labels", "vocab")
 
 
-def read_labels(path: Path | None, classes: int) -> tuple[str, ...]:
-    """The names of `classes` classes, in index order.
+def find_labels(
+    path: Path | None, given: object, facts: Mapping[str, Any], classes: int
+) -> tuple[tuple[str, ...], str]:
+    """The class names, and where they are from: a file, the model file (`given`), the checkpoint, or what is usual."""
+    if path is not None:
+        return read_labels(path, classes), str(path)
+    if isinstance(given, tuple):
+        return checked(given, classes, "labels in the model file"), "model file"
+    if found := given_labels(facts, classes):
+        return found[0], f"checkpoint, {found[1]}"
+    return default_labels(classes), "ImageNet" if classes == IMAGENET_CLASSES else "numbers"
 
-    `path` holds one name per line, UTF-8. Without it a network of 1000 classes gets ImageNet's names, which
-    ship inside torchvision, and any other "class 0", "class 1", …. Raises ModelError when the file cannot be
-    read or its count is another.
+
+def read_labels(path: Path, classes: int) -> tuple[str, ...]:
+    """The names of `classes` classes in a file, in index order. With one output there may be two: of the negative and
+    of the positive answer.
+
+    The file holds one name per line, `index,name` per line, or JSON: a list, `{name: index}` or `{index: name}`.
+    Raises ModelError when it cannot be read or its count is another.
     """
-    if path is None:
-        if classes == IMAGENET_CLASSES:
-            return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
-        return tuple(f"class {index}" for index in range(classes))
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ModelError(f"the labels file {path} has more than {MOST_BYTES:,} bytes; it needs one name per line")
-        # Not `splitlines`, which also cuts at characters that a name may hold, U+2028 and vertical tabs among them.
-        lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
+        text = _decoded(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"the labels file {path} cannot be read: {error}") from error
+    what = f"the labels file {path}"
+    if text.lstrip()[:1] in ("[", "{"):
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise ModelError(f"{what} begins as JSON does, but is none: {error}") from None
+        names = in_order(value)
+        if names is None:
+            raise ModelError(f"{what} is JSON, but neither a list of names, nor {{name: index}}, nor {{index: name}}")
+        return checked(names, classes, what)
+    # Not `splitlines`, which also cuts at characters that a name may hold, U+2028 and vertical tabs among them.
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    return checked(_of_lines(lines, classes, what), classes, what)
+
+
+def given_labels(facts: Mapping[str, Any], classes: int) -> tuple[tuple[str, ...], str] | None:
+    """The names that a checkpoint holds for so many classes, and the key they stand under."""
+    for wanted in _KEYS:
+        for key, value in facts.items():
+            names = in_order(value) if key.rpartition(".")[2].lower() == wanted else None
+            if names is not None and fits(len(names), classes):
+                return tuple(names), key
+    return None
+
+
+def default_labels(classes: int) -> tuple[str, ...]:
+    """ImageNet's names, which ship inside torchvision, for 1000 classes; else "class 0", "class 1", …."""
+    if classes == IMAGENET_CLASSES:
+        return tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+    return tuple(f"class {index}" for index in range(classes))
+
+
+def fits(names: int, classes: int) -> bool:
+    """Whether so many names suit so many outputs."""
+    return names == classes or (classes == 1 and names == 2)
+
+
+def checked(names: Sequence[str], classes: int, what: str) -> tuple[str, ...]:
+    """The names without surrounding space. ModelError, naming `what` holds them, for another count or endless names."""
+    if not fits(len(names), classes):
+        two = " (or two, of the negative and the positive answer)" if classes == 1 else ""
+        raise ModelError(
+            f"{what} has {len(names)} names, but the weights are for {classes} classes{two}; it needs one name per "
+            "class, in index order"
+        )
+    stripped = tuple(name.strip() for name in names)
+    if number := next((number for number, name in enumerate(stripped, 1) if len(name) > MOST_LETTERS), None):
+        raise ModelError(f"{what}, name {number}: a name has at most {MOST_LETTERS:,} characters")
+    return stripped
+
+
+def in_order(value: Any) -> list[str] | None:
+    """The names in a list, `{name: index}` or `{index: name}` with every index once from 0 on; None for all else."""
+    if isinstance(value, list):
+        return list(value) if all(isinstance(name, str) for name in value) else None
+    if not isinstance(value, dict) or not value:
+        return None
+    by_index: dict[int, str] = {}
+    for key, other in value.items():
+        # ImageNet's own JSON has WordNet's number beside the name.
+        name = other[-1] if isinstance(other, list) and other else other
+        if isinstance(name, int) and not isinstance(name, bool):
+            by_index[name] = str(key)
+        elif isinstance(name, str) and str(key).isdecimal():
+            by_index[int(key)] = name
+        elif isinstance(name, str) and name.isdecimal():
+            by_index[int(name)] = str(key)
+    if len(by_index) != len(value) or set(by_index) != set(range(len(value))):
+        return None
+    return [by_index[index] for index in range(len(value))]
+
+
+def _decoded(raw: bytes) -> str:
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):  # as Windows' editors write it
+        return raw.decode("utf-16")
+    return raw.decode("utf-8-sig")
+
+
+def _of_lines(lines: list[str], classes: int, what: str) -> list[str]:
     while len(lines) > classes and not lines[-1].strip():
         lines.pop()
-    if len(lines) != classes:
-        raise ModelError(
-            f"the labels file {path} has {len(lines)} lines, but the weights are for {classes} classes; "
-            "it needs one name per line, in index order"
-        )
-    names = tuple(line.strip() for line in lines)
-    if number := next((number for number, name in enumerate(names, 1) if len(name) > MOST_LETTERS), None):
-        raise ModelError(f"the labels file {path}, line {number}: a name has at most {MOST_LETTERS:,} characters")
-    return names
+    body = lines[1:] if len(lines) > 1 and _HEADER.fullmatch(lines[0]) else lines
+    numbered = [match for line in body if (match := _NUMBERED.fullmatch(line))]
+    if numbered and len(numbered) == len(body):
+        names = in_order({match[1]: match[2].strip('"') for match in numbered})
+        if names is None:
+            raise ModelError(f"{what} numbers its names, but not each of 0 to {len(body) - 1} once")
+        return names
+    if all(_WORDNET.fullmatch(line.strip()) for line in lines):
+        return [match[1] for line in lines if (match := _WORDNET.fullmatch(line.strip()))]
+    return lines

@@ -8,18 +8,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, fx, nn
 
-from shared.contract import METHODS, Options
+from shared.contract import METHODS, Options, Outputs
+from shared.contract.model_file import ModelFile
 from shared.errors import ModelError, UsageError
-from worker.core.checkpoint.checkpoint import Checkpoint
+from worker.core.checkpoint.checkpoint import open_checkpoint
 from worker.core.checkpoint.files import read_index
 from worker.core.checkpoint.index import Index
 from worker.core.model import architectures, published
-from worker.core.model.assemble import assemble
+from worker.core.model.assemble import assemble, two_sided
 from worker.core.model.checkpoints import fingerprint
 from worker.core.model.gradients import Tape
 from worker.core.model.head import Head, identity_error
 from worker.core.model.hooks import ActivationHook
-from worker.core.model.labels import read_labels
+from worker.core.model.labels import find_labels
 from worker.core.model.observed import observe
 from worker.core.model.structure import UnqualifiedError, find_structure
 from worker.core.types import InputSpec
@@ -59,11 +60,16 @@ class Network:
     ignored: tuple[str, ...] = ()
     renamed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    #: How probabilities are made of its logits.
+    outputs: Outputs = "softmax"
+    #: Where the labels are from, for people.
+    labels_from: str = ""
+    architecture: str = ""
 
     @property
     def input_sizes(self) -> tuple[int, int]:
         """The smallest and the largest side that its input may have."""
-        return architectures.input_sizes(self.name, self.spec.size)
+        return architectures.input_sizes(self.architecture or self.name, self.spec.size)
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """One forward: normalised pictures (N, 3, S, S) → logits (N, C) and activations (N, K, h, w).
@@ -101,7 +107,7 @@ class Network:
 
     def as_map(self, layer: str, output: Tensor) -> Tensor:
         """What `layer` put out, or its gradient, as (N, K, h, w) in float32."""
-        return architectures.as_map(self.name, layer, output).float()
+        return architectures.as_map(self.architecture or self.name, layer, output).float()
 
     def autograd_layer(self, options: Options) -> str | None:
         """The layer to differentiate back to, or None where these options have a closed form."""
@@ -116,8 +122,6 @@ class Network:
                 f"Use {' or '.join(self.methods)}, or a network such as resnet18"
             )
         classes = len(self.labels)
-        if options.top_k > classes:
-            raise UsageError(f"top {options.top_k} of {classes} classes: choose 1 to {classes}")
         outside = [index for index in options.classes or () if index >= classes]
         if outside:
             raise UsageError(f"no class {outside[0]}: {self.name} has the classes 0 to {classes - 1}")
@@ -144,45 +148,53 @@ def load_network(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     read: Callable[[Path], Index] = read_index,
+    given: ModelFile | None = None,
 ) -> Network:
     """Build `name`, load its weights, find its head and prove it; in eval mode, without gradients, on `device`.
 
     `weights` is a checkpoint, as `FILE#KEY` what lies under a key of it, None the published ImageNet weights (packaged,
     cached or downloaded); `labels` a file of class names; `read` finds out what is in a checkpoint. Maps
     come from the input of the global average pool or, on architectures that have none, from the layer that suits
-    Grad-CAM.
+    Grad-CAM. `given` is what a model file says beyond these: name, outputs, target layer, preprocessing.
 
     Raises UsageError for an unknown name, and ModelError when the weights cannot be had, do not
     fit, or do not compute. Not for threads: torch.fx patches nn.Module while it traces.
     """
+    given = given or ModelFile(architecture=name)
     architectures.check_name(name)
     checkpoint = open_checkpoint(weights or published.find_weights(name), read)
-    assembled = assemble(name, checkpoint)
+    assembled = assemble(name, checkpoint, given.activation or "relu")
     module, classes = assembled.module, assembled.classes
+    class_names, labels_from = find_labels(labels, given.labels, checkpoint.index.facts, classes)
+    if classes < len(class_names):
+        two_sided(module)
     module.to(device).eval().requires_grad_(requires_grad=False)
-    class_names = read_labels(labels, classes)
-    model = f"{name}@{fingerprint(module, class_names)}"
-    spec = published.input_spec(name, module, checkpoint.path)
+    spec = published.specified(published.input_spec(name, module, checkpoint.path), given.input, assembled.channels)
     # One picture of noise proves the head or, without one, that the layer puts out a map.
-    noise = torch.randn(1, assembled.channels, spec.size, spec.size, generator=torch.Generator().manual_seed(0)).to(
-        device
-    )
+    noise = torch.randn(1, spec.channels, spec.size, spec.size, generator=torch.Generator().manual_seed(0)).to(device)
     head: Head | None
+    error: float | None
     try:
         structure = find_structure(module)
         hookable, layer, graph, head = structure.module, structure.layer, structure.graph, structure.head
-        error: float | None
         error, reason = _prove(structure.graph, layer, structure.head, noise), ""
     except UnqualifiedError as unqualified:
         hookable, graph = module, None
         layer, head, reason = _observed(name, module, noise, str(unqualified))
         error = None if head is None else _prove(module, layer, head, noise)
+    if given.target_layer is not None and given.target_layer != layer:
+        _check_layer(module, given.target_layer)
+        reason = f"its model file asks for {given.target_layer}, and closed forms are those of {layer}"
+        hookable, layer, graph, head, error = module, given.target_layer, None, None, None
+        architectures.as_map(name, layer, Tape(module, layer, noise).activations)
     for each in (module, hookable, *([graph] if graph else [])):
         # Pictures lie in memory with their channels last, and convolutions on a CPU run faster so.
         each.to(dtype=dtype).to(memory_format=torch.channels_last)
+    outputs = given.outputs or ("sigmoid" if classes == 1 else "softmax")
+    served = given.name or name
     return Network(
-        name=name,
-        model=model,
+        name=served,
+        model=f"{served}@{fingerprint(module, class_names, f'{name} {outputs} {layer} {spec}')}",
         labels=class_names,
         spec=spec,
         methods=AUTOGRAD_METHODS if head is None else METHODS,
@@ -198,15 +210,10 @@ def load_network(
         ignored=assembled.ignored,
         renamed=assembled.renamed,
         notes=assembled.notes,
+        outputs=outputs,
+        labels_from=labels_from,
+        architecture=name,
     )
-
-
-def open_checkpoint(weights: Path, read: Callable[[Path], Index] = read_index) -> Checkpoint:
-    """The checkpoint in a file; as `FILE#KEY`, where no file has that very name, what lies under a key of it."""
-    path, separator, key = str(weights).rpartition("#")
-    if separator and path and not weights.exists():
-        return Checkpoint(Path(path), read(Path(path))).under(key)
-    return Checkpoint(weights, read(weights))
 
 
 def _observed(name: str, module: nn.Module, noise: Tensor, untraced: str) -> tuple[str, Head | None, str]:

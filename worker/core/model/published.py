@@ -11,6 +11,7 @@ from torch import nn
 from torch.hub import HASH_REGEX, download_url_to_file, get_dir
 from torchvision.models import WeightsEnum, get_model_weights
 
+from shared.contract.model_file import InputTable
 from shared.errors import ModelError
 from worker.core.model.architectures import LITE, import_lite
 from worker.core.types import InputSpec
@@ -82,6 +83,38 @@ def input_spec(name: str, module: nn.Module, weights: Path) -> InputSpec:
     )
     size = getattr(module, "image_size", spec.size)
     return spec if size == spec.size else replace(spec, size=size, resize_size=size)
+
+
+def specified(own: InputSpec, given: InputTable, channels: int) -> InputSpec:
+    """The published preprocessing with what a model file says instead, for a stem of so many channels."""
+    if given.channels is not None and given.channels != channels:
+        raise ModelError(f"input.channels is {given.channels}, but the weights take pictures of {channels}")
+    if channels not in (1, 3, 4):
+        raise ModelError(f"the weights take pictures of {channels} channels; camq has pictures of 1, 3 and 4")
+    size = given.size or own.size
+    mean, std = given.mean or _for(own.mean, channels), given.std or _for(own.std, channels)
+    if len(mean) != channels or len(std) != channels:
+        raise ModelError(
+            f"mean and std need {channels} numbers each, one for each channel of the weights: set both in [input]"
+        )
+    return replace(
+        own,
+        size=size,
+        resize_size=given.resize_size or round(own.resize_size * size / own.size),
+        interpolation=given.interpolation or own.interpolation,
+        squash_interpolation=given.interpolation or own.squash_interpolation,
+        resize=given.resize or own.resize,
+        fill=given.fill or own.fill,
+        mean=mean,
+        std=std,
+        channels=channels,
+    )
+
+
+def _for(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """The mean over the colours for grey pictures; the same as a fourth for an opaque fourth channel."""
+    mean = round(sum(values) / len(values), 3)
+    return (mean,) if channels == 1 else (*values, mean)[:channels]
 
 
 def published(name: str) -> WeightsEnum:

@@ -30,6 +30,10 @@ def box(values: FloatArray, geometry: Geometry, threshold: float) -> tuple[int, 
     shrink = min(1.0, GRID / max(x1 - x0, y1 - y0))
     columns, rows = (max(1, round(side * shrink)) for side in (x1 - x0, y1 - y0))
     grid = stretch(values, columns, rows)
+    # Of a letterbox only what shows the picture: beside it there is nothing to box.
+    across, x0, x1 = _inside(x0, x1, geometry.width, columns)
+    down, y0, y1 = _inside(y0, y1, geometry.height, rows)
+    grid = grid[down, across]
     mask = grid > bar
     if not mask.any():  # the peak fell between the points of a grid coarser than the map
         mask.flat[grid.argmax()] = True
@@ -38,6 +42,14 @@ def box(values: FloatArray, geometry: Geometry, threshold: float) -> tuple[int, 
     left, right = _pixels(np.any(mask, axis=0), x0, x1, geometry.width)
     top, bottom = _pixels(np.any(mask, axis=1), y0, y1, geometry.height)
     return left, top, right, bottom
+
+
+def _inside(start: float, end: float, limit: int, steps: int) -> tuple[slice, float, float]:
+    """Of `steps` from `start` to `end` those that lie within 0 and `limit`, and where they begin and end."""
+    step = (end - start) / steps
+    first = min(max(0, round(-start / step)), steps - 1)
+    last = max(first + 1, min(steps, round((limit - start) / step)))
+    return slice(first, last), start + first * step, start + last * step
 
 
 def _is_plainly_one(mask: NDArray[np.bool_]) -> bool:

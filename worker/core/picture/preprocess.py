@@ -6,11 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from shared.contract import Options
+from shared.contract import INTERPOLATIONS, Options
 from worker.core.picture.decode import decode
 from worker.core.types import Data, Geometry, InputSpec, Limits, Prepared
 
-_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+_FILTERS = {name: Image.Resampling[name.upper()] for name in INTERPOLATIONS}
+#: The modes of a network's input by its channels. The fourth is opaque: decoding has laid a picture's own over white.
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 #: Sides above which an encoder refuses a picture.
 MAX_SIDE = {"jpeg": 65500, "webp": 16383, "png": 2**31 - 1}
 #: A centre crop of a long, thin picture would first resize all of it, a 1 x 30000 strip to 2 gigapixels; above
@@ -30,28 +32,47 @@ def prepare(
 ) -> Prepared:
     """Decodes a picture and makes it ready for a network that was trained on `spec`.
 
-    The network's input is Pillow's plain resize of the whole upright picture, exactly. Raises ImageError, and what
-    `look` raises (see `decode`).
+    Without other wishes of the job or the model, the network's input is Pillow's plain resize of the whole upright
+    picture, exactly. Raises ImageError, and what `look` raises (see `decode`).
     """
     size = options.input_size or spec.size
     shorter = round(spec.resize_size * size / spec.size)
     longest = min(options.overlay_size, MAX_SIDE[options.format])
     picture = decode(data, limits, look)
     width, height = picture.size
-    seen = _squash(picture, size) if options.resize == "squash" else _centre(picture, size, shorter, spec)
+    source = picture if spec.channels != 1 else picture.convert("L")
+    match options.resize or spec.resize:
+        case "center-crop":
+            seen = _centre(source, size, shorter, spec)
+        case "letterbox":
+            seen = _letterbox(source, size, spec)
+        case _:
+            seen = _squash(source, size, spec)
     geometry = Geometry(width, height, seen.part)
     if options.overlay == "input":
-        canvas, canvas_seen = seen.image, (0.0, 0.0, float(size), float(size))
+        canvas, canvas_seen = seen.image.convert("RGB"), (0.0, 0.0, float(size), float(size))
     else:
         canvas = _shrink(picture, *_fit(width, height, longest))
         canvas_seen = _scaled(geometry.seen, canvas.width / width, canvas.height / height)
-    return Prepared(np.asarray(seen.image), canvas, geometry, canvas_seen)
+    pixels = np.asarray(seen.image.convert(_MODES[spec.channels]))
+    return Prepared(pixels if spec.channels != 1 else pixels[..., None], canvas, geometry, canvas_seen)
 
 
-def _squash(picture: Image.Image, size: int) -> _Seen:
-    """The whole picture as a square. Always bilinear: the design's word for every network."""
-    image = picture.resize((size, size), Image.Resampling.BILINEAR)
+def _squash(picture: Image.Image, size: int, spec: InputSpec) -> _Seen:
+    """The whole picture as a square. Bilinear for every network, unless its model file says otherwise."""
+    image = picture.resize((size, size), _FILTERS[spec.squash_interpolation])
     return _Seen(image, (0.0, 0.0, float(picture.width), float(picture.height)))
+
+
+def _letterbox(picture: Image.Image, size: int, spec: InputSpec) -> _Seen:
+    """The whole picture in its own proportions, in the middle of a square of `spec.fill`."""
+    scale = size / max(picture.size)
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    left, top = (size - width) // 2, (size - height) // 2
+    image = Image.new("RGB", (size, size), spec.fill).convert(picture.mode)
+    image.paste(picture.resize((width, height), _FILTERS[spec.interpolation]), (left, top))
+    square = (-left, -top, size - left, size - top)
+    return _Seen(image, _scaled(square, picture.width / width, picture.height / height))
 
 
 def _centre(picture: Image.Image, size: int, shorter: int, spec: InputSpec) -> _Seen:

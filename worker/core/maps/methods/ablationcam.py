@@ -27,5 +27,5 @@ def _weights(evidence: Evidence, image: int) -> Tensor:
         falls = drops[:, classes]
     else:
         without = evidence.logits[image] - drops
-        falls = scores - target_scores(without, classes.expand(len(drops), -1), "softmax")
+        falls = scores - target_scores(without, classes.expand(len(drops), -1), "probability", evidence.outputs)
     return torch.where(scores == 0, 0, falls / scores).T

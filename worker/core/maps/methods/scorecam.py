@@ -29,7 +29,7 @@ def _weights(evidence: Evidence, image: int) -> Tensor:
     for channels in torch.split(evidence.activations[image].float(), evidence.batch_size):
         masks = F.interpolate(channels.unsqueeze(1), picture.shape[1:], mode="bilinear", align_corners=False)
         logits = evidence.classify(picture * stretched(masks).to(picture.dtype))
-        scores.append(target_scores(logits, classes.expand(len(logits), -1), evidence.target))
+        scores.append(target_scores(logits, classes.expand(len(logits), -1), evidence.target, evidence.outputs))
     return torch.cat(scores).double().softmax(dim=0).T
 
 

@@ -1,0 +1,82 @@
+"""`camq inspect`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from producer.cli.common import emit, json_option, say
+from shared.config import Settings
+from shared.errors import UsageError
+from shared.text import visible
+
+#: More names than that say nothing more to somebody who looks whether they are the right ones.
+_MOST_NAMES = 8
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@click.option("--model", metavar="M", help="Architecture of the checkpoint.  [default: guessed from its tensors]")
+@click.option(
+    "--labels", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Class names, as for `camq run`."
+)
+@click.option(
+    "--write", metavar="FILE.toml", help="Also write a model file that says the same, to be edited and served."
+)
+@json_option
+def inspect(file: str, model: str | None, labels: str | None, write: str | None, as_json: bool) -> None:
+    """Say what camq makes of a checkpoint, a folder of weights or a model file. Starts nothing.
+
+    \b
+    Examples:
+      camq inspect mine.pth
+      camq inspect run.ckpt#ema --model resnet50 --write pets.toml
+      camq inspect pets.toml
+    """
+    from producer.local.worker_half import as_model_file, inspected
+
+    path = file if Path(file).exists() else file.rpartition("#")[0]
+    if not Path(path).exists():
+        raise UsageError(f"there is no file {file}: expected a checkpoint, a folder of weights or a model file")
+    if write and not write.lower().endswith(".toml"):
+        raise UsageError(f"invalid --write {write!r}: expected a name that ends in .toml")
+    report = inspected(file, model, Settings.load(labels=labels))
+    if write:
+        weights = os.path.relpath(file, Path(write).parent)
+        Path(write).write_text(as_model_file(report, weights), "utf-8")
+        say(f"wrote {write}; serve it with `camq up --model {write}`")
+    if as_json:
+        emit(report)
+        return
+    for name, value in _lines(report):
+        click.echo(visible(f"{name:<15} {value}"))
+
+
+def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
+    names, own = report["classes"], report["input"]
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    resized = {"center-crop": f"center-crop from {own['resize_size']}"}.get(own["resize"], own["resize"])
+    error = report["identity_error"]
+    rows = [
+        ("architecture", report["architecture"]),
+        ("served as", report["model"]),
+        ("classes", f"{len(names)}: {', '.join(names[:_MOST_NAMES])}{more} (from: {report['labels_from']})"),
+        ("outputs", report["outputs"]),
+        ("input", f"{own['size']} pixels, {own['channels']} channels, {resized}, {own['interpolation']}"),
+        ("mean, std", f"{_numbers(own['mean'])}; {_numbers(own['std'])}"),
+        ("target layer", report["target_layer"]),
+        ("methods", ", ".join(report["methods"])),
+        ("why no others", report["reason"]),
+        ("identity error", "" if error is None else f"{error:.1e}"),
+        ("renamed", "; ".join(report["renamed"])),
+        ("ignored", ", ".join(report["ignored"])),
+        *(("note", note) for note in report["notes"]),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _numbers(values: list[float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)

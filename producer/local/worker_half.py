@@ -1,0 +1,49 @@
+"""What only the worker's half of camq can answer, since the producer loads no torch: asked of it as a program."""
+
+import json
+import subprocess
+from importlib.util import find_spec
+from typing import Any
+
+from producer.local.session import worker_command, worker_environment
+from shared.config import Settings
+from shared.errors import CamqError, ModelError, UsageError
+
+#: A large checkpoint on a slow disk takes a minute.
+_MOST_S = 600
+
+
+def inspected(file: str, model: str | None, settings: Settings) -> dict[str, Any]:
+    """What the worker makes of a checkpoint, a folder or a model file. Raises ModelError or UsageError, as it does."""
+    if find_spec("torch") is None:
+        raise CamqError("camq inspect needs torch here: pip install 'camq[worker]'")
+    done = subprocess.run(
+        worker_command("inspect", file, *([model] if model else [])),
+        env=worker_environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=_MOST_S,
+        check=False,
+    )
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [f"the worker's half ended with status {done.returncode}"]
+        kind = UsageError if done.returncode == UsageError.exit_code else ModelError
+        raise kind(last[0].removeprefix("camq worker: "))
+    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return report
+
+
+def as_model_file(report: dict[str, Any], weights: str) -> str:
+    """A model file that says what the report says, with `weights` as its checkpoint."""
+    own = report["input"]
+    top: dict[str, Any] = {"architecture": report["architecture"], "weights": weights}
+    if report["labels_from"] != "ImageNet":
+        top["labels"] = report["classes"]
+    top |= {"outputs": report["outputs"], "target_layer": report["target_layer"]}
+    if report["target_layer"] == "pool_input":  # no layer of the network's own
+        del top["target_layer"]
+    table = {name: own[name] for name in ("size", "mean", "std", "resize", "resize_size", "interpolation", "channels")}
+    if own["squash_interpolation"] != own["interpolation"] and own["resize"] == "squash":
+        table["interpolation"] = own["squash_interpolation"]
+    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in top.items()]
+    return "\n".join([*lines, "", "[input]", *(f"{name} = {json.dumps(value)}" for name, value in table.items()), ""])

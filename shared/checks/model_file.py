@@ -1,0 +1,138 @@
+"""Model files, read and checked: a message names the file, the key, its line and what is allowed."""
+
+import re
+import tomllib
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import msgspec
+
+from shared.contract import ModelCard
+from shared.contract.model_file import InputTable, ModelFile
+from shared.errors import UsageError
+from shared.text import did_you_mean
+
+SUFFIX = ".toml"
+#: A file of this kind has a few dozen lines; a list of names may have thousands.
+MOST_BYTES = 4 << 20
+
+
+def is_model_file(model: str | None) -> bool:
+    """Whether `--model` or CAMQ_MODEL names a model file and not a model."""
+    return model is not None and model.lower().endswith(SUFFIX)
+
+
+def served_name(model: str) -> str:
+    """The name under which a model file's model is served. Raises UsageError as `read_model_file` does."""
+    return read_model_file(Path(model)).name or Path(model).stem
+
+
+def read_model_file(path: Path) -> ModelFile:
+    """The file's content. Raises UsageError, naming key, line and the allowed values."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise UsageError(f"the model file {path} has more than {MOST_BYTES:,} bytes")
+        return parse_model_file(path.read_bytes(), str(path))
+    except OSError as error:
+        raise UsageError(f"the model file {path} cannot be read: {error.strerror or error}") from None
+
+
+def parse_model_file(raw: bytes, path: str) -> ModelFile:
+    """As `read_model_file`, of a file's bytes."""
+    try:
+        text = raw.decode("utf-8-sig")
+        values = tomllib.loads(text)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"the model file {path} is not valid TOML: {error}") from None
+    _check_keys(values, ModelFile, text, path, "")
+    try:
+        found = msgspec.convert(values, ModelFile)
+    except msgspec.ValidationError as error:
+        reason, _, where = str(error).partition(" - at `$.")
+        key = re.sub(r"\[.*", "", where.rstrip("`"))
+        field = next((f for f in _fields(key)), None)
+        expected = f"; expected {_expected(field.type)}" if field else f": {reason}"
+        raise UsageError(f"{_place(text, path, key)}: invalid {key} {_value(values, key)!r}{expected}") from None
+    table = found.input
+    for one in ("mean", "std"):
+        given = getattr(table, one)
+        if given is not None and len(given) != (table.channels or 3):
+            raise UsageError(
+                f"{_place(text, path, f'input.{one}')}: input.{one} has {len(given)} numbers; expected one for each of "
+                f"the {table.channels or 3} channels"
+            )
+    if table.std is not None and 0 in table.std:
+        raise UsageError(f"{_place(text, path, 'input.std')}: input.std holds a 0, by which nothing can be divided")
+    return found
+
+
+def check_served(path: Path, card: ModelCard) -> None:
+    """UsageError where the model that is served under the file's name is not what the file says."""
+    file = read_model_file(path)
+    told = card.preprocessing
+    wrong = []
+    if file.outputs is not None and file.outputs != card.outputs:
+        wrong.append(f"outputs are {card.outputs}, not {file.outputs}")
+    if isinstance(file.labels, tuple) and file.labels != card.labels:
+        wrong.append("its labels are others")
+    for name in ("size", "mean", "std", "resize", "interpolation", "channels"):
+        wanted = getattr(file.input, name)
+        if told is not None and wanted is not None and getattr(told, name) != wanted:
+            wrong.append(f"input.{name} is {getattr(told, name)}, not {wanted}")
+    if wrong:
+        raise UsageError(f"{card.model}, which is served now, is not what {path} says: {'; '.join(wrong)}")
+
+
+def _check_keys(values: dict[str, Any], kind: type[msgspec.Struct], text: str, path: str, prefix: str) -> None:
+    known = [field.name for field in msgspec.structs.fields(kind)]
+    for key, value in values.items():
+        if key not in known:
+            raise UsageError(
+                f"{_place(text, path, prefix + key)}: unknown key {prefix + key!r}{did_you_mean(key, known)}; expected "
+                f"{', '.join(known)}"
+            )
+        if key == "input" and isinstance(value, dict):
+            _check_keys(value, InputTable, text, path, "input.")
+
+
+def _fields(key: str) -> list[msgspec.structs.FieldInfo]:
+    kind = InputTable if key.startswith("input.") else ModelFile
+    return [field for field in msgspec.structs.fields(kind) if field.name == key.rpartition(".")[2]]
+
+
+def _expected(kind: Any) -> str:
+    """A type in words."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        inner, *metas = get_args(kind)
+        bounds = next((meta for meta in metas if meta.ge is not None), None)
+        return _expected(inner) + (f" from {bounds.ge} to {bounds.le}" if bounds else "")
+    if origin in (Union, UnionType):
+        return " or ".join(_expected(part) for part in get_args(kind) if part is not NoneType)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, get_args(kind)))}"
+    if origin is tuple:
+        return f"a list of {'texts' if get_args(kind)[0] is str else 'numbers'}"
+    return {str: "a text", int: "a whole number"}.get(kind, "a table")
+
+
+def _place(text: str, path: str, key: str) -> str:
+    """Where a key stands in the file."""
+    table, _, name = key.rpartition(".")
+    section = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[\s*([\w.\"-]+)\s*\]", line):
+            section = header[1]
+        if section == table and re.match(rf"\s*\"?{re.escape(name)}\"?\s*[=.]", line):
+            return f"{path}, line {number}"
+        if section == key:
+            return f"{path}, line {number}"
+    return path
+
+
+def _value(values: dict[str, Any], key: str) -> Any:
+    found: Any = values
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found

@@ -1,0 +1,57 @@
+"""Class names in the forms that people have them in."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from shared.errors import ModelError
+from worker.core.model.labels import given_labels, read_labels
+
+ABC = ("cat", "dog", "bird")
+FORMS = {
+    "lines": b"cat\ndog\nbird\n",
+    "JSON list": b'["cat", "dog", "bird"]',
+    "JSON list, a line each": b'[\n"cat",\n"dog",\n"bird"\n]\n',
+    "class_to_idx": b'{"dog": 1, "cat": 0, "bird": 2}',
+    "idx_to_class": b'{"2": "bird", "0": "cat", "1": "dog"}',
+    "ImageNet's JSON": b'{"0": ["n01", "cat"], "1": ["n02", "dog"], "2": ["n03", "bird"]}',
+    "index,name": b"0,cat\n1,dog\n2,bird\n",
+    "index,name out of order with a header": b"index,name\r\n1,dog\r\n0,cat\r\n2,bird\r\n",
+    "tabs": b"0\tcat\n1\tdog\n2\tbird\n",
+    "synset words": b"n01440764 cat\nn01443537 dog\nn01484850 bird\n",
+    "UTF-16": "cat\ndog\nbird\n".encode("utf-16"),
+    "Windows": b"\xef\xbb\xbfcat\r\ndog\r\nbird\r\n",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_names_are_read_in_every_form(form: str, tmp_path: Path) -> None:
+    """In index order."""
+    (tmp_path / "labels").write_bytes(FORMS[form])
+    assert read_labels(tmp_path / "labels", 3) == ABC
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"cat\ndog\n", "has 2 names, but the weights are for 3 classes"),
+        (b'["cat", "dog"', "begins as JSON does, but is none"),
+        (b'{"cat": 0, "dog": 2, "bird": 3}', "neither a list of names"),
+        (b"0,cat\n1,dog\n1,bird\n", "not each of 0 to 2 once"),
+    ],
+)
+def test_what_is_no_list_of_names_is_refused(content: bytes, reason: str, tmp_path: Path) -> None:
+    """With what it is, and never taken as text by chance."""
+    (tmp_path / "labels").write_bytes(content)
+    with pytest.raises(ModelError, match=reason):
+        read_labels(tmp_path / "labels", 3)
+
+
+def test_names_come_from_the_checkpoint(tmp_path: Path) -> None:
+    """Under the keys of trainers, if there are as many as classes; two for one output."""
+    facts = {"args.classes": list("ab"), "hyper_parameters.class_to_idx": {"dog": 1, "cat": 0, "bird": 2}, "epoch": 3}
+    assert given_labels(facts, 3) == (ABC, "hyper_parameters.class_to_idx")
+    assert given_labels(facts, 1) == (("a", "b"), "args.classes")
+    assert given_labels(facts, 7) is None
+    assert given_labels({"config.id2label": json.loads('{"0": "cat", "1": "dog", "2": "bird"}')}, 3) is not None

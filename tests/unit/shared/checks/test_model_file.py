@@ -1,0 +1,95 @@
+"""Model files: what they may say, and what is said of a mistake in one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from shared.checks.model_file import check_served, is_model_file, read_model_file, served_name
+from shared.contract import ModelCard, Preprocessing
+from shared.errors import UsageError
+
+WHOLE = """
+name = "cats"
+architecture = "resnet18"
+weights = "cats.pth"
+labels = ["Angora", "Persian"]
+outputs = "sigmoid"
+target_layer = "layer4"
+
+[input]
+size = 256
+mean = [0.5, 0.5, 0.5]
+std = [0.25, 0.25, 0.25]
+resize = "letterbox"
+resize_size = 288
+interpolation = "bicubic"
+channels = 3
+"""
+
+
+def written(text: str, folder: Path, name: str = "pets.toml") -> Path:
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def test_a_whole_file_is_read(tmp_path: Path) -> None:
+    """Every key; without a name it goes by its file's."""
+    path = written(WHOLE, tmp_path)
+    file = read_model_file(path)
+    assert (file.labels, file.outputs, file.input.mean) == (("Angora", "Persian"), "sigmoid", (0.5, 0.5, 0.5))
+    assert served_name(str(path)) == "cats"
+    assert served_name(str(written('architecture = "resnet50"', tmp_path))) == "pets"
+    assert [is_model_file(each) for each in ("cats.toml", "CATS.TOML", "resnet18", None)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('weight = "a.pth"', "line 1: unknown key 'weight', did you mean 'weights'"),
+        ("[input]\nsizes = 3", "line 2: unknown key 'input.sizes'"),
+        ('\noutputs = "binary"', "line 2: invalid outputs 'binary'; expected one of softmax, sigmoid"),
+        ('[input]\n\nsize = "224"', "line 3: invalid input.size '224'; expected a whole number from 32 to 4096"),
+        ("[input]\nsize = 8", "invalid input.size 8; expected a whole number from 32 to 4096"),
+        ("[input]\nmean = [0.5]", "line 2: input.mean has 1 numbers; expected one for each of the 3 channels"),
+        ("[input]\nstd = [1, 0, 1]", "holds a 0"),
+        ("labels = 3", "line 1: invalid labels 3; expected a text or a list of texts"),
+        ('name = "a b"', "line 1: invalid name 'a b'"),
+        ('[input]\nresize = "stretch"', "expected one of squash, center-crop, letterbox"),
+        ("architecture = ", "is not valid TOML"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line_and_what_is_allowed(text: str, reason: str, tmp_path: Path) -> None:
+    """And the file it is in."""
+    path = written(text, tmp_path)
+    with pytest.raises(UsageError) as refused:
+        read_model_file(path)
+    assert reason in str(refused.value)
+    assert str(path) in str(refused.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """Is a usage error."""
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        read_model_file(tmp_path / "none.toml")
+
+
+def test_what_is_served_under_its_name_must_be_what_it_says(tmp_path: Path) -> None:
+    """The differences are listed."""
+    path = written(WHOLE, tmp_path)
+    own = Preprocessing(
+        size=256, mean=(0.5,) * 3, std=(0.25,) * 3, resize="letterbox", resize_size=288, interpolation="bicubic"
+    )
+    card = ModelCard(
+        model="cats@1",
+        labels=("Angora", "Persian"),
+        input_size=256,
+        methods=("cam",),
+        outputs="sigmoid",
+        preprocessing=own,
+    )
+    check_served(path, card)
+    other = msgspec.structs.replace(card, outputs="softmax", preprocessing=replace(own, size=224))
+    with pytest.raises(UsageError, match="outputs are softmax, not sigmoid; input.size is 224, not 256"):
+        check_served(path, other)

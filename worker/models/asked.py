@@ -1,0 +1,48 @@
+"""What a worker's settings ask for: an architecture, or a model file and what it names."""
+
+import os
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from shared.checks.model_file import is_model_file, read_model_file
+from shared.config import Settings
+from shared.contract.model_file import ModelFile
+from shared.storage import SCHEME
+from worker.models.weights_file import local_file
+
+DEFAULT_MODEL = "resnet18"
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """`given` is the model file's content, or of a bare name only that; `weights` and `labels` are files here."""
+
+    given: ModelFile
+    weights: Path | None
+    labels: Path | None
+
+
+def asked(settings: Settings) -> Asked:
+    """The model that the settings name, its files fetched. CAMQ_WEIGHTS and CAMQ_LABELS go before a model file's own.
+
+    Raises UsageError for a model file that cannot be used, and as `local_file` does.
+    """
+    model = settings.model or DEFAULT_MODEL
+    given, base = ModelFile(architecture=model), ""
+    if is_model_file(model):
+        given, base = read_model_file(local_file(settings, model)), os.path.dirname(model)  # noqa: PTH120 -- also s3://
+        given = msgspec.structs.replace(given, name=given.name or PurePosixPath(model).stem)
+    weights = settings.weights or (_beside(base, given.weights) if given.weights else None)
+    labels = settings.labels or (_beside(base, given.labels) if isinstance(given.labels, str) else None)
+    return Asked(
+        given,
+        local_file(settings, weights) if weights else None,
+        local_file(settings, labels) if labels else None,
+    )
+
+
+def _beside(folder: str, path: str) -> str:
+    """A path in a model file, which is relative to that file."""
+    if path.startswith((SCHEME, "/")) or not folder:
+        return path
+    return f"{folder}/{path}"

@@ -1,0 +1,82 @@
+"""What camq makes of a checkpoint, a folder or a model file, without serving it."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from shared.checks.model_file import is_model_file
+from shared.config import Settings
+from shared.contract.model_file import ModelFile
+from shared.errors import ModelError
+from worker.core.checkpoint.checkpoint import open_checkpoint
+from worker.core.checkpoint.guess import guess
+from worker.core.model.network import Network, load_network
+from worker.models.asked import asked
+from worker.models.reading import read_bounded
+
+
+class Inspected(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that `camq inspect` says. `classes` are their names, in order."""
+
+    model: str
+    architecture: str
+    classes: tuple[str, ...]
+    labels_from: str
+    outputs: str
+    input: dict[str, Any]
+    target_layer: str
+    methods: tuple[str, ...]
+    reason: str
+    identity_error: float | None
+    ignored: tuple[str, ...]
+    renamed: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def inspect(file: str, model: str | None, settings: Settings) -> Inspected:
+    """Load it as a worker would, on the processor. Without `model` the architecture is guessed from its shapes.
+
+    Raises ModelError or UsageError with the reason.
+    """
+    if is_model_file(file):
+        wanted = asked(msgspec.structs.replace(settings, model=file, weights=None, labels=None))
+        return _said(_loaded(wanted.given, wanted.weights, wanted.labels))
+    path = Path(file)
+    architecture = model or guess(open_checkpoint(path, read_bounded).shapes)
+    if architecture is None:
+        shapes = open_checkpoint(path, read_bounded).shapes
+        held = ", ".join(f"{name} {tuple(shape)}" for name, shape in list(shapes.items())[:5])
+        raise ModelError(
+            f"{path} holds {len(shapes)} tensors that are of no architecture camq knows: {held or 'none'}, …. "
+            "Name the one that they were trained with: --model NAME"
+        )
+    labels = Path(settings.labels) if settings.labels else None
+    return _said(_loaded(ModelFile(architecture=architecture), path, labels))
+
+
+def _loaded(given: ModelFile, weights: Path | None, labels: Path | None) -> Network:
+    device = torch.device("cpu")
+    return load_network(
+        given.architecture, weights=weights, labels=labels, device=device, read=read_bounded, given=given
+    )
+
+
+def _said(network: Network) -> Inspected:
+    return Inspected(
+        model=network.model,
+        architecture=network.architecture,
+        classes=network.labels,
+        labels_from=network.labels_from,
+        outputs=network.outputs,
+        input=asdict(network.spec),
+        target_layer=network.target_layer,
+        methods=network.methods,
+        reason=network.reason,
+        identity_error=network.identity_error,
+        ignored=network.ignored,
+        renamed=network.renamed,
+        notes=network.notes,
+    )
