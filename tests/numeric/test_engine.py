@@ -180,11 +180,11 @@ def test_a_picture_with_a_non_finite_output_fails_alone():
 def test_options_that_the_network_cannot_serve_fail_their_own_pictures_only():
     """Jobs share micro-batches, so one job's mistake must not reach another's pictures."""
     net = network("resnet18", 10)
-    wishes = [Options(), Options(top_k=11), Options(method="cam", target_layer="layer2"), Options(classes=(99,))]
+    wishes = [Options(), Options(input_size=16), Options(method="cam", target_layer="layer2"), Options(classes=(99,))]
     first, *others = Engine(net, 4).run(pictures(4), wishes)
     explained(first)
     assert [each.code for each in others if isinstance(each, ImageError)] == ["inference"] * 3
-    assert "choose 1 to 10" in str(others[0])
+    assert "classes 0 to 9" in str(others[2])
 
 
 def test_no_pictures_give_no_results_and_unequal_lengths_are_an_error():

@@ -171,3 +171,28 @@ def test_any_picture_has_boxes_inside_it_and_overlays_of_the_promised_size(
         assert 0 <= left < right <= width
         assert 0 <= top < bottom <= height
         assert (drawing.heatmap is not None) == chosen.heatmaps
+
+
+@pytest.mark.parametrize("place", CORNERS)
+@pytest.mark.parametrize("size", [(500, 375), (375, 500)])
+def test_a_letterboxed_corner_is_hit(place: tuple[int, int, int, int], size: tuple[int, int]) -> None:
+    """Heat and box come back to the original's pixels, though the input has bars beside the picture."""
+    place = place if size[0] > size[1] else (place[1], place[0], place[3], place[2])
+    prepared, drawing = explained(encoded(marked(*size, place), "PNG"), resize="letterbox", alpha=1.0)
+
+    assert prepared.pixels[0, 0].tolist() == list(SPEC.fill)
+    assert drawing.box is not None
+    np.testing.assert_allclose(drawing.box, place, atol=10)
+    heat = np.asarray(Image.open(BytesIO(drawing.overlay)))[..., 0]
+    x0, y0, x1, y1 = place
+    assert heat[y0 + 12 : y1 - 12, x0 + 12 : x1 - 12].min() > 200
+    assert heat[size[1] // 2, size[0] // 2] < 10
+
+
+def test_bars_that_are_brightest_are_not_boxed() -> None:
+    """The box stays within the picture, whatever the network looked at beside it."""
+    values = np.zeros((28, 28), np.float32)
+    values[:3], values[10:12, 4:6] = 9, 8
+    picture = prepare(encoded(photo(560, 280), "PNG"), Options(resize="letterbox"), SPEC, LIMITS)
+    [drawing] = render(picture, [class_map(values)], Options(box_threshold=0.5))
+    np.testing.assert_allclose(drawing.box, (80, 60, 120, 100), atol=11)

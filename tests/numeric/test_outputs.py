@@ -143,7 +143,7 @@ def test_a_stem_needs_as_many_means_as_it_has_channels(tmp_path: Path) -> None:
     assert loaded(module, tmp_path).spec.mean == (0.449,)
     net = loaded(module, tmp_path, input=InputTable(channels=1, mean=(0.5,), std=(0.25,)))
     assert (net.spec.mean, net.spec.std) == ((0.5,), (0.25,))
-    with pytest.raises(ModelError, match="input.channels is 3, but the weights take pictures of 1"):
+    with pytest.raises(ModelError, match=r"input\.channels is 3, but the weights take pictures of 1"):
         loaded(module, tmp_path, input=InputTable(channels=3))
 
 

@@ -1,9 +1,12 @@
 """What the network sees and what the overlay is drawn on, pixel for pixel."""
 
+from types import ModuleType
+
 import numpy as np
 import pytest
 from PIL import Image
-from torchvision.transforms import InterpolationMode
+from torchvision import transforms
+from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms import functional as F
 
 from shared.contract import Options
@@ -146,3 +149,42 @@ def test_prepared_values_are_those_of_the_upright_picture() -> None:
 
     assert (found.geometry.width, found.geometry.height, found.canvas.size) == (60, 40, (60, 40))
     np.testing.assert_array_equal(found.pixels, prepared(photo(60, 40)).pixels)
+
+
+@pytest.mark.parametrize("way", ["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"])
+@pytest.mark.parametrize("version", [transforms, v2])
+def test_a_squash_is_torchvisions_resize_of_pictures(way: str, version: ModuleType) -> None:
+    """`Resize((224, 224), interpolation)`, pixel by pixel, of both of its interfaces."""
+    picture = photo(317, 201)
+    resize = version.Resize((224, 224), interpolation=InterpolationMode(way))
+    found = prepared(picture, InputSpec(squash_interpolation=way))
+    np.testing.assert_array_equal(found.pixels, np.asarray(resize(picture)))
+
+
+def test_one_channel_is_torchvisions_grayscale() -> None:
+    """`Grayscale(1)`, then the resize; an opaque fourth channel for networks of four."""
+    picture = photo(317, 201)
+    steps = transforms.Compose([transforms.Grayscale(1), transforms.Resize((224, 224))])
+    found = prepared(picture, InputSpec(channels=1, mean=(0.5,), std=(0.5,)), overlay="input")
+    np.testing.assert_array_equal(found.pixels[..., 0], np.asarray(steps(picture)))
+    assert (found.pixels.shape, found.canvas.mode) == ((224, 224, 1), "RGB")
+    four = prepared(picture, InputSpec(channels=4)).pixels
+    assert four.shape == (224, 224, 4)
+    assert (four[..., 3] == 255).all()
+
+
+def test_the_models_own_way_is_taken_unless_the_job_asks_for_another() -> None:
+    """Letterbox, centre crop and squash, as the card says."""
+    picture = photo(300, 200)
+    for way in ("squash", "center-crop", "letterbox"):
+        own = prepared(picture, InputSpec(resize=way)).pixels
+        asked = prepared(picture, InputSpec(), resize=way).pixels
+        np.testing.assert_array_equal(own, asked)
+
+
+def test_a_letterbox_is_torchvisions_resize_and_pad() -> None:
+    """The longer side to 224, then the same colour on both sides."""
+    picture = photo(300, 200)
+    steps = transforms.Compose([transforms.Resize((149, 224)), transforms.Pad((0, 37, 0, 38), fill=(9, 8, 7))])
+    found = prepared(picture, InputSpec(resize="letterbox", fill=(9, 8, 7)))
+    np.testing.assert_array_equal(found.pixels, np.asarray(steps(picture)))

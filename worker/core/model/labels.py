@@ -141,7 +141,7 @@ def _of_lines(lines: list[str], classes: int, what: str) -> list[str]:
     numbered = [match for line in body if (match := _NUMBERED.fullmatch(line))]
     if numbered and len(numbered) == len(body):
         names = in_order({match[1]: match[2].strip('"') for match in numbered})
-        if names is None:
+        if names is None or len(names) != len(body):
             raise ModelError(f"{what} numbers its names, but not each of 0 to {len(body) - 1} once")
         return names
     if all(_WORDNET.fullmatch(line.strip()) for line in lines):

@@ -47,7 +47,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('weight = "a.pth"', "line 1: unknown key 'weight', did you mean 'weights'"),
+        ('weight = "a.pth"', "line 1: unknown key 'weight' (did you mean weights?)"),
         ("[input]\nsizes = 3", "line 2: unknown key 'input.sizes'"),
         ('\noutputs = "binary"', "line 2: invalid outputs 'binary'; expected one of softmax, sigmoid"),
         ('[input]\n\nsize = "224"', "line 3: invalid input.size '224'; expected a whole number from 32 to 4096"),
@@ -91,5 +91,5 @@ def test_what_is_served_under_its_name_must_be_what_it_says(tmp_path: Path) -> N
     )
     check_served(path, card)
     other = msgspec.structs.replace(card, outputs="softmax", preprocessing=replace(own, size=224))
-    with pytest.raises(UsageError, match="outputs are softmax, not sigmoid; input.size is 224, not 256"):
+    with pytest.raises(UsageError, match=r"outputs are softmax, not sigmoid; input\.size is 224, not 256"):
         check_served(path, other)

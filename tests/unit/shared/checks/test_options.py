@@ -19,6 +19,7 @@ def test_what_is_not_given_has_the_default_of_the_contract() -> None:
 def test_a_model_of_two_classes_has_no_third_best() -> None:
     """Who did not ask for three is not told about it."""
     assert check_options(replace(CARD, labels=("cat", "dog")), {}).top_k == 2
+    assert check_options(replace(CARD, labels=("cat", "dog")), {"top_k": 9}).top_k == 2
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,8 @@ def test_classes_are_indices_or_labels(given: Any, indices: tuple[int, ...]) -> 
     ("given", "says"),
     [
         ({"top_k": 0}, "invalid top_k 0: expected a whole number of at least 1"),
-        ({"top_k": 8}, "from 1 to 7"),
+        ({"top_k": 5, "min_probability": 0.5}, "min_probability takes the place of top_k and of classes"),
+        ({"min_probability": 1.5}, "invalid min_probability 1.5: expected a number between 0 and 1"),
         ({"top_k": "three"}, "top_k 'three'"),
         ({"classes": "7"}, "classes 0 to 6"),
         ({"classes": "-1"}, "no class '-1'"),
