@@ -22,9 +22,10 @@ from worker.core.types import Explanation
 
 PAGE = Path(__file__).parent.parent / "docs" / "models.md"
 HEADER = "| network | input | target layer | map | methods | identity error |\n|---|---|---|---|---|---|"
-TEXT = """# Networks
+HEADING = "## Every architecture of torchvision"
+TEXT = """## Every architecture of torchvision
 
-Every architecture that `--model` takes. `bench/models_table.py` wrote this page from a real run (torch {torch},
+Every architecture that `--model` takes. `bench/models_table.py` wrote this part from a real run (torch {torch},
 torchvision {torchvision}, {day}): random weights, batch normalisation with random statistics, a picture of noise each.
 
 - **all** methods have a closed form on one forward pass where the network ends in global average pooling and one
@@ -56,7 +57,7 @@ def random_weights(name: str, folder: Path) -> Path:
     """A state dict of `name`, its batch normalisation not the identity that it starts as."""
     torch.manual_seed(0)
     with torch.random.fork_rng():
-        module, _, _ = architectures.build(name, {})
+        module = architectures.construct(name)
     for layer in module.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(layer.running_mean, -0.1, 0.1)
@@ -93,7 +94,8 @@ def main(names: list[str]) -> None:
         print("\n".join(rows))
     else:
         text = TEXT.format(torch=torch.__version__, torchvision=torchvision.__version__, day=time.strftime("%Y-%m-%d"))
-        PAGE.write_text(text + "\n".join(rows) + "\n")
+        own = PAGE.read_text("utf-8").partition(HEADING)[0]  # what people wrote, above the table
+        PAGE.write_text(own + text + "\n".join(rows) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from producer.cli.parameters import choice
-from shared.checks.model_file import is_model_file, read_model_file
+from shared.checks.model_files import is_model_file, read_model_file
 from shared.storage.port import SCHEME
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 
-from shared.checks.model_file import check_served, is_model_file, served_name
+from shared.checks.model_files import check_served, is_model_file, served_name
 from shared.contract import ModelCard
 from shared.errors import UsageError
 from shared.text import did_you_mean, nearest

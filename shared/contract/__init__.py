@@ -27,6 +27,7 @@ from shared.contract.model_card import (
     Preprocessing,
     Resize,
 )
+from shared.contract.model_file import Activation, InputTable, ModelFile
 from shared.contract.records import (
     CHUNK_TASK,
     EXPLAIN_TASK,
@@ -59,6 +60,7 @@ __all__ = [
     "SLOW_METHODS",
     "SMALLEST_INPUT",
     "TRANSITIONS",
+    "Activation",
     "ChunkId",
     "ChunkMessage",
     "ErrorInfo",
@@ -67,12 +69,14 @@ __all__ = [
     "ImageRecord",
     "ImageRef",
     "ImageState",
+    "InputTable",
     "Interpolation",
     "JobId",
     "JobState",
     "JobStatus",
     "Method",
     "ModelCard",
+    "ModelFile",
     "Options",
     "Outputs",
     "PredictionRecord",

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from shared.contract import Options
-from shared.contract.model_file import InputTable, ModelFile
+from shared.contract import InputTable, ModelFile, Options
 from shared.errors import ModelError
 from tests.numeric.networks import CPU, explained, inputs, pictures
 from tests.numeric.test_checkpoint_forms import resnet, saved, state_of

@@ -5,9 +5,9 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from shared.checks.model_file import is_model_file, read_model_file
+from shared.checks.model_files import is_model_file, read_model_file
 from shared.config import Settings
-from shared.contract.model_file import ModelFile
+from shared.contract import ModelFile
 from shared.storage import SCHEME
 from worker.models.weights_file import local_file
 

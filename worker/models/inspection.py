@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import torch
 
-from shared.checks.model_file import is_model_file
+from shared.checks.model_files import is_model_file
 from shared.config import Settings
-from shared.contract.model_file import ModelFile
+from shared.contract import ModelFile
 from shared.errors import ModelError
 from worker.core.checkpoint.checkpoint import open_checkpoint
 from worker.core.checkpoint.guess import guess

@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, fx, nn
 
-from shared.contract import METHODS, Options, Outputs
-from shared.contract.model_file import ModelFile
+from shared.contract import METHODS, ModelFile, Options, Outputs
 from shared.errors import ModelError, UsageError
 from worker.core.checkpoint.checkpoint import open_checkpoint
 from worker.core.checkpoint.files import read_index

@@ -11,7 +11,7 @@ from torch import nn
 from torch.hub import HASH_REGEX, download_url_to_file, get_dir
 from torchvision.models import WeightsEnum, get_model_weights
 
-from shared.contract.model_file import InputTable
+from shared.contract import InputTable
 from shared.errors import ModelError
 from worker.core.model.architectures import LITE, import_lite
 from worker.core.types import InputSpec

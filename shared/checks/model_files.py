@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from shared.contract import ModelCard
-from shared.contract.model_file import InputTable, ModelFile
+from shared.contract import InputTable, ModelCard, ModelFile
 from shared.errors import UsageError
 from shared.text import did_you_mean
 

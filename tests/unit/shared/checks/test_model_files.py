@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from shared.checks.model_file import check_served, is_model_file, read_model_file, served_name
+from shared.checks.model_files import check_served, is_model_file, read_model_file, served_name
 from shared.contract import ModelCard, Preprocessing
 from shared.errors import UsageError
 
