@@ -65,19 +65,21 @@ class Picture:
         if isinstance(reply, wire.Large):
             keep = self._grant.enter_context(self._pool.budget.take(reply.bytes, self._check))
             reply, pixels = self._decoded(granted=True)
-        size = self._size
-        if not isinstance(reply, wire.Decoded) or len(pixels) != size * size * 3:
+        size, channels = self._size, self._pool.setup.spec.channels
+        if not isinstance(reply, wire.Decoded) or len(pixels) != size * size * channels:
             raise _failure(reply)
         if keep:
             keep(reply.bytes)
         self.geometry = reply.geometry
-        self.pixels = np.frombuffer(pixels, np.uint8).reshape(size, size, 3)
+        self.pixels = np.frombuffer(pixels, np.uint8).reshape(size, size, channels)
         self._urgent = True  # from now on it has waited long enough
         self._pool.spent("decode", reply.seconds)
 
     def draw(self, maps: Sequence[ClassMap]) -> list[Drawing]:
         """Each map over the picture, in this order. Raises ImageError."""
         try:
+            if not maps:  # no class is as probable as the job asks for
+                return []
             colours = palette(self._options.colormap)
         except UsageError as error:
             raise ImageError("inference", str(error)) from error
@@ -111,9 +113,10 @@ class Picture:
 
     def _decoded(self, *, granted: bool) -> tuple[wire.Reply, bytearray]:
         request = wire.Decode(self._key, self._options, granted)
+        most = self._size * self._size * self._pool.setup.spec.channels
         while True:
             try:
-                return self._ask(request, self._data, self._size * self._size * 3, None)
+                return self._ask(request, self._data, most, None)
             except LostError:  # it died of this picture; once may be chance
                 continue
 

@@ -17,7 +17,7 @@ from shared.errors import ModelError
 from worker.core.engine.engine import Engine, Finish, is_fatal, is_out_of_memory, signed, to_input
 from worker.core.maps.explain import Outcome, answer, closed_form, read, to_send
 from worker.core.model.network import Network
-from worker.core.types import FloatArray, UInt8Array
+from worker.core.types import FloatArray, InputSpec, UInt8Array
 
 #: How far logits and activations may be from the hooked network's, relative to the largest of them: well above what
 #: another choice of kernels changes, well below any mistake.
@@ -134,11 +134,11 @@ class ProvenEngine(Engine):
         return self.begin(pixels, options)()
 
     def _is_usual(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> bool:
-        side = self.network.spec.size
+        spec = self.network.spec
         return (
             0 < len(pixels) == len(options)
             and len(pixels) <= max(self.proven, default=0)
-            and all(picture.shape == (side, side, 3) for picture in pixels)
+            and all(picture.shape == (spec.size, spec.size, spec.channels) for picture in pixels)
             and not any(self._is_unusual(wish) for wish in set(options))
         )
 
@@ -153,7 +153,7 @@ class ProvenEngine(Engine):
             sample = self._hooked(pixels[:1])
             self._compare(sample, logits[:1].cpu().numpy(), activations[:1].cpu().numpy())
         mapper = closed_form(self.network, None, logits, activations, self.max_batch_size)
-        answers = answer(logits, mapper, options)
+        answers = answer(logits, mapper, options, self.network.outputs)
         fetched, name = self.runner.fetch(to_send(answers)), self.name
         return lambda: signed(read(answers, fetched()), name)
 
@@ -190,7 +190,7 @@ class ProvenEngine(Engine):
 
         Raises DifferenceError when one differs by more than `TOLERANCE`.
         """
-        reference = self._hooked(_noise(sizes[-1], self.network.spec.size, seed))
+        reference = self._hooked(_noise(sizes[-1], self.network.spec, seed))
         begun = []
         for size in sizes:
             outputs = self.runner.forward(reference.pixels[:size])
@@ -226,5 +226,6 @@ def _relative(found: FloatArray, expected: FloatArray) -> float:
     return float(np.abs(found - expected).max()) / (scale or 1.0)
 
 
-def _noise(count: int, side: int, seed: int) -> list[UInt8Array]:
-    return list(np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), np.uint8))
+def _noise(count: int, spec: InputSpec, seed: int) -> list[UInt8Array]:
+    shape = (count, spec.size, spec.size, spec.channels)
+    return list(np.random.default_rng(seed).integers(0, 256, shape, np.uint8))
