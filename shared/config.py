@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from shared.errors import UsageError
-from shared.redis_url import shown
+from shared.redis_url import query_secrets, shown
 
 PREFIX = "CAMQ_"
 #: Settings whose value must never be printed.
@@ -262,6 +262,7 @@ def secrets(settings: Settings) -> list[str]:
     urls = (settings.redis_url, settings.broker_url or "")
     passwords = [urlsplit(url).password or "" for url in urls]
     hook = settings.webhook_secret
+    passwords += [secret for url in urls for secret in query_secrets(url)]
     found = [settings.s3_secret_key, settings.s3_access_key, settings.s3_session_token]
     found += [settings.input_s3_secret_key, settings.input_s3_access_key, settings.input_s3_session_token]
     found += [hook, hook.removeprefix("whsec_")]

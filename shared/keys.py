@@ -74,6 +74,8 @@ COLLECTING = PREFIX + "collecting"
 TOKEN = PREFIX + "token:%s"
 #: Ids of access tokens by the time when they were made (sorted set).
 TOKENS = PREFIX + "tokens"
+#: What `camq doctor` writes and deletes at once, to find out whether it may (hash).
+PROBE = PREFIX + "probe"
 #: Publishes a word whenever a job moves (channel, not a key).
 EVENTS = PREFIX + "events:%s"
 

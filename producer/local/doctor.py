@@ -76,6 +76,7 @@ def _service(name: str, look: Callable[[], str]) -> Check:
 
 def _redis(reach: Services) -> str:
     reach.ledger.check()
+    reach.ledger.scripts.try_rights()
     return f"answers at {redis_address(reach.settings)}"
 
 

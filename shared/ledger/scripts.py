@@ -14,7 +14,7 @@ from redis.retry import Retry
 from shared import keys
 from shared.config import Settings, redis_address
 from shared.errors import UnreachableError, UsageError
-from shared.redis_url import sentinels
+from shared.redis_url import check, sentinels
 
 #: It answers, and refuses until somebody makes room (memory, disk) or the failover is over (a replica that is not the
 #: master yet, a master without its replicas). redis-py knows some by their class and leaves others to their first
@@ -47,12 +47,14 @@ def connect(settings: Settings, tries: int = 2, timeout_s: float = 5) -> redis.R
         # Bytes that are not UTF-8 are not ours, and must not hide what is.
         "encoding_errors": "backslashreplace",
     }
+    check(settings.redis_url)
     if not settings.redis_url.startswith("unix:"):  # a socket of this machine has no keepalive, and refuses to be asked
         options["socket_keepalive"] = True
     try:
         if found := sentinels(settings.redis_url):
-            watch: Any = redis.Sentinel(found.hosts, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
-            client: redis.Redis = watch.master_for(found.master, db=found.database, password=found.password, **options)
+            watch: Any = redis.Sentinel(found.hosts, sentinel_kwargs=options | found.login)  # type: ignore[no-untyped-call]
+            login = {"username": found.username, "password": found.password}
+            client: redis.Redis = watch.master_for(found.master, db=found.database, **login, **options)
             return client
         return redis.Redis.from_url(settings.redis_url, **options)
     except ValueError:
@@ -61,6 +63,26 @@ def connect(settings: Settings, tries: int = 2, timeout_s: float = 5) -> redis.R
             "CAMQ_REDIS_URL is not a Redis address (redis://[:password@]host:port/db); in a password write # as %23, "
             "/ as %2F, ? as %3F, @ as %40"
         ) from None
+
+
+def _setting_at_fault(error: redis.ResponseError) -> str | None:
+    """What Redis refuses because of CAMQ_REDIS_URL, and what to change; None for any other fault."""
+    said = " ".join(str(error).split())[:200]
+    if isinstance(error, redis.exceptions.NoPermissionError) or "NOPERM" in said or "ACL failure" in said:
+        return (
+            f"does not permit this to the user of CAMQ_REDIS_URL ({said}): give it ~* &* (camq's keys and channels, and"
+            " Celery's, in a Redis of their own) and +@all -@dangerous +info"
+        )
+    if "DB index is out of range" in said or "SELECT is not allowed" in said:
+        return f"does not have the database of CAMQ_REDIS_URL ({said}): name another, as in redis://host:6379/0"
+    return None
+
+
+#: Writes and reads as the ledger's scripts do.
+_RIGHTS = """
+redis.call('HSET', KEYS[1], 'a', '1') redis.call('EXPIRE', KEYS[1], 5) redis.call('HGETALL', KEYS[1])
+redis.call('DEL', KEYS[1]) redis.call('ZRANGE', KEYS[1], 0, -1) redis.call('TIME')
+"""
 
 
 class Scripts:
@@ -85,6 +107,18 @@ class Scripts:
         with self.translated():
             return self._scripts[name](args=list(arguments))
 
+    def try_rights(self) -> None:
+        """Use every kind of right that camq needs, on keys of its own and of Celery's, and leave nothing behind.
+
+        UsageError names one that the user of CAMQ_REDIS_URL lacks.
+        """
+        with self.translated():
+            self.client.eval(_RIGHTS, 1, keys.PROBE)
+            self.client.publish(keys.EVENTS % "rights", "")
+            self.client.exists("_kombu.binding.camq")
+            self.client.publish("celery-task-meta-camq", "")
+            self.client.llen("celery-task-meta-camq")
+
     @contextmanager
     def translated(self) -> Iterator[None]:
         """Turns a lost connection, and a refusal that passes, into UnreachableError naming the address.
@@ -95,6 +129,10 @@ class Scripts:
             yield
         except redis.AuthenticationError:
             raise UsageError(f"Redis at {self._address} refused the password; set CAMQ_REDIS_URL") from None
+        except redis.sentinel.MasterNotFoundError as error:
+            refused = any(word in str(error) for word in ("Authentication", "WRONGPASS", "NOAUTH", "username-password"))
+            way = "they refuse the login: set sentinel_password= in CAMQ_REDIS_URL" if refused else "check master="
+            raise UnreachableError(f"the Sentinels at {self._address} name no master; {way}") from None
         except (redis.ConnectionError, redis.TimeoutError) as error:
             # The client's own trace is sixty lines of retries that say no more.
             raise UnreachableError(f"Redis at {self._address} does not answer ({type(error).__name__})") from None
@@ -104,6 +142,8 @@ class Scripts:
             # It answers, and refuses every write until it has room, or is a master that has its data, again.
             if isinstance(error, _REFUSALS) or _REFUSES.search(str(error)):
                 raise UnreachableError(f"Redis at {self._address} takes no writes ({error})") from None
+            if fault := _setting_at_fault(error):
+                raise UsageError(f"Redis at {self._address} {fault}") from None
             raise
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import redis
 from celery.contrib.testing.worker import start_worker
 
 from producer.local.embedded import Spec, Supervisor
@@ -79,10 +80,10 @@ def tls_in_front_of(settings: Settings, folder: Path) -> Iterator[str]:
     )  # fmt: skip
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    redis = urlsplit(settings.redis_url)
+    server = urlsplit(settings.redis_url)
     with socket.create_server(("127.0.0.1", 0)) as door:
-        threading.Thread(target=_serve, args=(door, context, (redis.hostname, redis.port)), daemon=True).start()
-        yield f"rediss://:{redis.password}@localhost:{door.getsockname()[1]}/0?ssl_ca_certs={certificate}"
+        threading.Thread(target=_serve, args=(door, context, (server.hostname, server.port)), daemon=True).start()
+        yield f"rediss://:{server.password}@localhost:{door.getsockname()[1]}/0?ssl_ca_certs={certificate}"
 
 
 def _serve(door: socket.socket, context: ssl.SSLContext, target: Any) -> None:
@@ -164,11 +165,13 @@ def sentinel(tmp_path: Path) -> Iterator[tuple[Settings, Callable[[], None]]]:
         (tmp_path / "sentinel.conf").write_text(
             f"port {watcher}\nbind 127.0.0.1\nsentinel monitor camq 127.0.0.1 {one} 1\n"
             "sentinel auth-pass camq secret\nsentinel down-after-milliseconds camq 1000\n"
-            "sentinel failover-timeout camq 5000\n"
+            "sentinel failover-timeout camq 5000\nrequirepass watch/me\n"
         )
         argv = [str(find_server()), "sentinel.conf", "--sentinel"]
         supervisor.start(Spec(name="sentinel", argv=argv, env={}, cwd=tmp_path, log=tmp_path / "sentinel.log"))
-        settings = Settings(redis_url=f"redis+sentinel://:secret@127.0.0.1:{watcher}/0?master=camq")
+        settings = Settings(
+            redis_url=f"redis+sentinel://:secret@127.0.0.1:{watcher}/0?master=camq&sentinel_password=watch%2Fme"
+        )
         with closing(RedisLedger(settings)) as ledger:
             wait_until(lambda: replicated(ledger), "the replica follows, and Sentinel knows it", 30)
         yield settings, lambda: supervisor.stop("one")
@@ -184,6 +187,20 @@ def test_redis_behind_sentinel_survives_its_master(sentinel: tuple[Settings, Cal
         kill_master()
         wait_until(lambda: images_of(ledger, "kept") == 6, "the new master answers", timeout_s=40)
     work_off(settings, "kept")
+
+
+def test_sentinels_that_refuse_or_know_no_master_say_so(sentinel: tuple[Settings, Callable[[], None]]) -> None:
+    """Their password is not the master's."""
+    url = sentinel[0].redis_url
+    for wrong, says in (
+        (url.partition("&")[0], "set sentinel_password="),
+        (url.replace("watch%2Fme", "wrong"), "set sentinel_password="),
+        (url.replace("master=camq", "master=other"), "name no master; check master="),
+    ):
+        with closing(RedisLedger(Settings(redis_url=wrong))) as ledger, pytest.raises(UnreachableError) as caught:
+            ledger.check()
+        assert says in str(caught.value)
+        assert "watch" not in str(caught.value)
 
 
 @pytest.fixture
@@ -222,7 +239,7 @@ def test_rabbitmq_as_the_broker(rabbitmq: str, settings: Settings, empty_redis: 
 
 
 def replicated(ledger: RedisLedger) -> bool:
-    with suppress(UnreachableError):
+    with suppress(UnreachableError, redis.ConnectionError):  # the Sentinel may not listen yet
         return bool(ledger.scripts.client.info("replication").get("connected_slaves") == 1)
     return False
 

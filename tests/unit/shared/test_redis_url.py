@@ -4,7 +4,7 @@ import pytest
 
 from shared.config import Settings, secrets
 from shared.errors import UsageError
-from shared.redis_url import Sentinels, celery_options, celery_url, sentinels, shown
+from shared.redis_url import Sentinels, celery_options, celery_url, check, sentinels, shown
 
 URL = "redis+sentinel://:p%40ss@h1:26380,h2/3?master=camq"
 
@@ -40,3 +40,50 @@ def test_no_address_is_shown_with_its_password() -> None:
     assert shown("amqp://user:pw@rabbit//") == "rabbit:5672"
     assert "hidden" in secrets(Settings(broker_url="amqp://user:hidden@rabbit//"))
     assert "hidden" not in repr(Settings(broker_url="amqp://user:hidden@rabbit//"))
+
+
+def test_a_sentinel_address_keeps_its_users_and_the_sentinels_own_password() -> None:
+    """The user of the master, and who the Sentinels want; Celery is told the same."""
+    url = "redis+sentinel://bob:p%40w@h:26379/0?master=m&sentinel_password=s%26&sentinel_username=watch"
+    found = sentinels(url)
+
+    assert found is not None
+    assert (found.username, found.password) == ("bob", "p@w")
+    assert found.login == {"username": "watch", "password": "s&"}
+    assert celery_url(url) == "sentinel://bob:p%40w@h:26379/0"
+    assert celery_options(url) == {"master_name": "m", "sentinel_kwargs": found.login}
+    assert "s&" not in shown(url)
+    assert secrets(Settings(redis_url=url)) == ["p%40w", "s%26", "p@w", "s&"]
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("redis://h:1/0?ssl_cert_reqs=none", "unknown parameter 'ssl_cert_reqs': redis:// takes db; TLS is rediss://"),
+        ("redis://h:1/0?foo=1", "unknown parameter 'foo'"),
+        ("redis+sentinel://h/0?master=m&db=1", "unknown parameter 'db'"),
+        ("redis://h:1/abc", "names the database 'abc': expected a number"),
+        ("redis://h:1/-1", "names the database '-1'"),
+        ("unix:///run/r.sock?db=x", "names the database 'x'"),
+        ("redis+sentinel://h/x?master=m", "names the database 'x'"),
+        ("http://h:1/0", "begins with 'http://'"),
+        ("localhost:6379", "begins with 'no scheme'"),
+        ("redis-socket:///x", "begins with"),
+    ],
+)
+def test_an_address_that_no_client_could_use_says_what_is_wrong(url: str, says: str) -> None:
+    """Before anything is connected."""
+    with pytest.raises(UsageError) as caught:
+        _ = check(url) or sentinels(url)
+
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://h", "redis://h:1/", "redis://u:p@h:1/15", "rediss://h/0?ssl_ca_certs=f&ssl_certfile=c&ssl_keyfile=k",
+     "unix:///run/r.sock?db=2", "redis://h:1?db=3"],
+)  # fmt: skip
+def test_an_address_that_is_right_is_let_through(url: str) -> None:
+    """With its database in the path or as a parameter."""
+    check(url)
