@@ -31,10 +31,14 @@ def warm(net: Network, side: int, largest: int = 4) -> ProvenEngine:
 
 
 def agrees(net: Network, side: int) -> None:
-    """With the torch network, in micro-batches that were proven and that were not, all methods mixed."""
+    """With the torch network, in micro-batches that were proven and that were not, all methods mixed.
+
+    Of the logits: a softmax that is almost 0 or 1, as that of a random network, magnifies rounding, and is computed
+    from these by the code that is common to all engines.
+    """
     engine = warm(net, side)
     plain = Engine(engine.network, 4)
-    wishes = [*every_method(net, top_k=3), *every_method(net, top_k=2, target="softmax"), Options(classes=(7, 2, 5))]
+    wishes = [*every_method(net, top_k=3), Options(classes=(7, 2, 5))]
     for count in (1, 2, 4):
         batch, asked = pictures(count, side, seed=count), wishes[-count:]
         found = engine.run(batch, asked)

@@ -95,10 +95,14 @@ class Engine:
 
         Raises ModelError when the network cannot explain a plain picture.
         """
+        self._try((1, self.max_batch_size))
+
+    def _try(self, counts: Sequence[int]) -> None:
+        """So many grey pictures at once."""
         spec = self.network.spec
         grey = np.full((spec.size, spec.size, spec.channels), 127, np.uint8)
         wish = Options(top_k=1, method="cam" if self.network.head else "gradcam")
-        for count in (1, self.max_batch_size):
+        for count in counts:
             for outcome in self.run([grey] * count, [wish] * count):
                 if isinstance(outcome, ImageError):
                     network, precision = self.network, str(self.network.dtype).removeprefix("torch.")

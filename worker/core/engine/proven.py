@@ -107,7 +107,8 @@ class ProvenEngine(Engine):
             self._abandon(error)
         else:
             self.proven = sizes
-        super().warm_up()
+        # The proof of a library has run a full micro-batch already; on a device the maps' kernels are not loaded yet.
+        self._try((1,) if self.proven and not self.runner.overlaps else (1, self.max_batch_size))
 
     def begin(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> Finish:
         """Stages the pictures and starts the device, and waits for neither, if they are usual ones."""
