@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
-from threading import Thread
-from typing import TYPE_CHECKING
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from shared.config import Settings, redis_address
 from shared.errors import UnreachableError
@@ -26,15 +25,43 @@ Is `camq up` running? Load its settings here:
   set -a; . camq-data/camq.env; set +a"""
 
 
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+T = TypeVar("T", bound=_Closable)
+
+
+class _once(Generic[T]):  # noqa: N801 - used like `property`
+    """A property that is made at its first use. Threads that come at once may make several: the first one is kept, and
+    the others are closed. Nobody waits for another's attempt at a service that does not answer."""
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+        self._lock = Lock()
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, services: Services, owner: type) -> T:
+        made = self._make(services)
+        with self._lock:
+            kept: T = services.__dict__.setdefault(self._name, made)  # found there from now on, before this property
+        if kept is not made:
+            made.close()
+        return kept
+
+
 class Services:
     """Built from settings once per command or `Client`; a context manager."""
 
     def __init__(self, settings: Settings, *, store: ObjectStore | None = None) -> None:
         self.settings = settings
         if store is not None:
-            self.__dict__["store"] = store  # what `cached_property` would have put there
+            self.__dict__["store"] = store  # what `_once` would have put there
 
-    @cached_property
+    @_once
     def ledger(self) -> RedisLedger:
         """The job ledger. UnreachableError when Redis does not answer soon."""
         from shared.ledger import RedisLedger
@@ -43,14 +70,14 @@ class Services:
         self._answer(ledger.check, f"Redis at {redis_address(self.settings)} does not answer")
         return ledger
 
-    @cached_property
+    @property
     def tokens(self) -> Tokens:
         """The access tokens of the HTTP API, on the ledger's Redis."""
         from shared.tokens import Tokens
 
         return Tokens(self.ledger.scripts)
 
-    @cached_property
+    @_once
     def store(self) -> ObjectStore:
         """The object store. UnreachableError when it does not answer soon, UsageError when its bucket does not exist:
         only `camq up` and a worker create it, so that a mistyped CAMQ_BUCKET is noticed."""
@@ -60,14 +87,14 @@ class Services:
         self._answer(store.check, f"S3 storage at {self.settings.s3_endpoint} does not answer")
         return store
 
-    @cached_property
+    @_once
     def sender(self) -> Sender:
         """The broker, for hints."""
         from shared.broker import Sender
 
         return Sender(self.settings)
 
-    @cached_property
+    @_once
     def tracing(self) -> Tracing:
         """Spans, where OTEL_* variables ask for them."""
         from shared.tracing import start

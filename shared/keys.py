@@ -50,13 +50,17 @@ REAPED = PREFIX + "reaped"
 NEWEST = PREFIX + "newest"
 #: Cancelled job → images looked at so far, until all of its queued images are cancelled (hash).
 CANCELLING = PREFIX + "cancelling"
-#: All jobs by creation time (sorted set).
+#: Jobs by creation time, among them such as expired lately (sorted set).
 JOBS = PREFIX + "jobs"
+#: Jobs that have no record any more, by creation time, until `gc` has deleted what they left (sorted set).
+GONE = PREFIX + "gone"
+#: How far workers have looked for expired jobs among all (string).
+SWEPT = PREFIX + "swept"
 #: Jobs whose end somebody is to be told, by the time when that is due, or its sender's lease ends (sorted set).
 WEBHOOKS = PREFIX + "webhooks"
 #: What a model offers: its labels and methods (string, JSON).
 MODEL = PREFIX + "model:%s"
-#: Models by the time they were last served (sorted set).
+#: Models by the time they were published or, to a day, last served (sorted set).
 MODELS = PREFIX + "models"
 #: `worker|slots` of the live workers of a model, by the end of their heartbeat (sorted set).
 SERVING = PREFIX + "serving:%s"
@@ -102,7 +106,7 @@ _LUA: tuple[str, ...] = (
     "WEBHOOKS",
 )
 _LUA += ("SERVING", "WORKERS", "WORKER", "STOPPING", "EVENTS", "FINISHED_TTL_S", "UNFINISHED_TTL_S", "INDEX_TTL_S")
-_LUA += ("CANCELLING", "MODELS", "DELETING", "COLLECTING")
+_LUA += ("CANCELLING", "MODELS", "DELETING", "COLLECTING", "MODEL", "GONE", "SWEPT")
 
 
 def lua_constants() -> str:

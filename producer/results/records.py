@@ -6,11 +6,11 @@ import msgspec
 from msgspec import UNSET
 
 from producer.parallel import ordered
-from shared.contract import ErrorInfo, ImageRecord, ImageRef, ImageState
+from shared.contract import ErrorInfo, ImageRecord, ImageRef, ImageState, JobStatus
 from shared.errors import UsageError
 from shared.ledger import RedisLedger
-from shared.ledger.chunks import by_origin
-from shared.ledger.values import Done
+from shared.ledger.chunks import by_origin, image_at
+from shared.ledger.values import Done, Snapshot
 from shared.storage.job_objects import read_references, read_results
 from shared.storage.port import ObjectStore
 
@@ -29,12 +29,23 @@ def records(ledger: RedisLedger, store: ObjectStore, job: str, *, threads: int =
 
 
 def record_at(ledger: RedisLedger, store: ObjectStore, job: str, index: int) -> ImageRecord:
-    """One image's record, whatever the size of the job. UsageError when the job has no image of this index."""
-    holders = ledger.holders(job, [index])
-    snapshot = _Snapshot(ledger, store, job)
-    for chunk in holders:
-        return next(record for record in snapshot.load(chunk) if record.index == index)
-    raise UsageError(f"job {job} has no image {index}: its images are 0 to {ledger.status(job).total - 1}")
+    """One image's record. Reads one chunk, whatever the size of the job. UsageError when there is no such image."""
+    found = image_at(ledger, job, index)
+    status = ledger.status(job)
+    if found is None:
+        raise UsageError(f"job {job} has no image {index}: its images are 0 to {status.total - 1}")
+    line = None
+    if found.done and not found.done[-1].failed:
+        newest = found.done[-1]
+        options = ledger.options(job)
+        lines = read_results(store, job, newest.chunk, newest.attempt, options=options, total=status.total)
+        line = next((line for line in lines if line.index == index), None)
+    if line is not None and line.source:
+        reference = _reference(line)
+    else:
+        references = read_references(store, job, found.chunk, found.digest)
+        reference = next(reference for reference in references if reference.index == index)
+    return _of_job(status, reference, _record(reference, line, found.state, found.failure))
 
 
 def records_from(ledger: RedisLedger, store: ObjectStore, job: str, first: int, most: int) -> Iterator[ImageRecord]:
@@ -74,13 +85,7 @@ class _Snapshot:
         else:
             references = self.references(chunk)
         return [
-            msgspec.structs.replace(
-                self._record(reference, lines.get(reference.index)),
-                id=reference.id or None,
-                fields=reference.fields,
-                name=self._known.name,
-                tags=self._known.tags,
-            )
+            _of_job(self._known, reference, self._record(reference, lines.get(reference.index)))
             for reference in references
         ]
 
@@ -92,14 +97,23 @@ class _Snapshot:
     def _record(self, reference: ImageRef, line: ImageRecord | None) -> ImageRecord:
         index = reference.index
         state = self._known.states[index] if index < len(self._known.states) else ImageState.QUEUED
-        # The ledger knows of a retry, or of a cancel after it, before a newer line does.
-        outdated = line is not None and line.state is ImageState.FAILED and state is not ImageState.FAILED
-        if line is not None and not outdated:
-            return line
-        error = None
-        if state is ImageState.FAILED:
-            error = self._known.failures.get(index) or reference.error or _CAPPED
-        return ImageRecord(index=index, source=reference.source, state=state, error=error)
+        return _record(reference, line, state, self._known.failures.get(index))
+
+
+def _record(reference: ImageRef, line: ImageRecord | None, state: ImageState, failure: ErrorInfo | None) -> ImageRecord:
+    # The ledger knows of a retry, or of a cancel after it, before a newer line does.
+    outdated = line is not None and line.state is ImageState.FAILED and state is not ImageState.FAILED
+    if line is not None and not outdated:
+        return line
+    error = (failure or reference.error or _CAPPED) if state is ImageState.FAILED else None
+    return ImageRecord(index=reference.index, source=reference.source, state=state, error=error)
+
+
+def _of_job(job: JobStatus | Snapshot, reference: ImageRef, record: ImageRecord) -> ImageRecord:
+    """With what the user gave to the image and to its job."""
+    return msgspec.structs.replace(
+        record, id=reference.id or None, fields=reference.fields, name=job.name, tags=job.tags
+    )
 
 
 def _reference(line: ImageRecord) -> ImageRef:

@@ -6,11 +6,17 @@ newest end counts. Ends are numbered by the ledger as they happen; the names of 
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from shared.contract import ErrorInfo, ImageState, decode
 from shared.errors import MessageError
-from shared.ledger.values import Done
+from shared.ledger.record import states_of
+from shared.ledger.values import Done, ImageAt
+
+if TYPE_CHECKING:
+    from shared.ledger.producer_side import RedisJobs
 
 
 class ChunkRecord(
@@ -75,3 +81,21 @@ def done_of(records: Records) -> list[Done]:
         for chunk, record in records
         if record.state in ("d", "f")
     ]
+
+
+def image_at(ledger: "RedisJobs", job: str, index: int) -> ImageAt | None:
+    """One image, whatever the size of the job; None when no chunk holds it."""
+    answer = ledger.scripts("image_at", job, index, "")
+    if not answer and (holders := ledger.holders(job, [index])):  # its chunk has a name of its own
+        answer = ledger.scripts("image_at", job, index, next(iter(holders)))
+    if not answer:
+        return None
+    state, failure, chunk, *flat = answer
+    found = in_order(dict(zip(flat[::2], flat[1::2], strict=True)))
+    return ImageAt(
+        (states_of(state) or [ImageState.QUEUED])[0],
+        decode(failure, ErrorInfo) if failure else None,
+        chunk,
+        digests_of(found).get(chunk, ""),
+        tuple(oldest_first(done_of(found))),
+    )

@@ -234,8 +234,10 @@ class RedisJobs(LedgerSide):
         client = self.scripts.client
         with self.scripts.translated():
             names = list(client.zrange(keys.JOBS, 0, -1))
-            if expired or not names:
-                return names
+            if expired:
+                return [*client.zrange(keys.GONE, 0, -1), *names]
+            if not names:
+                return []
             with client.pipeline(transaction=False) as pipe:
                 for name in names:
                     pipe.exists(keys.JOB % name)

@@ -1,6 +1,5 @@
 """Who serves what: workers' heartbeats and models' cards."""
 
-import time
 from typing import TypeVar
 
 from shared import keys
@@ -36,12 +35,8 @@ class RedisRegistry(LedgerSide):
         return sorted((info for info in found if info is not None), key=lambda info: info.worker)
 
     def publish(self, card: ModelCard) -> None:
-        """What the model offers; kept after its last worker left."""
-        with self.scripts.translated(), self.scripts.client.pipeline() as pipe:
-            pipe.set(keys.MODEL % card.model, encode(card), ex=keys.UNFINISHED_TTL_S)
-            pipe.zadd(keys.MODELS, {card.model: time.time()})
-            pipe.expire(keys.MODELS, keys.UNFINISHED_TTL_S)
-            pipe.execute()
+        """What the model offers; kept for three months after its last worker left."""
+        self.scripts("publish", card.model, encode(card).decode())
 
     def card(self, model: str) -> ModelCard | None:
         """A model's card by its full `name@digest`."""

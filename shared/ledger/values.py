@@ -90,6 +90,19 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageAt:
+    """One image of a job at one moment."""
+
+    state: ImageState
+    failure: ErrorInfo | None
+    #: The submitted chunk whose references hold it, and their digest.
+    chunk: str
+    digest: str
+    #: The ended chunks that it was part of, oldest first: the last one has its answer.
+    done: tuple[Done, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Reaped:
     """What one look for lost work brought back."""
 

@@ -27,6 +27,8 @@ FAILURES_KEPT = 10_000
 MESSAGE_KEPT = 500
 #: Chunks taken back in one call: bounds how long a script may block Redis.
 REAP_LIMIT = 200
+#: Jobs looked at in one call for such as expired.
+SWEEP_LIMIT = 200
 #: Deaths with the same chunk in hand before its pictures are looked at one by one. One may be chance.
 CHARGES_TO_QUARANTINE = 2
 #: Deaths of its worker, and of its own process outside its own work, before a picture in quarantine is failed. Well
@@ -147,6 +149,7 @@ class RedisFlow(LedgerSide):
         ends = (QUARANTINE_TRIES, LONGEST_PAUSE_S, SENDER_LEASE_S)
         empty = (int(high_empty), int(bulk_empty))
         answer = self.scripts("reap", model, *empty, REAP_LIMIT, *outage, CHARGES_TO_QUARANTINE, *times, *ends)
+        self.scripts("sweep", SWEEP_LIMIT)
         with self.scripts.translated():
             cancelled = self.scripts.client.hkeys(keys.CANCELLING)
         for job in cancelled:  # whoever cancelled them was interrupted

@@ -106,7 +106,7 @@ def test_options_that_cannot_be_read_fail_their_job_in_the_end(ledger: RedisLedg
 
 #: Keys of the whole fleet, and what may stand in them.
 FLEET = [
-    *((name, text) for name in ("newest", "reaped", f"places:{MODEL}") for text in ("x", "nan")),
+    *((name, text) for name in ("newest", "reaped", "swept", f"places:{MODEL}") for text in ("x", "nan")),
     (f"claimed:{MODEL}:bulk", "x"),
     ("newest", "inf"),
     (f"serving:{MODEL}", {"worker": 9e9}),

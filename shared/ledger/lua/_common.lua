@@ -78,6 +78,13 @@ local function renew_ttl(job)
   redis.call('EXPIRE', JOBS, INDEX_TTL_S)
 end
 
+-- The job has no record any more: listings need not meet it, and `gc` still knows whose objects it finds.
+local function retire(job)
+  redis.call('ZADD', GONE, redis.call('ZSCORE', JOBS, job) or stamp(NOW), job)
+  redis.call('ZREM', JOBS, job)
+  redis.call('EXPIRE', GONE, INDEX_TTL_S)
+end
+
 -- The chunk's record if this claim still owns it: its token is the fence, because a job that was removed and submitted
 -- again counts its attempts from 1 again. If not, nil; but whoever asks is alive, so if it was charged because its
 -- worker seemed dead, the charge is taken back.

@@ -11,5 +11,11 @@ for position = 5, #ARGV do
   local serving = key(SERVING, ARGV[position])
   redis.call('ZADD', serving, stamp(NOW + ttl), worker .. '|' .. slots)
   redis.call('EXPIRE', serving, UNFINISHED_TTL_S)
+  -- A model that is served for months is not forgotten; once a day is often enough.
+  if number(redis.call('ZSCORE', MODELS, ARGV[position])) < NOW - 86400 then
+    redis.call('ZADD', MODELS, 'XX', stamp(NOW), ARGV[position])
+    redis.call('EXPIRE', MODELS, UNFINISHED_TTL_S)
+    redis.call('EXPIRE', key(MODEL, ARGV[position]), UNFINISHED_TTL_S)
+  end
 end
 redis.call('ZREMRANGEBYSCORE', WORKERS, '-inf', stamp(NOW - 60))

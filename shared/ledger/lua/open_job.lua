@@ -15,5 +15,6 @@ for position = 3, #ARGV, 2 do
   redis.call('HSET', key(JOB, job), ARGV[position], ARGV[position + 1])
 end
 redis.call('ZADD', JOBS, stamp(NOW), job)
+redis.call('ZREM', GONE, job)
 renew_ttl(job)
 return 'created'

@@ -1,8 +1,9 @@
 -- ARGV: job. Drops its record; hints and leases of it find nothing any more. Answers 1 if there was one. The index
--- keeps the id, so that `gc` knows whose objects it may find.
+-- of gone jobs has its id from now on, so that `gc` knows whose objects it may find.
 local job = ARGV[1]
 local known = redis.call('EXISTS', key(JOB, job))
 for _, template in ipairs(KEYS_OF_JOB) do redis.call('DEL', key(template, job)) end
 redis.call('ZREM', WEBHOOKS, job)
+if known == 1 then retire(job) end
 redis.call('PUBLISH', key(EVENTS, job), 'moved')
 return known
