@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import pytest
 
@@ -14,7 +15,7 @@ from shared.config import Settings
 class Sender:
     """Counts what is open; two are made at once."""
 
-    opened: list["Sender"] = []
+    opened: ClassVar[list["Sender"]] = []
     meet = threading.Barrier(2, timeout=10)
 
     def __init__(self, settings: Settings) -> None:
