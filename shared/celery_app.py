@@ -4,7 +4,11 @@ Use it as `celery -A shared.celery_app flower`, `inspect active` or `report` (`e
 first). Settings are the CAMQ_* variables. The app has no tasks and processes none.
 """
 
+from shared import logs
 from shared.broker import make_app
 from shared.config import Settings
 
-app = make_app(Settings.load())
+_settings = Settings.load()
+if _settings.log_format == "json":
+    logs.configure(_settings)  # before Flower, which leaves a log alone that is set up
+app = make_app(_settings)

@@ -5,7 +5,9 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import closing
+from threading import Lock, Thread
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -25,6 +27,9 @@ log = structlog.get_logger()
 
 #: Images per second of one worker, until one was measured.
 EXPECTED_RATE = 20.0
+#: A scrape is answered within this time, though a name server or Redis may be silent for longer: Prometheus gives up
+#: after ten seconds, and would not learn that Redis is what is away.
+ANSWER_S = 5.0
 STATES = ("ready", "busy", "draining")
 
 
@@ -32,16 +37,24 @@ class Fleet(Collector):
     """The gauges. `camq_redis_up` alone is told while Redis is away."""
 
     def __init__(self, ledger: RedisLedger, sender: Sender, worker_rate: float = EXPECTED_RATE) -> None:
+        self._lock = Lock()
+        self._look: Future[list[GaugeMetricFamily]] | None = None
         self._ledger = ledger
         self._sender = sender
         self._expected_rate = worker_rate
         self._rates: dict[str, float] = {}
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """One look at the ledger."""
+        """One look at the ledger. One that takes too long is waited for by the next scrape as well."""
+        with self._lock:
+            if self._look is None or self._look.done():
+                self._look = Future()
+                # A daemon: one that hangs keeps nobody from stopping.
+                Thread(target=self._answer, args=(self._look,), name="look", daemon=True).start()
+            look = self._look
         try:
-            families = [*self._work(), self._memory()]
-        except UnreachableError:
+            families = look.result(ANSWER_S)
+        except (UnreachableError, TimeoutError):
             families = []
         yield GaugeMetricFamily("camq_redis_up", "Whether Redis answered this scrape.", value=bool(families))
         yield from families
@@ -49,6 +62,12 @@ class Fleet(Collector):
     def describe(self) -> list[GaugeMetricFamily]:
         """Nothing beforehand, so that registering does not ask Redis."""
         return []
+
+    def _answer(self, look: Future[list[GaugeMetricFamily]]) -> None:
+        try:
+            look.set_result([*self._work(), self._memory()])
+        except BaseException as error:  # noqa: BLE001 - raised again in who waits for the answer
+            look.set_exception(error)
 
     def _work(self) -> Iterator[GaugeMetricFamily]:
         jobs = _gauge("camq_jobs", "Jobs with work to do.", "model", "priority")
@@ -119,7 +138,7 @@ def serve(settings: Settings) -> int:
         with serving(settings.http_host, settings.http_port, health, registry) as port:
             log.info("exporter ready", port=port)
             stop.wait()
-        looks.stop()
+        looks.abandon()
     return 0
 
 

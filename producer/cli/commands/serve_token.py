@@ -15,6 +15,7 @@ from shared.errors import CamqError, UsageError
 
 if TYPE_CHECKING:
     from producer.web.live.serve import Server
+    from shared.config import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SCOPES = ("read", "submit", "manage")
@@ -56,7 +57,7 @@ def ui(host: str, port: int, as_json: bool) -> None:
         raise _missing("the live page", "ui", error) from error
 
     with services() as reach, Server(reach, host, port) as server:
-        _warn(server)
+        _warn(server, reach.settings)
         emit({"url": server.link}) if as_json else click.echo(server.link)
         server.run()
 
@@ -82,7 +83,7 @@ def serve(host: str, port: int, as_json: bool) -> None:
         raise _missing("the HTTP API", "serve", error) from error
 
     with services() as reach, Server(reach, host, port, build_both) as server:
-        _warn(server)
+        _warn(server, reach.settings)
         if as_json:
             emit({"api": f"{server.home}/v1", "docs": f"{server.home}/v1/docs", "url": server.link})
         else:
@@ -92,9 +93,20 @@ def serve(host: str, port: int, as_json: bool) -> None:
         server.run()
 
 
-def _warn(server: Server) -> None:
-    if not server.private:
-        say("warning: this server can be reached from the network, and its traffic is not encrypted")
+def _warn(server: Server, settings: Settings) -> None:
+    """In the form that the log has from now on: who asks for JSON gets nothing else."""
+    found = [] if server.private else ["this server can be reached from the network, and its traffic is not encrypted"]
+    if settings.log_format != "json":
+        for text in found:
+            say(f"warning: {text}")
+        return
+    from structlog import get_logger
+
+    from shared import logs
+
+    logs.configure(settings)
+    for text in found:
+        get_logger().warning(text)
 
 
 def _missing(what: str, extra: str, error: ImportError) -> CamqError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
@@ -70,6 +72,7 @@ class Server:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 self._app,
+                log_config=None if services.settings.log_format == "json" else uvicorn.config.LOGGING_CONFIG,
                 log_level="warning",
                 access_log=False,
                 server_header=False,
@@ -98,6 +101,9 @@ class Server:
 
     def run(self) -> None:
         """Serve until Ctrl-C, SIGTERM or `stop`."""
+        if threading.current_thread() is threading.main_thread():
+            # uvicorn ends, and then raises the signal once more: what stops a server on purpose is no failure.
+            signal.signal(signal.SIGTERM, lambda *_: self.stop())
         self._server.run(sockets=[self._socket])
 
     def stop(self) -> None:
