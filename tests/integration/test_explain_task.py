@@ -13,7 +13,7 @@ from shared import keys
 from shared.broker import worker_queues
 from shared.config import Settings
 from shared.contract import ErrorInfo, ImageRecord, Options, WorkerInfo
-from shared.errors import UsageError
+from shared.errors import UnreachableError, UsageError
 from shared.ledger import Claim, RedisLedger
 from shared.storage import MemoryStore
 from tests.call_worker import KEY, TASK, Desk
@@ -180,6 +180,22 @@ def test_when_its_worker_died_whoever_commits_the_image_answers(desk: Desk, sett
     assert desk.calls.answer(job) == (TASK, line(desk))
     assert desk.run() == line(desk)
     assert desk.explainer.done == [KEY]
+
+
+def test_an_answer_outlives_a_blip_of_storage(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its caller waits until the message of the dead worker is delivered again, which takes an hour."""
+    desk.run()
+    get, blips = desk.store.get, [UnreachableError("storage is away")]
+
+    def blipping(key: str, most: int | None = None) -> bytes:
+        if blips:
+            raise blips.pop()
+        return get(key, most)
+
+    monkeypatch.setattr(desk.store, "get", blipping)
+
+    assert desk.calls.answer(f"explain-{TASK}") == (TASK, line(desk))
+    assert blips == []
 
 
 def test_a_submission_that_broke_off_is_resumed(desk: Desk) -> None:

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from shutil import which
+from threading import Event
 
 import msgspec
 import pytest
@@ -13,9 +14,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from shared.broker import Sender
 from shared.config import Settings
 from shared.contract import ChunkMessage, ErrorInfo, ImageState, ModelCard, Options, WorkerInfo
+from shared.errors import UnreachableError
 from shared.ledger import Claim, Reaped, RedisLedger
 from tests import ledgers
 from tests.ledgers import MODEL
+from tests.waiting import wait_until
+from worker.observe import exporter
 from worker.observe.device_usage import Usage
 from worker.observe.exporter import Fleet
 from worker.observe.metrics import Metrics
@@ -159,6 +163,26 @@ def test_without_redis_only_its_absence_is_told() -> None:
     with closing(RedisLedger(settings)) as ledger, closing(Sender(settings)) as sender:
         registry.register(Fleet(ledger, sender, worker_rate=1))
         assert [(s.name, s.value) for f in registry.collect() for s in f.samples] == [("camq_redis_up", 0)]
+
+
+def test_a_redis_that_hangs_is_told_in_time_and_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that is silent takes longer than Prometheus waits; scrapes do not pile up behind it."""
+    monkeypatch.setattr(exporter, "ANSWER_S", 0.05)
+    asked, hangs = [], Event()
+
+    class Ledger:
+        @property
+        def scripts(self) -> None:
+            asked.append(None)
+            hangs.wait()
+            raise UnreachableError("away")
+
+    registry = CollectorRegistry()
+    registry.register(Fleet(Ledger(), None))  # type: ignore[arg-type]
+    assert [value(registry, "camq_redis_up") for _ in range(3)] == [0, 0, 0]
+    assert len(asked) == 1
+    hangs.set()
+    wait_until(lambda: value(registry, "camq_redis_up") == 0 and len(asked) > 1, "it is asked again")
 
 
 @pytest.mark.skipif(which("promtool") is None, reason="no promtool here (Debian package prometheus)")

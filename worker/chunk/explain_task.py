@@ -80,10 +80,13 @@ class Calls:
                 return Outcome.NOT_TAKEN
 
     def answer(self, job: str) -> tuple[str, ImageRecord] | None:
-        """The task that waits for a chunk of this job, and its record; None when no task does."""
-        if not job.startswith(JOB_PREFIX) or self._ledger.status(job).name != EXPLAIN_TASK:
+        """The task that waits for a chunk of this job, and its record; None when no task does.
+
+        Storage or Redis that is away is waited for: nobody else answers before the message is delivered again, which
+        takes an hour."""
+        if not job.startswith(JOB_PREFIX) or self._patiently(partial(self._ledger.status, job)).name != EXPLAIN_TASK:
             return None
-        record = self._answer(job)
+        record = self._patiently(partial(self._answer, job))
         return None if record is None else (job.removeprefix(JOB_PREFIX), record)
 
     def _patiently(self, call: Callable[[], Any]) -> Any:
