@@ -59,7 +59,8 @@ class Tokens:
             raise UsageError(f"invalid time {ttl_s} s: expected from 1 second to {most} days")
         client, secret = self._scripts.client, secrets.token_urlsafe(32)
         with self._scripts.translated():
-            now = int(client.time()[0])
+            seconds, micros = client.time()
+            now = seconds + micros / 1e6
             token = Token(
                 id=secrets.token_hex(4), name=name, scope=scope, created_at=_iso(now), expires_at=_iso(now + ttl_s)
             )
@@ -103,7 +104,7 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _iso(seconds: int) -> str:
+def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 

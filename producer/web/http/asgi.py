@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException as LiveError
 from starlette.middleware.cors import CORSMiddleware
 
 from producer.web.http import V1
-from producer.web.http.bearer import NEEDS, Bearer, check_scope
+from producer.web.http.bearer import NEEDS, Bearer, check_request
 from producer.web.http.catalogue import CATALOGUE
 from producer.web.http.description import Description
 from producer.web.http.following import FOLLOWING
@@ -46,7 +46,7 @@ def build_api(services: "Services") -> "ASGIApp":
     app = Litestar(
         [*SUBMITTING, *FOLLOWING, *MANAGING, *CATALOGUE, Description],
         dependencies={"work": Provide(lambda: work, sync_to_thread=False)},
-        guards=[check_scope],
+        guards=[check_request],
         middleware=[rates.middleware],
         exception_handlers=dict.fromkeys((HTTPException, LiveError, Exception), answer_error),
         request_max_body_size=_MOST_JSON_BYTES,

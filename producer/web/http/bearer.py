@@ -1,11 +1,13 @@
 """Who may call the API: the holder of a token, as far as its scope reaches."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from litestar.connection import ASGIConnection
 from litestar.exceptions import PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
+from litestar.params import QueryParameter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +15,8 @@ from starlette.responses import Response
 from producer.web.http import V1
 from producer.web.http.problems import CONTENT_TYPE, problem, problem_of
 from shared.contract import encode
-from shared.errors import CamqError
+from shared.errors import CamqError, UsageError
+from shared.text import did_you_mean
 from shared.tokens import Scope as Rights
 from shared.tokens import Token
 
@@ -64,11 +67,28 @@ def _answer(status: int, detail: str, headers: Mapping[str, str]) -> Response:
     return Response(encode(problem(status, detail)), status, headers, CONTENT_TYPE)
 
 
-def check_scope(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Litestar's guard of every route: PermissionDeniedException unless the token's scope covers the route's."""
+def check_request(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Litestar's guard of every route.
+
+    PermissionDeniedException unless the token's scope covers the route's; UsageError for a parameter that the route
+    does not have, which Litestar would pass over.
+    """
     needed: Rights | None = handler.opt.get(NEEDS)
     if needed is None:
         return
     token: Token = connection.auth
     if not token.allows(needed):
         raise PermissionDeniedException(f"this needs a token of the scope {needed}; yours has the scope {token.scope}")
+    known = _parameters(handler)
+    if unknown := [name for name in connection.query_params if name not in known]:
+        hint = did_you_mean(unknown[0], known)
+        raise UsageError(
+            f"unknown parameter {unknown[0][:80]!r}{hint}: expected {', '.join(known) or 'none in the address'}"
+        )
+
+
+@cache
+def _parameters(handler: BaseRouteHandler) -> list[str]:
+    """The names that may stand in the query of the address."""
+    fields = handler.parsed_fn_signature.parameters.items()
+    return [name for name, field in fields if isinstance(field.kwarg_definition, QueryParameter)]

@@ -48,7 +48,9 @@ _MORE: dict[str, dict[str, Any]] = {
         "200": _as("application/json", "The picture's result.", {"$ref": _REF.format(name="ImageRecord")}),
         "202": _as("application/json", "The job, which goes on.", {"$ref": _REF.format(name="Submitted")}),
     },
-    f"{_JOB}/events": {"200": _as("text/event-stream", "Events `status`.", _TEXT)},
+    f"{_JOB}/events": {
+        "200": {"description": "Events `status`, each with a JobStatus.", "content": {"text/event-stream": {}}}
+    },
     f"{_JOB}/results": {
         "200": _as("application/json", "A page of records.", {"$ref": _REF.format(name="ResultsPage")}),
         **_SAME,
