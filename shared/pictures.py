@@ -54,8 +54,10 @@ def looks_like_a_picture(data: bytes) -> bool:
     """Whether the first bytes are those of a picture in one of PICTURE_FORMATS, whole or damaged."""
     from PIL import Image
 
+    # Some checks read numbers at fixed places, and raise where a file of three bytes has none.
+    start = data[:_PREFIX].ljust(_PREFIX, b"\0")
     checks = [(name, Image.OPEN[name][1]) for name in readable_formats()]
-    if any(check is not None and check(data[:_PREFIX]) for name, check in checks if name not in UNSIGNED_FORMATS):
+    if any(check is not None and check(start) for name, check in checks if name not in UNSIGNED_FORMATS):
         return True
     try:
         with Image.open(BytesIO(data), formats=UNSIGNED_FORMATS):

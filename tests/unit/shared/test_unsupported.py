@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shared.errors import CODES
-from shared.pictures import SIGNATURE, refusal
+from shared.pictures import SIGNATURE, looks_like_a_picture, refusal
 from shared.unsupported import HEAD_BYTES, unsupported
 from tests.scripted_worker import picture
 
@@ -69,3 +69,10 @@ def test_a_picture_begins_like_one() -> None:
     assert SIGNATURE.match(picture())
     assert SIGNATURE.match(b"P6\n# by a camera\n3 2\n255\n")
     assert not SIGNATURE.match(b"P1 is a priority")
+
+
+@pytest.mark.parametrize("length", range(1, 17))
+@pytest.mark.parametrize("byte", [b"\0", b"B", b"\xff"])
+def test_a_file_of_a_few_bytes_is_no_picture(byte: bytes, length: int) -> None:
+    """Some of Pillow's checks raise for it, which would cost its whole job."""
+    assert not looks_like_a_picture(byte * length)
