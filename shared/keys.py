@@ -164,6 +164,12 @@ def maps_object(job: str, index: int, output: str | None = None) -> str:
     return f"{_drawn(job, output)}maps/{index}.npz"
 
 
+def maps_beside(overlay: str) -> str:
+    """The raw maps of the image that has this overlay."""
+    folder, _, name = overlay.rpartition("overlays/")
+    return f"{folder}maps/{name.partition('-')[0]}.npz"
+
+
 def output_note(job: str, output: str) -> str:
     """What the submission writes below the user's own prefix, to know that it may be written."""
     return f"{_drawn(job, output)}job.json"

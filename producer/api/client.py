@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 from producer.api.job import Job
 from producer.inputs.data_sets import items
 from producer.inputs.expand import Expansion
+from producer.lookup import find_job
 from producer.results.objects import ImageResult, Prediction
 from producer.services import Services
 from producer.submission.request import Request, checked_tags
 from producer.submission.submit import Listener, submit
-from shared.config import Settings
+from shared.config import Settings, redis_address
 from shared.errors import CamqError, ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -92,10 +93,11 @@ class Client:
         return result
 
     def job(self, job: str) -> Job:
-        """A job by its id. Raises UnknownJobError when there is none."""
-        found = Job(self._services, job)
-        found.status()
-        return found
+        """A job by its id, the beginning of its id, its name, or `latest`.
+
+        Raises UnknownJobError when there is none, and UsageError when several jobs are meant.
+        """
+        return Job(self._services, find_job(self._services.ledger, job))
 
     def jobs(self, limit: int = 100, *, tags: Collection[str] = ()) -> list[JobStatus]:
         """The newest jobs first; with `tags`, only jobs with all of them."""
@@ -108,6 +110,10 @@ class Client:
     def close(self) -> None:
         """Close the connections. Jobs continue."""
         self._services.close()
+
+    def __repr__(self) -> str:
+        settings = self._services.settings
+        return f"Client({redis_address(settings)}, {settings.s3_endpoint}/{settings.bucket})"
 
     def __enter__(self) -> Self:
         return self

@@ -11,8 +11,10 @@ from producer.results import download
 from producer.results import records as results
 from producer.results import retry as redrive
 from producer.results.folder import RESULTS
+from producer.results.names import BY
 from producer.results.objects import ImageResult
 from producer.watch import follow
+from shared.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator
@@ -30,9 +32,13 @@ class Job:
     def __init__(self, services: Services, job: str) -> None:
         self.id = job
         self._services = services
+        #: The newest status that was asked for: a look at the handle asks no server.
+        self._seen: JobStatus | None = None
 
     def __repr__(self) -> str:
-        return f"Job({self.id!r})"
+        if self._seen is None:
+            return f"Job({self.id!r})"
+        return f"Job({self.id!r}, {self._seen.state}, {self._seen.done} of {self._seen.total})"
 
     def _repr_html_(self) -> str:
         """State, progress and counts, for a notebook."""
@@ -42,7 +48,8 @@ class Job:
 
     def status(self) -> JobStatus:
         """The job's state and counts. Raises UnknownJobError when there is no such job."""
-        return self._services.ledger.status(self.id)
+        self._seen = self._services.ledger.status(self.id)
+        return self._seen
 
     def wait(self, timeout: float | None = None, progress: bool = False) -> JobStatus:
         """Wait for the final status. Raises TimeoutError after `timeout` seconds; the job continues."""
@@ -52,6 +59,7 @@ class Job:
         with Display(enabled=progress) as display, closing(self._follow(display)) as statuses:
             for status in statuses:
                 display.status(status)
+                self._seen = status
                 if status.state.finished:
                     return status
                 if deadline is not None and time.monotonic() > deadline:
@@ -107,9 +115,15 @@ class Job:
         write_report(self._services, self.id, Path(path), embed=embed)
         return Path(path)
 
-    def download(self, folder: str | Path) -> Path:
-        """Overlays and `results.jsonl` (written last) into `folder`; the path of that file."""
+    def download(self, folder: str | Path, *, names: str = "index") -> Path:
+        """Overlays and `results.jsonl` (written last) into `folder`; the path of that file.
+
+        Overlays are named by their image's index, or with `names="source"` after its picture.
+        """
+        if names not in BY:
+            raise UsageError(f"invalid names {names!r}: expected one of {', '.join(BY)}")
         services = self._services
         threads = services.settings.io_threads
-        download.drain(download.download(services.ledger, services.store, self.id, Path(folder), threads=threads))
+        files = download.download(services.ledger, services.store, self.id, Path(folder), threads=threads, names=names)
+        download.drain(files)
         return Path(folder) / RESULTS

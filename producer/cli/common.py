@@ -1,4 +1,4 @@
-"""What all commands share: `--json`, output, the servers, a hint for a mistyped job id."""
+"""What all commands share: `--json`, output, the servers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import click
 from producer.services import Services
 from shared.config import Settings
 from shared.contract import encode
-from shared.errors import UnknownJobError
-from shared.text import did_you_mean, visible_json, visible_lines
+from shared.text import visible_json, visible_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,16 +34,3 @@ def services() -> Iterator[Services]:
     """The servers that the CAMQ_* variables name."""
     with Services(Settings.load()) as found:
         yield found
-
-
-@contextmanager
-def suggesting(reach: Services, job: str) -> Iterator[None]:
-    """Adds the nearest job id to the error about an unknown one."""
-    try:
-        yield
-    except UnknownJobError as error:
-        hint = did_you_mean(job, [status.job for status in reach.ledger.jobs(500)], most=1)
-        if not hint:
-            raise
-        reason = str(error).partition("; see ")[0]
-        raise UnknownJobError(f"{reason}{hint}; `camq jobs` lists all") from None

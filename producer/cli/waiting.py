@@ -54,13 +54,14 @@ def conclude(final: JobStatus, *, as_json: bool) -> int:
     return exit_status(final)
 
 
-def fetch(reach: Services, job: str, folder: Path, *, as_json: bool) -> Iterator[ImageRecord]:
+def fetch(reach: Services, job: str, folder: Path, *, as_json: bool, names: str = "index") -> Iterator[ImageRecord]:
     """The job's records while its files are downloaded into `folder`, with progress."""
     from producer.progress import Display
     from producer.results.download import download
 
     total = reach.ledger.status(job).total
-    records = download(reach.ledger, reach.store, job, folder, threads=reach.settings.io_threads, notice=say)
+    threads = reach.settings.io_threads
+    records = download(reach.ledger, reach.store, job, folder, threads=threads, names=names, notice=say)
     mixed = as_json and sys.stdout.isatty()  # a bar among the lines of JSON would spoil both
     with Display(enabled=not mixed) as display:
         for done, record in enumerate(records, 1):

@@ -7,6 +7,7 @@ import msgspec
 
 from producer.parallel import ordered
 from producer.results.folder import RESULTS, ResultsFolder
+from producer.results.names import FileNames
 from producer.results.records import records
 from shared import keys
 from shared.contract import ImageRecord, Options, PredictionRecord, encode
@@ -22,9 +23,12 @@ def download(
     folder: Path,
     *,
     threads: int = 8,
+    names: str = "index",
     notice: Callable[[str], None] = lambda _: None,
 ) -> Iterator[ImageRecord]:
     """Yields each record as it stands in `results.jsonl`, `overlay` relative to `folder`.
+
+    Files are named by their image's index, or with the `names` "source" after its picture.
 
     The files are in their places after the last record, all of them or none. Those of an earlier download are
     replaced then, with a notice; UsageError when a file that camq did not write is in the way.
@@ -32,14 +36,17 @@ def download(
     options = ledger.options(job)
     with ResultsFolder(folder, job) as files:
 
-        def fetch(record: ImageRecord) -> ImageRecord:
-            for key, name in _files(job, record, options):
+        def fetch(named: tuple[ImageRecord, str]) -> ImageRecord:
+            record, stem = named
+            for key, name in _files(job, record, options, stem):
                 with files.open(name) as file:
                     file.write(store.get(key, MAX_BYTES))
-            return _relative(record)
+            return _relative(record, stem)
 
+        given = FileNames(names)
+        every = ((record, given.stem(record)) for record in records(ledger, store, job, threads=threads))
         with files.open(RESULTS) as lines:
-            for record in ordered(fetch, records(ledger, store, job, threads=threads), threads=threads):
+            for record in ordered(fetch, every, threads=threads):
                 lines.write(encode(record) + b"\n")
                 yield record
         before = files.complete(("overlays", *_extra_folders(options)))
@@ -52,24 +59,24 @@ def drain(items: Iterable[object]) -> int:
     return sum(1 for _ in items)
 
 
-def _files(job: str, record: ImageRecord, options: Options) -> Iterator[tuple[str, str]]:
+def _files(job: str, record: ImageRecord, options: Options, stem: str) -> Iterator[tuple[str, str]]:
     """Object key and file name of everything that exists for one image."""
     for prediction in record.predictions:
-        yield prediction.overlay, _overlay_name(prediction)
+        yield prediction.overlay, _overlay_name(prediction, stem)
         if options.heatmaps:
-            name = f"heatmaps/{record.index}-{prediction.rank}.png"
+            name = f"heatmaps/{stem}-{prediction.rank}.png"
             yield keys.heatmap_object(job, record.index, prediction.rank, options.output or None), name
     if options.keep_maps and record.predictions:
-        yield keys.maps_object(job, record.index, options.output or None), f"maps/{record.index}.npz"
+        yield keys.maps_object(job, record.index, options.output or None), f"maps/{stem}.npz"
 
 
-def _relative(record: ImageRecord) -> ImageRecord:
-    predictions = tuple(msgspec.structs.replace(p, overlay=_overlay_name(p)) for p in record.predictions)
+def _relative(record: ImageRecord, stem: str) -> ImageRecord:
+    predictions = tuple(msgspec.structs.replace(p, overlay=_overlay_name(p, stem)) for p in record.predictions)
     return msgspec.structs.replace(record, predictions=predictions)
 
 
-def _overlay_name(prediction: PredictionRecord) -> str:
-    return f"overlays/{PurePosixPath(prediction.overlay).name}"
+def _overlay_name(prediction: PredictionRecord, stem: str) -> str:
+    return f"overlays/{stem}-{prediction.rank}{PurePosixPath(prediction.overlay).suffix}"
 
 
 def _extra_folders(options: Options) -> list[str]:

@@ -18,7 +18,7 @@ RESULTS = "results.jsonl"
 #: Marks a folder as camq's: the job on its first line, then the name of each file that camq wrote there.
 MARKER = ".camq-files"
 #: Names that camq gives. A marker that was changed by hand can name nothing else.
-_NAME = re.compile(r"overlays/\d+-\d+\.(jpg|webp|png)|heatmaps/\d+-\d+\.png|maps/\d+\.npz|results\.jsonl")
+_NAME = re.compile(r"overlays/[\w.-]+-\d+\.(jpg|webp|png)|heatmaps/[\w.-]+-\d+\.png|maps/[\w.-]+\.npz|results\.jsonl")
 
 
 class ResultsFolder:

@@ -6,16 +6,20 @@ import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from shared.errors import CamqError, NotFoundError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy import float32
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
     from shared.contract import ErrorInfo, FieldValue, ImageRecord, PredictionRecord
     from shared.storage import ObjectStore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Prediction:
     """One class of one image. `box` is (x0, y0, x1, y1) in pixels of the upright original, x1, y1 exclusive."""
 
@@ -58,12 +62,36 @@ class Prediction:
             picture.load()
             return picture
 
+    def map(self) -> NDArray[float32]:
+        """The raw map as a NumPy array of shape (h, w), for a job that was submitted with `keep_maps=True`.
+
+        Raises CamqError without NumPy, and for a job that kept no maps.
+        """
+        try:
+            import numpy as np
+        except ImportError as error:
+            raise CamqError("a map needs NumPy: pip install numpy") from error
+        from shared import keys
+        from shared.storage.job_objects import MAX_BYTES
+
+        try:
+            data = self._store.get(keys.maps_beside(self.overlay_key), MAX_BYTES)
+        except NotFoundError:
+            raise CamqError("this job kept no maps: submit it with keep_maps=True (--keep-maps)") from None
+        with np.load(io.BytesIO(data), allow_pickle=False) as kept:
+            place = list(kept["class_index"]).index(self.class_index)
+            found: NDArray[float32] = kept["maps"][place]
+        return found
+
+    def __repr__(self) -> str:
+        return f"Prediction({self.rank}, {self.label!r}, {self.probability:.3g})"
+
     def url(self, expires_s: int = 3600) -> str:
         """An address at which a browser finds the overlay without credentials, for at most a week."""
         return self._store.presigned_get(self.overlay_key, expires_s)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ImageResult:
     """One image's result. `predictions` is empty, and `error` says why, unless `state` is `succeeded`."""
 
@@ -100,6 +128,10 @@ class ImageResult:
             predictions=tuple(Prediction.of(line, store) for line in record.predictions),
             error=record.error,
         )
+
+    def __repr__(self) -> str:
+        what = repr(self.error.code) if self.error else ", ".join(map(repr, self.predictions[:1])) or self.state
+        return f"ImageResult({self.index}, {self.source!r}, {what})"
 
     def _repr_html_(self) -> str:
         """How a notebook shows it: its best overlays, small, with their labels."""

@@ -31,6 +31,8 @@ class Up:
     process: subprocess.Popen[str]
     folder: Path
     environment: dict[str, str]
+    #: The link to the live page.
+    page: str
 
     def camq(self, *arguments: object) -> Command:
         return run_here(*arguments, cwd=self.folder, env=os.environ | self.environment)
@@ -64,7 +66,8 @@ def serving(*options: object, folder: Path) -> Iterator[Up]:
         assert process.stdout is not None
         said = process.stdout.readline()
         assert said, (folder / "err").read_text()
-        yield Up(process, folder, load(Path(json.loads(said)["env"])))
+        ready = json.loads(said)
+        yield Up(process, folder, load(Path(ready["env"])), ready["page"])
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import urllib3
 from PIL import Image
 
 from producer import Client
@@ -65,6 +66,21 @@ def test_a_second_terminal_can_submit_watch_and_fetch(up: Up, photos: Path, tmp_
     for prediction in lines[0]["predictions"]:
         with Image.open(tmp_path / "got" / prediction["overlay"]) as overlay:
             assert (overlay.format, overlay.size) == ("JPEG", (64, 48))
+
+
+def test_its_link_opens_the_live_page(up: Up) -> None:
+    """A picture dropped there is a job like any other."""
+    home, _, token = up.page.partition("/?token=")
+    port = home.rpartition(":")[2]
+    with urllib3.PoolManager(timeout=30) as pool:
+        opened = pool.request("GET", up.page, redirect=False)
+        own = {"Cookie": f"camq-{port}={token}", "Origin": home}
+        dropped = pool.request("POST", f"{home}/jobs", fields={"pictures": ("a.png", picture())}, headers=own)
+
+    assert (opened.status, dropped.status) == (303, 201)
+    job = dropped.json()["url"].rpartition("/")[2]
+    assert json.loads(up.camq("watch", job, "--json").stdout)["state"] == "succeeded"
+    assert json.loads(up.camq("status", "latest", "--json").stdout)["job"] == job
 
 
 def test_overlays_go_to_the_users_own_bucket_with_ids_and_tags(up: Up, photos: Path, tmp_path: Path) -> None:

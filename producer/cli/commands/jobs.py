@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from producer.cli.common import emit, json_option, say, services, suggesting
+from producer.cli.common import emit, json_option, say, services
 from producer.cli.parameters import job_argument, whole
 from producer.cli.tables import Table, cell, show
 from producer.formatting import duration, outcome, progress
+from producer.lookup import find_job
 from shared.text import did_you_mean
 
 #: The number of newest jobs whose tags are suggested for a mistyped one.
@@ -67,7 +68,8 @@ def cancel(job: str, as_json: bool) -> None:
     Example:
       camq cancel 20261123-081502-3f9ac2
     """
-    with services() as reach, suggesting(reach, job):
+    with services() as reach:
+        job = find_job(reach.ledger, job)
         stopped = reach.ledger.cancel(job)
         found = reach.ledger.status(job)
     if as_json:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from producer.cli.common import emit, json_option, say, services, suggesting
+from producer.cli.common import emit, json_option, say, services
 from producer.cli.parameters import job_argument, whole
 from producer.formatting import count
+from producer.lookup import find_job
 
 #: A browser opens a single file with more pictures slowly.
 _MANY_TO_EMBED = 500
@@ -38,7 +39,8 @@ def report(job: str, out: Path, embed: bool, limit: int, as_json: bool) -> None:
     """
     from producer.web.report import write_report
 
-    with services() as reach, suggesting(reach, job):
+    with services() as reach:
+        job = find_job(reach.ledger, job)
         status = reach.ledger.status(job)
         expected = min(status.total, limit)
         if embed and expected > _MANY_TO_EMBED:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from producer.cli.common import emit, json_option, say, services, suggesting
+from producer.cli.common import emit, json_option, say, services
 from producer.cli.parameters import DURATION, choice, job_argument
 from producer.cli.results_listing import print_results
 from producer.cli.waiting import fetch
+from producer.lookup import find_job
 from shared.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ _WRITERS = frozenset({"csv", "parquet"})
     help="Download results and overlays into this folder.",
 )
 @click.option(
+    "--names",
+    type=choice(["index", "source"]),
+    help="With --out: name overlays by their image's index, or after its picture.  [default: index]",
+)
+@click.option(
     "--format",
     "form",
     type=choice(["jsonl", "csv", "parquet"]),
@@ -54,7 +60,15 @@ _WRITERS = frozenset({"csv", "parquet"})
 @click.option("--raw-csv", is_flag=True, help="In CSV, do not put ' before text that a spreadsheet runs as a formula.")
 @json_option
 def results(
-    *, job: str, out: Path | None, form: str | None, urls: bool, expires: int, raw_csv: bool, as_json: bool
+    *,
+    job: str,
+    out: Path | None,
+    names: str | None,
+    form: str | None,
+    urls: bool,
+    expires: int,
+    raw_csv: bool,
+    as_json: bool,
 ) -> None:
     """Show a job's results, print them for programs, or download them with --out.
 
@@ -62,6 +76,7 @@ def results(
     Examples:
       camq results 20261123-081502-3f9ac2
       camq results 20261123-081502-3f9ac2 --out pictures --format parquet
+      camq results latest --out pictures --names source
       camq results 20261123-081502-3f9ac2 --format csv > results.csv
       camq results 20261123-081502-3f9ac2 --urls --expires 12h
       camq results 20261123-081502-3f9ac2 --json | jq -r '.predictions[0].label'
@@ -70,10 +85,17 @@ def results(
     from producer.results.records import records
 
     form = form or ("jsonl" if urls else None)
+    if names and not out:
+        raise UsageError("--names also needs --out, the folder for the overlays")
     _check(out, form, urls, expires, as_json=as_json)
-    with services() as reach, suggesting(reach, job):
+    with services() as reach:
+        job = find_job(reach.ledger, job)
         if out:
-            print_results(fetch(reach, job, out, as_json=as_json), as_json=as_json, every=str(out / RESULTS))
+            print_results(
+                fetch(reach, job, out, as_json=as_json, names=names or "index"),
+                as_json=as_json,
+                every=str(out / RESULTS),
+            )
             if form in _WRITERS:
                 with (out / f"results.{form}").open("wb") as file:
                     _write(form, _read_again(out), file, raw=raw_csv)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -52,7 +53,8 @@ _folder = click.Path(file_okay=False, path_type=Path)
 def up(data: Path, model: str | None, workers: int, as_json: bool, **given: Any) -> int:
     """Run Redis, S3 storage and workers on this machine until Ctrl-C. The data is kept.
 
-    It prints a line that loads its settings. Run that line in another terminal, then submit pictures there.
+    It prints a line that loads its settings. Run that line in another terminal, then submit pictures there. The
+    link that it prints opens the live page: drop a picture there. Everybody who has the link can use the page.
 
     \b
     Example:
@@ -70,16 +72,37 @@ def up(data: Path, model: str | None, workers: int, as_json: bool, **given: Any)
                 # So that a second terminal uses the same model, and its `doctor` checks the same weights.
                 camq.stack.write_env({**overrides, "model": ready[0].models[0].partition("@")[0]})
             load = load_command(camq.stack.env_file)
-            if as_json:
-                emit({"env": str(camq.stack.env_file), "load": load, "workers": ready})
-            else:
-                click.echo(f"ready: {_describe(ready)}")
-                click.echo(f"in another terminal:  {load}")
-                click.echo("Ctrl-C stops everything; the data is kept")
-            camq.supervise()
+            with _live_page(camq) as link:
+                if as_json:
+                    emit({"env": str(camq.stack.env_file), "load": load, "workers": ready, "page": link})
+                else:
+                    click.echo(f"ready: {_describe(ready)}")
+                    click.echo(f"in another terminal:  {load}")
+                    if link:
+                        click.echo(f"in a browser:  {link}")
+                    click.echo("Ctrl-C stops everything; the data is kept")
+                camq.supervise()
     except KeyboardInterrupt:
         say(f"\nstopped; the data is in {data}")
     return 0
+
+
+@contextmanager
+def _live_page(camq: Local) -> Iterator[str | None]:
+    """The link to the live page, which is served for the length of the block; None without the packages for it."""
+    try:
+        from producer.web.live.serve import Server
+    except ImportError:
+        yield None
+        return
+    with Server(camq.services, "127.0.0.1", 0) as server:
+        thread = Thread(target=server.run, name="camq-page")
+        thread.start()
+        try:
+            yield server.link
+        finally:
+            server.stop()
+            thread.join()
 
 
 def _describe(ready: list[WorkerInfo]) -> str:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from producer.cli.common import emit, json_option, say, services, suggesting
+from producer.cli.common import emit, json_option, say, services
 from producer.cli.parameters import recent_jobs, whole
 from producer.cli.paths import complete_files
+from producer.lookup import find_job
 from shared.errors import UsageError
 from shared.text import visible
 
@@ -79,7 +80,8 @@ def _show_image(job: str, index: int, rank: int | None, *, as_json: bool) -> Non
     from producer.results.objects import ImageResult
     from producer.results.records import record_at
 
-    with services() as reach, suggesting(reach, job):
+    with services() as reach:
+        job = find_job(reach.ledger, job)
         record = record_at(reach.ledger, reach.store, job, index)
         if as_json:
             emit(record)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.cli.common import emit, json_option, say, services, suggesting
+from producer.cli.common import emit, json_option, say, services
 from producer.cli.parameters import job_argument
 from producer.cli.tables import Table, cell, show
 from producer.cli.waiting import conclude, resumable_watch, wait_for
 from producer.formatting import duration, elapsed_s, moment, outcome, rate, time_left, webhook_line
+from producer.lookup import find_job
 
 if TYPE_CHECKING:
     from producer.services import Services
@@ -30,7 +31,8 @@ def status(job: str, tasks: bool, as_json: bool) -> None:
       camq status 20261123-081502-3f9ac2
       camq status 20261123-081502-3f9ac2 --json | jq .eta_s
     """
-    with services() as reach, suggesting(reach, job):
+    with services() as reach:
+        job = find_job(reach.ledger, job)
         found = reach.ledger.status(job)
         workers = [] if found.state.finished else _serving(reach, found.model)
         states = _task_states(reach, job) if tasks else None
@@ -65,8 +67,10 @@ def watch(job: str, as_json: bool) -> int:
       camq watch 20261123-081502-3f9ac2
       camq watch 20261123-081502-3f9ac2 --json | jq .state
     """
-    with services() as reach, suggesting(reach, job), resumable_watch(job):
-        final = wait_for(reach, job)
+    with services() as reach:
+        job = find_job(reach.ledger, job)
+        with resumable_watch(job):
+            final = wait_for(reach, job)
     return conclude(final, as_json=as_json)
 
 

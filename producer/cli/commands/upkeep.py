@@ -4,9 +4,10 @@ import sys
 
 import click
 
-from producer.cli.common import emit, json_option, say, services, suggesting
+from producer.cli.common import emit, json_option, say, services
 from producer.cli.parameters import choice, job_argument
 from producer.formatting import count, size
+from producer.lookup import find_job
 from producer.services import Services
 from shared.contract import JobState
 from shared.errors import CODES, UnknownJobError, UsageError
@@ -33,7 +34,8 @@ def retry(job: str, codes: tuple[str, ...], as_json: bool) -> None:
     """
     from producer.results import retry as redrive
 
-    with services() as reach, suggesting(reach, job):
+    with services() as reach:
+        job = find_job(reach.ledger, job)
         taken = redrive.retry(reach, job, codes)
         state = reach.ledger.status(job).state
     if as_json:
@@ -55,7 +57,8 @@ def seal(job: str, as_json: bool) -> None:
     Example:
       camq seal 20261123-081502-3f9ac2
     """
-    with services() as reach, suggesting(reach, job):
+    with services() as reach:
+        job = find_job(reach.ledger, job)
         reach.ledger.status(job)
         reach.ledger.seal(job)
         found = reach.ledger.status(job)
@@ -80,9 +83,11 @@ def rm(job: str, yes: bool, as_json: bool) -> None:
     Example:
       camq rm 20261123-081502-3f9ac2 --yes
     """
-    from producer.retention.delete import remove
+    from producer.retention.delete import is_removable, remove
 
-    with services() as reach, suggesting(reach, job):
+    with services() as reach:
+        if not is_removable(reach.ledger, reach.store, job):  # which may have no record any more
+            job = find_job(reach.ledger, job)
         what = _what_is_there(reach, job)
         if not yes:
             if not sys.stdin.isatty():

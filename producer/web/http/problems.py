@@ -70,7 +70,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 def problem(status: int, detail: str, code: str | None = None) -> Problem:
     """The problem of this status."""
     title = _TITLES.get(status, "This did not work")
-    return Problem(title=title, status=status, detail=detail or title, code=code or _CODES.get(status, "internal"))
+    # It may quote bytes that are no UTF-8.
+    said = detail.encode("utf-8", "backslashreplace").decode()
+    return Problem(title=title, status=status, detail=said or title, code=code or _CODES.get(status, "internal"))
 
 
 def problem_of(error: Exception) -> Problem:
