@@ -82,7 +82,7 @@ def test_what_was_not_captured_runs_eagerly(sizes: tuple[int, ...], wish: Option
 def test_options_that_cannot_be_served_fail_their_own_pictures_only():
     """As in every engine."""
     made, *_ = warm()
-    good, bad = made.run(pictures(2, SIDE), [Options(), Options(top_k=11)])
+    good, bad = made.run(pictures(2, SIDE), [Options(), Options(classes=(11,))])
     explained(good)
     assert isinstance(bad, ImageError)
 
