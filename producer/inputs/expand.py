@@ -13,6 +13,7 @@ from producer.inputs.disk import nearest_path, paths
 from producer.inputs.in_memory import described, picture_of
 from producer.inputs.left_out import LeftOut
 from producer.inputs.notes import Row
+from producer.inputs.schemes import addressed
 from producer.inputs.source import FailedSource, Source
 from shared.errors import UsageError
 from shared.storage.port import SCHEME, ObjectStore
@@ -73,6 +74,8 @@ class Expansion:
             yield self._noted(item, position)
         elif isinstance(item, str) and item.startswith(SCHEME):
             yield from objects(item, self._store(), self.left_out)
+        elif isinstance(item, str) and not os.path.lexists(item) and (found := addressed(item)) is not None:
+            yield found
         elif isinstance(item, str | os.PathLike):
             yield from paths(os.fsdecode(item), self.left_out, pattern=isinstance(item, str))
         elif (picture := picture_of(item, f"image-{position}")) is not None:
@@ -84,7 +87,7 @@ class Expansion:
 
     def _noted(self, row: Row, position: int) -> Source:
         picture, known = row.picture, row.notes
-        if isinstance(picture, str) and not picture.startswith(SCHEME):
+        if isinstance(picture, str) and not picture.startswith(SCHEME) and addressed(picture) is None:
             images = paths(picture, self.left_out, pattern=False)
         else:
             images = self._expand(picture, position)

@@ -1,102 +1,190 @@
-"""Manifests: files that name pictures and their ids, as CSV or JSON lines."""
+"""Manifests: tables that name pictures, as people have them: CSV with any delimiter, JSON, JSON lines, Parquet."""
 
+import codecs
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, AnyStr, BinaryIO
+from typing import IO, Any, AnyStr, BinaryIO
 
 import msgspec
 
-from producer.inputs.notes import Notes, Row, checked_id
+from producer.inputs.notes import Row, row_of, source_column
 from shared.errors import UsageError
 
 #: Every id is kept in memory while a manifest is checked, so that a repeated one is found.
 MOST_PICTURES = 1_000_000
 #: A path has at most 4,096 bytes, an id 256; a line is read whole.
 MOST_LINE_BYTES = 1 << 16
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    source: str
-    id: str
+#: A JSON list is read whole.
+MOST_LIST_BYTES = 256 << 20
+#: Looked at to tell the kinds apart.
+_HEAD = 4096
+_DELIMITERS = ",;\t|"
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+#: A row's cells by column, and where it stands.
+_Cells = tuple[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Iterates over the pictures that a file names, and opens it for each iteration; `name` is for messages."""
+    """Iterates over the pictures that a file names, and opens it for each iteration; `name` is for messages.
+
+    The pictures are in `column`, or in the one with a usual name; a column `id` has the user's own ids; all others are
+    carried into results.
+    """
 
     name: str
     open: Callable[[], BinaryIO]
+    column: str | None = None
 
     def check(self) -> None:
         """Read it to its end. UsageError with file and line for what is wrong; it does not look for the pictures."""
-        known: dict[str, int] = {}
-        for number, line in self._lines():
-            first = known.setdefault(line.id, number)
-            if first != number:
-                raise UsageError(f"{self.name}, line {number}: id {line.id!r} is already used on line {first}")
-            if len(known) > MOST_PICTURES:
+        known: dict[str, str] = {}
+        count = 0
+        for count, (where, row) in enumerate(self._rows(), 1):
+            given = row.notes.id
+            if given is not None and (first := known.setdefault(given, where)) != where:
+                raise UsageError(f"{self.name}, {where}: id {given!r} is already used on {first}")
+            if count > MOST_PICTURES:
                 raise UsageError(f"{self.name} has more than {MOST_PICTURES:,} pictures: split it into several jobs")
-        if not known:
+        if not count:
             raise UsageError(f"{self.name} has no pictures")
 
     def __iter__(self) -> Iterator[Row]:
-        for _, line in self._lines():
-            yield Row(line.source, Notes(line.id))
+        for _, row in self._rows():
+            yield row
 
-    def _lines(self) -> Iterator[tuple[int, _Line]]:
+    def _rows(self) -> Iterator[tuple[str, Row]]:
         """Each picture and the line it stands on, counted from 1."""
         with self.open() as file:
-            reader = _JsonLines(file) if _is_json(file) else _CsvLines(file)
+            reader = _reader(file)
+            source = None
+            where = "line 1"
             try:
-                for line in reader:
-                    checked_id(line.id)
-                    if not line.source:
-                        raise UsageError("the source is empty")
-                    yield reader.line_num, line
-            except (UsageError, msgspec.MsgspecError, UnicodeDecodeError, csv.Error) as error:
-                raise UsageError(f"{self.name}, line {max(1, reader.line_num)}: {error}") from error
+                for where, cells in reader:
+                    source = source or source_column(list(cells), self.column)
+                    if source not in cells:
+                        raise UsageError(f"there is no {source!r} here; the columns are {', '.join(cells) or 'none'}")
+                    picture = cells[source]
+                    if not isinstance(picture, str) or not picture:
+                        raise UsageError(f"the {source} is {'empty' if picture in ('', None) else 'no text'}")
+                    yield where, row_of(cells, source)
+            except (UsageError, msgspec.MsgspecError, UnicodeError, csv.Error) as error:
+                raise UsageError(f"{self.name}, {reader.where}: {error}") from error
 
 
-class _JsonLines:
-    """An object per line with `source` and `id`; empty lines are passed over."""
+class _Reader:
+    """Gives a table's rows; `where` is the place that was looked at last."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        #: As `csv.reader` counts.
-        self.line_num = 0
+    where = "line 1"
 
-    def __iter__(self) -> Iterator[_Line]:
-        for line in _lines(self._file):
-            self.line_num += 1
-            text = line.removeprefix(_BYTE_ORDER_MARK).strip()
-            if text:
-                yield msgspec.json.decode(text, type=_Line)
+    def __init__(self, file: Any) -> None:
+        self.file = file
+
+    def __iter__(self) -> Iterator[_Cells]:
+        raise NotImplementedError
 
 
-class _CsvLines:
-    """A header that names both columns, in any order, then a row per picture."""
+def _reader(file: BinaryIO) -> _Reader:
+    head = file.read(_HEAD)
+    file.seek(0)
+    if head.startswith(b"PAR1"):
+        return _Parquet(file)
+    encoding = "utf-16" if head.startswith(_UTF16) else "utf-8-sig"
+    start = head.decode(encoding, "ignore").lstrip()[:1]
+    if start == "[":
+        return _JsonList(file)
+    return _JsonLines(_text(file, encoding)) if start == "{" else _Csv(_text(file, encoding))
 
-    def __init__(self, file: BinaryIO) -> None:
-        # A file name may have bytes that are no UTF-8; they come back when it is opened.
-        text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
-        self._reader = csv.reader(_lines(text), strict=True)
 
-    @property
-    def line_num(self) -> int:
-        return self._reader.line_num
+def _text(file: BinaryIO, encoding: str) -> Any:
+    # A file name may have bytes that are no UTF-8; they come back when it is opened.
+    errors = "strict" if encoding == "utf-16" else "surrogateescape"
+    return io.TextIOWrapper(file, encoding, errors, newline="")
 
-    def __iter__(self) -> Iterator[_Line]:
-        header = [name.strip() for name in next(self._reader, [])]
-        if sorted(header) != ["id", "source"]:
-            raise UsageError(f"expected the columns source and id, found {', '.join(header) or 'none'}")
-        for row in self._reader:
-            if row and len(row) != len(header):
-                raise UsageError(f"expected a source and an id, found {len(row)} fields")
-            if row:
-                yield _Line(**dict(zip(header, row, strict=True)))
+
+class _JsonLines(_Reader):
+    """An object per line; empty lines are passed over."""
+
+    def __iter__(self) -> Iterator[_Cells]:
+        for number, line in enumerate(_lines(self.file), 1):
+            self.where = f"line {number}"
+            if text := line.strip():
+                yield self.where, _object(msgspec.json.decode(text.encode("utf-8", "surrogateescape")))
+
+
+class _JsonList(_Reader):
+    """One list of objects."""
+
+    def __iter__(self) -> Iterator[_Cells]:
+        raw = self.file.read(MOST_LIST_BYTES + 1)
+        if len(raw) > MOST_LIST_BYTES:
+            raise UsageError(f"a JSON list of more than {MOST_LIST_BYTES:,} bytes: write JSON lines instead")
+        encoding = "utf-16" if raw.startswith(_UTF16) else "utf-8-sig"
+        found = msgspec.json.decode(raw.decode(encoding))
+        for number, entry in enumerate(found, 1):
+            self.where = f"entry {number}"
+            yield self.where, _object(entry)
+
+
+class _Csv(_Reader):
+    """A header, then a row per picture; between their fields a comma, a semicolon, a tab or a bar."""
+
+    def __iter__(self) -> Iterator[_Cells]:
+        lines: Iterator[str] = _lines(self.file)
+        first: str = next(lines, "")
+        delimiter = max(_DELIMITERS, key=first.count)  # of those that are not there, the comma
+        reader = csv.reader(_and_then(first, lines), strict=True, delimiter=delimiter)
+        header = [name.strip() for name in next(reader, [])]
+        if len(set(header)) < len(header):
+            raise UsageError(f"two columns have one name: {', '.join(header)}")
+        if not header or header == [""]:
+            raise UsageError("expected the names of the columns, found none")
+        self.where = f"line {max(1, reader.line_num)}"
+        try:
+            for row in reader:
+                self.where = f"line {reader.line_num}"
+                if row and len(row) != len(header):
+                    raise UsageError(f"expected {len(header)} fields ({', '.join(header)}), found {len(row)}")
+                if row:
+                    yield self.where, dict(zip(header, row, strict=True))
+        except csv.Error:
+            self.where = f"line {reader.line_num}"
+            raise
+
+
+def _and_then(first: str, lines: Iterator[str]) -> Iterator[str]:
+    if first:
+        yield first
+    yield from lines
+
+
+class _Parquet(_Reader):
+    """Row by row, a few thousand in memory."""
+
+    def __iter__(self) -> Iterator[_Cells]:
+        try:
+            import pyarrow
+            from pyarrow import parquet
+        except ImportError as error:
+            raise UsageError("a Parquet table needs pyarrow: pip install 'camq[parquet]'") from error
+        try:
+            table = parquet.ParquetFile(self.file)  # type: ignore[no-untyped-call]
+            number = 0
+            for batch in table.iter_batches(batch_size=4096):  # type: ignore[no-untyped-call]
+                for cells in batch.to_pylist():
+                    number += 1
+                    self.where = f"row {number}"
+                    yield self.where, cells
+        except (pyarrow.ArrowException, OSError) as error:
+            raise UsageError(f"cannot read it as Parquet: {' '.join(str(error).split())[:200]}") from error
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise UsageError(f"expected an object with a source, found a {type(value).__name__}")
+    return value
 
 
 def _lines(file: IO[AnyStr]) -> Iterator[AnyStr]:
@@ -104,9 +192,3 @@ def _lines(file: IO[AnyStr]) -> Iterator[AnyStr]:
         if len(line) > MOST_LINE_BYTES:
             raise UsageError(f"a line is longer than {MOST_LINE_BYTES:,} bytes")
         yield line
-
-
-def _is_json(file: BinaryIO) -> bool:
-    start = file.read(io.DEFAULT_BUFFER_SIZE).removeprefix(_BYTE_ORDER_MARK)
-    file.seek(0)
-    return start.lstrip().startswith(b"{")

@@ -126,6 +126,7 @@ def run(
     *,
     paths: tuple[str, ...],
     manifest: str | None,
+    source_column: str | None,
     out: Path,
     model: str | None,
     dry_run: bool,
@@ -148,7 +149,7 @@ def run(
     from shared.config import Settings
 
     request = request_from_options(None, given).validate(Settings.load())
-    pictures = given_pictures(paths, manifest)
+    pictures = given_pictures(paths, manifest, source_column)
     if dry_run:
         would_run(pictures, replace(request, model=model), as_json=as_json)
         return 0

@@ -43,6 +43,7 @@ def submit(
     *,
     paths: tuple[str, ...],
     manifest: str | None,
+    source_column: str | None,
     model: str | None,
     wait: bool,
     dry_run: bool,
@@ -54,15 +55,15 @@ def submit(
     PATHS are files, folders (searched for pictures), .zip and .tar archives, quoted patterns, s3://bucket/prefix
     (read in place, not copied), or `-` to read names from stdin, one per line or separated by NUL.
 
-    A manifest is a CSV file with the columns `source` and `id`, or JSON lines with the same names. It gives each
-    picture your own id, which its result carries.
+    A manifest is a table with a picture per row: CSV, JSON, JSON lines or Parquet. Results carry its column `id`, and
+    all others as `fields`. A picture itself may come from stdin, as in `cat cat.jpg | camq submit -`.
     """
     from producer.progress import Display
     from producer.submission.submit import Listener
     from producer.submission.submit import submit as send
 
     request = request_from_options(model, given)
-    pictures = given_pictures(paths, manifest)
+    pictures = given_pictures(paths, manifest, source_column)
 
     def announce(job: str) -> None:
         announced.append(job)

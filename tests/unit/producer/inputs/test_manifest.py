@@ -2,8 +2,10 @@
 
 import io
 import os
+import sys
 from functools import partial
 
+import pandas
 import pytest
 
 from producer.inputs import manifest
@@ -44,27 +46,74 @@ def test_a_name_that_is_no_utf8_is_the_name_of_its_file() -> None:
     [
         (b"source,id\na.jpg,1\nb.jpg,2\nc.jpg,1\n", "list, line 4: id '1' is already used on line 2"),
         (b"source,id\na.jpg,1\n,2\n", "list, line 3: the source is empty"),
-        (b"source,id\na.jpg,\n", "list, line 2: invalid image id ''"),
-        (b"source,id\na.jpg\n", "list, line 2: expected a source and an id, found 1 fields"),
-        (
-            b"source,id,label\na.jpg,1,cat\n",
-            "list, line 1: expected the columns source and id, found source, id, label",
-        ),
-        (b"a.jpg,1\n", "list, line 1: expected the columns source and id, found a.jpg, 1"),
+        (b"source,id\na.jpg\n", r"list, line 2: expected 2 fields \(source, id\), found 1"),
+        (b"source,source\na.jpg,1\n", "list, line 1: two columns have one name"),
+        (b"a.jpg,1\nb.jpg,2\n", "list, line 2: the columns are a.jpg, 1: name the column with the pictures"),
+        (b"path,image\na.jpg,b.jpg\n", "list, line 2: path and image could each be the pictures"),
         (b'source,id\n"a.jpg,1\n', "list, line 2: unexpected end"),
-        (b"", "list, line 1: expected the columns source and id, found none"),
+        (b"", "list, line 1: expected the names of the columns, found none"),
         (b"source,id\n", "list has no pictures"),
-        (b'{"source": "a.jpg", "id": "1"}\n{"sorce": "b.jpg", "id": "2"}\n', "list, line 2: .*sorce"),
-        (b'{"source": "a.jpg"}\n', "list, line 1: .*missing required field `id`"),
-        (b'{"source": "a.jpg", "id": 1}\n', "list, line 1: Expected `str`, got `int`"),
+        (b'{"source": "a.jpg", "id": "1"}\n{"sorce": "b.jpg", "id": "2"}\n', "list, line 2: there is no 'source' here"),
+        (b'{"source": 3}\n', "list, line 1: the source is no text"),
+        (b'{"source": "a.jpg", "id": 1.5}\n', r"list, line 1: invalid image id '1\.5'"),
         (b'{"source": "a.jpg", "id": "1"\n', "list, line 1: "),
         (b'{"source": "a.jpg", "id": "1"}\n{"source": "", "id": "2"}\n', "list, line 2: the source is empty"),
         (b'{"source": "\xff.jpg", "id": "1"}\n', "list, line 1: "),
+        (b'[{"source": "a.jpg"}, 3]', "list, entry 2: expected an object"),
+        (b'[{"source": "a.jpg"}', "list, line 1: "),
+        (b"PAR1 and nothing else", "list, line 1: cannot read it as Parquet"),
+        ("source,id\na,1\n".encode("utf-16") + b"\0", "list, line "),
     ],
 )
 def test_a_fault_names_the_file_and_the_line(data: bytes, says: str) -> None:
     """Before anything is submitted."""
     with pytest.raises(UsageError, match=f"^{says}"):
+        read(data)
+
+
+def parquet() -> bytes:
+    file = io.BytesIO()
+    pandas.DataFrame({"path": ["a b.jpg", "s3://in/b.jpg"], "label": ["cat", None], "n": [1, 2]}).to_parquet(file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"path,label,n\na b.jpg,cat,1\ns3://in/b.jpg,,2\n",
+        b"path;label;n\na b.jpg;cat;1\ns3://in/b.jpg;;2\n",
+        b"path\tlabel\tn\na b.jpg\tcat\t1\ns3://in/b.jpg\t\t2\n",
+        b"Path|label|n\r\na b.jpg|cat|1\r\ns3://in/b.jpg||2\r\n",
+        "path,label,n\na b.jpg,cat,1\ns3://in/b.jpg,,2\n".encode("utf-16"),
+        '{"path": "a b.jpg", "label": "cat", "n": 1}\n{"path": "s3://in/b.jpg", "n": 2}\n'.encode("utf-16"),
+        b'[{"path": "a b.jpg", "label": "cat", "n": 1},\n {"path": "s3://in/b.jpg", "label": null, "n": 2}]',
+        parquet(),
+    ],
+)
+def test_tables_are_read_as_people_have_them(data: bytes) -> None:
+    """Any delimiter, UTF-16, JSON, Parquet; without ids; further columns are carried on."""
+    found = Manifest("list", partial(io.BytesIO, data))
+    found.check()
+    rows = [(item.picture, item.notes.id, {k: str(v) for k, v in item.notes.fields.items()}) for item in found]
+
+    assert rows == [("a b.jpg", None, {"label": "cat", "n": "1"}), ("s3://in/b.jpg", None, {"n": "2"})]
+
+
+def test_the_column_with_the_pictures_may_be_named() -> None:
+    """When it has no usual name, or there are several."""
+    data = b"x ray,file,id\na.jpg,b.jpg,7\n"
+    (row,) = Manifest("list", partial(io.BytesIO, data), "x ray")
+
+    assert (row.picture, row.notes.id, row.notes.fields) == ("a.jpg", "7", {"file": "b.jpg"})
+    with pytest.raises(UsageError, match="there is no column 'nope'; the columns are x ray, file, id"):
+        Manifest("list", partial(io.BytesIO, data), "nope").check()
+
+
+def test_parquet_without_its_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is heavy, and few need it."""
+    data = parquet()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError, match=r"pip install 'camq\[parquet\]'"):
         read(data)
 
 
