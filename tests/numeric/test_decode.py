@@ -68,8 +68,18 @@ def test_sixteen_bits_are_scaled_and_not_clipped(kind: str) -> None:
     deep = Image.fromarray(np.array([[0, 257, 32768, 65535]], np.uint16))
 
     assert pixels(encoded(deep, kind))[0, :, 0].tolist() == [0, 1, 128, 255]
-    dark = Image.fromarray(np.array([[0, 100, 255]], np.uint16))
-    assert pixels(encoded(dark, kind))[0, :, 0].tolist() == [0, 0, 1]  # it is not stretched
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [("PNG", np.uint16), ("TIFF", np.uint16), ("TIFF", np.int32)])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_data_of_fewer_bits_than_its_file_has_is_not_black(bits: int, dtype: type, kind: str) -> None:
+    """X-ray detectors, microscopes and archives write 10, 12 or 14 bits into files of 16: their white is white."""
+    white = 2**bits - 1
+    shades = Image.fromarray(np.array([[0, white // 2, white]], dtype))
+
+    low, middle, high = pixels(encoded(shades, kind))[0, :, 0].tolist()
+    assert (low, high) == (0, 255)
+    assert middle in (127, 128)
 
 
 def test_a_big_endian_portable_greymap_of_16_bits_is_scaled() -> None:
@@ -84,6 +94,7 @@ def test_a_big_endian_portable_greymap_of_16_bits_is_scaled() -> None:
     [
         ([0.0, 0.5, 1.0], [0, 128, 255]),
         ([0.0, 100.0, 255.0], [0, 100, 255]),
+        ([0.0, 2048.0, 4095.0], [0, 128, 255]),
         ([0.0, 32768.0, 65535.0], [0, 128, 255]),
         ([-2.0, 0.0, 2.0], [0, 128, 255]),
         ([-3e38, 0.0, 3e38], [0, 128, 255]),
@@ -92,7 +103,7 @@ def test_a_big_endian_portable_greymap_of_16_bits_is_scaled() -> None:
     ],
 )
 def test_floats_find_their_white(values: list[float], levels: list[int]) -> None:
-    """1, 255 or 65535, whichever is the least that holds all values; else the range is stretched."""
+    """1, or the white of 8 to 16 bits, whichever is the least that holds all values; else the range is stretched."""
     data = encoded(Image.fromarray(np.array([values], np.float32)), "TIFF")
 
     assert pixels(data)[0, :, 0].tolist() == levels

@@ -15,6 +15,8 @@ MAX_PROFILE_BYTES = 4_000_000
 _SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 #: Pixels whose values are scaled at once.
 _BAND_PIXELS = 1 << 20
+#: One, and the greatest numbers of 8, 10, 12, 14 and 16 bits.
+_WHITES = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 _SRGB = ImageCms.createProfile("sRGB")
 
 
@@ -52,14 +54,14 @@ def _over_white(image: Image.Image) -> Image.Image:
 def _eight_bits(image: Image.Image) -> UInt8Array:
     """Grey values of 16 or 32 bits or in floating point → (h, w) uint8, scaled and never clipped.
 
-    16-bit files say what white is. 32-bit integers and floats do not: white is then 1, 255 or 65535,
-    whichever is the least that holds all values, and failing these the range of the values is stretched.
+    A greymap says what white is. Other files hold what fewer bits than their own were enough for, such as the 12 of an
+    X-ray: white is then the least of `_WHITES` that holds all values, and failing these their range is stretched.
     """
     low, white = 0.0, 65535.0
-    if not (image.mode.startswith("I;16") or image.format in {"PNG", "PPM"}):
+    if image.format != "PPM":
         ranges = [(float(values.min()), float(values.max())) for _, values in _bands(image)]
         low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
-        white = next((top for top in (1.0, 255.0, 65535.0) if low >= 0 and high <= top), 0.0)
+        white = next((top for top in _WHITES if low >= 0 and high <= top), 0.0)
     levels = np.empty((image.height, image.width), np.uint8)
     for rows, values in _bands(image):
         if white:
