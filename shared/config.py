@@ -49,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bucket: Annotated[str, Meta(description="bucket that holds inputs and results")] = "camq"
 
     model: Annotated[
-        str | None, Meta(description="worker: network to serve (resnet18); producer: model to ask for")
+        str | None, Meta(description="worker: network to serve, or a model file (resnet18); producer: model to ask for")
     ] = None
     models: Annotated[
         str,
@@ -58,7 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     weights: Annotated[
         str | None, Meta(description="checkpoint of the network; as FILE#KEY what lies under a key of it, such as ema")
     ] = None
-    labels: Annotated[str | None, Meta(description="text file with one class name per line")] = None
+    labels: Annotated[str | None, Meta(description="class names: one per line, `index,name` per line, or JSON")] = None
     device: Annotated[Literal["auto", "cpu", "cuda"], Meta(description="where the network runs")] = "auto"
     precision: Annotated[
         Literal["fp32", "bf16", "fp16"],

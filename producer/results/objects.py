@@ -32,6 +32,8 @@ class Prediction:
     map_min: float
     map_max: float
     flat: bool
+    #: What the network puts out for the class, before softmax or sigmoid; None from workers of older releases.
+    logit: float | None = None
     _store: ObjectStore = field(repr=False, compare=False)
 
     @classmethod
@@ -47,6 +49,7 @@ class Prediction:
             map_min=line.map_min,
             map_max=line.map_max,
             flat=line.flat,
+            logit=line.logit,
             _store=store,
         )
 
