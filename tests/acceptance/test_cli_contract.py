@@ -24,7 +24,7 @@ RESULT_FIELDS = [
     *("id", "name", "tags"),
 ]
 PREDICTION_FIELDS = [
-    *("rank", "class_index", "label", "probability", "overlay", "box", "map_min", "map_max", "flat"),
+    *("rank", "class_index", "label", "probability", "logit", "overlay", "box", "map_min", "map_max", "flat"),
 ]
 WORKER_FIELDS = ["worker", "host", "pid", "device", "models", "state", "images_per_second", "images_done"]
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")

@@ -129,8 +129,12 @@ def test_a_newer_producer_s_job_waits_for_a_newer_worker(ledger: RedisLedger) ->
 #: Fields that came after the first release, as a document without them reads.
 ADDED: dict[str, dict[str, object]] = {
     "worker.json": {"stages": {}, "batch_sizes": {}, "waiting_for": None},
-    "card.json": {"layers": [], "target_layer": None, "input_sizes": None, "reason": ""},
+    "card.json": {"layers": [], "target_layer": None, "input_sizes": None, "reason": ""}
+    | {"engine": "", "outputs": "softmax", "preprocessing": None},
+    "results.jsonl": {"engine": None},
 }
+#: And those of each prediction.
+ADDED_TO_PREDICTIONS: dict[str, object] = {"logit": None}
 
 
 def test_todays_documents_are_those_of_version_1() -> None:
@@ -138,4 +142,6 @@ def test_todays_documents_are_those_of_version_1() -> None:
     assert SCHEMA_VERSION == 1
     for name, text in wire.DOCUMENTS.items():
         first = msgspec.json.decode((V1 / name).read_bytes().splitlines()[0])
+        if "predictions" in first:
+            first["predictions"] = [each | ADDED_TO_PREDICTIONS for each in first["predictions"]]
         assert msgspec.json.decode(text.splitlines()[0]) == first | ADDED.get(name, {})
