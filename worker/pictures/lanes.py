@@ -95,7 +95,9 @@ class Lanes:
         with self._lock:
             if self._closed:
                 raise RuntimeError("the picture processes are closed")
-            if asked.place:
+            if asked.place and asked.place.life != self._lives[asked.place.lane]:
+                asked.answer.set_exception(LostError())
+            elif asked.place:
                 self._own[asked.place.lane].append(asked)
                 self._bells[asked.place.lane].notify()
             else:
