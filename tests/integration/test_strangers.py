@@ -119,6 +119,6 @@ def test_what_is_no_picture_by_its_first_bytes_is_never_uploaded(
 
     stored = [store.get(key) for key, _ in store.list(keys.INPUTS)]
     codes = [reference.error and reference.error.code for reference in references(services.ledger, store, job)]
-    assert codes == ["not_an_image", None, None, None, "not_an_image"]
+    assert codes == ["not_an_image", None, None, None, "unsupported"]
     assert len(stored) == 3
     assert not [data for data in stored if b"key material" in data]
