@@ -70,6 +70,8 @@ class Prediction:
 
         Raises CamqError without NumPy, and for a job that kept no maps.
         """
+        from zipfile import BadZipFile
+
         try:
             import numpy as np
         except ImportError as error:
@@ -81,9 +83,12 @@ class Prediction:
             data = self._store.get(keys.maps_beside(self.overlay_key), MAX_BYTES)
         except NotFoundError:
             raise CamqError("this job kept no maps: submit it with keep_maps=True (--keep-maps)") from None
-        with np.load(io.BytesIO(data), allow_pickle=False) as kept:
-            place = list(kept["class_index"]).index(self.class_index)
-            found: NDArray[float32] = kept["maps"][place]
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as kept:
+                place = list(kept["class_index"]).index(self.class_index)
+                found: NDArray[float32] = kept["maps"][place]
+        except (ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise CamqError(f"the maps of {self.overlay_key} in storage are damaged: {error}") from None
         return found
 
     def __repr__(self) -> str:
