@@ -119,6 +119,8 @@ def test_nothing_else_can_be_named(
 ) -> None:
     """No path of the server, no bucket that the operator did not allow; in a manifest, in JSON and in a form."""
     store.buckets["mine"] = {}
+    for there in ("s3://camq/inputs/x", "s3://mine/inner.png"):
+        store.put(there, CAT)
     services.settings = msgspec.structs.replace(services.settings, serve_input_prefixes="s3://mine/in/")
     with api(services) as client:
         answers = [
