@@ -155,8 +155,9 @@ def run(
         return 0
     names = list(all_of(pictures))
     _check_local(names)
+    overrides = serving(model, given)  # a mistake in a model file is told before anything starts
     with _temporary() as camq:
-        _start(camq, 1, serving(model, given))
+        _start(camq, 1, overrides)
         final = _explain(camq, names, request)
         records = fetch(camq.services, final.job, out, as_json=as_json)
         print_results(records, as_json=as_json, every=str(out / RESULTS))
