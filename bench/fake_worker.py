@@ -48,6 +48,7 @@ class FakeNetwork:
     target_layer: str = "nothing"
     reason: str = ""
     input_sizes: tuple[int, int] = (224, 224)
+    outputs: str = "softmax"
 
 
 @dataclass

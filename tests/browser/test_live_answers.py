@@ -204,7 +204,7 @@ def test_a_report_can_be_one_file(settings: Settings, tmp_path: Path, finished: 
 
 def test_a_report_of_no_job_is_none(settings: Settings, tmp_path: Path, finished: str) -> None:
     """Exit status 3, and the nearest id."""
-    done = camq(settings, tmp_path, "report", finished[:-1])
+    done = camq(settings, tmp_path, "report", finished[1:])
 
     assert done.returncode == 3
     assert f"did you mean {finished}" in done.stderr

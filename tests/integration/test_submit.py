@@ -156,7 +156,7 @@ def test_what_cannot_be_read_has_its_reason_and_no_upload(
 @pytest.mark.parametrize(
     ("request_", "says"),
     [
-        ({"options": {"top_k": 8}}, "from 1 to 7"),
+        ({"options": {"top_k": 0}}, "at least 1"),
         ({"options": {"colormap": "jett"}}, "did you mean jet"),
         ({"options": {"classes": "dog"}}, "no class 'dog'"),
         ({"model": "other"}, "no model 'other'"),
