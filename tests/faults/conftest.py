@@ -18,7 +18,7 @@ from tests.chaos.fleet import WorkerProcess, make_network
 from tests.chaos.proxy import Proxy
 from tests.waiting import wait_until
 
-READY_S = 60.0
+READY_S = 120.0
 Start = Callable[..., WorkerProcess]
 
 
