@@ -70,7 +70,7 @@ class Services:
         self._answer(ledger.check, f"Redis at {redis_address(self.settings)} does not answer")
         return ledger
 
-    @property
+    @_once
     def tokens(self) -> Tokens:
         """The access tokens of the HTTP API, on the ledger's Redis."""
         from shared.tokens import Tokens

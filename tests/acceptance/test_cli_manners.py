@@ -145,7 +145,6 @@ def test_a_reader_that_leaves_early_makes_no_noise(start: Start, camq: Camq, wor
     ("arguments", "says"),
     [
         (["photos", "--top-k", "0"], "expected a whole number of at least 1"),
-        (["photos", "--top-k", "8"], "from 1 to 7"),
         (["photos", "--colormap", "jett"], "did you mean jet"),
         (["photos", "--method", "scorecam"], "Use cam or gradcam"),
         (["photos", "--target-layer", "layer44"], "did you mean layer4"),

@@ -118,7 +118,7 @@ def test_of_two_calls_with_one_id_the_refused_one_has_changed_nothing(desk: Desk
         ({"key": "s3://pictures"}, "not an object key"),
         ({"key": "s3://pictures/" + "a" * 2000}, "too long"),
         ({"key": "s3://pictures/\ud800"}, "no text"),
-        ({"top_k": 8}, "from 1 to 7"),
+        ({"top_k": 0}, "at least 1"),
         ({"top_k": "3"}, "invalid top_k '3'"),
         ({"tpo_k": 3}, "did you mean top_k"),
         ({"job": "x"}, "unknown option 'job'"),

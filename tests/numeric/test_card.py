@@ -28,13 +28,13 @@ def test_a_producer_accepts_the_layers_that_the_network_accepts(layer: str, meth
 
 
 def test_a_producer_refuses_with_the_networks_own_reason() -> None:
-    """What no method but gradcam can do on it, and no input too small for its layers."""
+    """Which methods cannot work on it, and no input too small for its layers."""
     net = network("alexnet", classes=10)
     card = card_of(net, "torch")
 
     with pytest.raises(UsageError) as caught:
         check_options(card, {"method": "cam"})
-    assert str(caught.value) == f"alexnet does not support the method cam: {net.reason}. Use gradcam"
+    assert str(caught.value) == f"alexnet does not support the method cam: {net.reason}. Use gradcam or hirescam"
     assert "classifier.5 (ReLU)" in net.reason
     with pytest.raises(UsageError, match="invalid input_size 62: alexnet takes 63 to 4096 pixels"):
         check_options(card, {"method": "gradcam", "input_size": 62})

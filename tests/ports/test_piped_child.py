@@ -3,7 +3,7 @@
 import os
 import sys
 
-from shared.processes.piped import LineChild, PipedChild
+from shared.processes.piped import LineChild
 from tests.waiting import wait_until
 
 ECHO = "import sys\nfor line in sys.stdin: print(line.upper(), end='', flush=True)"
@@ -26,9 +26,9 @@ def test_a_child_answers_line_by_line_and_its_end_is_an_empty_line() -> None:
 
 def test_requests_to_a_dead_child_fail_neither_when_sent_nor_at_its_end() -> None:
     """Its death shows in the answers; what is still in the buffer must not hide it."""
-    child = PipedChild(python("raise SystemExit(3)"), os.environ)
+    child = LineChild(python("raise SystemExit(3)"), os.environ)
     wait_until(lambda: child.poll() is not None, "the child has ended")
     child.send(b"one\n")
 
-    assert child.answers.read() == b""
+    assert child.receive(30) == b""
     assert child.end() == 3

@@ -87,19 +87,22 @@ class Measurements:
     @contextmanager
     def stage(self, name: StageName) -> Iterator[None]:
         """Counts the block's time towards the stage, also when it raises."""
-        started = time.perf_counter_ns()
+        # The context of the block's beginning: "wait" ends in the engine's thread, which knows no chunk.
+        chunk, started = _chunk.get(), time.perf_counter_ns()
         try:
             yield
         finally:
-            self.spent(name, (time.perf_counter_ns() - started) / 1e9)
+            self._add(name, time.perf_counter_ns() - started, chunk)
 
     def spent(self, name: StageName, seconds: float) -> None:
         """Seconds in the stage that end now."""
-        chunk, took = _chunk.get(), int(seconds * 1e9)
+        self._add(name, int(seconds * 1e9), _chunk.get())
+
+    def _add(self, name: StageName, nanoseconds: int, chunk: ChunkStages | None) -> None:
         with self._lock:
-            self._stages[name].add(seconds)
+            self._stages[name].add(nanoseconds / 1e9)
             if chunk is not None:
-                chunk.add(name, time.time_ns() - took, took)
+                chunk.add(name, time.time_ns() - nanoseconds, nanoseconds)
 
     def image(self) -> None:
         """One image is finished, whatever its fate."""
