@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -70,7 +71,7 @@ class Services:
         self._answer(ledger.check, f"Redis at {redis_address(self.settings)} does not answer")
         return ledger
 
-    @_once
+    @cached_property
     def tokens(self) -> Tokens:
         """The access tokens of the HTTP API, on the ledger's Redis."""
         from shared.tokens import Tokens
