@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from shared.config import PREFIX
 from shared.errors import ModelError
 from shared.processes.child import bound_command, describe_exit
+from shared.processes.confined import environment
 from worker.core.checkpoint.index import Index
 from worker.models.index_child import MOST_SECONDS, Answer
 
@@ -17,10 +17,10 @@ from worker.models.index_child import MOST_SECONDS, Answer
 def read_bounded(path: Path) -> Index:
     """`read_index` in a child process. Raises ModelError as it does, and when the child does not survive the file."""
     command = bound_command([sys.executable, "-P", "-m", "worker.models.index_child", str(path)])
-    # Without the settings, secrets among them, which reading a file takes none of.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, timeout=2 * MOST_SECONDS, check=False)
+        done = subprocess.run(
+            command, env=environment(os.environ), capture_output=True, timeout=2 * MOST_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         raise ModelError(f"{path} cannot be read as weights: it takes longer than {MOST_SECONDS} s to list") from None
     if done.returncode:
