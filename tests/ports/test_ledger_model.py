@@ -40,7 +40,7 @@ def test_no_interleaving_mixes_two_jobs_of_one_id_or_deletes_what_is_used(ledger
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("machine", MACHINES)
 def test_no_long_interleaving_does_either(machine: type[WebhookMachine | AgainMachine], ledger: RedisLedger) -> None:
     """The same, for longer."""
