@@ -80,7 +80,7 @@ def nothing_left_running(pytestconfig: pytest.Config) -> Iterator[None]:
         return [*new.values(), *(str(thread) for thread in _threads() - threads)]
 
     try:
-        wait_until(lambda: not leftovers(), "what the test started has ended", timeout_s=5)
+        wait_until(lambda: not leftovers(), "what the test started has ended", timeout_s=30)
     except AssertionError:
         pytest.fail(f"the test left running: {leftovers()}")
 
@@ -90,7 +90,13 @@ def _processes() -> dict[int, str]:
         lists = list(Path("/proc/self/task").glob("*/children"))
         if lists and not any(path.read_text() for path in lists):
             return {}  # the usual case; psutil would look at every process of the machine, twice per test
-    return {child.pid: str(child) for child in psutil.Process().children()}
+    return {child.pid: _described(child) for child in psutil.Process().children()}
+
+
+def _described(child: psutil.Process) -> str:
+    with suppress(psutil.Error):  # it ends meanwhile
+        return f"{child.pid}: {' '.join(child.cmdline())[:200]}"
+    return str(child)
 
 
 def _threads() -> set[threading.Thread]:

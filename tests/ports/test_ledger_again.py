@@ -36,6 +36,20 @@ def test_a_claim_on_a_removed_job_is_lost_although_the_new_one_has_the_same_atte
     assert ledger.status("nightly").state is JobState.SUCCEEDED
 
 
+def test_a_submission_that_goes_on_after_a_removal_leaves_no_gap_in_the_next_job(ledger: RedisLedger) -> None:
+    """Its first chunk went with the removed job; a job with images that no chunk holds would never be whole."""
+    submit(ledger, "nightly", chunks=1)
+    ledger.remove("nightly")
+    ledger.open_job("nightly", model=MODEL, options=Options(), priority="bulk", name=None)
+    second = NewChunk("000001", 3, 3, "digest of the second")
+
+    assert ledger.reserve("nightly", second) is False
+    with pytest.raises(UnknownJobError, match="submit it again"):
+        ledger.register("nightly", second)
+    assert ledger.status("nightly").total == 0
+    assert ledger.image_states("nightly") == []
+
+
 def test_a_woken_worker_s_charge_is_taken_back_whatever_it_asks_first(ledger: RedisLedger, hasty: RedisLedger) -> None:
     """It may commit or hand back before its next renewal; then another death leads to no quarantine."""
     submit(ledger, chunks=1)

@@ -104,7 +104,7 @@ def test_a_chunk_with_other_content_is_neither_reserved_nor_registered(ledger: R
     assert not client.exists(keys.RESERVED % "job")
     assert ledger.reserve("job", first) is True
     assert ledger.reserve("job", second) is False
-    with pytest.raises(UsageError, match="000000"):
+    with pytest.raises(UsageError, match="other pictures or ids"):
         ledger.register("job", other)
 
     assert ledger.chunks("job") == ["000000"]

@@ -1,7 +1,8 @@
 -- ARGV: job, then chunk, first, count, digest of a reserved chunk. Registering a chunk again does nothing.
--- Answers ok; or cancelled or gone (the job was cancelled or removed meanwhile), sealed, differs:<chunk>, unreadable (camq did not
--- write its record), or unreserved (the job was removed and begun again, and its references may be gone), and then
--- nothing was registered.
+-- Answers ok; or cancelled or gone (the job was cancelled or removed meanwhile), sealed, differs:<chunk>, unreadable
+-- (camq did not write its record), or unreserved (the job was removed and begun again, and its references may be gone),
+-- and then nothing was registered. A submission registers its chunks in their order: one that would leave a gap belongs
+-- to an earlier job of this id, and for it the job is gone.
 local job, chunk, digest = ARGV[1], ARGV[2], ARGV[5]
 if not field(job, 'model') then return 'gone' end
 if field(job, 'cancel') then return 'cancelled' end
@@ -16,6 +17,7 @@ else
   if not reserved then return 'unreserved' end
   if reserved ~= digest then return 'differs:' .. chunk end
   local first, size = tonumber(ARGV[3]), tonumber(ARGV[4])
+  if first > redis.call('STRLEN', key(IMAGES, job)) then return 'gone' end
   redis.call('HDEL', key(RESERVED, job), chunk)
   redis.call('SETRANGE', key(IMAGES, job), first, string.rep('q', size))
   redis.call('HINCRBY', key(JOB, job), 'total', size)
