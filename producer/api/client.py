@@ -21,7 +21,7 @@ from shared.errors import CamqError, ImageError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from shared.contract import JobStatus, WorkerInfo
+    from shared.contract import JobStatus, TruthFrom, WorkerInfo
     from shared.storage import ObjectStore
 
 __all__ = ["Client", "ImageResult", "Job", "Prediction"]
@@ -46,6 +46,7 @@ class Client:
         webhook: str | None = None,
         tags: Iterable[str] = (),
         source_column: str | None = None,
+        truth: TruthFrom | None = None,
         **options: Any,
     ) -> Job:
         """Submit one image or many: paths, folders, .zip and .tar archives, patterns, s3:// addresses, bytes, open
@@ -56,7 +57,9 @@ class Client:
         `options` are those of the command with underscores (`top_k=5`, `classes=[283, "tabby"]`,
         `output="s3://bucket/prefix"`). Raises UsageError before anything is uploaded, UnreachableError when a
         service cannot be reached. With the same `job_id` and content it resumes an interrupted submission, or does
-        nothing. `webhook` is a URL that receives the final status; `CAMQ_WEBHOOK_HOSTS` must allow its host.
+        nothing. With `truth="labels"` or `truth="folders"`, the labels of pictures, or the names of their folders, must
+        be classes of the model; results carry `truth` wherever a label is one. `webhook` is a URL that receives the
+        final status; `CAMQ_WEBHOOK_HOSTS` must allow its host.
         """
         request = Request(
             model=model,
@@ -66,6 +69,7 @@ class Client:
             name=name,
             webhook=webhook,
             tags=checked_tags(tags),
+            truth=truth,
         )
         given = images if source_column is None else items(images, source_column)
         return Job(self._services, submit(self._services, given, request, Listener(notice=log.warning)))

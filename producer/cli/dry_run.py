@@ -30,13 +30,15 @@ def would_submit(reach: Services, pictures: Pictures, request: Request, *, as_js
     """For `submit`: with the model that the servers know, and all options."""
     from msgspec import to_builtins
 
+    from producer.submission.expected import Expected
     from producer.submission.preview import preview
     from producer.submission.request import resolve_request
 
     request = request.validate(reach.settings)
     limit = reach.settings.max_image_bytes
-    found = preview(pictures, request, store=lambda: reach.store, limit=limit, notice=say)
     card, served, options = resolve_request(reach, request)
+    expected = Expected(card, request.truth, options)
+    found = preview(pictures, request, store=lambda: reach.store, limit=limit, notice=say, expected=expected)
     found.model, found.options = card.model, to_builtins(options)
     _print(found, as_json=as_json)
     if not served:

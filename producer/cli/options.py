@@ -9,7 +9,7 @@ import click
 
 from producer.cli.parameters import Value, choice
 from shared.checks.options import OPTIONS
-from shared.contract import PRIORITIES
+from shared.contract import PRIORITIES, TRUTH_FROM
 
 if TYPE_CHECKING:
     from producer.submission.request import Request
@@ -44,6 +44,11 @@ _SUBMITTING: tuple[Callable[[Any], Any], ...] = (
         "--priority",
         type=choice(PRIORITIES),
         help="Queue in which the job waits.  [default: high for at most 16 images, else bulk]",
+    ),
+    click.option(
+        "--truth",
+        type=choice(TRUTH_FROM),
+        help="Take the labels of a table, or the names of folders, as ground truth; each must be a class of the model.",
     ),
     click.option(
         "--job-id",
@@ -86,4 +91,5 @@ def request_from_options(model: str | None, given: dict[str, Any]) -> Request:
         name=given["name"],
         webhook=given["webhook"],
         tags=given["tags"],
+        truth=given["truth"],
     )

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, Self
 
+from producer.inputs.beside import Beside
 from producer.inputs.left_out import LeftOut
 from producer.inputs.source import BytesSource, FailedSource, Source, check_size, checked
 from producer.inputs.wanted import HEAD_BYTES, is_wanted
@@ -154,28 +155,30 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 
 
 def _tar(name: str, on: _On, left_out: LeftOut, *, packed: bool) -> Iterator[Source]:
+    beside = Beside()
     with _reading(name), on.open() as file, _open_tar(file, packed=packed) as archive:
-        found = [(info.name, info.size, info.offset_data) for info in _files(archive, left_out)]
+        found = [(info.name, info.size, info.offset_data) for info in _files(archive, left_out, beside)]
     _limit(name, len(found))
+    beside.without_pictures([inner for inner, _, _ in found], left_out)
     if packed:
-        yield from _streamed(name, on, left_out)
+        yield from _streamed(name, on, left_out, beside)
         return
     for inner, size, offset in found:
         path, load = f"{name}/{inner}", partial(_slice, on, offset, size)
         if looks_like_an_archive(inner):
             yield from _nested(path, size, load, on, left_out)
         else:
-            yield MemberSource(path, size, load, in_memory=on.depth > 0)
+            yield MemberSource(path, size, load, in_memory=on.depth > 0, notes=beside.notes(inner))
 
 
 def _open_tar(file: BinaryIO, *, packed: bool) -> tarfile.TarFile:
     return tarfile.open(fileobj=file, mode="r:*" if packed else "r:", tarinfo=_Header)
 
 
-def _streamed(name: str, on: _On, left_out: LeftOut) -> Iterator[Source]:
+def _streamed(name: str, on: _On, left_out: LeftOut, beside: Beside) -> Iterator[Source]:
     """One picture after the other: going back in a compressed archive means unpacking it from its start."""
     with _reading(name), on.open() as opened, _open_tar(opened, packed=True) as archive:
-        for info in _files(archive, LeftOut()):  # those were counted when the archive was looked through
+        for info in _files(archive, LeftOut(), Beside()):  # the first look counted and read what is no picture
             inner = f"{name}/{info.name}"
             file = archive.extractfile(info)
             if file is None:
@@ -185,7 +188,7 @@ def _streamed(name: str, on: _On, left_out: LeftOut) -> Iterator[Source]:
             elif info.size > MOST_STREAMED_BYTES:
                 yield FailedSource(inner, f"{inner} is larger than {MOST_STREAMED_BYTES} bytes", "too_large")
             else:
-                yield BytesSource(inner, file.read())
+                yield BytesSource(inner, file.read(), notes=beside.notes(info.name))
 
 
 def _nested(name: str, size: int, load: Callable[[], bytes], on: _On, left_out: LeftOut) -> Iterator[Source]:
@@ -210,14 +213,17 @@ def _is_archive(data: bytes) -> bool:
     return data[257:262] == b"ustar" or (kind is not None and kind.name == ARCHIVE)
 
 
-def _files(archive: tarfile.TarFile, left_out: LeftOut) -> Iterator[tarfile.TarInfo]:
+def _files(archive: tarfile.TarFile, left_out: LeftOut, beside: Beside) -> Iterator[tarfile.TarInfo]:
     for info in archive:
         archive.members = []  # type: ignore[attr-defined]  # else the library remembers every member it has passed
         if sum(len(key) + len(value) for key, value in archive.pax_headers.items()) > MOST_GLOBAL_HEADERS:
             raise tarfile.ReadError("its headers are too large")
         if not info.isfile() or info.issparse() or _is_hidden(info.name):
             continue
-        if _is_wanted(info.name, partial(archive.extractfile, info), left_out):
+        if beside.wants(info.name, info.size):
+            file = archive.extractfile(info)
+            beside.read(info.name, file.read() if file else b"")
+        elif _is_wanted(info.name, partial(archive.extractfile, info), left_out):
             yield info
     # The library takes a file that ends inside a header for one that ends there.
     if archive.fileobj is not None:

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from producer.inputs.in_memory import described, is_encoded, is_one_picture
-from producer.inputs.notes import NOTHING, Notes, Row, checked_id, plain, row_of, source_column
-from shared.contract import FieldValue
+from producer.inputs.notes import NOTHING, Notes, Row, checked_id, labelled, row_of, source_column
 from shared.errors import UsageError
 
 
@@ -34,16 +33,14 @@ def row_in(item: Any) -> Row | None:
     if isinstance(item, Mapping):
         return _cells(item, None)
     if isinstance(item, tuple) and len(item) == 2 and _is_label(item[1]):
-        return Row(item[0], _labelled(plain(item[1])))
+        return Row(item[0], labelled(item[1]))
     return None
 
 
 def _is_label(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(isinstance(each, str | int) for each in value)
     return value is None or isinstance(value, str | int | float) or getattr(value, "ndim", None) == 0
-
-
-def _labelled(label: FieldValue) -> Notes:
-    return NOTHING if label is None else Notes(fields={"label": label})
 
 
 def _is_frame(given: Any) -> bool:
@@ -101,4 +98,4 @@ def _data_set(given: Any) -> Iterator[Any]:
         if isinstance(label, int) and 0 <= label < len(classes):
             name = classes[label]
             label = str(name[0] if isinstance(name, tuple) and name else name)  # ImageNet's classes have several names
-        yield Row(row.picture, _labelled(label))
+        yield Row(row.picture, labelled(label))

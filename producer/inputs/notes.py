@@ -1,11 +1,13 @@
-"""What the user says of a picture: an id, and what else stands in its row of a table."""
+"""What the user says of a picture: an id, what is right, and what else stands in its row of a table."""
 
+import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 
-from shared.contract import FieldValue
+from shared.contract import Box, FieldValue
 from shared.errors import UsageError
 
 LONGEST_ID = 256
@@ -18,14 +20,40 @@ SOURCE_COLUMNS = (
     *("image", "image_path", "img", "img_path", "picture", "url", "uri"),
 )
 ID_COLUMN = "id"
+#: Columns that camq understands beside being carried: what is right, where it is, and which classes to explain.
+LABEL_COLUMN, BOX_COLUMN, CLASSES_COLUMN = "label", "box", "classes"
+#: Between two boxes of one picture, in a text.
+_BETWEEN_BOXES = re.compile(r"[;|]")
+MOST_BOXES = 256
+
+#: As the user says it: a class's name or index, or a list of them.
+Labels = FieldValue | tuple[FieldValue, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What is known of a picture for the model that it is sent to: the classes and boxes that are right, one class or a
+    list as the user gave it, and the classes to be explained in it."""
+
+    classes: int | tuple[int, ...] | None = None
+    boxes: tuple[Box, ...] = ()
+    explained: tuple[int, ...] = ()
+
+
+UNKNOWN = Truth()
 
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """`fields` are further columns, which results carry under the same names."""
+    """`fields` are further columns, which results carry under the same names, `label`, `box` and `classes` among them;
+    these stand here as the user wrote them, until `truth` has what they mean for a model."""
 
     id: str | None = None
     fields: Mapping[str, FieldValue] = field(default_factory=dict)
+    label: Labels = None
+    box: object = None
+    classes: Labels = None
+    truth: Truth | None = None
 
 
 NOTHING = Notes()
@@ -78,8 +106,67 @@ def row_of(cells: Mapping[str, object], source: str) -> Row:
         for name in cells
         if name not in (source, id_column) and (value := plain(cells[name])) not in (None, "")
     }
-    notes = Notes(None if given in (None, "") else checked_id(given), checked_fields(fields))
+    known = {name: cells[names[name]] for name in (LABEL_COLUMN, BOX_COLUMN, CLASSES_COLUMN) if name in names}
+    notes = Notes(
+        None if given in (None, "") else checked_id(given),
+        checked_fields(fields),
+        label=labels(known.get(LABEL_COLUMN)),
+        box=known.get(BOX_COLUMN),
+        classes=labels(known.get(CLASSES_COLUMN)),
+    )
     return Row(cells[source], notes)
+
+
+def labelled(label: object) -> Notes:
+    """Of a picture whose label alone is known."""
+    said = labels(label)
+    return NOTHING if said is None else Notes(fields={LABEL_COLUMN: plain(label)}, label=said)
+
+
+def labels(cell: object) -> Labels:
+    """A cell with a label or several, which are numbers or texts; an empty one is None."""
+    if isinstance(cell, Sequence) and not isinstance(cell, str | bytes):
+        return tuple(_label(plain(each)) for each in cell)
+    return _label(plain(cell))
+
+
+def _label(value: FieldValue) -> FieldValue:
+    """An index that a table with empty cells has made a float is a whole number again."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value if value != "" else None
+
+
+def boxes(cell: object) -> tuple[Box, ...]:
+    """The boxes that a cell means, rounded to whole pixels: `x0 y0 x1 y1` with spaces or commas, `;` between two; or
+    lists of numbers. UsageError for anything else."""
+    given: object = cell.tolist() if hasattr(cell, "tolist") else cell
+    if given in (None, "") or given != given:  # noqa: PLR0124 - not a number: an empty cell of a data frame
+        return ()
+    if isinstance(given, str):
+        try:
+            given = json.loads(given) if given.lstrip().startswith("[") else _BETWEEN_BOXES.split(given)
+        except ValueError:
+            raise _no_box(cell) from None
+    if not isinstance(given, Sequence) or not given:
+        raise _no_box(cell)
+    each = [given] if not isinstance(given[0], Sequence) else given
+    if len(each) > MOST_BOXES:
+        raise UsageError(f"invalid box: {len(each):,} boxes of one picture, at most {MOST_BOXES} are kept")
+    return tuple(_box(one, cell) for one in each)
+
+
+def _box(one: object, cell: object) -> Box:
+    numbers = [part for part in re.split(r"[,\s]+", one) if part] if isinstance(one, str) else one
+    try:
+        x0, y0, x1, y1 = (round(float(number)) for number in numbers)  # type: ignore[attr-defined]
+    except (TypeError, ValueError, OverflowError):
+        raise _no_box(cell) from None
+    if not (x0 < x1 and y0 < y1):
+        raise _no_box(cell)
+    return x0, y0, x1, y1
+
+
+def _no_box(cell: object) -> UsageError:
+    return UsageError(f"invalid box {str(cell)[:80]!r}: expected x0 y0 x1 y1 in pixels, x0 below x1 and y0 below y1")
 
 
 def checked_fields(fields: Mapping[str, FieldValue]) -> Mapping[str, FieldValue]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from shared.contract import ErrorInfo, FieldValue, ImageRecord, PredictionRecord
+    from shared.contract import ErrorInfo, FieldValue, ImageRecord, PredictionRecord, TruthRecord
     from shared.storage import ObjectStore
 
 
@@ -109,6 +109,8 @@ class ImageResult:
     id: str | None = None
     #: Further columns of the user's table, and labels of a data set.
     fields: Mapping[str, FieldValue] = field(default_factory=dict)
+    #: What is right, and how the answer compares with it; None where nobody said.
+    truth: TruthRecord | None = None
     state: str
     width: int | None
     height: int | None
@@ -127,6 +129,7 @@ class ImageResult:
             source=record.source,
             id=record.id or None,
             fields=record.fields or {},
+            truth=record.truth or None,
             state=record.state,
             width=record.width,
             height=record.height,

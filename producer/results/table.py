@@ -15,10 +15,10 @@ from shared.text import for_spreadsheet
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
 
-    from shared.contract import ImageRecord, PredictionRecord
+    from shared.contract import ImageRecord, PredictionRecord, TruthRecord
 
 #: Every column and its type in Parquet and pandas. What an image or a prediction does not have is empty; `fields`
-#: are JSON; `name` and `tags` (separated by commas) are the job's.
+#: are JSON; `name` and `tags` (separated by commas) are the job's; several labels of `truth` are separated by `|`.
 COLUMNS = {
     "index": "int64",
     "source": "string",
@@ -46,6 +46,10 @@ COLUMNS = {
     "fields": "string",
     "name": "string",
     "tags": "string",
+    "truth": "string",
+    "truth_rank": "int32",
+    "truth_probability": "float64",
+    "correct": "bool",
 }
 #: A column more, when overlays are given as addresses that a browser opens.
 URL = {"url": "string"}
@@ -66,6 +70,8 @@ def rows(records: Iterable[ImageRecord]) -> Iterator[Row]:
         image |= {"state": str(record.state), "id": record.id or None, "name": record.name or None}
         image["tags"] = ",".join(record.tags) if record.tags else None
         image["fields"] = json.dumps(record.fields, ensure_ascii=False) if record.fields else None
+        if record.truth:
+            image |= _truth(record.truth)
         if record.error:
             image |= {"error_code": record.error.code, "error_message": record.error.message}
         if not record.predictions:
@@ -134,6 +140,13 @@ def _for_pandas(columns: dict[str, str]) -> bytes:
         for name, kind in columns.items()
     ]
     return json.dumps({"index_columns": [], "column_indexes": [], "columns": described}).encode()
+
+
+def _truth(truth: TruthRecord) -> Row:
+    if isinstance(truth.label, tuple):  # a rank and a probability for each of them do not fit into a cell
+        return {"truth": "|".join(truth.label), "correct": truth.correct}
+    columns = {"truth": truth.label, "truth_rank": truth.rank, "truth_probability": truth.probability}
+    return {**columns, "correct": truth.correct}
 
 
 def _prediction(line: PredictionRecord) -> Row:

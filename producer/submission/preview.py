@@ -17,6 +17,7 @@ from shared.errors import ImageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from producer.submission.expected import Expected
     from shared.storage import ObjectStore
 
 #: The number of images that would fail which are named.
@@ -66,10 +67,11 @@ def preview(
     store: Callable[[], ObjectStore],
     limit: int,
     notice: Callable[[str], None],
+    expected: Expected | None = None,
 ) -> Preview:
     """Count the images and bytes that a submission of `pictures` would upload; each has the path that the user gave.
 
-    `request` has been validated. UsageError when no path matches anything.
+    `request` has been validated. UsageError when no path matches anything, and as `expected` raises it.
     """
     found = Preview(job_id=request.job_id, name=request.name, tags=tuple(request.tags))
 
@@ -83,13 +85,18 @@ def preview(
         given = found.paths[-1]
         if isinstance(source, FailedSource):  # handed out late, when something else was found
             given = next((g for g in found.paths if g.path == source.name), given)
+        if expected:
+            expected(source)
         size = _weigh(source, limit, found)
         for counter in (given, found):
             counter.images += 1
             counter.bytes += size
     found.left_out = expansion.left_out.counts
-    if said := str(expansion.left_out):
-        notice(said)
+    if expected:
+        expected.check_some()
+    for said in (str(expansion.left_out), expected.left if expected else ""):
+        if said:
+            notice(said)
     found.priority = request.priority_for(found.images)
     return found
 

@@ -13,7 +13,7 @@ from shared import keys
 from shared.checks.destinations import check_output, check_webhook
 from shared.checks.options import Values, check_options, check_values
 from shared.config import Settings
-from shared.contract import PRIORITIES, JobId, ModelCard, Options, Priority, encode
+from shared.contract import PRIORITIES, TRUTH_FROM, JobId, ModelCard, Options, Priority, TruthFrom, encode
 from shared.errors import UnreachableError, UsageError
 from shared.storage.port import ObjectStore
 
@@ -25,6 +25,7 @@ LONGEST_TAG = 64
 #: Every list of jobs shows the whole name.
 LONGEST_NAME = 200
 _PRIORITIES = Values(choices=PRIORITIES)
+_TRUTH = Values(choices=TRUTH_FROM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,8 @@ class Request:
     #: URL that receives the job's final status.
     webhook: str | None = None
     tags: Sequence[str] = ()
+    #: Where the labels of pictures come from, each of which must then be one of the model's.
+    truth: TruthFrom | None = None
 
     def validate(self, settings: Settings) -> "Request":
         """The request with its tags and options in their final form.
@@ -48,6 +51,8 @@ class Request:
         """
         if self.priority is not None:
             _PRIORITIES.check("priority", self.priority)
+        if self.truth is not None:
+            _TRUTH.check("truth", self.truth)
         options = check_values(self.options)
         if output := options.get("output"):
             options["output"] = check_output(output, settings)

@@ -13,6 +13,7 @@ from producer.outage import Patience
 from producer.parallel import ordered
 from producer.services import Services
 from producer.submission.chunks import SMALL, chunks
+from producer.submission.expected import MOST_CHECKED, Expected
 from producer.submission.request import HIGH_AT_MOST, Request, new_job_id, prove_writable, resolve_request
 from producer.submission.upload import Uploader
 from shared.contract import MAX_IMAGES_PER_JOB, SLOW_METHODS, ImageRef, Options, Priority
@@ -49,9 +50,12 @@ def submit(services: Services, images: object, request: Request, listener: Liste
     job = request.job_id or new_job_id()
     expansion = Expansion(images, store=lambda: services.store, notice=listener.notice)
     stream = iter(expansion)
-    head = _look_ahead(stream)
+    head = _look_ahead(stream, checked=request.truth is not None)
     following = list(islice(stream, 1))  # one more tells whether these are all
     card, served, options = resolve_request(services, request)
+    expected = Expected(card, request.truth, options)
+    head = list(map(expected, head))
+    expected.check_some()
     priority = request.priority_for(len(head))
     if not served:
         listener.notice(f"no worker serves {card.model} now; the job waits until one does")
@@ -61,10 +65,11 @@ def submit(services: Services, images: object, request: Request, listener: Liste
     with services.tracing.span("submit", "producer", job=job, model=card.model, priority=priority) as span:
         submission = _Submission(services, job, card.model, listener)
         submission.open(options, priority, request, span.context)
-        every = chain(head, following, stream)
+        every = chain(head, map(expected, chain(following, stream)))
         span.set(images=submission.run(every, None if following else len(head), expansion.left_out))
-    if said := str(expansion.left_out):
-        listener.notice(said)
+    for said in (str(expansion.left_out), expected.left):
+        if said:
+            listener.notice(said)
     return job
 
 
@@ -144,10 +149,13 @@ class _Submission:
             self._services.sender.send(hints)
 
 
-def _look_ahead(stream: Iterator[Source]) -> list[Source]:
+def _look_ahead(stream: Iterator[Source], *, checked: bool) -> list[Source]:
+    """The first pictures; all of them, within reason, where each must be `checked` before the first upload."""
     head: list[Source] = []
-    for source in islice(stream, LOOK_AHEAD):
+    for source in stream:
         head.append(source)
-        if source.held and len(head) > HIGH_AT_MOST:
+        checked = checked or source.notes.classes is not None
+        most = MOST_CHECKED if checked else LOOK_AHEAD
+        if len(head) >= most or (source.held and len(head) > HIGH_AT_MOST):
             break
     return head

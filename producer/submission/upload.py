@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from producer.inputs.notes import UNKNOWN
 from producer.inputs.source import ObjectSource, Source, printable
 from shared import keys
 from shared.contract import ErrorInfo, ImageRef
@@ -40,11 +41,15 @@ class Uploader:
         index, source = item
         name = printable(source.name)
         notes = source.notes
+        known = notes.truth or UNKNOWN
         reference = ImageRef(
             index=index,
             source=name,
             id=UNSET if notes.id is None else notes.id,
             fields=dict(notes.fields) or UNSET,
+            truth=UNSET if known.classes is None else known.classes,
+            boxes=known.boxes or UNSET,
+            classes=known.explained or UNSET,
         )
         try:
             return replace(reference, key=self._place(source))

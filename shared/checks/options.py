@@ -4,8 +4,7 @@
 read of that. A message always says what is wrong, with the value, and what was expected.
 """
 
-import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -13,12 +12,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from shared.checks.classes import Classes
 from shared.colormaps import NAMES
 from shared.contract import ModelCard, Options
 from shared.errors import UsageError
 from shared.text import did_you_mean
 
-_MOST_DIGITS = 10
 #: An error lists this many allowed words at most, and a few examples of more.
 _MOST_LISTED = 12
 
@@ -165,7 +164,7 @@ def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:
     if card.preprocessing is not None and card.preprocessing.resize != "squash":
         values.setdefault("resize", card.preprocessing.resize)  # the report has to know where the picture lies
     if "classes" in values:
-        values["classes"] = _class_indices(card, values["classes"])
+        values["classes"] = Classes(card).indices(values["classes"])
     return msgspec.convert(values, Options)
 
 
@@ -202,44 +201,3 @@ def _check_layer(card: ModelCard, values: Mapping[str, Any]) -> None:
         raise UsageError(
             f"the method {method} works on the layer {card.target_layer} only; for {layer} use the method gradcam"
         )
-
-
-def _class_indices(card: ModelCard, classes: object) -> tuple[int, ...]:
-    if isinstance(classes, str):
-        classes = _split(classes)
-    elif isinstance(classes, bytes) or not isinstance(classes, Iterable):
-        classes = [classes]
-    indices = [_class_index(card, wanted) for wanted in classes]
-    if not indices:
-        raise UsageError("classes is empty: expected class indices or labels, separated by commas")
-    return tuple(dict.fromkeys(indices))
-
-
-def _split(classes: str) -> list[str]:
-    """At its commas; a label that contains a comma is put in double quotes."""
-    try:
-        return next(csv.reader([classes], skipinitialspace=True), [])
-    except csv.Error:
-        raise UsageError(
-            f"invalid classes {classes[:80]!r}: expected one line of indices or labels, separated by commas"
-        ) from None
-
-
-def _class_index(card: ModelCard, wanted: object) -> int:
-    if isinstance(wanted, bool):
-        raise UsageError(f"invalid class {wanted}: expected an index or a label")
-    text = str(wanted).strip()
-    if text.isdecimal() or isinstance(wanted, int):
-        # `int` refuses a text of some thousand digits.
-        if len(text) < _MOST_DIGITS and 0 <= int(text) < len(card.labels):
-            return int(text)
-        raise UsageError(f"invalid class {text}: {card.model} has the classes 0 to {len(card.labels) - 1}")
-    same = [index for index, label in enumerate(card.labels) if label == text]
-    same = same or [index for index, label in enumerate(card.labels) if label.casefold() == text.casefold()]
-    if len(same) == 1:
-        return same[0]
-    if same:
-        raise UsageError(f"class {text!r} is ambiguous: use one of the indices {', '.join(map(str, same))}")
-    raise UsageError(
-        f"{card.model} has no class {text!r}{did_you_mean(text, card.labels)}; expected a label or an index"
-    )

@@ -15,11 +15,14 @@ Method = Literal[
 ]
 Format = Literal["jpeg", "webp", "png"]
 Priority = Literal["high", "bulk"]
+#: Where the labels of pictures come from: tables and data sets, or the names of the folders that they lie in.
+TruthFrom = Literal["labels", "folders"]
 METHODS: tuple[str, ...] = get_args(Method)
 #: They take seconds per picture, where the others take milliseconds.
 SLOW_METHODS = frozenset({"scorecam"})
 FORMATS: tuple[str, ...] = get_args(Format)
 PRIORITIES: tuple[str, ...] = get_args(Priority)
+TRUTH_FROM: tuple[str, ...] = get_args(TruthFrom)
 EXTENSIONS = {"jpeg": "jpg", "webp": "webp", "png": "png"}
 
 
@@ -71,6 +74,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Meta(
             description="Explain every class of at least this probability, none if there is none, instead of the best.",
             extra={"metavar": "P"},
+        ),
+    ] = UNSET
+    #: Left out while unset, as `output`.
+    explain: Annotated[
+        Literal["best", "truth"] | UnsetType,
+        Meta(
+            description="With truth, also explain the true class of each picture, beside the best ones.",
+            extra={"default": "best"},
         ),
     ] = UNSET
     input_size: Annotated[

@@ -14,10 +14,14 @@ CHUNK_TASK = "camq.chunk"
 EXPLAIN_TASK = "camq.explain"
 #: One byte per image and one string of at most 512 MB per key bound a job; this leaves a wide margin.
 MAX_IMAGES_PER_JOB = 100_000_000
+#: A network with sigmoid outputs says that a class is there from this probability on.
+PRESENT_FROM = 0.5
 
 JobId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
 #: A cell of a table of the user's, as results carry it on.
 FieldValue = str | int | float | bool | None
+#: x0, y0, x1, y1 in pixels of the upright original; x1 and y1 are exclusive.
+Box = tuple[int, int, int, int]
 ChunkId = Annotated[str, Meta(pattern=r"\A[0-9a-z-]{1,32}\Z")]
 
 
@@ -48,7 +52,9 @@ class ImageRef(msgspec.Struct, frozen=True, kw_only=True):
     `key` is an object key in camq's bucket, or an `s3://bucket/key` address read in place. `source` is the path as the
     user gave it; `id` is the user's own, left out where none was given. `error` is set when the producer already knows
     that the image cannot be read (missing, empty, above the limit), so that it fails alone and still has its line.
-    `fields` are further columns of the user's table.
+    `fields` are further columns of the user's table. `truth` has the indices of the classes that the user says are
+    right: one, or a list where a list was given; `boxes` say where they are. `classes` are explained in this image
+    instead of those of the job's options.
     """
 
     index: Annotated[int, Meta(ge=0, lt=MAX_IMAGES_PER_JOB)]
@@ -57,6 +63,9 @@ class ImageRef(msgspec.Struct, frozen=True, kw_only=True):
     error: ErrorInfo | None = None
     id: str | UnsetType = UNSET
     fields: dict[str, FieldValue] | UnsetType = UNSET
+    truth: int | tuple[int, ...] | UnsetType = UNSET
+    boxes: tuple[Box, ...] | UnsetType = UNSET
+    classes: tuple[int, ...] | UnsetType = UNSET
 
 
 class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,10 +78,36 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
     #: What the network puts out for the class, before softmax or sigmoid; older workers do not tell.
     logit: float | None = None
     overlay: str
-    box: tuple[int, int, int, int] | None
+    box: Box | None
     map_min: float
     map_max: float
     flat: bool
+
+
+class PredictedClass(msgspec.Struct, frozen=True, kw_only=True):
+    """A class that the network says is there."""
+
+    class_index: int
+    label: str
+    probability: float
+
+
+class TruthRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user says of an image, and how the network's answer compares with it.
+
+    `rank` and `probability` are the network's, among all of its classes. Where the user gave a list of labels, the
+    first four are lists of the same length. `predicted` has the best class or, of a network with sigmoid outputs, every
+    class of at least `PRESENT_FROM`; `correct` says that `predicted` is exactly what the user says. Where the user
+    gave no label, only `boxes` is there.
+    """
+
+    label: str | tuple[str, ...] | None = None
+    class_index: int | tuple[int, ...] | None = None
+    rank: int | tuple[int, ...] | None = None
+    probability: float | tuple[float, ...] | None = None
+    correct: bool | None = None
+    predicted: tuple[PredictedClass, ...] = ()
+    boxes: tuple[Box, ...] | UnsetType = UNSET
 
 
 class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +130,7 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     error: ErrorInfo | None = None
     id: str | UnsetType | None = UNSET
     fields: dict[str, FieldValue] | UnsetType = UNSET
+    truth: TruthRecord | UnsetType = UNSET
     name: str | UnsetType | None = UNSET
     tags: tuple[str, ...] | UnsetType = UNSET
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from shared.contract import Preprocessing
+from shared.contract import Options, Preprocessing
 
 UInt8Array = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
@@ -54,6 +54,20 @@ class Prepared:
     canvas_seen: tuple[float, float, float, float]
 
 
+class ImageOptions(Options, frozen=True, kw_only=True):
+    """The options of one image: those of its job, with the `truth` that is known of the image alone.
+
+    `truth` has the indices of its true classes; None where nobody said what is right.
+    """
+
+    truth: tuple[int, ...] | None = None
+
+
+def truth_in(options: Options) -> tuple[int, ...] | None:
+    """The true classes of an image with these options; None where they are not known."""
+    return options.truth if isinstance(options, ImageOptions) else None
+
+
 @dataclass(frozen=True, slots=True)
 class ClassMap:
     """One class of one image: its true rank from 1, and its raw, signed map (h, w) in float32."""
@@ -66,11 +80,30 @@ class ClassMap:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a class stands among all classes of an image: its rank from 1, and its probability."""
+
+    class_index: int
+    rank: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The true classes of an image, in the order given, and those that the network says are there."""
+
+    true: tuple[Standing, ...]
+    predicted: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """What the network says of one image: the asked-for classes in the order asked for (or by rank)."""
 
     classes: tuple[ClassMap, ...]
     method: str
+    #: Of an image whose true classes are known.
+    judgement: Judgement | None = None
     #: What made it, such as `onnxruntime 1.32.0`.
     engine: str | None = None
 

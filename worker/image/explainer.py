@@ -26,6 +26,7 @@ from worker.core.model.network import Network
 from worker.core.types import Drawing, Explanation, Limits
 from worker.errors import CancelledJobError
 from worker.image.batcher import Batcher
+from worker.image.ground_truth import compared, options_of
 from worker.pictures.budget import Budget
 from worker.pictures.pool import Pictures
 from worker.timing.measurements import Stage
@@ -82,7 +83,8 @@ class Explainer:
                 picture = held.enter_context(self.pictures.open(data, options, check, urgent=urgent))
                 check()
                 arrived()
-                explanation = self.batcher.explain(picture.pixels, options, urgent=urgent, check=check)
+                wish = options_of(ref, options)
+                explanation = self.batcher.explain(picture.pixels, wish, urgent=urgent, check=check)
             check()
             drawings = picture.draw(explanation.classes)
         with self.stage("upload"):
@@ -96,6 +98,7 @@ class Explainer:
             method=explanation.method,
             engine=explanation.engine,
             predictions=predictions,
+            truth=compared(ref, explanation, self.network.labels),
         )
 
     def _output(self, options: Options) -> str | None:

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from producer.submission.request import LONGEST_NAME, LONGEST_TAG, MOST_TAGS, Request
 from shared.checks.options import OPTIONS
 from shared.config import Settings
-from shared.contract import ImageRecord, JobStatus, Options, Priority
+from shared.contract import ImageRecord, JobStatus, Options, Priority, TruthFrom
 from shared.errors import UsageError
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -19,6 +19,8 @@ _Classes = Annotated[
     str | tuple[int | str, ...],
     Meta(description='Explain these classes instead of the best ones: indices, labels, or a text such as 283,"tabby".'),
 ]
+
+_TRUTH = "Take labels, or the names of folders, as ground truth; each must be a class of the model."
 
 
 def _partial(name: str, fields: Mapping[str, Any]) -> Any:
@@ -62,6 +64,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     webhook: Annotated[
         str | None, Meta(description="URL that receives the final status; CAMQ_WEBHOOK_HOSTS must allow its host.")
     ] = None
+    truth: Annotated[TruthFrom | None, Meta(description=_TRUTH)] = None
 
 
 class Submitted(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +122,7 @@ _COMMON = {
         Meta(description="May be repeated.", max_length=MOST_TAGS),
     ],
     "webhook": Annotated[str, Meta(description="URL that receives the final status.")],
+    "truth": Annotated[TruthFrom, Meta(description=_TRUTH)],
 }
 #: One field each: a form has no lists within fields.
 _FLAT = {**_OPTIONS, "classes": Annotated[str, Meta(description='As in 283,"tabby".')]}
@@ -179,4 +183,5 @@ def request_of(given: Any, settings: Settings, *, job_id: str | None) -> Request
         name=said.get("name"),
         webhook=said.get("webhook"),
         tags=said.get("tags") or (),
+        truth=said.get("truth"),
     )

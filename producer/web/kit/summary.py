@@ -63,7 +63,7 @@ def _facts(status: JobStatus, options: Options, served: bool) -> list[tuple[str,
 
 
 #: What is said of an option that was left out.
-_UNSET = {"output": "camq's bucket", "resize": "the model's own", "min_probability": "none"}
+_UNSET = {"output": "camq's bucket", "resize": "the model's own", "min_probability": "none", "explain": "best"}
 
 
 def _all(options: Options) -> list[tuple[str, object, object]]:

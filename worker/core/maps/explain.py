@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shared.contract import Options, Outputs
+from shared.contract import PRESENT_FROM, Options, Outputs
 from shared.errors import ImageError
 from worker.core.maps.evidence import Evidence, probabilities, target_scores
 from worker.core.maps.methods import FROM_GRADIENT, METHODS
 from worker.core.model.network import Network
-from worker.core.types import ClassMap, Explanation, FloatArray
+from worker.core.types import ClassMap, Explanation, FloatArray, Judgement, Standing, truth_in
 
 Outcome: TypeAlias = Explanation | ImageError
 #: Rows (n,) of the micro-batch, their classes (n, k), how to map them → raw maps (n, k, h, w).
@@ -28,16 +28,19 @@ _NUMBERS = 5
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Pictures of a micro-batch that asked for the same; `rows` are their places in it.
+    """Pictures of a micro-batch that asked for the same; `rows` are their places in it, `wishes` what they asked.
 
     `table` (n, k, 5 + h·w) is all that is known of them in float32, which holds a class index exactly up to
-    2²⁴, so that one transfer brings it to the host.
+    2²⁴, so that one transfer brings it to the host. `every` (n, 2, C) has the logits and probabilities of all classes,
+    where the true ones are known, and else nothing (0).
     """
 
     rows: list[int]
-    wish: Options
+    wishes: list[Options]
     table: Tensor
     side: tuple[int, int]
+    every: Tensor
+    outputs: Outputs
 
 
 def no_step() -> None:
@@ -71,21 +74,26 @@ def answer(logits: Tensor, mapper: Mapper, options: Sequence[Options], outputs: 
     """Logits (N, C) and N pictures' options → their answers, on the logits' device."""
     groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for row, wish in enumerate(options):
-        groups[wish.method, wish.target, wish.classes or wish.top_k, wish.min_probability].append(row)
-    return [_answer_alike(logits, rows, options[rows[0]], mapper, outputs) for rows in groups.values()]
+        classes = (len(wish.classes),) if wish.classes else wish.top_k
+        truth = truth_in(wish)
+        known = truth is not None, bool(truth)
+        groups[wish.method, wish.target, classes, wish.min_probability, wish.explain, known].append(row)
+    return [_answer_alike(logits, rows, [options[r] for r in rows], mapper, outputs) for rows in groups.values()]
 
 
 def to_send(answers: Sequence[Answers]) -> Tensor:
     """All tables as one vector: everything to the host at once, since each transfer costs more than many maps."""
-    return torch.cat([each.table.flatten() for each in answers])
+    return torch.cat([part.flatten() for each in answers for part in (each.table, each.every)])
 
 
 def read(answers: Sequence[Answers], sent: FloatArray) -> list[Outcome]:
     """`to_send`'s vector, on the host → one outcome per picture of the micro-batch, in order."""
-    ends = np.cumsum([each.table.numel() for each in answers])
+    ends = np.cumsum([part.numel() for each in answers for part in (each.table, each.every)])
+    parts = iter(np.split(sent, ends[:-1]))
     outcomes: dict[int, Outcome] = {}
-    for each, values in zip(answers, np.split(sent, ends[:-1]), strict=True):
-        outcomes |= zip(each.rows, _read_alike(each, values.reshape(each.table.shape)), strict=True)
+    for each in answers:
+        table, every = next(parts).reshape(each.table.shape), next(parts).reshape(each.every.shape)
+        outcomes |= zip(each.rows, _read_alike(each, table, every), strict=True)
     return [outcomes[row] for row in range(len(outcomes))]
 
 
@@ -140,21 +148,38 @@ def _taped(network: Network, inputs: Tensor, layer: str) -> tuple[Tensor, Mapper
     return tape.logits.detach(), mapper
 
 
-def _answer_alike(logits: Tensor, rows: list[int], wish: Options, mapper: Mapper, outputs: Outputs) -> Answers:
-    """Logits (N, C) of the whole micro-batch."""
-    index = _sent(rows, logits.device)
-    own = logits[index]
+def _answer_alike(logits: Tensor, rows: list[int], wishes: list[Options], mapper: Mapper, outputs: Outputs) -> Answers:
+    """Logits (N, C) of the whole micro-batch; the wishes differ in classes and truth alone."""
+    wish = wishes[0]
+    own = logits[_sent(rows, logits.device)]
     if wish.classes is None:
         classes = top_k(own, _most(wish, outputs, own.shape[1]))
+    else:
+        classes = _sent([each.classes for each in wishes], own.device)
+    if true := _true_classes(wishes):
+        classes = torch.cat([classes, _sent(true, own.device)], dim=1)
+    if wish.classes is None and not true:
         places = torch.arange(1, classes.shape[1] + 1, device=own.device).expand_as(classes)
     else:
-        classes = _sent(wish.classes, own.device).expand(len(own), -1)
         places = ranks(own, classes)
-    maps = mapper(index, classes, wish)
+    maps = mapper(_sent(rows, logits.device), classes, wish)
     finite = own.isfinite().all(1) & maps.isfinite().flatten(1).all(1)
-    numbers = (places, classes, own.gather(1, classes), probabilities(own, outputs).gather(1, classes), finite[:, None])
+    shares = probabilities(own, outputs)
+    numbers = (places, classes, own.gather(1, classes), shares.gather(1, classes), finite[:, None])
     columns = [each.expand_as(classes).unsqueeze(2).float() for each in numbers]
-    return Answers(rows, wish, torch.cat([*columns, maps.flatten(2).float()], dim=2), (maps.shape[2], maps.shape[3]))
+    table = torch.cat([*columns, maps.flatten(2).float()], dim=2)
+    every = torch.stack([own, shares], dim=1).float() if truth_in(wish) is not None else own.new_empty(0).float()
+    return Answers(rows, wishes, table, (maps.shape[2], maps.shape[3]), every, outputs)
+
+
+def _true_classes(wishes: list[Options]) -> list[list[int]]:
+    """Columns of true classes, one row for each picture that wants them explained; a picture that has fewer than others
+    repeats its first, which is dropped when it is read."""
+    if wishes[0].explain != "truth" or not truth_in(wishes[0]):
+        return []
+    given = [truth_in(wish) or () for wish in wishes]
+    most = max(map(len, given))
+    return [[*truth, *truth[:1] * (most - len(truth))] for truth in given]
 
 
 def _most(wish: Options, outputs: Outputs, classes: int) -> int:
@@ -164,26 +189,47 @@ def _most(wish: Options, outputs: Outputs, classes: int) -> int:
     return min(classes, int(1 / wish.min_probability)) if outputs == "softmax" else classes
 
 
-def _read_alike(answers: Answers, table: FloatArray) -> list[Outcome]:
+def _read_alike(answers: Answers, table: FloatArray, every: FloatArray) -> list[Outcome]:
     numbers = table[..., :_NUMBERS].tolist()
-    least = answers.wish.min_probability or 0.0
     maps = table[..., _NUMBERS:].reshape(*table.shape[:2], *answers.side)
     return [
         Explanation(
-            tuple(
-                ClassMap(int(rank), int(index), logit, probability, values)
-                for (rank, index, logit, probability, _), values in zip(classes, image, strict=True)
-                if probability >= least
-            ),
-            answers.wish.method,
+            _class_maps(wish, classes, image),
+            wish.method,
+            _judged(truth, every[place], answers.outputs) if (truth := truth_in(wish)) is not None else None,
         )
         if classes[0][-1]
         else ImageError("inference", "the network's output for this picture is not finite")
-        for classes, image in zip(numbers, maps, strict=True)
+        for place, (wish, classes, image) in enumerate(zip(answers.wishes, numbers, maps, strict=True))
     ]
 
 
-def _sent(numbers: Sequence[int], device: torch.device) -> Tensor:
+def _class_maps(wish: Options, classes: list[list[float]], maps: FloatArray) -> tuple[ClassMap, ...]:
+    """Each class once; of the classes that nobody asked for by name, those that are probable enough."""
+    least = wish.min_probability or 0.0
+    wanted = set(truth_in(wish) or ()) if wish.explain == "truth" else set()
+    found: dict[int, ClassMap] = {}
+    for (rank, index, logit, probability, _), values in zip(classes, maps, strict=True):
+        if probability >= least or int(index) in wanted:
+            found.setdefault(int(index), ClassMap(int(rank), int(index), logit, probability, values))
+    return tuple(found.values())
+
+
+def _judged(truth: tuple[int, ...], every: FloatArray, outputs: Outputs) -> Judgement:
+    """From the logits and probabilities (2, C) of all classes of one picture; ranks as in `ranks`."""
+    logits, shares = every
+    order = np.argsort(-logits, kind="stable")
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(1, len(order) + 1)
+    present = order[:1] if outputs == "softmax" else order[shares[order] >= PRESENT_FROM]
+    true, predicted = (
+        tuple(Standing(int(index), int(places[index]), float(shares[index])) for index in indices)
+        for indices in (truth, present)
+    )
+    return Judgement(true, predicted)
+
+
+def _sent(numbers: Sequence[object], device: torch.device) -> Tensor:
     """On the device, without waiting for what it is doing."""
     made = torch.tensor(numbers)
     return made.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else made

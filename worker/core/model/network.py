@@ -22,7 +22,7 @@ from worker.core.model.hooks import ActivationHook
 from worker.core.model.labels import find_labels
 from worker.core.model.observed import observe
 from worker.core.model.structure import UnqualifiedError, find_structure
-from worker.core.types import InputSpec
+from worker.core.types import InputSpec, truth_in
 
 #: Relative, in float32: well above rounding (1e-6 measured), well below any mistake.
 IDENTITY_TOLERANCE = 1e-4
@@ -121,7 +121,8 @@ class Network:
                 f"Use {' or '.join(self.methods)}, or a network such as resnet18"
             )
         classes = len(self.labels)
-        outside = [index for index in options.classes or () if index >= classes]
+        asked = (*(options.classes or ()), *(truth_in(options) or ()))
+        outside = [index for index in asked if not 0 <= index < classes]
         if outside:
             raise UsageError(f"no class {outside[0]}: {self.name} has the classes 0 to {classes - 1}")
         layer = self.autograd_layer(options)
