@@ -11,11 +11,10 @@ import msgspec
 from click_didyoumean import DYMGroup  # type: ignore[import-untyped]
 
 from producer.cli.commands import (
-    completion,
     doctor,
     inspect,
     jobs,
-    report,
+    report_compare,
     results,
     run_demo_up,
     serve_token,
@@ -99,7 +98,8 @@ cli.add_section(
         status_watch.status: "Show the state of a job",
         status_watch.watch: "Follow a job until it has finished",
         results.results: "Show, print or download a job's results",
-        report.report: "Write a job's results as an HTML page",
+        report_compare.compare: "Compare two jobs of the same pictures",
+        report_compare.report: "Write a job's results as an HTML page",
         serve_token.ui: "Serve the live web page",
         upkeep.retry: "Retry a job's failed images",
         jobs.cancel: "Cancel a job",
@@ -123,7 +123,7 @@ cli.add_section(
         upkeep.seal: "Finish an interrupted submission as it is",
         upkeep.rm: "Delete a job",
         upkeep.gc: "Delete data that no job needs",
-        completion.completion: "Print a completion script for your shell",
+        upkeep.completion: "Print a completion script for your shell",
     },
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Callable
 from itertools import islice
@@ -11,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from producer.parallel import ordered
+from producer.results.originals import read, references, sources
 from producer.results.records import records
 from producer.web.kit.cards import card, fit
 from producer.web.kit.failures import Failures, group, named
-from producer.web.kit.originals import read, references, sources
 from producer.web.kit.page import render
 from producer.web.kit.previews import Previews
 from producer.web.kit.summary import summarise
-from producer.web.kit.thumbnails import CONTENT_TYPE, SUFFIX
-from shared.errors import CamqError
+from producer.web.kit.thumbnails import SUFFIX
+from producer.web.kit.written import beside, inside, write_whole
 
 if TYPE_CHECKING:
     from producer.services import Services
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 MOST = 20_000
 #: Longest side of a thumbnail in pixels: large while there are few, small when they would fill a disk.
 FEW, LARGE, SMALL = 400, 512, 320
-#: Puts bytes under a name where the page finds them; the address that the page uses.
-Place = Callable[[str, bytes], str]
 
 
 def write_report(
@@ -52,7 +49,7 @@ def write_report(
     threads = services.settings.io_threads
     total = min(status.total, most)
     side = LARGE if total <= FEW and not embed else SMALL
-    place = _inside if embed else _beside(path)
+    place = inside if embed else beside(path)
 
     def picture(name: str, key: str) -> str | None:
         small = previews.make(key, lambda: read(services.store, key, services.settings.max_image_bytes), side)
@@ -115,30 +112,4 @@ def write_page(
         shown=len(images),
         gallery={"images": images, "fit": fit(options), "full": full},
     )
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(page, "utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise CamqError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _inside(_name: str, data: bytes) -> str:
-    return f"data:{CONTENT_TYPE};base64,{base64.b64encode(data).decode()}"
-
-
-def _beside(path: Path) -> Place:
-    folder = path.with_name(f"{path.stem}_files")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CamqError(f"cannot make the folder {folder}: {error.strerror}") from error
-
-    def place(name: str, data: bytes) -> str:
-        (folder / name).write_bytes(data)
-        return f"{quote(folder.name)}/{name}"
-
-    return place
+    write_whole(path, page)

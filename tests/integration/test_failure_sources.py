@@ -2,10 +2,10 @@
 
 import pytest
 
+from producer.results import originals
 from producer.services import Services
 from producer.submission.request import Request
 from producer.submission.submit import submit
-from producer.web.kit import originals
 from shared import keys
 from tests.submitting import CountingStore, pictures
 

@@ -10,8 +10,8 @@ import redis
 
 from producer import Client
 from producer.results.download import download
+from producer.results.originals import references
 from producer.services import Services
-from producer.web.kit.originals import references
 from producer.web.report import write_report
 from shared import keys
 from shared.config import Settings

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from producer.results.originals import sources
 from producer.web.kit.failures import Failures, group, named
-from producer.web.kit.originals import sources
 
 if TYPE_CHECKING:
     from producer.services import Services

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from producer.results.originals import read, references
 from producer.results.records import records
 from producer.web.kit.cards import card
-from producer.web.kit.originals import read, references
 from producer.web.kit.previews import Previews
 from shared import keys
 from shared.contract import EXTENSIONS, ImageRecord, ImageRef
