@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from producer.local.session import worker_command, worker_environment
 from producer.services import Services
 from shared.config import Settings, redis_address
-from shared.errors import CamqError
+from shared.errors import CamqError, UnreachableError
 
 #: Loading torch and a model takes seconds on a slow disk, never minutes.
 _LOOK_AT_WORKER_S = 120
@@ -25,7 +25,8 @@ _REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line. `remedy` is None where all is well; `exit_status` is what the fault makes the command end with."""
+    """One line. `remedy` is None where all is well, and where `detail` ends with it; `exit_status` is what the fault
+    makes the command end with."""
 
     name: str
     ok: bool
@@ -69,9 +70,10 @@ def _service(name: str, look: Callable[[], str]) -> Check:
     try:
         return Check(name, True, look())
     except CamqError as error:
-        status = 4 if error.exit_code == 4 else 5
+        away = isinstance(error, UnreachableError)
         reason = str(error).partition("\n")[0]  # without the remedy for those who loaded no settings
-        return Check(name, False, reason, _REMEDIES[name], status)
+        # A server that answers and refuses need not be started, and its refusal says what to change.
+        return Check(name, False, reason, _REMEDIES[name] if away else None, 4 if away else 5)
 
 
 def _redis(reach: Services) -> str:

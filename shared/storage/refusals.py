@@ -10,8 +10,9 @@ from shared.storage.port import SCHEME
 
 MISSING = frozenset({"NoSuchKey", "NoSuchBucket"})
 BUSY = frozenset({"SlowDown", "RequestTimeout"})
-#: 507: no space is left, until somebody makes some.
-BUSY_STATUS = frozenset({429, 500, 502, 503, 504, 507})
+#: No space is left, until somebody makes some.
+FULL = 507
+BUSY_STATUS = frozenset({429, 500, 502, 503, 504, FULL})
 #: The bucket is in another region than the request was signed for. A HEAD has no body to say so: `BadRequest`.
 _WRONG_REGION = frozenset(
     {"AuthorizationHeaderMalformed", "PermanentRedirect", "Redirect", "TemporaryRedirect", "BadRequest"}

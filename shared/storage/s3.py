@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Self, TypeVar
+from xml.etree import ElementTree
 
 import urllib3
 from minio import Minio
@@ -26,10 +27,12 @@ from shared.errors import (
 from shared.storage.clients import Account, input_account, own_account, public_account
 from shared.storage.http import http_pool, probe_pool
 from shared.storage.port import SCHEME, Stat, locate, locate_object, own_key
-from shared.storage.refusals import BUSY, BUSY_STATUS, MISSING, refusal
+from shared.storage.refusals import BUSY, BUSY_STATUS, FULL, MISSING, refusal
 
 T = TypeVar("T")
 
+#: A proxy's login page, a web server, or the server's own console at another port.
+_NOT_S3 = "answers, but not as an S3 server does: check CAMQ_S3_ENDPOINT and CAMQ_S3_SECURE"
 _OURS_ALREADY = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 #: The client splits larger bodies into parts, three requests at least; below 5 GB S3 takes one PUT.
 _MIN_PART = 5 * 1024 * 1024
@@ -87,9 +90,11 @@ class S3Store:
         """One PUT, whatever the size."""
         bucket, name = locate_object(key, self.bucket)
         with self._translated(key):
-            self._client.put_object(
+            stored = self._client.put_object(
                 bucket, name, io.BytesIO(data), len(data), content_type, part_size=max(len(data), _MIN_PART)
             )
+        if not stored.etag:  # HTTP 200 of whatever answers anything so: nothing was stored
+            raise UnreachableError(f"S3 storage at {self._endpoint} {_NOT_S3}")
 
     def get(self, key: str, max_bytes: int | None = None) -> bytes:
         """One GET; its length is looked at before the body is read."""
@@ -206,7 +211,7 @@ class S3Store:
 
     def _others(self) -> str:
         """The buckets that these credentials may see, for a message."""
-        with suppress(S3Error, ServerError, InvalidResponseError, urllib3.exceptions.HTTPError):
+        with suppress(S3Error, ServerError, InvalidResponseError, ElementTree.ParseError, urllib3.exceptions.HTTPError):
             if names := [entry.name for entry in self._probe.list_buckets()]:
                 return f"; there are {', '.join(names[:_NAMED])}{' and more' if len(names) > _NAMED else ''}"
         return ""
@@ -242,16 +247,18 @@ class S3Store:
             yield
         except S3Error as error:
             if error.code in BUSY or error.response.status in BUSY_STATUS:
-                raise UnreachableError(f"{where} is busy ({error.code})") from error
+                fault = "has no space left: make room" if error.response.status == FULL else "is busy"
+                raise UnreachableError(f"{where} {fault} ({error.code})") from error
             if error.code == "NoSuchBucket" and not what.startswith(SCHEME):
                 # Everything of ours is in it: a volume that is not mounted, or a wrong name, and no picture's fault.
                 fault = f"has no bucket {self.bucket!r}: create it, or set CAMQ_BUCKET"
                 raise UnreachableError(f"{where} {fault}") from error
             raise refusal(error.code, what, bucket=self.bucket, account=account, answer=error) from error
         except ServerError as error:
-            raise UnreachableError(f"{where} answers HTTP {error.status_code}") from error
-        except InvalidResponseError as error:
-            raise UnreachableError(f"{where} answers, but not as an S3 server does") from error
+            full = ": it has no space left, make room" if error.status_code == FULL else ""
+            raise UnreachableError(f"{where} answers HTTP {error.status_code}{full}") from error
+        except (InvalidResponseError, ElementTree.ParseError) as error:
+            raise UnreachableError(f"{where} {_NOT_S3}") from error
         except urllib3.exceptions.HTTPError as error:
             reason = getattr(error, "reason", None) or error  # what was behind the last of several attempts
             cause = str(reason.args[-1]) if reason.args else str(reason)

@@ -2,11 +2,9 @@
 
 import gzip
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import closing
 
 import msgspec
 import pytest
@@ -23,6 +21,7 @@ from shared.errors import (
     UsageError,
 )
 from shared.storage import S3Store
+from tests.answering import server_that_answers
 
 SECRET = "s3cr3t-of-the-test"
 
@@ -85,7 +84,7 @@ def test_a_port_that_swallows_everything_is_unreachable_within_five_seconds() ->
 )
 def test_every_answer_is_ours(status: int, body: str, expected: type[Exception] | None) -> None:
     """Callers know no other errors."""
-    with _server_that_answers(status, body) as port:
+    with server_that_answers(status, body) as port:
         store = _store_at(port)
         if expected is None:
             assert store.get("key") == body.encode()
@@ -94,10 +93,19 @@ def test_every_answer_is_ours(status: int, body: str, expected: type[Exception] 
                 store.get("key")
 
 
+def test_a_web_server_in_the_place_of_storage_is_named() -> None:
+    """A proxy's login page, or the server's console at another port: HTTP 200 to whatever is asked, and no S3."""
+    with server_that_answers(200, "<html>log in", etag="") as port:
+        store = _store_at(port)
+        for ask in (lambda: store.put("key", b"1"), lambda: list(store.list("inputs/")), lambda: store.delete(["key"])):
+            with pytest.raises(UnreachableError, match="not as an S3 server does: check CAMQ_S3_ENDPOINT"):
+                ask()
+
+
 @pytest.mark.parametrize("status", [301, 400])
 def test_a_wrong_region_is_the_operators_matter_in_our_bucket_and_that_objects_elsewhere(status: int) -> None:
     """A request for the head of an object is refused without a body, so that the status alone says why."""
-    with _server_that_answers(status, "") as port:
+    with server_that_answers(status, "") as port:
         store = _store_at(port)
         with pytest.raises(DeniedError, match="CAMQ_S3_REGION"):
             store.stat("key")
@@ -118,7 +126,7 @@ ANSWERS = {
     "InvalidBucketName": (400, "check CAMQ_BUCKET"),
     "SecondLevelDomainForbidden": (403, "set CAMQ_S3_ADDRESSING=virtual"),
     "InvalidObjectState": (403, "cold storage"),
-    "XMinioStorageFull": (507, "busy"),
+    "XMinioStorageFull": (507, "no space left"),
     "KMS.DisabledException": (400, "the key that encrypts the bucket"),
     "MethodNotAllowed": (405, "CAMQ_S3_ENDPOINT"),
     "NotImplemented": (501, "CAMQ_S3_ENDPOINT"),
@@ -134,7 +142,7 @@ def test_every_refusal_is_one_sentence_with_the_code_the_bucket_and_the_way(code
     body = f"<Error><Code>{code}</Code><Message>m</Message><Region>eu-west-1</Region></Error>"
     headers = {"x-amz-bucket-region": "eu-west-1", "Content-Length": str(len(body))}
     said = {}
-    with _server_that_answers(status, body, headers=headers) as port:
+    with server_that_answers(status, body, headers=headers) as port:
         store = _store_at(port)
         calls: dict[str, Callable[[], object]] = {
             "ensure_bucket": store.ensure_bucket,
@@ -165,7 +173,7 @@ def test_the_region_is_found_in_the_body_too() -> None:
     """Not every server sends the header."""
     for told in ("<Region>ap-south-1</Region>", "<Message>'us-east-1' is wrong; expecting 'ap-south-1'</Message>"):
         body = f"<Error><Code>AuthorizationHeaderMalformed</Code>{told}</Error>"
-        with _server_that_answers(400, body) as port, pytest.raises(DeniedError) as caught:
+        with server_that_answers(400, body) as port, pytest.raises(DeniedError) as caught:
             _store_at(port).get("key")
         assert "set CAMQ_S3_REGION=ap-south-1" in str(caught.value)
 
@@ -175,7 +183,7 @@ def test_a_body_that_would_unpack_to_more_than_the_limit_is_read_as_it_is_stored
     """A gzip encoding in the object's header makes no 100 MB of 100 KB; a missing length lets no more in."""
     bomb = gzip.compress(bytes(1_000_000))
     headers = {"Content-Encoding": "gzip"} | ({"Content-Length": str(len(bomb))} if length else {"Connection": "close"})
-    with _server_that_answers(200, bomb, headers=headers) as port:
+    with server_that_answers(200, bomb, headers=headers) as port:
         store = _store_at(port)
 
         assert store.get("key", max_bytes=len(bomb)) == bomb
@@ -185,7 +193,7 @@ def test_a_body_that_would_unpack_to_more_than_the_limit_is_read_as_it_is_stored
 
 def test_a_body_that_ends_early_is_an_outage() -> None:
     """Half an object is none, also where the reader has a limit."""
-    with _server_that_answers(200, b"half", headers={"Content-Length": "8", "Connection": "close"}) as port:
+    with server_that_answers(200, b"half", headers={"Content-Length": "8", "Connection": "close"}) as port:
         for limit in (None, 100):
             with pytest.raises(UnreachableError):
                 _store_at(port).get("key", max_bytes=limit)
@@ -193,54 +201,9 @@ def test_a_body_that_ends_early_is_an_outage() -> None:
 
 def test_a_slow_reader_gets_a_body_that_takes_longer_than_the_connect_timeout() -> None:
     """A timeout bounds one slice of a body; urllib3 alone would cut the upload off at three seconds."""
-    with _server_that_answers(200, "", read_delay_s=0.4) as port:
+    with server_that_answers(200, "", read_delay_s=0.4) as port:
         _store_at(port).put("slow", bytes(100_000_000))
 
 
 def _store_at(port: int) -> S3Store:
     return S3Store.from_settings(Settings(s3_endpoint=f"127.0.0.1:{port}", s3_access_key="key", s3_secret_key=SECRET))
-
-
-@contextmanager
-def _server_that_answers(
-    status: int, body: str | bytes, read_delay_s: float = 0.0, headers: Mapping[str, str] | None = None
-) -> Iterator[int]:
-    """An HTTP server with one answer, which reads a request's body in ten parts with a pause before each."""
-    answer = body.encode() if isinstance(body, str) else body
-    shown = {"Content-Length": str(len(answer))} if headers is None else headers
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def setup(self) -> None:
-            self.request.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-            super().setup()
-
-        def do_GET(self) -> None:
-            length = int(self.headers.get("Content-Length", 0))
-            for part in range(10):
-                threading.Event().wait(read_delay_s)  # the slowness under test, not a wait for anything
-                self.rfile.read((part + 1) * length // 10 - part * length // 10)
-            self.send_response(status)
-            self.send_header("Content-Type", "application/xml" if answer.startswith(b"<Error") else "text/html")
-            for name, value in shown.items():
-                self.send_header(name, value)
-            self.send_header("ETag", '"etag"')
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(answer)
-
-        do_PUT = do_HEAD = do_POST = do_DELETE = do_GET  # noqa: N815
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
