@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from producer.cli.parameters import choice
+from shared.checks.architectures import check_architecture
 from shared.checks.model_files import is_model_file, read_model_file
 from shared.storage.port import SCHEME
 
@@ -51,13 +52,18 @@ def serving_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def serving(model: str | None, given: dict[str, Any]) -> dict[str, str | None]:
-    """The settings behind those options. Files as absolute paths: a worker may run in another folder."""
+    """The settings behind those options. Files as absolute paths: a worker may run in another folder.
+
+    UsageError for a model that no worker could serve, before anything starts: one takes seconds to say so.
+    """
     files = {
         name: given[name] if given[name].startswith(SCHEME) else os.path.abspath(given[name])  # noqa: PTH100
         for name in ("weights", "labels")
         if given[name]
     }
     if is_model_file(model) and model is not None and not model.startswith(SCHEME):
-        read_model_file(Path(model))  # a mistake in it is told before anything starts
+        read_model_file(Path(model))
         model = os.path.abspath(model)  # noqa: PTH100
+    elif model is not None:
+        check_architecture(model)
     return {"model": model, "device": given["device"], **files}

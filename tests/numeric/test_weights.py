@@ -14,10 +14,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from shared.checks import architectures
 from shared.errors import ModelError, UsageError
 from tests.numeric.networks import CPU, inputs, load, network, random_module
 from worker.core.checkpoint.checkpoint import open_checkpoint
 from worker.core.model import published
+from worker.core.model.architectures import NAMES
 from worker.core.model.labels import read_labels
 from worker.core.model.network import load_network
 from worker.core.model.published import cache_path, download
@@ -174,6 +176,13 @@ def test_an_unknown_model_is_a_usage_error_with_close_names():
         load_network("resnet81", device=CPU)
     with pytest.raises(UsageError, match="any torchvision classification network"):
         load_network("zzz", device=CPU)
+
+
+def test_the_producer_knows_the_same_names():
+    """It refuses a mistyped one without torch; a new release of torchvision may bring more."""
+    assert sorted(architectures.NAMES) == sorted(NAMES)
+    for name in (*NAMES, "timm:x", "s3://bucket/net.toml", "folder/of-weights"):
+        architectures.check_architecture(name)
 
 
 def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ from producer.cli.serving import serving, serving_options
 from producer.cli.tables import Table, cell, show
 from producer.cli.waiting import exit_status, fetch, wait_for
 from producer.formatting import count, duration, webhook_line
-from shared.errors import CamqError
+from shared.errors import CamqError, ModelError, UsageError
 
 if TYPE_CHECKING:
     from producer.local.session import Local
@@ -63,8 +64,10 @@ def up(data: Path, model: str | None, workers: int, as_json: bool, **given: Any)
     """
     from producer.local.embedded.env_file import load_command
     from producer.local.session import Local, interruptible
+    from shared.config import Settings
 
-    overrides = serving(model, given)
+    overrides = serving(model or Settings.load().model, given)
+    is_new = not data.exists()
     try:
         with interruptible(), Local(data, say) as camq:
             ready = _start(camq, workers, overrides) if workers else []
@@ -84,6 +87,10 @@ def up(data: Path, model: str | None, workers: int, as_json: bool, **given: Any)
                 camq.supervise()
     except KeyboardInterrupt:
         say(f"\nstopped; the data is in {data}")
+    except (ModelError, UsageError):  # no worker can start: there is no data
+        if is_new:
+            shutil.rmtree(data, ignore_errors=True)
+        raise
     return 0
 
 
@@ -148,14 +155,15 @@ def run(
     from producer.web.report import write_report
     from shared.config import Settings
 
-    request = request_from_options(None, given).validate(Settings.load())
+    settings = Settings.load()
+    request = request_from_options(None, given).validate(settings)
     pictures = given_pictures(paths, manifest, source_column)
     if dry_run:
         would_run(pictures, replace(request, model=model), as_json=as_json)
         return 0
     names = list(all_of(pictures))
     _check_local(names)
-    overrides = serving(model, given)  # a mistake in a model file is told before anything starts
+    overrides = serving(model or settings.model, given)
     with _temporary() as camq:
         _start(camq, 1, overrides)
         final = _explain(camq, names, request)

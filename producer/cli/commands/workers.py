@@ -13,6 +13,7 @@ from producer.cli.common import emit, json_option, say, services
 from producer.cli.serving import serving, serving_options
 from producer.cli.tables import Table, cell, show
 from producer.formatting import duration, images_per_batch, milliseconds, rate, stage_lines
+from shared.checks.architectures import check_architecture
 from shared.config import Settings
 from shared.contract import WorkerInfo
 from shared.text import visible
@@ -53,6 +54,8 @@ def worker(models: tuple[str, ...], all_devices: bool, as_json: bool, **given: A
     if len(models) > 1:
         named = {"models": " ".join(models)}
     settings = Settings.load(**{**serving(None, given), **named, "log_format": "json" if as_json else None})
+    for name in settings.models.split() or ([settings.model] if settings.model else []):
+        check_architecture(name.partition("=")[0])
     command = worker_command(*(["fleet"] if all_devices or settings.models else []))
     # This process becomes the worker, so that signals reach it and `camq workers` lists its pid.
     os.execve(command[0], command, worker_environment(settings))  # noqa: S606 - no shell is the point
