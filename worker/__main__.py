@@ -40,10 +40,23 @@ def _serve(settings: Settings) -> int:
     logs.configure(settings)
     from worker.devices.slots import claimed
 
+    _warn_of_memory(settings)
     with claimed(settings) as slot:  # before torch is imported, which looks for devices only once
         from worker.app import serve  # torch takes seconds to import; a wrong setting is told before
 
         return serve(settings, slot.gpu.uuid if slot else None)
+
+
+def _warn_of_memory(settings: Settings) -> None:
+    """Before torch is imported, which alone may be too much: then this line is the log's last."""
+    from worker.core.types import InputSpec, Limits
+    from worker.devices.cores import cores
+    from worker.devices.memory import shortage
+    from worker.pictures.wire import Setup
+
+    setup = Setup(InputSpec(), Limits(settings.max_image_bytes, settings.max_image_pixels), settings.decode_s)
+    if short := shortage(settings.picture_processes or cores(), setup.memory):
+        structlog.get_logger().warning("memory is short", reason=short)
 
 
 def _fleet(settings: Settings) -> int:

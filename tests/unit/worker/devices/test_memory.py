@@ -1,0 +1,54 @@
+"""A container's limit on memory, as the system shows it, against what a worker may take."""
+
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from shared.config import Settings
+from worker.__main__ import _warn_of_memory
+from worker.devices import memory
+from worker.devices.memory import NETWORK_BYTES, PROCESS_BYTES, limit, shortage
+
+NEEDED = NETWORK_BYTES + 2 * PROCESS_BYTES + (2 << 30)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    return [tmp_path / "memory.max", tmp_path / "memory.limit_in_bytes"]
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_a_limit_that_is_too_low_is_told_with_both_numbers_and_the_remedy(version: int, files: list[Path]) -> None:
+    """Whichever version of control groups the machine has."""
+    files[version].write_text(f"{400 << 20}\n")
+    told = shortage(2, 2 << 30, files)
+
+    assert told is not None
+    assert "may take 0.4 GiB of memory, and a worker with these settings may take 3.1 GiB" in told
+    assert "WORKER_LIMIT" in told
+    assert "CAMQ_MAX_IMAGE_PIXELS" in told
+
+
+def test_enough_memory_or_no_limit_is_no_matter(files: list[Path]) -> None:
+    """`max` is version 2's word for none."""
+    assert shortage(2, 2 << 30, files) is None
+    files[0].write_text("max\n")
+    assert limit(files) is None
+    files[0].write_text(str(NEEDED))
+    assert shortage(2, 2 << 30, files) is None
+    files[0].write_text(str(NEEDED - 1))
+    assert shortage(2, 2 << 30, files) is not None
+
+
+def test_a_worker_warns_before_it_loads_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its own settings: torch alone may be too much, and this is then the last line of its log."""
+    monkeypatch.setattr(memory, "limit", lambda _: 400 << 20)
+    with capture_logs() as logs:
+        _warn_of_memory(Settings(picture_processes=2))
+        _warn_of_memory(Settings(picture_processes=2, max_image_pixels=1, max_image_bytes=1))
+    monkeypatch.setattr(memory, "limit", lambda _: 64 << 30)
+    _warn_of_memory(Settings())
+
+    assert [line["event"] for line in logs] == ["memory is short"] * 2
+    assert [line["reason"].split("may take ")[2].split(" (")[0] for line in logs] == ["3.3 GiB", "1.1 GiB"]
