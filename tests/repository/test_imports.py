@@ -46,8 +46,8 @@ ROOMS = {
     "producer.web.live": "producer producer.inputs producer.results producer.submission producer.web.kit",
     "worker": "",
     "worker.__main__": (
-        "worker.app worker.check worker.chunk worker.core worker.core.model worker.devices worker.models worker.observe "
-        "worker.pictures"
+        "worker.app worker.check worker.chunk worker.core worker.core.model worker.devices worker.models "
+        "worker.observe worker.pictures"
     ),
     "worker.app": (
         "worker.chunk worker.core.model worker.devices worker.image worker.observe worker.timing worker.upkeep"

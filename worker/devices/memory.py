@@ -1,4 +1,4 @@
-"""Whether the limit on a container's memory leaves a worker enough: where it does not, the system kills it in silence."""
+"""Whether a container's limit on memory leaves a worker enough: the system kills one that takes more, in silence."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -51,4 +51,4 @@ def test_a_worker_warns_before_it_loads_anything(monkeypatch: pytest.MonkeyPatch
     _warn_of_memory(Settings())
 
     assert [line["event"] for line in logs] == ["memory is short"] * 2
-    assert [line["reason"].split("may take ")[2].split(" (")[0] for line in logs] == ["3.3 GiB", "1.1 GiB"]
+    assert [line["reason"].split("may take ")[2].split(" (")[0] for line in logs] == ["3.2 GiB", "1.1 GiB"]
