@@ -71,6 +71,7 @@ def test_a_bucket_that_refuses_us_is_waited_for_and_shown(
     wait_until(lambda: reason in shown(), "the line has the reason", READY_S)
     wait_until(lambda: "chunk handed back" in worker.text(), "the worker gives the chunk back", READY_S)
     assert job.status().failed == 0
+    assert worker.text().count("waiting for a service") == 1  # not once for each image that waits
     proxy.set(Mode.PASS)
 
     assert job.wait(timeout=READY_S).succeeded == 8

@@ -23,6 +23,7 @@ from shared.config import Settings
 from shared.contract import encode
 from shared.errors import CamqError, UnknownJobError
 from shared.ledger import RedisLedger
+from tests.garbage import GARBAGE, NUMBERS
 from tests.live_page import Ask, live_page
 from tests.scripted_worker import CARD, MODEL, ScriptedWorker
 from tests.submitting import CountingStore, pictures, send
@@ -148,14 +149,6 @@ def test_nothing_from_redis_reaches_the_terminal_as_a_command(
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", out + err)
     assert not [line for line in out.splitlines() if line.startswith("next")]
     assert offered.help.isprintable()
-
-
-GARBAGE = st.binary(max_size=60) | st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
-    max_leaves=8,
-).map(encode)
-NUMBERS = st.sampled_from([b"", b"-1", b"1e999", b"nan", b"9" * 30, b"9" * 5000, b"[]", b'"\xff"', b"\x00"])
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import structlog
 from kombu import compression
 from kombu.transport import redis as kombu_redis
 from kombu.transport.virtual import base
+from redis import ResponseError
 
 log = structlog.get_logger()
 
@@ -43,10 +44,43 @@ class _Message(base.Message):
         super().__init__(payload, channel=channel, **kwargs)
 
 
+class _QoS(kombu_redis.QoS):
+    """What was delivered and not yet acknowledged, in `unacked` and `unacked_index`."""
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        self._unless_foreign(super().append, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        self._unless_foreign(super().ack, delivery_tag)
+
+    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
+        """kombu would trip over the same element each time, and never restore those behind it."""
+        try:
+            super().restore_by_tag(tag, client, leftmost)
+        except (ValueError, TypeError, RecursionError) as error:
+            log.error("unacknowledged element dropped: not a message", reason=f"{type(error).__name__}: {error!s:.200}")
+            self._remove_from_indices(tag).execute()
+
+    def _unless_foreign(self, call: Callable[..., None], *arguments: Any) -> None:
+        """A value of another type under one of the two keys would refuse every message: it is deleted."""
+        try:
+            call(*arguments)
+        except ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            with self.channel.conn_or_acquire() as client:
+                for key, kind in ((self.unacked_key, b"hash"), (self.unacked_index_key, b"zset")):
+                    if client.type(key) not in (kind, b"none"):
+                        log.error("a value that the broker did not write is deleted", key=key)
+                        client.delete(key)
+            call(*arguments)
+
+
 class _Refusing:
     """A channel that drops an element which is not a message, logs it, and takes the next one."""
 
     Message = _Message
+    QoS = _QoS
 
     def _brpop_read(self, **options: Any) -> Any:
         return _unless_foreign(super()._brpop_read, **options)  # type: ignore[misc]
