@@ -2,6 +2,10 @@
 
 from shared.errors import CamqError
 
+#: Deaths of a process with the same picture in hand before that picture is `poison`. One may be chance (the system ran
+#: out of memory and chose this process); the next is the picture's doing.
+DEATHS_TO_POISON = 2
+
 
 class CancelledJobError(CamqError):
     """The job was cancelled; its images end as `cancelled`."""

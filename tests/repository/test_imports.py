@@ -68,7 +68,7 @@ ROOMS = {
     ),
     "worker.models": "worker.core.checkpoint worker.core.model",
     "worker.observe": "worker.chunk worker.devices worker.image worker.timing worker.upkeep",
-    "worker.pictures": "worker.core worker.core.picture worker.timing",
+    "worker.pictures": "worker.core worker.core.picture worker.errors worker.timing",
     "worker.timing": "",
     "worker.upkeep": "worker.chunk worker.core.model worker.devices worker.timing",
 }

@@ -22,14 +22,13 @@ from shared.processes.child import describe_exit
 from shared.processes.deadline import Deadline
 from shared.processes.piped import LineChild
 from worker.chunk.leases import Lease
-from worker.errors import CancelledJobError
+from worker.errors import DEATHS_TO_POISON, CancelledJobError
 from worker.timing.measurements import StageName
 
 log = structlog.get_logger()
 
 #: Stages whose death is the picture's own doing; what decodes and draws is a process beside it.
 SUSPECT_STAGES: frozenset[StageName] = frozenset({"wait", "forward"})
-DEATHS_TO_POISON = 2
 #: Deaths elsewhere (while loading the model, say) before the chunk is handed back: not this picture's fault.
 OTHER_DEATHS = 3
 

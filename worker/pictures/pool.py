@@ -16,6 +16,7 @@ from shared.outage import LOOK_S
 from shared.processes.confined import Data, environment
 from worker.core.picture.colormaps import palette
 from worker.core.types import ClassMap, Drawing, Geometry, UInt8Array
+from worker.errors import DEATHS_TO_POISON
 from worker.pictures import wire
 from worker.pictures.budget import Budget
 from worker.pictures.lanes import Asked, DiedError, Lanes, LostError, OverdueError, Place
@@ -24,8 +25,6 @@ from worker.timing.measurements import StageName
 
 log = structlog.get_logger()
 
-#: One death may be chance (the system ran out of memory and chose this process); the next is the picture's doing.
-DEATHS_TO_POISON = 2
 #: Drawing that waits longer than this behind a decode in its process is done in another one, from the start.
 DRAW_WAIT_S = 2.0
 #: Beyond its own limit, in which the process says so itself.
