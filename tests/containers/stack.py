@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[2]
 _OVERRIDE = "services:\n  worker:\n    build:\n      network: host\n"
 _CAMQ = str(Path(sys.executable).parent / "camq")
 PROJECT = "camq-containers-check"
+#: Of a job; a fault needs some seconds to come, on a busy machine more.
+PICTURES = 1200
 
 
 class Stack:
@@ -51,7 +53,7 @@ class Stack:
         lines = (self.source / ".env").read_text().splitlines()
         self.env = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
         self.pictures.mkdir()
-        for number in range(400):
+        for number in range(PICTURES):
             Image.effect_noise((64, 64), 10 + number).convert("RGB").save(self.pictures / f"{number}.jpg")
 
     def compose(self, *arguments: str, check: bool = True) -> str:
@@ -91,7 +93,7 @@ class Stack:
             raise AssertionError(f"camq {' '.join(arguments)}: {done.stderr[-2000:]}")
         return done.stdout.strip()
 
-    def submit(self, job: str, count: int = 400) -> None:
+    def submit(self, job: str, count: int = PICTURES) -> None:
         """A job of this many pictures."""
         names = [str(self.pictures / f"{number}.jpg") for number in range(count)]
         self.camq("submit", *names, "--job-id", job)
@@ -106,7 +108,7 @@ class Stack:
         assert found["finished_at"] is None, "the job ended before the fault"
         return found["succeeded"] > 0
 
-    def wait_finished(self, job: str, count: int, timeout_s: float = 400) -> str:
+    def wait_finished(self, job: str, count: int = PICTURES, timeout_s: float = 900) -> str:
         """Waits until every picture has succeeded, as the ledger says and as the results show."""
         wait_until(lambda: self.status(job)["finished_at"], f"{job} finished", timeout_s, pause_s=1)
         found = self.status(job)

@@ -124,7 +124,7 @@ def killed_worker(stack: Stack) -> str:
     wait_until(lambda: stack.in_hand("killed"), "the job is in hand", 60, pause_s=0.2)
     first = stack.containers("worker")[0]
     subprocess.run(["kill", "-9", str(first["State"]["Pid"])], check=True)
-    seen = stack.wait_finished("killed", 400)
+    seen = stack.wait_finished("killed")
     wait_until(lambda: stack.containers("worker")[0]["RestartCount"] > 0, "the engine restarted it", 60, pause_s=1)
     stack.wait_healthy("worker")
     return f"{seen}; the worker was restarted"
@@ -135,7 +135,7 @@ def restarted_redis(stack: Stack) -> str:
     stack.submit("redis")
     wait_until(lambda: stack.in_hand("redis"), "the job is in hand", 60, pause_s=0.2)
     stack.compose("restart", "redis")
-    return stack.wait_finished("redis", 400)
+    return stack.wait_finished("redis")
 
 
 def killed_servers(stack: Stack) -> str:
@@ -145,7 +145,7 @@ def killed_servers(stack: Stack) -> str:
     stack.compose("kill", "redis", "s3")
     stack.compose("up", "-d", "--no-build", "--no-recreate", "redis", "s3")
     stack.wait_healthy("redis", "s3")
-    return stack.wait_finished("servers", 400)
+    return stack.wait_finished("servers")
 
 
 def scaled(stack: Stack) -> str:
@@ -155,7 +155,7 @@ def scaled(stack: Stack) -> str:
     stack.compose("up", "-d", "--no-build", "--no-recreate", "--scale", "worker=1", "worker")
     assert len(stack.containers("worker")) == 1
     stack.compose("up", "-d", "--no-build", "--no-recreate", "--scale", "worker=2", "worker")
-    seen = stack.wait_finished("scaled", 400)
+    seen = stack.wait_finished("scaled")
     stack.wait_healthy("worker")
     return f"{seen}; two workers healthy again"
 
@@ -171,7 +171,7 @@ def stopped(stack: Stack) -> str:
     }
     stack.compose("start")
     assert not wrong, f"exit statuses {wrong}"
-    seen = stack.wait_finished("stopped", 400)
+    seen = stack.wait_finished("stopped")
     stack.wait_healthy(*ALL, timeout_s=400)
     return f"{seen}; exit statuses {codes}"
 
