@@ -53,7 +53,7 @@ def test_the_largest_pictures_stay_within_the_memory_of_one(
 ) -> None:
     """A few kilobytes of 178 million pixels: 12 bytes a pixel are enough, and no process dies of one."""
     assert fate(pictures, make()) in ends
-    assert pictures.lanes._lives == [0]
+    assert pictures.lanes.deaths == [0]
 
     (pid,) = pictures.lanes.pids()
     status = Path(f"/proc/{pid}/status").read_text("ascii")

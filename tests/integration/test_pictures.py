@@ -95,10 +95,10 @@ def test_a_large_picture_asks_for_its_memory_and_gives_it_back(pictures: Picture
     """The exact picture, and afterwards the budget is whole."""
     data = encoded(photo(2000, 1500), "JPEG")
     with pictures.open(data, Options(), go_on) as picture:
-        assert 0 < pictures.budget._taken < wire.BYTES_PER_PIXEL * 2000 * 1500
+        assert 0 < pictures.budget.taken < wire.BYTES_PER_PIXEL * 2000 * 1500
         assert np.array_equal(picture.pixels, prepare(data, Options(), SETUP.spec, LIMITS).pixels)
 
-    assert pictures.budget._taken == 0
+    assert pictures.budget.taken == 0
 
 
 def test_a_failure_is_the_pictures_own_and_the_process_goes_on(pictures: Pictures) -> None:
@@ -128,7 +128,7 @@ def test_a_picture_that_ends_its_process_costs_nobody_else(data: bytes, code: st
         with pictures.open(encoded(photo(), "PNG"), Options(), go_on):
             pass
         failed = failure(pictures, data)
-        assert pictures.lanes._lives[0] == deaths
+        assert pictures.lanes.deaths[0] == deaths
         with pictures.open(encoded(photo(), "PNG"), Options(), go_on) as picture:
             assert picture.draw(MAPS)
 
@@ -148,7 +148,7 @@ def test_one_death_may_be_chance(tmp_path: Path) -> None:
     with closing(Pictures(SETUP, 1, command=lambda: [*python, program])) as pictures:
         with pictures.open(data, Options(), go_on) as picture:
             assert picture.draw(MAPS)
-        assert pictures.lanes._lives == [1]
+        assert pictures.lanes.deaths == [1]
 
 
 def test_pictures_whose_canvas_is_lost_are_decoded_again_uncharged() -> None:
@@ -196,10 +196,10 @@ def test_drawing_does_not_wait_behind_a_long_decode(monkeypatch: pytest.MonkeyPa
             # One of two hangs in each process in turn, until it is the one with the canvas.
             with ThreadPoolExecutor(2) as threads:
                 hung = threads.submit(hang)
-                wait_until(lambda: any(pictures.lanes._decoding), "it hangs", START_S)
-                if pictures.lanes._decoding[place.lane]:
+                wait_until(lambda: any(pictures.lanes.decoding), "it hangs", START_S)
+                if pictures.lanes.decoding[place.lane]:
                     assert picture.draw(MAPS)
-                    assert pictures.lanes._decoding[place.lane]
+                    assert pictures.lanes.decoding[place.lane]
                 stop.set()
                 hung.result()
 
@@ -217,7 +217,7 @@ def test_what_nobody_waits_for_leaves_no_canvas(pictures: Pictures) -> None:
         with suppress(InterruptedError):
             picture.decode()
         picture.close()
-    assert pictures.budget._taken == 0
+    assert pictures.budget.taken == 0
 
 
 def test_processes_that_do_not_start_hand_the_work_back() -> None:
@@ -247,7 +247,7 @@ def test_an_error_that_nobody_foresaw_is_the_pictures_and_its_trace_is_logged(
     """The process goes on: it writes to no file, not even to a log."""
     with closing(Pictures(SETUP, 1, command=that("1 / (data[:4] != b'ODD!')"))) as pictures:
         failed = failure(pictures, b"ODD!")
-        assert pictures.lanes._lives == [0]
+        assert pictures.lanes.deaths == [0]
 
     assert (failed.code, "ZeroDivisionError" in failed.message) == ("inference", True)
     assert "a picture's work failed" in capsys.readouterr().out

@@ -125,6 +125,11 @@ class Batcher:
             arrived()
 
     @property
+    def waiting(self) -> int:
+        """Images that wait for a micro-batch, urgent ones among them."""
+        return len(self._urgent) + len(self._normal)
+
+    @property
     def engine(self) -> str:
         """What makes the usual results at present."""
         return self._engine.name

@@ -17,6 +17,16 @@ class Budget:
         self._asking: deque[object] = deque()
         self._changed = threading.Condition()
 
+    @property
+    def taken(self) -> int:
+        """Bytes that are held now."""
+        return self._taken
+
+    @property
+    def asking(self) -> int:
+        """How many wait for their turn."""
+        return len(self._asking)
+
     @contextmanager
     def take(self, wanted: int, check: Callable[[], None]) -> Iterator[Callable[[int], None]]:
         """Waits, and holds while the block lasts; what is yielded makes it less. `check` ends the wait by raising."""

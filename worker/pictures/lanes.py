@@ -125,6 +125,16 @@ class Lanes:
         with self._lock:
             self._release(key, place)
 
+    @property
+    def deaths(self) -> list[int]:
+        """How often each process has ended."""
+        return list(self._lives)
+
+    @property
+    def decoding(self) -> list[bool]:
+        """Whether each process is decoding a picture now."""
+        return [since is not None for since in self._decoding]
+
     def pids(self) -> list[int]:
         """Of the processes that run."""
         return [child.pid for child in self._children if child]

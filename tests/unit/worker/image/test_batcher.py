@@ -64,7 +64,7 @@ def test_images_that_wait_run_together_and_each_gets_its_own_answer() -> None:
         first = pool.submit(batcher.explain, picture(1), Options(), urgent=False)
         assert engine.entered.acquire(timeout=10)
         rest = [pool.submit(batcher.explain, picture(s), Options(), urgent=False) for s in (2, 255, 4)]
-        wait_until(lambda: len(batcher._normal) == 3, "three images wait")
+        wait_until(lambda: batcher.waiting == 3, "three images wait")
         engine.gate.release(2)
 
         assert first.result(10).method == "1"
@@ -105,9 +105,9 @@ def test_an_urgent_image_goes_before_those_that_wait() -> None:
         pool.submit(batcher.explain, picture(1), Options(), urgent=False)
         assert engine.entered.acquire(timeout=10)
         pool.submit(batcher.explain, picture(2), Options(), urgent=False)
-        wait_until(lambda: len(batcher._normal) == 1, "a bulk image waits")
+        wait_until(lambda: batcher.waiting == 1, "a bulk image waits")
         pool.submit(batcher.explain, picture(3), Options(), urgent=True)
-        wait_until(lambda: len(batcher._urgent) == 1, "an urgent image waits")
+        wait_until(lambda: batcher.waiting == 2, "an urgent image waits")
         engine.gate.release(3)
     batcher.close()
 
@@ -120,7 +120,7 @@ def test_a_batch_waits_for_images_on_their_way_but_a_lone_one_does_not() -> None
     batcher = Batcher(engine, 3600.0, untimed, fatal)
     with ThreadPoolExecutor(8) as pool, batcher.coming() as arrived:
         first = pool.submit(batcher.explain, picture(1), Options(), urgent=False)
-        wait_until(lambda: len(batcher._normal) == 1, "one image waits for the announced one")
+        wait_until(lambda: batcher.waiting == 1, "one image waits for the announced one")
         assert engine.batches == []
         arrived()
         assert engine.entered.acquire(timeout=10)
@@ -134,18 +134,18 @@ def test_the_engines_thread_is_woken_for_a_batch_and_for_its_first_image_alone(m
     engine = GatedEngine()
     batcher = Batcher(engine, 3600.0, untimed, fatal)
     notify, woken = batcher._wake.notify, list[int]()
-    monkeypatch.setattr(batcher._wake, "notify", lambda: (woken.append(len(batcher._normal)), notify()))
+    monkeypatch.setattr(batcher._wake, "notify", lambda: (woken.append(batcher.waiting), notify()))
     engine.gate.release(2)
     with ThreadPoolExecutor(8) as pool, closing(batcher), batcher.coming() as arrived:
         for shade in (1, 2, 3):
             pool.submit(batcher.explain, picture(shade), Options(), urgent=False)
-            wait_until(lambda shade=shade: len(batcher._normal) == shade, "the image waits")
+            wait_until(lambda shade=shade: batcher.waiting == shade, "the image waits")
         pool.submit(batcher.explain, picture(4), Options(), urgent=False)
         assert engine.entered.acquire(timeout=10)
         assert woken == [1, 4]
         for shade in (5, 6):
             pool.submit(batcher.explain, picture(shade), Options(), urgent=False)
-            wait_until(lambda shade=shade: len(batcher._normal) == shade - 4, "the image waits")
+            wait_until(lambda shade=shade: batcher.waiting == shade - 4, "the image waits")
         arrived()  # nobody is on the way any more
         assert engine.entered.acquire(timeout=10)
 
@@ -167,7 +167,7 @@ def test_an_engine_that_overlaps_has_the_next_full_batch_before_it_finished_one(
         seen.append(len(engine.batches))
         for shade in (2, 3, 4, 5, 6):
             asked.append(pool.submit(batcher.explain, picture(shade), Options(), urgent=False))
-            wait_until(lambda: len(batcher._normal) == len(asked) - 1, "the image waits")
+            wait_until(lambda: batcher.waiting == len(asked) - 1, "the image waits")
         engine.gate.release()
         for _ in range(3):
             assert engine.entered.acquire(timeout=10)
@@ -227,7 +227,7 @@ def test_an_urgent_image_does_not_wait_for_a_slow_one() -> None:
         slow = pool.submit(batcher.explain, picture(1), SLOW, urgent=True)
         assert engine.entered.acquire(timeout=10)
         quick = [pool.submit(batcher.explain, picture(s), Options(), urgent=s == 3) for s in (2, 3)]
-        wait_until(lambda: len(batcher._normal) + len(batcher._urgent) == 2, "both wait")
+        wait_until(lambda: batcher.waiting == 2, "both wait")
         batcher.last_beat = 0.0
         engine.gate.release()
 
@@ -251,7 +251,7 @@ def test_slow_images_run_one_by_one_and_others_in_their_turn(overlaps: bool) -> 
         asked = [begun]
         for count, (shade, wish) in enumerate(waiting, 1):
             asked.append(pool.submit(batcher.explain, picture(shade), wish, urgent=False))
-            wait_until(lambda expected=count: len(batcher._normal) == expected, "the image waits")  # type: ignore[misc]
+            wait_until(lambda expected=count: batcher.waiting == expected, "the image waits")  # type: ignore[misc]
         engine.gate.release(1000)
         assert [each.result(10).method for each in asked] == list("1234567")
     assert engine.batches == [[1], [2, 4, 6, 7], [3], [5]]
@@ -273,7 +273,7 @@ def test_nobody_waits_for_an_image_that_is_no_longer_wanted() -> None:
         asked = [pool.submit(batcher.explain, picture(1), SLOW, urgent=False, check=check)]
         assert engine.entered.acquire(timeout=10)
         asked += [pool.submit(batcher.explain, picture(s), SLOW, urgent=False, check=check) for s in (2, 3)]
-        wait_until(lambda: len(batcher._normal) == 2, "two images wait")
+        wait_until(lambda: batcher.waiting == 2, "two images wait")
         unwanted.set()
         for each in asked:
             with pytest.raises(StopError):

@@ -27,15 +27,15 @@ def test_a_budget_is_served_in_order_and_alone_each_gets_what_it_asks() -> None:
         for size in (90, 10):
             threads.append(threading.Thread(target=ask, args=(size,)))
             threads[-1].start()
-            wait_until(lambda: len(budget._asking) == len(threads), "it asks", START_S)
+            wait_until(lambda: budget.asking == len(threads), "it asks", START_S)
         assert order == []
         keep(10)
         wait_until(lambda: order == [90], "the large one has its share", START_S)
-        assert len(budget._asking) == 1
+        assert budget.asking == 1
     wait_until(lambda: order == [90, 10], "the small one has its share", START_S)
     gate.set()
     for thread in threads:
         thread.join()
     with budget.take(1000, go_on):
-        assert budget._taken == 1000
-    assert budget._taken == 0
+        assert budget.taken == 1000
+    assert budget.taken == 0
