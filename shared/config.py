@@ -156,7 +156,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="serve: origins, separated by spaces, whose pages may call the API (CORS); empty: none")
     ] = ""
     serve_input_prefixes: Annotated[
-        str, Meta(description="serve: s3:// prefixes, separated by spaces, that requests may name; empty: none")
+        str,
+        Meta(
+            description="serve: s3://, http:// and https:// prefixes, separated by spaces, that requests may name;"
+            " empty: none. A URL never leads to a private network"
+        ),
     ] = ""
     serve_requests_per_minute: Annotated[
         int, Meta(ge=1, le=1_000_000, description="serve: requests that one token may make in a minute")
@@ -247,7 +251,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _prefixes(text: str) -> tuple[str, ...]:
-    return tuple(p if p.count("/") > 2 else f"{p}/" for p in text.split())
+    return tuple(p if p.count("/") > 2 or p.endswith("://") else f"{p}/" for p in text.split())
 
 
 def _from_file(variable: str, path: str) -> str:

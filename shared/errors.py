@@ -118,7 +118,7 @@ CODES = {
     "truncated": "the picture ends before its data is complete, or its data is damaged",
     "empty": "the file has no bytes",
     "not_found": "the input is not there",
-    "denied": "no permission to read the input: file or object rights, or CAMQ_INPUT_PREFIXES",
+    "denied": "no permission to read the input: file or object rights, CAMQ_INPUT_PREFIXES, or where a URL leads",
     "unavailable": "the input is there, but cannot be read now: cold storage, another region, a failing disk",
     "too_large": "the file or the picture exceeds a limit",
     "timeout": "decoding or drawing took longer than allowed",

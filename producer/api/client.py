@@ -49,8 +49,8 @@ class Client:
         truth: TruthFrom | None = None,
         **options: Any,
     ) -> Job:
-        """Submit one image or many: paths, folders, .zip and .tar archives, patterns, s3:// addresses, bytes, open
-        files, PIL images, arrays, tensors; or what holds them: a list, a mapping from ids of yours to one picture
+        """Submit one image or many: paths, folders, .zip and .tar archives, patterns, URLs, s3:// addresses, bytes,
+        open files, PIL images, arrays, tensors; or what holds them: a list, a mapping from ids of yours to one picture
         each, a data set of pairs (picture, label), a data frame whose pictures are in `source_column`. Results carry
         ids, and labels and further columns as `fields`.
 

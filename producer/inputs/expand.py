@@ -13,7 +13,7 @@ from producer.inputs.disk import nearest_path, paths
 from producer.inputs.in_memory import described, picture_of
 from producer.inputs.left_out import LeftOut
 from producer.inputs.notes import Row
-from producer.inputs.schemes import addressed
+from producer.inputs.schemes import addressed, written_out
 from producer.inputs.source import FailedSource, Source
 from shared.errors import UsageError
 from shared.storage.port import SCHEME, ObjectStore
@@ -87,6 +87,8 @@ class Expansion:
 
     def _noted(self, row: Row, position: int) -> Source:
         picture, known = row.picture, row.notes
+        if isinstance(picture, str) and (written := written_out(picture)) is not None:
+            return replace(written, notes=known)
         if isinstance(picture, str) and not picture.startswith(SCHEME) and addressed(picture) is None:
             images = paths(picture, self.left_out, pattern=False)
         else:

@@ -14,8 +14,9 @@ from shared.errors import UsageError
 
 #: Every id is kept in memory while a manifest is checked, so that a repeated one is found.
 MOST_PICTURES = 1_000_000
-#: A path has at most 4,096 bytes, an id 256; a line is read whole.
-MOST_LINE_BYTES = 1 << 16
+#: A line is read whole. A path has at most 4,096 bytes, but a picture may be written out in base64.
+MOST_LINE_BYTES = 64 << 20
+csv.field_size_limit(MOST_LINE_BYTES)
 #: A JSON list is read whole.
 MOST_LIST_BYTES = 256 << 20
 #: Looked at to tell the kinds apart.

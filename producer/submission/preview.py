@@ -11,6 +11,7 @@ import msgspec
 from producer.inputs.archive import MemberSource
 from producer.inputs.expand import Expansion
 from producer.inputs.source import BytesSource, FailedSource, FileSource, ObjectSource, Source, check_size
+from producer.inputs.urls.fetch import UrlSource
 from producer.submission.request import Request
 from shared.errors import ImageError
 
@@ -103,6 +104,8 @@ def preview(
 
 def _weigh(source: Source, limit: int, found: Preview) -> int:
     """The image's size in bytes, 0 for one that would fail, which is counted."""
+    if isinstance(source, UrlSource):  # known when it is fetched
+        return 0
     try:
         size = _size(source)
         check_size(source.name, size, limit)

@@ -134,6 +134,49 @@ def test_nothing_else_can_be_named(
     assert services.ledger.jobs(10) == []
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "http://127.0.0.1:1/a.png",
+        "https://pics.example/other/a.png",
+        "https://pics.example.evil.example/in/a.png",
+        "https://pics.example@evil.example/in/a.png",
+        "https://me:pw@pics.example/in/a.png",
+        "https://pics.example/in/../a.png",
+        "https://pics.example/in/%2e%2e/a.png",
+        "https://pics.example\\@evil.example/in/a.png",
+        "http://pics.example/in/a.png",
+        "ftp://pics.example/in/a.png",
+    ],
+)
+def test_a_url_that_the_operator_did_not_allow_is_refused(
+    source: str, services: Services, worker: ScriptedWorker
+) -> None:
+    """In its normal form, whatever it looks like."""
+    services.settings = msgspec.structs.replace(services.settings, serve_input_prefixes="https://pics.example/in/")
+    with api(services) as client:
+        answer = client.post("/v1/jobs", json={"images": [source]})
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "usage")
+    assert "pw" not in answer.text
+    assert services.ledger.jobs(10) == []
+
+
+def test_an_allowed_url_never_leads_to_a_private_network(services: Services, worker: ScriptedWorker) -> None:
+    """Though its prefix is allowed: the picture fails alone, and its neighbour is sent."""
+    services.settings = msgspec.structs.replace(services.settings, serve_input_prefixes="http://")
+    manifest = b"source,id,label\nhttp://localhost:1/a.png?token=secret,one,tench\nb.png,two,tabby\n"
+    files = [("pictures", ("b.png", CAT)), ("manifest", ("m.csv", manifest)), ("truth", (None, "labels"))]
+    with api(services) as client:
+        job = client.post("/v1/uploads", files=files).json()["job"]
+        worker.work_off(job)
+        first, second = client.get(f"/v1/jobs/{job}/results").json()["results"]
+
+    assert (first["source"], first["id"], first["error"]["code"]) == ("http://localhost:1/a.png", "one", "denied")
+    assert "an address of a private network" in first["error"]["message"]
+    assert second["state"] == "succeeded"
+
+
 def test_a_prefix_stands_for_its_pictures(services: Services, store: CountingStore, worker: ScriptedWorker) -> None:
     """They are read in place."""
     store.buckets["mine"] = {}

@@ -3,10 +3,8 @@
 import base64
 import binascii
 import random
-import socket
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -22,6 +20,7 @@ from shared.errors import CamqError, UnknownJobError, UsageError
 from shared.ledger import RedisLedger, WebhookCall
 from shared.ledger.webhooks import SENDER_LEASE_S
 from shared.storage.http import trusted_roots
+from shared.storage.timed import POOLS, Attempt
 
 log = structlog.get_logger()
 
@@ -37,55 +36,6 @@ _MOST_REASON = 200
 _LATE = f"TimeoutError: no complete answer within {TRY_S:g} s"
 #: Tries at once of one worker: slow receivers do not keep the others waiting.
 SENDERS = 8
-
-
-class _Try:
-    """One try, which another thread can end: urllib3's limits begin again with each byte that a receiver drips."""
-
-    #: `current`: the try of this thread, for the connections that it opens.
-    _local = threading.local()
-
-    def __init__(self) -> None:
-        self.is_over = threading.Event()
-        self._connections: list[urllib3.connection.HTTPConnection] = []
-        _Try._local.current = self
-
-    @staticmethod
-    def opened(connection: urllib3.connection.HTTPConnection) -> None:
-        """Make this thread's try end this connection too."""
-        current: _Try = _Try._local.current
-        current._connections.append(connection)
-        if current.is_over.is_set():
-            current.end()
-
-    def end(self) -> None:
-        """End the try: its thread reads the end of the answer."""
-        self.is_over.set()
-        for connection in self._connections:
-            if connection.sock is not None:
-                with suppress(OSError):
-                    # Not the shutdown of TLS, which only the thread that reads may do.
-                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
-
-
-class _Plain(urllib3.connection.HTTPConnection):
-    def connect(self) -> None:
-        super().connect()
-        _Try.opened(self)
-
-
-class _Secure(urllib3.connection.HTTPSConnection):
-    def connect(self) -> None:
-        super().connect()
-        _Try.opened(self)
-
-
-class _PlainPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Plain
-
-
-class _SecurePool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _Secure
 
 
 class WebhookSender:
@@ -108,7 +58,7 @@ class WebhookSender:
                 "Connection": "close",  # each try opens its own, which ends with it
             },
         )
-        self._http.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
+        self._http.pool_classes_by_scheme = dict(POOLS)
 
     def send_due(self) -> None:
         """Send every webhook that is due, several at once."""
@@ -161,19 +111,14 @@ class WebhookSender:
             return "CAMQ_WEBHOOK_SECRET is not set for the workers, so nothing can be signed"
         body = encode({"type": EVENT, **msgspec.structs.asdict(status)})
         headers = {**self._http.headers, **signed(self._signer, webhook_id(call), body)}
-        this = _Try()
-        timer = threading.Timer(TRY_S, this.end)
-        timer.daemon = True
-        timer.start()
-        try:
-            answer = self._http.request(
-                "POST", call.url, body=body, headers=headers, redirect=False, preload_content=False
-            )
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            reason = f"{type(error).__name__}: {str(error).rpartition(': ')[2]}"[:_MOST_REASON]
-            return _LATE if this.is_over.is_set() else reason
-        finally:
-            timer.cancel()
+        with Attempt(TRY_S) as this:
+            try:
+                answer = self._http.request(
+                    "POST", call.url, body=body, headers=headers, redirect=False, preload_content=False
+                )
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                reason = f"{type(error).__name__}: {str(error).rpartition(': ')[2]}"[:_MOST_REASON]
+                return _LATE if this.is_over.is_set() else reason
         answer.close()  # its body is of no interest, however long
         if this.is_over.is_set():  # its headers were cut off
             return _LATE

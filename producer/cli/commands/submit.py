@@ -25,6 +25,7 @@ Examples:
   camq submit holiday.zip scans.tar.gz --dry-run
   find . -name '*.png' -print0 | camq submit -
   camq submit --manifest pictures.csv --tag nightly --output s3://mine/maps
+  camq submit photos/ --truth folders --explain truth
 """,
 )
 @paths_argument
@@ -52,7 +53,7 @@ def submit(
 ) -> int:
     """Submit pictures and print the job's id.
 
-    PATHS are files, folders (searched for pictures), .zip and .tar archives, quoted patterns, s3://bucket/prefix
+    PATHS are files, folders (searched for pictures), .zip and .tar archives, quoted patterns, URLs, s3://bucket/prefix
     (read in place, not copied), or `-` to read names from stdin, one per line or separated by NUL.
 
     A manifest is a table with a picture per row: CSV, JSON, JSON lines or Parquet. Results carry its column `id`, and

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
+from urllib.parse import unquote
 
 from producer.inputs.expand import Expansion
 from producer.inputs.notes import Row
 from producer.inputs.source import Source
+from producer.inputs.urls.fetch import SCHEMES, parsed, picture_at, without_secrets
 from producer.services import Services
 from shared.errors import UsageError
 from shared.storage.port import SCHEME, locate_object
@@ -37,10 +39,24 @@ def _each(services: Services, rows: Iterable[Row], uploads: Mapping[str, Source]
             _check(name, services.settings.nameable_over_http())
             given = row if row.notes.id is not None or row.notes.fields else name
             yield from Expansion([given], store=lambda: services.store)
+        elif isinstance(name, str) and name.lower().startswith(SCHEMES):
+            _check_url(name, services.settings.nameable_over_http())
+            yield replace(picture_at(name, private=False), notes=row.notes)
         else:
             raise UsageError(
-                f"invalid picture {str(name)[:200]!r}: expected the name of an uploaded file or an {SCHEME} address"
+                f"invalid picture {str(name)[:200]!r}: expected the name of an uploaded file, an {SCHEME} address or"
+                " a URL"
             )
+
+
+def _check_url(address: str, allowed: tuple[str, ...]) -> None:
+    """In its normal form, which has no `..`, as the server will be asked."""
+    parts = parsed(address)
+    shown = without_secrets(address)[:200]
+    if parts is None or parts.auth is not None:
+        raise UsageError(f"invalid picture {shown!r}: expected http:// or https:// and a host, without a user")
+    if ".." in unquote(parts.path or "") or not parts.url.startswith(allowed or ("\0",)):
+        raise UsageError(f"invalid picture {shown!r}: CAMQ_SERVE_INPUT_PREFIXES does not allow this address")
 
 
 def _check(address: str, allowed: tuple[str, ...]) -> None:

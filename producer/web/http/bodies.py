@@ -37,7 +37,7 @@ JobOptions: Any = _partial("JobOptions", _OPTIONS)
 class Picture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One picture, and what you call it."""
 
-    source: Annotated[str, Meta(description="An s3:// address of one object.", min_length=1, max_length=4096)]
+    source: Annotated[str, Meta(description="An s3:// address of one object, or a URL.", min_length=1, max_length=4096)]
     id: Annotated[str | None, Meta(description="Your own id, which the result carries.")] = None
 
 
@@ -47,7 +47,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     images: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=4096)] | Picture, ...],
         Meta(
-            description="Addresses s3://bucket/key, or s3://bucket/prefix/ for all pictures below it.",
+            description="Addresses s3://bucket/key, s3://bucket/prefix/ for all pictures below it, or URLs.",
             min_length=1,
             max_length=100_000,
         ),

@@ -127,7 +127,8 @@ def test_a_manifest_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("start", [b'{"source": "', b"source,id\n"])
-def test_a_line_without_end_is_refused(start: bytes) -> None:
+def test_a_line_without_end_is_refused(start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would be read whole into memory."""
+    monkeypatch.setattr(manifest, "MOST_LINE_BYTES", 65536)
     with pytest.raises(UsageError, match=r"line \d: a line is longer than 65,536 bytes"):
         read(start + b"a" * (manifest.MOST_LINE_BYTES + 1))

@@ -39,7 +39,7 @@ def test_a_data_address_is_its_picture(address: str) -> None:
 @pytest.mark.parametrize(
     ("address", "shown", "way"),
     [
-        ("https://u:p@x.org/a.jpg?token=secret", "https://x.org/a.jpg", "curl -O"),
+        ("ftp://u:p@x.org/a.jpg?token=secret", "ftp://x.org/a.jpg", "curl -O"),
         ("gs://bucket/a.jpg", "gs://bucket/a.jpg", "CAMQ_INPUT_S3_ENDPOINT=storage.googleapis.com"),
         ("az://container/a.jpg", "az://container/a.jpg", "az storage blob download"),
         ("file:///tmp/a.jpg", "file:///tmp/a.jpg", "give the path alone"),
