@@ -18,7 +18,20 @@ from producer.results.objects import ImageResult, Prediction
 from producer.results.table import COLUMNS, URL
 from shared.colormaps import NAMES
 from shared.config import PREFIX, SECRET, Settings
-from shared.contract import JobStatus, Options, WebhookStatus, WorkerInfo
+from shared.contract import (
+    Calibration,
+    CalibrationBin,
+    ClassAccuracy,
+    Confusion,
+    JobStatus,
+    JobSummary,
+    Options,
+    PredictedClass,
+    Suspect,
+    TruthRecord,
+    WebhookStatus,
+    WorkerInfo,
+)
 from shared.errors import CODES, CamqError, ImageError, UnknownJobError, UnreachableError, UsageError
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -188,6 +201,27 @@ def _kind(annotation: object) -> str:
     return f"`{text}`".replace("|", "\\|")
 
 
+def _described(*owners: type[msgspec.Struct]) -> Callable[[], Iterator[str]]:
+    """The fields of JSON objects that the commands print, the outermost first."""
+
+    def parts() -> Iterator[str]:
+        for owner in owners:
+            yield f"{_escaped(' '.join((owner.__doc__ or '').split()))}\n"
+            fields = msgspec.structs.fields(owner)
+            yield from _table(
+                (f"`{owner.__name__}`", "type"), ((f"`{each.name}`", _kind(_plain(each.type))) for each in fields)
+            )
+
+    return parts
+
+
+def _plain(kind: Any) -> str:
+    """A type as text, without modules and limits."""
+    if get_origin(kind) is Annotated:
+        return _plain(get_args(kind)[0])
+    return re.sub(r"\b(?:\w+\.)+(?=\w)", "", inspect.formatannotation(kind))
+
+
 _PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "commands": commands,
     "settings": settings,
@@ -199,6 +233,8 @@ _PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "Client": _api(Client),
     "Job": _api(Job),
     "Overlays": _api(Prediction),
+    "Truth": _described(TruthRecord, PredictedClass),
+    "Summary": _described(JobSummary, ClassAccuracy, Confusion, Calibration, CalibrationBin, Suspect),
     **{owner.__name__: _attributes(owner) for owner in (ImageResult, Prediction, JobStatus, WebhookStatus, WorkerInfo)},
 }
 

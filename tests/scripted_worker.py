@@ -6,6 +6,7 @@ name alone: one with `broken` in it fails, every other succeeds with the classes
 
 import io
 
+from msgspec import UNSET, UnsetType
 from PIL import Image
 
 from shared import keys
@@ -17,8 +18,10 @@ from shared.contract import (
     ImageState,
     ModelCard,
     Options,
+    PredictedClass,
     PredictionRecord,
     StageTime,
+    TruthRecord,
     WorkerInfo,
     decode_lines,
     encode_lines,
@@ -108,6 +111,22 @@ class ScriptedWorker:
             model=self.card.model,
             method=options.method,
             predictions=predictions,
+            truth=self._truth(ref),
+        )
+
+    def _truth(self, ref: ImageRef) -> TruthRecord | UnsetType:
+        """The classes stand in the order of their indices."""
+        if not isinstance(ref.truth, int):
+            return UNSET
+        best = PredictedClass(class_index=0, label=self.card.labels[0], probability=0.5)
+        return TruthRecord(
+            label=self.card.labels[ref.truth],
+            class_index=ref.truth,
+            rank=ref.truth + 1,
+            probability=0.5 ** (ref.truth + 1),
+            correct=ref.truth == 0,
+            predicted=(best,),
+            boxes=ref.boxes,
         )
 
     def _prediction(self, index: int, rank: int, number: int, job: str, options: Options) -> PredictionRecord:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from producer.progress import Display
     from producer.services import Services
-    from shared.contract import JobStatus
+    from shared.contract import JobStatus, JobSummary
 
 
 class Job:
@@ -99,6 +99,16 @@ class Job:
         services = self._services
         found = results.records(services.ledger, services.store, self.id, threads=services.settings.io_threads)
         return table.to_pandas(table.rows(found))
+
+    def summary(self) -> JobSummary:
+        """How often the answer was right, by class, with confusions and calibration: as `camq summary` has it.
+
+        Reads every result once. Of a job without ground truth, `with_truth` is 0.
+        """
+        from producer.results.accuracy import summarise_job
+
+        services = self._services
+        return summarise_job(services.ledger, services.store, self.id, threads=services.settings.io_threads)
 
     def cancel(self) -> bool:
         """Stop the job; False if it had finished already."""

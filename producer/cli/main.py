@@ -21,6 +21,7 @@ from producer.cli.commands import (
     show,
     status_watch,
     submit,
+    summary,
     upkeep,
     workers,
 )
@@ -98,6 +99,7 @@ cli.add_section(
         status_watch.status: "Show the state of a job",
         status_watch.watch: "Follow a job until it has finished",
         results.results: "Show, print or download a job's results",
+        summary.summary: "Show how often a job was right, and where not",
         report_compare.compare: "Compare two jobs of the same pictures",
         report_compare.report: "Write a job's results as an HTML page",
         serve_token.ui: "Serve the live web page",

@@ -49,6 +49,14 @@ from shared.contract.records import (
 )
 from shared.contract.states import TRANSITIONS, ImageState, JobState, job_state
 from shared.contract.status import JobStatus, StageTime, WebhookStatus, WorkerInfo
+from shared.contract.summary import (
+    Calibration,
+    CalibrationBin,
+    ClassAccuracy,
+    Confusion,
+    JobSummary,
+    Suspect,
+)
 
 __all__ = [
     "CHUNK_TASK",
@@ -70,8 +78,12 @@ __all__ = [
     "TRUTH_FROM",
     "Activation",
     "Box",
+    "Calibration",
+    "CalibrationBin",
     "ChunkId",
     "ChunkMessage",
+    "ClassAccuracy",
+    "Confusion",
     "ErrorInfo",
     "FieldValue",
     "Format",
@@ -83,6 +95,7 @@ __all__ = [
     "JobId",
     "JobState",
     "JobStatus",
+    "JobSummary",
     "Method",
     "ModelCard",
     "ModelFile",
@@ -94,6 +107,7 @@ __all__ = [
     "Priority",
     "Resize",
     "StageTime",
+    "Suspect",
     "TruthFrom",
     "TruthRecord",
     "WebhookStatus",

@@ -75,7 +75,7 @@ ROOMS = {
 #: "About twelve": beyond that, a folder no longer shows at a glance what it holds.
 MAX_MODULES = 13
 #: One thing seen from two rooms: a command and what it runs, a page and its part.
-SAME = {"doctor", "failures", "report", "submit"}
+SAME = {"doctor", "failures", "report", "submit", "summary"}
 
 
 def modules() -> dict[str, Path]:

@@ -1,0 +1,86 @@
+"""`camq summary`: how often a job was right, and where not."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from producer.cli.common import emit, json_option, say, services
+from producer.cli.parameters import job_argument
+from producer.cli.tables import Table, cell, show
+from producer.formatting import count
+from producer.lookup import find_job
+
+if TYPE_CHECKING:
+    from shared.contract import ClassAccuracy, JobSummary
+
+#: Classes and pairs that are listed for people; `--json` has more.
+_ROWS = 10
+
+
+@click.command()
+@job_argument
+@json_option
+def summary(job: str, as_json: bool) -> None:
+    """Show how often a job was right: by class, which classes it takes for which, how far its probabilities hold.
+
+    The job needs ground truth: see `camq submit --truth`. All results are read once.
+
+    \b
+    Examples:
+      camq summary latest
+      camq summary latest --json | jq '.confusions[:5]'
+    """
+    from producer.results.accuracy import summarise_job
+
+    with services() as reach:
+        job = find_job(reach.ledger, job)
+        status = reach.ledger.status(job)
+        with click.progressbar(
+            length=status.total, label="results", file=sys.stderr, hidden=not sys.stderr.isatty()
+        ) as bar:
+            threads = reach.settings.io_threads
+            found = summarise_job(reach.ledger, reach.store, job, threads=threads, progress=lambda: bar.update(1))
+    if not status.state.finished:
+        say(f"job {job} is still {status.state}; this is about its results so far")
+    if not found.with_truth:
+        say("no result has ground truth: submit with --truth folders, or a table with a column `label`")
+    if as_json:
+        emit(found)
+    elif found.with_truth:
+        _print(found)
+
+
+def _print(found: JobSummary) -> None:
+    failed = f", {found.failed:,} failed" if found.failed else ""
+    click.echo(f"{count(found.images, 'image')}, {found.with_truth:,} with ground truth{failed}")
+    click.echo(_line(found))
+    rows = Table(
+        "least often found", "images", "recall", "precision", numbers=["images", "recall", "precision"],
+        crop=["least often found"],
+    )  # fmt: skip
+    for one in sorted((each for each in found.classes if each.support), key=_worst_first)[:_ROWS]:
+        rows.add_row(cell(one.label), f"{one.support:,}", _share(one.recall), _share(one.precision))
+    show(rows)
+    if found.confusions:
+        rows = Table("truth", "taken for", "images", numbers=["images"], crop=["truth", "taken for"])
+        for pair in found.confusions[:_ROWS]:
+            rows.add_row(cell(pair.truth or "(nothing)"), cell(pair.predicted or "(nothing)"), f"{pair.count:,}")
+        show(rows)
+
+
+def _line(found: JobSummary) -> str:
+    if found.top_k is None:
+        return f"exactly the true labels: {_share(found.top1)}"
+    said = f"accuracy: {_share(found.top1)}, among the best {found.k}: {_share(found.top_k)}"
+    return f"{said}; calibration error: {_share(found.calibration.ece)}" if found.calibration else said
+
+
+def _worst_first(one: ClassAccuracy) -> tuple[float, int]:
+    return one.recall or 0.0, -one.support
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"

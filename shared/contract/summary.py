@@ -1,0 +1,77 @@
+"""The answer of `camq summary --json`: how often a job was right, where not, and how far its probabilities hold."""
+
+import msgspec
+
+from shared.contract.records import JobId
+
+
+class ClassAccuracy(msgspec.Struct, frozen=True, kw_only=True):
+    """One class: `support` images are of it, `predicted` were said to be, `correct` are both. `precision` is the share
+    of `predicted` that is correct, `recall` that of `support`; null where there are none."""
+
+    label: str
+    class_index: int
+    support: int
+    predicted: int
+    correct: int
+    precision: float | None
+    recall: float | None
+
+
+class Confusion(msgspec.Struct, frozen=True, kw_only=True):
+    """`count` images of the class `truth` were taken for `predicted`. Of a network with several labels at once, null
+    stands for no other label instead."""
+
+    truth: str | None
+    predicted: str | None
+    count: int
+
+
+class CalibrationBin(msgspec.Struct, frozen=True, kw_only=True):
+    """Images whose best class has a probability above `low` and up to `high`: the mean of these probabilities, and the
+    share of the images that is correct; null where there are none."""
+
+    low: float
+    high: float
+    images: int
+    confidence: float | None
+    accuracy: float | None
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """The expected calibration error: the mean distance of confidence and accuracy over bins, each weighted by its
+    images (Guo et al. 2017, https://arxiv.org/abs/1706.04599)."""
+
+    ece: float
+    bins: tuple[CalibrationBin, ...]
+
+
+class Suspect(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to look at, the most suspicious first by `score`: the class, how many images, why, and the indices of a
+    few of them."""
+
+    label: str
+    images: int
+    reason: str
+    score: float
+    examples: tuple[int, ...]
+
+
+class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """`images` of the job, `failed` among them, and `with_truth` those with an answer and ground truth, of which all
+    else tells. `top1` is the share that is correct, `top_k` the share whose true class is among the best `k`; null
+    without ground truth, and `top_k` of a network with sigmoid outputs. `classes` stand in the model's order,
+    `confusions` by count."""
+
+    job: JobId
+    model: str
+    images: int
+    failed: int
+    with_truth: int
+    k: int
+    top1: float | None
+    top_k: float | None
+    classes: tuple[ClassAccuracy, ...]
+    confusions: tuple[Confusion, ...]
+    calibration: Calibration | None
+    suspects: tuple[Suspect, ...]
