@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 _TORCH = ("torch", "torchvision")
 #: One image is worker, exporter, live page, HTTP API and command.
-EXTRAS = ("worker", "serve", "tracing")
+EXTRAS = ("worker", "heic", "dicom", "tiff", "serve", "tracing")
 #: Celery's own page, which no room of ours imports.
 TOOLS = ("flower",)
 _CUDA = re.compile(r"(nvidia|cuda|triton)\b")

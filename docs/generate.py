@@ -32,7 +32,7 @@ from shared.contract import (
     WebhookStatus,
     WorkerInfo,
 )
-from shared.errors import CODES, CamqError, ImageError, UnknownJobError, UnreachableError, UsageError
+from shared.errors import CODES, WARNINGS, CamqError, ImageError, UnknownJobError, UnreachableError, UsageError
 
 REFERENCE = Path(__file__).parent / "reference"
 _PART = re.compile(r"(?<=<!-- generated: )(\w+) -->\n.*?(?=<!-- end -->)", re.DOTALL)
@@ -131,6 +131,11 @@ def errors() -> Iterator[str]:
     return _table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in CODES.items()))
 
 
+def warnings() -> Iterator[str]:
+    """What the result of a picture may warn of."""
+    return _table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in WARNINGS.items()))
+
+
 def columns() -> Iterator[str]:
     """The columns of the flat table."""
     return _table(("column", "type"), ((f"`{name}`", kind) for name, kind in (COLUMNS | URL).items()))
@@ -227,6 +232,7 @@ _PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "settings": settings,
     "options": options,
     "errors": errors,
+    "warnings": warnings,
     "columns": columns,
     "colormaps": colormaps,
     "raised": raised,

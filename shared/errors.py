@@ -127,3 +127,10 @@ CODES = {
     "internal": "camq failed on this picture unexpectedly; the message has the exception",
     "output": "its overlays cannot be written where the job asked for",
 }
+
+#: What the result of a picture may warn of.
+WARNINGS = {
+    "truncated": "the picture ends early; what is there was used (--truncated keep)",
+    "bands": "the picture has more bands than red, green and blue; the first three were used",
+    "dark": "the picture is nearly black in the range that was used for its numbers; --range data stretches them",
+}

@@ -4,7 +4,21 @@ import re
 from functools import cache
 from io import BytesIO
 
-from shared.unsupported import unsupported
+from shared.unsupported import RAW, Library, unsupported
+
+__all__ = [
+    "COMMON_FORMATS",
+    "OVERLAY_FORMATS",
+    "PICTURE_FORMATS",
+    "RAW",
+    "SIGNATURE",
+    "UNSIGNED_FORMATS",
+    "Library",
+    "looks_like_a_picture",
+    "readable_formats",
+    "refusal",
+    "unsupported",
+]
 
 #: What comes from cameras, browsers and data sets: the formats that have a preview.
 COMMON_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -51,7 +65,11 @@ def readable_formats() -> tuple[str, ...]:
 
 
 def looks_like_a_picture(data: bytes) -> bool:
-    """Whether the first bytes are those of a picture in one of PICTURE_FORMATS, whole or damaged."""
+    """Whether the first bytes are those of a picture, whole or damaged: in one of PICTURE_FORMATS, or in a format that
+    another library reads, where a worker has it.
+    """
+    if (kind := unsupported(data)) is not None and kind.library:
+        return True
     from PIL import Image
 
     # Some checks read numbers at fixed places, and raise where a file of three bytes has none.

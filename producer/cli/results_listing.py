@@ -61,4 +61,5 @@ def _prediction(record: ImageRecord) -> str:
     """The labels with probabilities, or why the image failed."""
     if record.error:
         return f"{record.error.code}: {record.error.message}"
-    return ", ".join(f"{p.label} {p.probability:.1%}" for p in record.predictions)
+    said = ", ".join(f"{p.label} {p.probability:.1%}" for p in record.predictions)
+    return f"{said} (warning: {', '.join(one.code for one in record.warnings)})" if record.warnings else said

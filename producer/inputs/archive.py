@@ -17,7 +17,7 @@ from typing import IO, BinaryIO, Self
 
 from producer.inputs.beside import Beside
 from producer.inputs.left_out import LeftOut
-from producer.inputs.source import BytesSource, FailedSource, Source, check_size, checked
+from producer.inputs.source import BytesSource, FailedSource, Source, check_size, checked, split_page, with_page
 from producer.inputs.wanted import HEAD_BYTES, is_wanted
 from shared.errors import ImageError, UsageError
 from shared.unsupported import ARCHIVE, unsupported
@@ -99,6 +99,18 @@ def members(name: str, left_out: LeftOut) -> Iterator[Source]:
     has too many pictures. An archive inside it is opened as well; one that is broken fails alone.
     """
     return _members(name, _On(lambda: Path(name).open("rb")), left_out)
+
+
+def member(archive: str, name: str) -> Source:
+    """The picture of this name in an archive, or a page of it, as `archive/inner/name#n`."""
+    file, page = split_page(name)
+    whole: Source | None = None
+    for source in members(archive, LeftOut()):
+        if source.name == name:
+            return source
+        if page is not None and source.name == file:
+            whole = with_page(source, page)
+    return whole or FailedSource(name, f"the archive {archive} has no picture {name.removeprefix(archive + '/')}")
 
 
 @dataclass(frozen=True, slots=True)

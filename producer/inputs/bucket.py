@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import PurePosixPath
 
 from producer.inputs.left_out import LeftOut
-from producer.inputs.source import FailedSource, ObjectSource, Source
+from producer.inputs.source import FailedSource, ObjectSource, Source, split_page
 from producer.inputs.wanted import HEAD_BYTES, is_wanted, named_like_a_picture
 from shared.errors import NotFoundError, UsageError
 from shared.storage.port import ObjectStore
@@ -17,7 +17,8 @@ MOST_ASKED = 8
 
 
 def objects(address: str, store: ObjectStore, left_out: LeftOut) -> Iterator[Source]:
-    """The object of this address, or the pictures below it. An object without an ending in its name is taken unseen.
+    """The object of this address, its page as `ADDRESS#n`, or the pictures below it. An object without an ending in its
+    name is taken unseen.
 
     UsageError when there is no such bucket.
     """
@@ -25,6 +26,10 @@ def objects(address: str, store: ObjectStore, left_out: LeftOut) -> Iterator[Sou
         one = None if address.endswith("/") else store.stat(address)
         if one is not None:
             yield ObjectSource(address, one.size)
+            return
+        file, page = split_page(address)
+        if page is not None and (one := store.stat(file)) is not None:
+            yield ObjectSource(address, one.size, page=page)
             return
         found = False
         rule = _Rule(store, left_out)

@@ -7,9 +7,9 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from producer.inputs.archive import looks_like_an_archive, members
+from producer.inputs.archive import looks_like_an_archive, member, members
 from producer.inputs.left_out import LeftOut
-from producer.inputs.source import FailedSource, FileSource, Source, unreadable
+from producer.inputs.source import FailedSource, FileSource, Source, split_page, unreadable, with_page
 from producer.inputs.wanted import HEAD_BYTES, is_wanted
 from shared.errors import UsageError
 from shared.text import did_you_mean
@@ -21,15 +21,34 @@ _Above = tuple[tuple[int, int], ...]
 
 
 def paths(name: str, left_out: LeftOut, *, pattern: bool) -> Iterator[Source]:
-    """The pictures that a path stands for; what is passed over is counted in `left_out`."""
+    """The pictures that a path stands for; what is passed over is counted in `left_out`.
+
+    `FILE#n` is page n of a file, unless a file of that very name exists.
+    """
+    file, page = split_page(name)
     if os.path.isdir(name):  # noqa: PTH112 - a Path would drop the user's spelling
         yield from _folder(name, left_out)
-    elif pattern and glob.has_magic(name) and not os.path.lexists(name):
-        yield from _matches(name, left_out)
     elif os.path.lexists(name):
         yield from _named(name, left_out)
+    elif page is not None and os.path.isfile(file):  # noqa: PTH113 - as above
+        yield FileSource(name, page=page)
+    elif (archive := _archive_above(name)) is not None:
+        yield member(archive, name)
+    elif pattern and glob.has_magic(name):
+        found = _matches(file, left_out)
+        yield from found if page is None else (with_page(source, page) for source in found)
     else:
         yield _absent(name)
+
+
+def _archive_above(name: str) -> str | None:
+    """The archive on disk that a name leads into, as results name the pictures in it."""
+    above = name.rpartition("/")[0]
+    while above:
+        if looks_like_an_archive(above) and os.path.isfile(above):  # noqa: PTH113 - as above
+            return above
+        above = above.rpartition("/")[0]
+    return None
 
 
 def _absent(name: str) -> FailedSource:

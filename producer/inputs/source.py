@@ -4,7 +4,7 @@ import errno
 import io
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -21,16 +21,27 @@ _CODES |= dict.fromkeys((errno.EACCES, errno.EPERM), "denied")
 #: Modes that a PNG, or else a TIFF, keeps as they are; what neither does becomes RGB.
 _PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
 _TIFF_MODES = frozenset({"CMYK", "F", "I", "LAB", "YCbCr"})
+#: Of the number of a page.
+_MOST_DIGITS = 9
 #: Pillow loads a picture when it is first looked at, and two threads must not do so at once.
 _ONE_AT_A_TIME = Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An image of a job; `name` is where the user has it, `notes` what the user says of it."""
+    """An image of a job; `name` is where the user has it, `notes` what the user says of it.
+
+    `page` is the page or frame that the user named behind the file, as in `scan.tif#2`; the name keeps it.
+    """
 
     name: str
     notes: Notes = field(default=NOTHING, kw_only=True)
+    page: int | None = field(default=None, kw_only=True)
+
+    @property
+    def path(self) -> str:
+        """The name without the page."""
+        return self.name if self.page is None else self.name.rpartition("#")[0]
 
     def read(self, limit: int) -> bytes:
         """The file's bytes. ImageError when there are none, or more than `limit`."""
@@ -49,7 +60,7 @@ class FileSource(Source):
     def read(self, limit: int) -> bytes:
         """At most one byte more than the limit is read."""
         try:
-            path = Path(self.name)
+            path = Path(self.path)
             if path.exists() and not path.is_file():
                 raise ImageError("not_found", f"{self.name} is not a regular file")  # a pipe would block for ever
             with path.open("rb") as file:
@@ -121,6 +132,18 @@ class ObjectSource(Source):
     def check(self, limit: int) -> None:
         """ImageError for a size that no picture can have, or that is above the limit."""
         check_size(self.name, self.size, limit)
+
+
+def split_page(name: str) -> tuple[str, int | None]:
+    """A file and its page of what may be written `FILE#n`; None where no page is named. Pages count from 1."""
+    file, _, number = name.rpartition("#")
+    is_page = file and number.isascii() and number.isdecimal() and len(number) <= _MOST_DIGITS and int(number) > 0
+    return (file, int(number)) if is_page else (name, None)
+
+
+def with_page(source: Source, page: int) -> Source:
+    """That page of the same file."""
+    return replace(source, name=f"{source.name}#{page}", page=page)
 
 
 def unreadable(name: str, error: OSError | ValueError) -> ImageError:

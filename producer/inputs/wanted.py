@@ -1,6 +1,7 @@
 """The one rule for what is a picture among many files: on disk, in archives, on S3."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import PurePath
 
 from producer.inputs.left_out import LeftOut
@@ -10,6 +11,8 @@ from shared.unsupported import HEAD_BYTES, unsupported
 #: A file that is called so is a picture; if its bytes say otherwise, it fails by name instead of being passed over.
 SUFFIXES = ".jpg .jpeg .jpe .jfif .png .apng .gif .webp .bmp .dib .tif .tiff .avif .avifs .jp2 .j2k .jpx .ico .icns"
 SUFFIXES += " .ppm .pgm .pbm .pnm .pfm .tga .pcx .sgi .dds .qoi .psd"
+#: The same, where the library that reads them is installed here.
+_BY_LIBRARY = {".heic": "pillow_heif", ".heif": "pillow_heif", ".hif": "pillow_heif", ".dcm": "pydicom"}
 _SUFFIXES = frozenset(SUFFIXES.split())
 
 __all__ = ["HEAD_BYTES", "is_wanted", "named_like_a_picture"]
@@ -17,7 +20,9 @@ __all__ = ["HEAD_BYTES", "is_wanted", "named_like_a_picture"]
 
 def named_like_a_picture(name: str) -> bool:
     """Whether the name ends like a picture's."""
-    return PurePath(name).suffix.lower() in _SUFFIXES
+    suffix = PurePath(name).suffix.lower()
+    library = _BY_LIBRARY.get(suffix)
+    return suffix in _SUFFIXES or (library is not None and find_spec(library) is not None)
 
 
 def is_wanted(name: str, head: Callable[[], bytes], left_out: LeftOut) -> bool:
@@ -32,8 +37,8 @@ def is_wanted(name: str, head: Callable[[], bytes], left_out: LeftOut) -> bool:
     except OSError:
         left_out.file(name)
         return False
-    if SIGNATURE.match(first):
-        return True
     kind = unsupported(first)
+    if SIGNATURE.match(first) or (kind is not None and kind.readable):
+        return True
     left_out.file(name, kind.way if kind else "")
     return False

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from shared.contract import ErrorInfo, FieldValue, ImageRecord, PredictionRecord, TruthRecord
+    from shared.contract import ErrorInfo, FieldValue, ImageRecord, PictureWarning, PredictionRecord, TruthRecord
     from shared.storage import ObjectStore
 
 
@@ -120,6 +120,8 @@ class ImageResult:
     engine: str | None = None
     predictions: tuple[Prediction, ...]
     error: ErrorInfo | None
+    #: What is worth knowing of a picture that succeeded: it ended early, or has further bands.
+    warnings: tuple[PictureWarning, ...] = ()
 
     @classmethod
     def of(cls, record: ImageRecord, store: ObjectStore) -> Self:
@@ -138,6 +140,7 @@ class ImageResult:
             engine=record.engine,
             predictions=tuple(Prediction.of(line, store) for line in record.predictions),
             error=record.error,
+            warnings=record.warnings or (),
         )
 
     def __repr__(self) -> str:

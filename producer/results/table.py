@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from shared.contract import ImageRecord, PredictionRecord, TruthRecord
 
 #: Every column and its type in Parquet and pandas. What an image or a prediction does not have is empty; `fields`
-#: are JSON; `name` and `tags` (separated by commas) are the job's; several labels of `truth` are separated by `|`.
+#: are JSON; `name` and `tags` are the job's; tags and the codes of `warnings` are separated by commas, several labels
+#: of `truth` by `|`.
 COLUMNS = {
     "index": "int64",
     "source": "string",
@@ -50,6 +51,7 @@ COLUMNS = {
     "truth_rank": "int32",
     "truth_probability": "float64",
     "correct": "bool",
+    "warnings": "string",
 }
 #: A column more, when overlays are given as addresses that a browser opens.
 URL = {"url": "string"}
@@ -69,6 +71,7 @@ def rows(records: Iterable[ImageRecord]) -> Iterator[Row]:
             image[name] = getattr(record, name)
         image |= {"state": str(record.state), "id": record.id or None, "name": record.name or None}
         image["tags"] = ",".join(record.tags) if record.tags else None
+        image["warnings"] = ",".join(warning.code for warning in record.warnings) if record.warnings else None
         image["fields"] = json.dumps(record.fields, ensure_ascii=False) if record.fields else None
         if record.truth:
             image |= _truth(record.truth)

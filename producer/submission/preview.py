@@ -123,7 +123,7 @@ def _size(source: Source) -> int:
             return source.size
         case BytesSource():
             return len(source.data)
-        case FileSource() if (path := Path(source.name)).is_file():
+        case FileSource() if (path := Path(source.path)).is_file():
             return path.stat().st_size
         case _:
             return len(source.read(0))  # says why it cannot be read

@@ -50,6 +50,7 @@ class Uploader:
             truth=UNSET if known.classes is None else known.classes,
             boxes=known.boxes or UNSET,
             classes=known.explained or UNSET,
+            page=source.page or UNSET,
         )
         try:
             return replace(reference, key=self._place(source))
@@ -59,7 +60,7 @@ class Uploader:
     def _place(self, source: Source) -> str:
         if isinstance(source, ObjectSource):
             source.check(self._limit)
-            return source.name
+            return source.path
         data = source.read(self._limit)
         if not looks_like_a_picture(data):
             # Not sent: a link or a name in a folder from strangers may lead to a file that nobody meant to give away.

@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from shared.checks.classes import Classes
 from shared.colormaps import NAMES
-from shared.contract import ModelCard, Options
+from shared.contract import ModelCard, Options, number_range
 from shared.errors import UsageError
 from shared.text import did_you_mean
 
@@ -140,7 +140,19 @@ def check_values(given: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError(f"unknown option {name!r}{did_you_mean(name, OPTIONS)}: expected {', '.join(OPTIONS)}")
         if name != "classes":  # labels are known to the model alone
             option.values.check(name, value)
+    _check_range(values.get("range", "full"))
     return values
+
+
+def _check_range(text: str) -> None:
+    if text in ("full", "data"):
+        return
+    try:
+        number_range(text)
+    except ValueError:
+        raise UsageError(
+            f"invalid range {text[:80]!r}: expected full, data, or LOW:HIGH with the lower number first, as in -160:240"
+        ) from None
 
 
 def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:

@@ -18,6 +18,7 @@ from shared.contract.job_options import (
     Options,
     Priority,
     TruthFrom,
+    number_range,
 )
 from shared.contract.model_card import (
     INTERPOLATIONS,
@@ -43,6 +44,7 @@ from shared.contract.records import (
     ImageRecord,
     ImageRef,
     JobId,
+    PictureWarning,
     PredictedClass,
     PredictionRecord,
     TruthRecord,
@@ -101,6 +103,7 @@ __all__ = [
     "ModelFile",
     "Options",
     "Outputs",
+    "PictureWarning",
     "PredictedClass",
     "PredictionRecord",
     "Preprocessing",
@@ -117,4 +120,5 @@ __all__ = [
     "encode",
     "encode_lines",
     "job_state",
+    "number_range",
 ]

@@ -1,5 +1,6 @@
 """The options of a job, each declared once."""
 
+import math
 from typing import Annotated, Literal, get_args
 
 import msgspec
@@ -24,6 +25,14 @@ FORMATS: tuple[str, ...] = get_args(Format)
 PRIORITIES: tuple[str, ...] = get_args(Priority)
 TRUTH_FROM: tuple[str, ...] = get_args(TruthFrom)
 EXTENSIONS = {"jpeg": "jpg", "webp": "webp", "png": "png"}
+
+
+def number_range(text: str) -> tuple[float, float]:
+    """The two numbers of a range written as LOW:HIGH. ValueError for anything else."""
+    low, high = map(float, text.split(":"))
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError
+    return low, high
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,6 +91,23 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Meta(
             description="With truth, also explain the true class of each picture, beside the best ones.",
             extra={"default": "best"},
+        ),
+    ] = UNSET
+    #: Left out while unset, as `output`.
+    range: Annotated[
+        str | UnsetType,
+        Meta(
+            description="Numbers that become black and white in a picture of more than 8 bits: the whole range of its"
+            " type, the range of its data, or two numbers, as in -160:240.",
+            extra={"metavar": "full|data|LOW:HIGH", "default": "the range that the file states, else the data's"},
+        ),
+    ] = UNSET
+    #: Left out while unset, as `output`.
+    truncated: Annotated[
+        Literal["fail", "keep"] | UnsetType,
+        Meta(
+            description="Fail a picture that ends early, or keep what is there and say so in its result.",
+            extra={"default": "fail"},
         ),
     ] = UNSET
     input_size: Annotated[

@@ -46,6 +46,13 @@ class ErrorInfo(msgspec.Struct, frozen=True):
     message: str
 
 
+class PictureWarning(msgspec.Struct, frozen=True):
+    """What is worth knowing of a picture that succeeded: a code of `shared.errors.WARNINGS` and a sentence."""
+
+    code: str
+    message: str
+
+
 class ImageRef(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a chunk's reference file: where an image's bytes are and what the user calls it.
 
@@ -54,7 +61,8 @@ class ImageRef(msgspec.Struct, frozen=True, kw_only=True):
     that the image cannot be read (missing, empty, above the limit), so that it fails alone and still has its line.
     `fields` are further columns of the user's table. `truth` has the indices of the classes that the user says are
     right: one, or a list where a list was given; `boxes` say where they are. `classes` are explained in this image
-    instead of those of the job's options.
+    instead of those of the job's options. `page` is the page or frame of the file, counted from 1, where the user
+    named one.
     """
 
     index: Annotated[int, Meta(ge=0, lt=MAX_IMAGES_PER_JOB)]
@@ -66,6 +74,7 @@ class ImageRef(msgspec.Struct, frozen=True, kw_only=True):
     truth: int | tuple[int, ...] | UnsetType = UNSET
     boxes: tuple[Box, ...] | UnsetType = UNSET
     classes: tuple[int, ...] | UnsetType = UNSET
+    page: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
 
 
 class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +137,8 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     engine: str | None = None
     predictions: tuple[PredictionRecord, ...] = ()
     error: ErrorInfo | None = None
+    #: Left out where there are none.
+    warnings: tuple[PictureWarning, ...] | UnsetType = UNSET
     id: str | UnsetType | None = UNSET
     fields: dict[str, FieldValue] | UnsetType = UNSET
     truth: TruthRecord | UnsetType = UNSET

@@ -118,7 +118,7 @@ def test_a_dry_run_says_what_would_happen_and_does_nothing(
     """How many images from where, their bytes, the model, the options; what would fail."""
     before = len(list(s3_store.list("")))
     (tmp_path / "more").mkdir()
-    (tmp_path / "more" / "IMG_1.HEIC").write_bytes(b"....ftypheic")
+    (tmp_path / "more" / "IMG_1.JXL").write_bytes(b"\xff\x0a")
 
     (phone,) = lines(camq("submit", "photos/a.png", "more", "--dry-run", "--json"))
     (said,) = lines(camq("submit", "nothere.png", "photos", "--dry-run", "--json", "--classes", "tabby"))
@@ -133,7 +133,7 @@ def test_a_dry_run_says_what_would_happen_and_does_nothing(
     assert (said["model"], said["priority"]) == (MODEL, "high")
     assert said["options"]["classes"] == [2]  # type: ignore[index]
     assert said["failures"][0]["code"] == "not_found"  # type: ignore[index]
-    assert (phone["images"], phone["left_out"], said["left_out"]) == (1, {".HEIC": 1}, {})
+    assert (phone["images"], phone["left_out"], said["left_out"]) == (1, {".JXL": 1}, {})
     assert "would submit  4 images" in people.stdout
     assert "no job was created" in people.stderr
     assert ledger.jobs(10) == []

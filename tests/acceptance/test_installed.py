@@ -76,7 +76,7 @@ def install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Install:
     return environment
 
 
-@pytest.mark.parametrize("extra", ["", "worker", "ui", "serve", "tracing", "parquet", "embedded"])
+@pytest.mark.parametrize("extra", ["", "worker", "ui", "serve", "tracing", "parquet", "heic", "dicom", "embedded"])
 def test_what_an_extra_is_for_imports_with_its_needs_alone(extra: str, install: Install, tmp_path: Path) -> None:
     """And Celery's transport for Redis, which no module of ours imports by name; nothing comes from the checkout."""
     left_out = [module for module, needed in NEEDS.items() if needed != extra]

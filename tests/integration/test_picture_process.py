@@ -77,3 +77,24 @@ def _runs(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems enforce few of the limits")
+def test_a_process_with_a_threaded_decoder_starts_threads_and_nothing_else() -> None:
+    """libheif decodes in a thread of its own; no other process comes of that, and the thread reaches as little."""
+    program = (
+        "import os, threading\nfrom shared.processes.confined import confine\n"
+        "answers = os.dup(1)\nconfine(1 << 30, threads=True)\n"
+        "found = []\n"
+        "def reach():\n"
+        "    for what in (lambda: open('/etc/passwd'), os.fork, os.pipe, lambda: os.execv('/bin/true', ['true'])):\n"
+        "        try:\n            what()\n            found.append('reached')\n"
+        "        except OSError:\n            found.append('refused')\n"
+        "thread = threading.Thread(target=reach)\nthread.start()\nthread.join()\nreach()\n"
+        "os.write(answers, ' '.join(found).encode())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+
+    assert done.stdout == " ".join(["refused"] * 8) if _filtered() else done.stdout

@@ -15,6 +15,7 @@ import pytest
 
 from shared.contract import Options
 from shared.errors import ImageError, UnreachableError
+from tests.dicoms import dicom
 from tests.numeric.pictures import class_map, encoded, in_mode, photo, render
 from tests.waiting import wait_until
 from worker.core.picture.decode import decode
@@ -39,7 +40,7 @@ def that(code: str) -> Callable[[], list[str]]:
     program = (
         "import os, signal, sys, time, worker.pictures.process as p\n"
         "real = p.prepare\n"
-        f"def prepare(data, *rest):\n    {code}\n    return real(data, *rest)\n"
+        f"def prepare(data, *rest, **named):\n    {code}\n    return real(data, *rest, **named)\n"
         "p.prepare = prepare\n"
         "p.main()\n"
     )
@@ -251,3 +252,28 @@ def test_an_error_that_nobody_foresaw_is_the_pictures_and_its_trace_is_logged(
 
     assert (failed.code, "ZeroDivisionError" in failed.message) == ("inference", True)
     assert "a picture's work failed" in capsys.readouterr().out
+
+
+def test_a_library_is_loaded_when_its_first_picture_comes() -> None:
+    """By a new process in place of the one that had met it; canvases that were there are decoded again, uncharged."""
+    plain, scan = encoded(photo(90, 60), "PNG"), dicom(np.full((9, 30), 7, np.uint16), WindowCenter=7.5, WindowWidth=1)
+    with closing(Pictures(SETUP, 1)) as pictures, pictures.open(plain, Options(), go_on) as first:
+        wait_until(pictures.lanes.pids, "it runs", START_S)
+        before = pictures.lanes.pids()
+        assert pictures.lanes._loaded == [frozenset()]
+        with pictures.open(scan, Options(overlay_size=16), go_on) as second:
+            assert (second.geometry.width, second.geometry.height) == (30, 9)
+            assert pictures.lanes._loaded == [{"pydicom"}]
+            assert pictures.lanes.pids() != before
+            after = pictures.lanes.pids()
+            assert len(first.draw(MAPS)) == len(MAPS)
+            assert len(second.draw(MAPS)) == len(MAPS)
+        with pictures.open(scan, Options(), go_on):
+            assert pictures.lanes.pids() == after
+
+
+def test_a_process_that_asks_for_what_it_has_is_not_believed() -> None:
+    """Else it could have itself started again for ever."""
+    asks = that("raise p.NeededError('pydicom')")
+    with closing(Pictures(SETUP, 1, command=asks)) as pictures:
+        assert failure(pictures, encoded(photo(), "PNG")).code == "poison"

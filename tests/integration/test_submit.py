@@ -47,7 +47,7 @@ def test_images_become_chunks_in_order(services: Services, ledger: RedisLedger, 
 @pytest.mark.usefixtures("worker")
 def test_what_is_left_out_is_said_once_and_kept(services: Services, ledger: RedisLedger, tmp_path: Path) -> None:
     """Of all the paths together, when the last is read; a job of everything says nothing."""
-    for name, data in {"a/1.png": picture(), "a/2.HEIC": b"....ftypheic", "b/3.heic": b"", "b/4.txt": b"text"}.items():
+    for name, data in {"a/1.png": picture(), "a/2.JXL": b"\xff\x0a", "b/3.jxl": b"", "b/4.txt": b"text"}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
     heard: list[str] = []
@@ -57,9 +57,9 @@ def test_what_is_left_out_is_said_once_and_kept(services: Services, ledger: Redi
 
     assert heard == [
         f"no picture matches {str(tmp_path / 'b')!r}",
-        "left out: 2 .heic (convert it: heif-convert FILE FILE.jpg), 1 .txt",
+        "left out: 2 .jxl (convert it: djxl FILE FILE.png), 1 .txt",
     ]
-    assert ledger.status(job).left_out == {".heic": 2, ".txt": 1}
+    assert ledger.status(job).left_out == {".jxl": 2, ".txt": 1}
     assert ledger.status(other).left_out == {}
 
 

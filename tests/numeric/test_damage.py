@@ -152,7 +152,7 @@ NOT_PICTURES = {
     "emf": b"\1\0\0\0" + bytes(36) + b" EMF" + bytes(60),
     "mpeg": b"\0\0\1\xb3" + bytes(100),
     "hdf5": b"\x89HDF\r\n\x1a\n" + bytes(100),
-    "heic": b"\0\0\0\x18ftypheic" + bytes(100),
+    "jxl": b"\xff\x0a" + bytes(100),
     "imt": b"*\nwidth 8\nheight 8\n\x0c" + bytes(64),
 }
 
@@ -162,7 +162,7 @@ def test_what_is_no_picture_is_named_so(kind: str) -> None:
     """The message says what to send instead."""
     error = failure(NOT_PICTURES[kind])
 
-    if kind in ("svg", "pdf", "heic", "html", "zip", "hdf5"):
+    if kind in ("svg", "pdf", "jxl", "html", "zip", "hdf5", "wmf", "emf", "mpeg"):
         assert error.code == "unsupported"
         assert "which camq does not read: " in error.message
     else:

@@ -99,11 +99,11 @@ def test_a_big_endian_portable_greymap_of_16_bits_is_scaled() -> None:
         ([-2.0, 0.0, 2.0], [0, 128, 255]),
         ([-3e38, 0.0, 3e38], [0, 128, 255]),
         ([np.nan, 1.0, np.inf], [0, 255, 0]),
-        ([7e5, 7e5, 7e5], [0, 0, 0]),
+        ([7e5, 7e5, 7e5], [255, 255, 255]),
     ],
 )
 def test_floats_find_their_white(values: list[float], levels: list[int]) -> None:
-    """1, or the white of 8 to 16 bits, whichever is the least that holds all values; else the range is stretched."""
+    """The range of the values is stretched; where they are all the same, 0 is black and 1 white."""
     data = encoded(Image.fromarray(np.array([values], np.float32)), "TIFF")
 
     assert pixels(data)[0, :, 0].tolist() == levels

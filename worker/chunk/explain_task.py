@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import structlog
+from msgspec import UNSET, UnsetType
 
 from shared import keys
 from shared.checks.options import check_options
@@ -127,9 +128,10 @@ class Calls:
             return False
         rest = dict(given)  # a copy for each try: this one may meet an outage
         key = _checked_key(rest.pop("key", None), self._in_place)
+        page = _checked_page(rest.pop("page", None))
         options = check_options(self._card, _checked_classes(rest))
         self._ledger.open_job(job, model=self._card.model, options=options, priority="high", name=EXPLAIN_TASK)
-        references = [ImageRef(index=0, key=key, source=key)]
+        references = [ImageRef(index=0, key=key, source=key, page=page)]
         if known and known.sealed:
             if self._store.get(keys.chunk_object(job, CHUNK)) != encode_lines(references):
                 raise UsageError(f"{EXPLAIN_TASK}: this task id was used for another picture; take a new one")
@@ -186,6 +188,14 @@ def _checked_key(key: object, in_place: tuple[str, ...]) -> str:
     if in_place and not key.startswith(in_place):
         raise UsageError(f"{key} is outside what may be read in place (CAMQ_INPUT_PREFIXES of the workers)")
     return key
+
+
+def _checked_page(given: object) -> int | UnsetType:
+    if given is None:
+        return UNSET
+    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
+        raise UsageError(f"{EXPLAIN_TASK}: page {str(given)[:80]!r} is not allowed: give a whole number from 1")
+    return given
 
 
 def _checked_classes(given: dict[str, Any]) -> dict[str, Any]:

@@ -1,18 +1,21 @@
 """The values that pass between the stages of the core."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from shared.contract import Options, Preprocessing
+from shared.contract import Options, PictureWarning, Preprocessing
 
 UInt8Array = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
 #: Bytes that somebody else made.
 Data: TypeAlias = bytes | bytearray | memoryview
+#: Pixels of a decoded picture at the worst, in bytes: its frame, its RGB copy, one that stands upright, and what a
+#: decoder holds besides.
+BYTES_PER_PIXEL = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,23 @@ class Limits:
 
     max_bytes: int = 100_000_000
     max_pixels: int = 178_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How one picture is read, and what was found worth knowing meanwhile."""
+
+    #: As the job's option; None for what the file states, else the range of its data.
+    range: str | None = None
+    #: Whether a picture that ends early is taken as far as it goes.
+    keep_truncated: bool = False
+    #: Page or frame, counted from 1; None for the first, whatever the file calls it.
+    page: int | None = None
+    warnings: list[PictureWarning] = field(default_factory=list)
+
+    def warn(self, code: str, message: str) -> None:
+        """Notes a warning, one of `shared.errors.WARNINGS`."""
+        self.warnings.append(PictureWarning(code, message))
 
 
 #: What a network was trained to see, as its card says it.
@@ -52,6 +72,7 @@ class Prepared:
     geometry: Geometry
     #: The part of `canvas` that the network saw, in canvas pixels (x0, y0, x1, y1).
     canvas_seen: tuple[float, float, float, float]
+    warnings: tuple[PictureWarning, ...] = ()
 
 
 class ImageOptions(Options, frozen=True, kw_only=True):

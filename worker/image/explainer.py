@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec import UNSET
 
 from shared import keys
 from shared.contract import EXTENSIONS, ErrorInfo, ImageRecord, ImageRef, ImageState, Options, PredictionRecord
@@ -80,7 +81,8 @@ class Explainer:
         with ExitStack() as held:  # until it is drawn, a picture may have to be decoded again
             with self.batcher.coming() as arrived:
                 data = held.enter_context(self._downloaded(ref, check))
-                picture = held.enter_context(self.pictures.open(data, options, check, urgent=urgent))
+                opened = self.pictures.open(data, options, check, page=ref.page or None, urgent=urgent)
+                picture = held.enter_context(opened)
                 check()
                 arrived()
                 wish = options_of(ref, options)
@@ -99,6 +101,7 @@ class Explainer:
             engine=explanation.engine,
             predictions=predictions,
             truth=compared(ref, explanation, self.network.labels),
+            warnings=picture.warnings or UNSET,
         )
 
     def _output(self, options: Options) -> str | None:

@@ -69,6 +69,9 @@ class Lanes:
 
     def __init__(self, argv: list[str], environment: Mapping[str, str], processes: int) -> None:
         self._argv = argv
+        #: What pictures have needed so far; each process is started with them.
+        self._libraries: set[str] = set()
+        self._loaded: list[frozenset[str]] = [frozenset()] * processes
         self._environment = environment
         self._lock = threading.Lock()
         #: One for each lane: whoever rings wakes one thread and no other.
@@ -193,13 +196,14 @@ class Lanes:
             return queue.popleft() if queue else None
 
     def _start(self, lane: int) -> FramedChild | None:
+        libraries = frozenset(self._libraries)
         try:
-            child = FramedChild(self._argv, self._environment, START_S)
+            child = FramedChild([*self._argv, *sorted(libraries)], self._environment, START_S)
         except (EOFError, LateError, OSError) as error:
             log.warning("a picture process does not start", reason=str(error) or "its last words are above")
             return None
         with self._lock:
-            self._children[lane] = child
+            self._children[lane], self._loaded[lane] = child, libraries
         return child
 
     def _refuse(self, lane: int) -> None:
@@ -238,11 +242,26 @@ class Lanes:
             death = self._ended(lane, work)
             asked.answer.set_exception(OverdueError() if _OUT_OF_TIME in death else DiedError(death))
         else:
-            with self._lock:
-                if asked.abandoned and isinstance(reply, wire.Decoded):
-                    self._release(asked.request.key, place)
-                asked.answer.set_result((reply, body, place))
+            if isinstance(reply, wire.Needed):
+                self._restart(lane, work, asked, reply.library)
+            else:
+                with self._lock:
+                    if asked.abandoned and isinstance(reply, wire.Decoded):
+                        self._release(asked.request.key, place)
+                    asked.answer.set_result((reply, body, place))
         self._decoding[lane] = None
+
+    def _restart(self, lane: int, work: str, asked: Asked, library: str) -> None:
+        """A process with the library takes the place of one without, and the request goes back to the front."""
+        if work != "decode" or library in self._loaded[lane]:
+            asked.answer.set_exception(DiedError(self._ended(lane, work)))
+            return
+        log.info("picture processes load a library from now on", library=library)
+        self._drop(lane)
+        with self._lock:
+            self._libraries.add(library)
+            if not asked.abandoned:
+                (self._urgent if asked.urgent else self._bulk).appendleft(asked)
 
     def _ended(self, lane: int, during: str) -> str:
         """Buries the process; how it ended. Whoever has a canvas there decodes again."""

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import structlog
 
-from shared.contract import Options
+from shared.contract import Options, PictureWarning
 from shared.errors import CODES, ImageError, UsageError
 from shared.outage import LOOK_S
 from shared.processes.confined import Data, environment
@@ -42,14 +42,23 @@ class Picture:
 
     pixels: UInt8Array
     geometry: Geometry
+    warnings: tuple[PictureWarning, ...]
 
     def __init__(
-        self, pool: "Pictures", data: Data, options: Options, check: Callable[[], None], *, urgent: bool
+        self,
+        pool: "Pictures",
+        data: Data,
+        options: Options,
+        check: Callable[[], None],
+        *,
+        urgent: bool,
+        page: int | None = None,
     ) -> None:
         self._pool = pool
         self._key = next(pool.keys)
         self._data = data
         self._options = options
+        self._page = page
         self._check = check
         self._urgent = urgent
         self._deaths = 0
@@ -69,7 +78,7 @@ class Picture:
             raise _failure(reply)
         if keep:
             keep(reply.bytes)
-        self.geometry = reply.geometry
+        self.geometry, self.warnings = reply.geometry, reply.warnings
         self.pixels = np.frombuffer(pixels, np.uint8).reshape(size, size, channels)
         self._urgent = True  # from now on it has waited long enough
         self._pool.spent("decode", reply.seconds)
@@ -111,7 +120,7 @@ class Picture:
         return self._options.input_size or self._pool.setup.spec.size
 
     def _decoded(self, *, granted: bool) -> tuple[wire.Reply, bytearray]:
-        request = wire.Decode(self._key, self._options, granted)
+        request = wire.Decode(self._key, self._options, granted, self._page)
         most = self._size * self._size * self._pool.setup.spec.channels
         while True:
             try:
@@ -173,10 +182,19 @@ class Pictures:
 
     @contextmanager
     def open(
-        self, data: Data, options: Options, check: Callable[[], None], *, urgent: bool = False
+        self,
+        data: Data,
+        options: Options,
+        check: Callable[[], None],
+        *,
+        page: int | None = None,
+        urgent: bool = False,
     ) -> Iterator[Picture]:
-        """The picture, decoded, until the block ends. Raises ImageError, and what `check` raises while it waits."""
-        picture = Picture(self, data, options, check, urgent=urgent)
+        """The picture, decoded, until the block ends. Raises ImageError, and what `check` raises while it waits.
+
+        `page` counts the pages or frames of the file from 1.
+        """
+        picture = Picture(self, data, options, check, page=page, urgent=urgent)
         try:
             picture.decode()
             yield picture

@@ -1,4 +1,7 @@
-"""`python -m worker.pictures.process SETUP`: decodes strangers' pictures and draws on them, and can do nothing else."""
+"""`python -m worker.pictures.process SETUP LIBRARY…`: decodes strangers' pictures, draws on them, can do nothing else.
+
+The libraries are loaded first.
+"""
 
 import sys
 import time
@@ -12,11 +15,13 @@ from PIL import AvifImagePlugin, Image
 
 from shared.contract import Options
 from shared.errors import ImageError
+from shared.pictures import Library
 from shared.processes.confined import Channel, Data, allow_seconds, confine
 from worker.core.picture.decode import OUT_OF_MEMORY, PostponedError
+from worker.core.picture.libraries import THREADED, NeededError, load, seal
 from worker.core.picture.preprocess import prepare
 from worker.core.picture.render import encode, paint
-from worker.core.types import Prepared
+from worker.core.types import BYTES_PER_PIXEL, Prepared
 from worker.pictures import wire
 
 #: Of an error's text, and of its trace: they may quote the picture's bytes.
@@ -65,17 +70,19 @@ class Desk:
 
         def look(pixels: int) -> None:
             nonlocal need
-            need = len(data) + wire.BYTES_PER_PIXEL * pixels + wire.BYTES_PER_INPUT_PIXEL * size**2
+            need = len(data) + BYTES_PER_PIXEL * pixels + wire.BYTES_PER_INPUT_PIXEL * size**2
             if need > wire.UNASKED_BYTES and not request.granted:
                 raise PostponedError
 
         try:
-            found = prepare(data, options, setup.spec, setup.limits, look)
+            found = prepare(data, options, setup.spec, setup.limits, look, request.page)
         except PostponedError:
             return wire.Large(need), []
+        except NeededError as error:
+            return wire.Needed(error.library), []
         self._canvases[request.key] = replace(found, pixels=_NOTHING)
         kept = wire.BYTES_PER_CANVAS_PIXEL * found.canvas.width * found.canvas.height
-        reply = wire.Decoded(found.geometry, kept, time.perf_counter() - started)
+        reply = wire.Decoded(found.geometry, kept, time.perf_counter() - started, found.warnings[: wire.MOST_WARNINGS])
         return reply, [found.pixels.tobytes()]
 
     def _draw(self, request: wire.Draw, body: bytearray) -> tuple[wire.Reply, list[Data]]:
@@ -113,8 +120,12 @@ def main() -> None:
     """Answers until the parent closes its end."""
     setup = msgspec.json.decode(sys.argv[1], type=wire.Setup)
     channel, desk = Channel(), Desk(setup)
+    libraries = msgspec.convert(sys.argv[2:], list[Library])
+    for library in libraries:
+        load(library)
     rehearse(desk)
-    confine(setup.memory)
+    seal()
+    confine(setup.memory, threads=not THREADED.isdisjoint(libraries))
     channel.serve(desk.answer)
 
 

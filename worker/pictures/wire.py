@@ -5,13 +5,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from shared.contract import Options
-from worker.core.types import Geometry, InputSpec, Limits
+from shared.contract import Options, PictureWarning
+from shared.pictures import Library
+from worker.core.types import BYTES_PER_PIXEL, Geometry, InputSpec, Limits
 
 Size = Annotated[int, Meta(ge=0)]
-#: Pixels of a decoded picture at the worst, in bytes: its frame, its RGB copy, one that stands upright, and what a
-#: decoder holds besides.
-BYTES_PER_PIXEL = 12
+#: Of one picture.
+MOST_WARNINGS = 8
 #: The same of what is drawn on: the canvas, its half of the blend, the stretched map, the blend and its picture.
 BYTES_PER_CANVAS_PIXEL = 30
 #: Pixels of the network's input: two pictures and an array.
@@ -40,6 +40,8 @@ class Decode(msgspec.Struct, frozen=True, tag=True):
     options: Options
     #: Whether it may take more than UNASKED_BYTES.
     granted: bool
+    #: Page or frame of the file, counted from 1.
+    page: Annotated[int, Meta(ge=1)] | None = None
 
 
 class Draw(msgspec.Struct, frozen=True, tag=True):
@@ -63,6 +65,13 @@ class Decoded(msgspec.Struct, frozen=True, tag=True):
     geometry: Geometry
     bytes: Size
     seconds: float
+    warnings: Annotated[tuple[PictureWarning, ...], Meta(max_length=MOST_WARNINGS)] = ()
+
+
+class Needed(msgspec.Struct, frozen=True, tag=True):
+    """Not decoded: a process that has loaded this library can."""
+
+    library: Library
 
 
 class Large(msgspec.Struct, frozen=True, tag=True):
@@ -104,4 +113,4 @@ class Released(msgspec.Struct, frozen=True, tag=True):
 
 
 Request = Decode | Draw | Release
-Reply = Decoded | Large | Drawings | Failed | Released
+Reply = Decoded | Large | Needed | Drawings | Failed | Released

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from producer.inputs.expand import Expansion
 from producer.inputs.notes import Row
-from producer.inputs.source import Source
+from producer.inputs.source import Source, split_page, with_page
 from producer.inputs.urls.fetch import SCHEMES, parsed, picture_at, without_secrets
 from producer.services import Services
 from shared.errors import UsageError
@@ -35,6 +35,8 @@ def _each(services: Services, rows: Iterable[Row], uploads: Mapping[str, Source]
         name = row.picture
         if isinstance(name, str) and name in uploads:
             yield replace(uploads[name], notes=row.notes)
+        elif isinstance(name, str) and (paged := split_page(name))[0] in uploads and paged[1] is not None:
+            yield replace(with_page(uploads[paged[0]], paged[1]), notes=row.notes)
         elif isinstance(name, str) and name.startswith(SCHEME):
             _check(name, services.settings.nameable_over_http())
             given = row if row.notes.id is not None or row.notes.fields else name

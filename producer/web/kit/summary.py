@@ -63,7 +63,14 @@ def _facts(status: JobStatus, options: Options, served: bool) -> list[tuple[str,
 
 
 #: What is said of an option that was left out.
-_UNSET = {"output": "camq's bucket", "resize": "the model's own", "min_probability": "none", "explain": "best"}
+_UNSET = {
+    "output": "camq's bucket",
+    "resize": "the model's own",
+    "min_probability": "none",
+    "explain": "best",
+    "range": "each file's own",
+    "truncated": "fail",
+}
 
 
 def _all(options: Options) -> list[tuple[str, object, object]]:

@@ -4,12 +4,16 @@ import re
 from collections.abc import Callable
 from io import BytesIO
 
-from PIL import Image, ImageFile
+from PIL import Image, UnidentifiedImageError
 
 from shared.errors import ImageError
-from shared.pictures import UNSIGNED_FORMATS, readable_formats, refusal
+from shared.pictures import UNSIGNED_FORMATS, readable_formats, refusal, unsupported
+from worker.core.picture.by_pillow import ForTifffileError, orientation_of, read_by_pillow, short
+from worker.core.picture.dicom import decode_dicom
+from worker.core.picture.libraries import NeededError, need
 from worker.core.picture.srgb import to_srgb
-from worker.core.types import Data, Limits
+from worker.core.picture.tiff import Look, decode_tiff
+from worker.core.types import BYTES_PER_PIXEL, Data, Limits, Reading
 
 FORMATS = readable_formats()
 #: What a picture is told that meets the limit on memory.
@@ -23,7 +27,10 @@ _SIGNATURE = re.compile(
     rb"|....ftypavi[fs]|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51|8BPS\0\x01|qoif|DDS |\0\0[\x01\x02]\0[^\0]\0",
     re.DOTALL,
 )
-_ORIENTATION = 0x0112
+#: What readers of pictures say of what they know and do not read, other than of damage.
+_NOT_READ = re.compile(
+    r"(?i)unsupported|not supported?\b|unknown|unrecogni[sz]ed|not implemented|cannot handle|not available|requires the"
+)
 #: EXIF orientation → what sets the picture upright. Those from 5 on swap width and height.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -40,11 +47,14 @@ class PostponedError(Exception):
     """Whoever asked for a picture does not want it decoded now."""
 
 
-def decode(data: Data, limits: Limits, look: Callable[[int], None] = lambda _: None) -> Image.Image:
-    """The first frame of the picture in `data`: RGB, upright, sRGB, transparency over white.
+def decode(
+    data: Data, limits: Limits, look: Callable[[int], None] = lambda _: None, reading: Reading | None = None
+) -> Image.Image:
+    """The page of the picture in `data` that `reading` asks for: RGB, upright, sRGB, transparency over white.
 
-    `look` is told the number of its pixels before they are decoded, and may raise PostponedError. Else this raises
-    ImageError with the code empty, too_large, not_an_image, unsupported or truncated, and nothing else.
+    `look` is told the number of its pixels before they are decoded, or more where one takes more memory than
+    BYTES_PER_PIXEL, and may raise PostponedError. NeededError asks for a library. Else this raises ImageError with the
+    code empty, too_large, not_an_image, unsupported, truncated or not_found, and nothing else.
     """
     if not data:
         raise ImageError("empty", "the file has no bytes: check that it was written to its end, and send it again")
@@ -55,25 +65,38 @@ def decode(data: Data, limits: Limits, look: Callable[[int], None] = lambda _: N
             "compress it more or make the picture smaller, or raise the limit",
         )
     _lift_pillows_ceiling(limits.max_pixels)
-    image: ImageFile.ImageFile | None = None
+
+    def measure(width: int, height: int, taken: int) -> None:
+        if not width or not height:
+            raise ValueError(f"it has {width} x {height} pixels")
+        _check_pixels(width, height, limits)
+        look(max(width * height, -(-taken // BYTES_PER_PIXEL)))
+
     try:
-        image = Image.open(BytesIO(data), formats=FORMATS)
-        _check_pixels(image, limits)
-        look(image.width * image.height)
-        size = image.size
-        image.load()
-        if image.size != size:  # the directory of an icon file may lie about the picture behind it
-            _check_pixels(image, limits)
-        picture, orientation = to_srgb(image), _orientation(image)
+        image = _decoded(data, measure, reading or Reading())
+        picture, orientation = to_srgb(image), orientation_of(image)
         if orientation in _UPRIGHT:
             picture = picture.transpose(_UPRIGHT[orientation])
         return picture
-    except (ImageError, PostponedError):
+    except (ImageError, PostponedError, NeededError):
         raise
     # Parsers of hostile bytes raise whatever they trip over; Pillow's have raised nearly every built-in
     # exception. All of it means the same: this picture fails, its neighbours go on.
     except Exception as error:
-        raise _failure(error, data, image, limits) from error
+        raise _failure(error, data, limits) from error
+
+
+def _decoded(data: Data, look: Look, reading: Reading) -> Image.Image:
+    """The picture as it is stored, in 8 bits, by the library that reads its format."""
+    kind = unsupported(data)
+    if kind is not None and kind.library == "pydicom":
+        return decode_dicom(data, look, reading)
+    if kind is not None and kind.library:
+        need(kind.library, kind.name)
+    try:
+        return read_by_pillow(data, ("HEIF",) if kind is not None and kind.library else FORMATS, look, reading)
+    except ForTifffileError:
+        return decode_tiff(data, look, reading)
 
 
 def _lift_pillows_ceiling(max_pixels: int) -> None:
@@ -87,25 +110,16 @@ def _lift_pillows_ceiling(max_pixels: int) -> None:
         Image.MAX_IMAGE_PIXELS = max_pixels
 
 
-def _check_pixels(image: Image.Image, limits: Limits) -> None:
-    if image.width * image.height > limits.max_pixels:
+def _check_pixels(width: int, height: int, limits: Limits) -> None:
+    if width * height > limits.max_pixels:
         raise ImageError(
             "too_large",
-            f"the picture has {image.width:,} x {image.height:,} pixels and the limit is {limits.max_pixels:,} "
+            f"the picture has {width:,} x {height:,} pixels and the limit is {limits.max_pixels:,} "
             "pixels in all: make it smaller, or raise the limit",
         )
 
 
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation; 1, upright, where there is none or its block is broken: nobody looks at EXIF."""
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 — the block is parsed as freely as pictures are, see above
-        return 1
-    return orientation if isinstance(orientation, int) else 1
-
-
-def _failure(error: Exception, data: Data, image: Image.Image | None, limits: Limits) -> ImageError:
+def _failure(error: Exception, data: Data, limits: Limits) -> ImageError:
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return ImageError(
             "too_large",
@@ -113,14 +127,46 @@ def _failure(error: Exception, data: Data, image: Image.Image | None, limits: Li
         )
     if isinstance(error, MemoryError):
         return ImageError("too_large", OUT_OF_MEMORY)
-    opened = image is not None and image.format not in UNSIGNED_FORMATS
-    if opened or _SIGNATURE.match(data):
-        # Pillow's sentence may quote the picture's bytes at any length.
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        reason = reason if image else "its header cannot be read"
+    kind, reason = _format(data), short(error)
+    known = unsupported(data)
+    if not kind and not (known and known.library) and not _SIGNATURE.match(data):
+        return ImageError(*refusal(data))
+    if not kind:
+        reason = short(_why_unopened(data) or error)
+    if _NOT_READ.search(reason) or isinstance(error, NotImplementedError):
+        name = kind or (known.name if known else "picture")
+        extra = "; pip install 'camq[tiff]' where the worker runs adds compressions" if "imagecodecs" in reason else ""
         return ImageError(
-            "truncated",
-            f"the picture ends before its data is complete, or its data is damaged ({reason}): "
-            "open and save it in a picture editor, or send a whole copy",
+            "unsupported",
+            f"this {name} is of a kind that camq does not read ({reason}): save it as 8-bit PNG or JPEG, as with "
+            f"magick FILE FILE.png{extra}",
         )
-    return ImageError(*refusal(data))
+    if not kind and isinstance(error, UnidentifiedImageError):
+        reason = "its header cannot be read"
+    return ImageError(
+        "truncated",
+        f"the picture ends before its data is complete, or its data is damaged ({reason}): "
+        "open and save it in a picture editor, or send a whole copy",
+    )
+
+
+def _format(data: Data) -> str:
+    """The format as which Pillow opens it; empty for none, and for those that almost any bytes look like."""
+    try:
+        found = Image.open(BytesIO(data), formats=FORMATS).format or ""
+    except Exception:  # noqa: BLE001 - see `decode`
+        return ""
+    return found if found not in UNSIGNED_FORMATS else ""
+
+
+def _why_unopened(data: Data) -> Exception | None:
+    """What the reader of the format as which the bytes begin says of them; Pillow keeps that to itself."""
+    for name in FORMATS:
+        reader, accepts = Image.OPEN[name]
+        if name in UNSIGNED_FORMATS or accepts is None or accepts(bytes(data[:16]).ljust(16, b"\0")) is not True:
+            continue
+        try:
+            reader(BytesIO(data), "")
+        except Exception as error:  # noqa: BLE001 - see `decode`
+            return error
+    return None

@@ -8,7 +8,7 @@ from PIL import Image
 
 from shared.contract import INTERPOLATIONS, Options
 from worker.core.picture.decode import decode
-from worker.core.types import Data, Geometry, InputSpec, Limits, Prepared
+from worker.core.types import Data, Geometry, InputSpec, Limits, Prepared, Reading
 
 _FILTERS = {name: Image.Resampling[name.upper()] for name in INTERPOLATIONS}
 #: The modes of a network's input by its channels. The fourth is opaque: decoding has laid a picture's own over white.
@@ -27,18 +27,24 @@ class _Seen(NamedTuple):
     part: tuple[float, float, float, float]
 
 
-def prepare(
-    data: Data, options: Options, spec: InputSpec, limits: Limits, look: Callable[[int], None] = lambda _: None
+def prepare(  # noqa: PLR0917 - tests stand in for it, whatever it takes
+    data: Data,
+    options: Options,
+    spec: InputSpec,
+    limits: Limits,
+    look: Callable[[int], None] = lambda _: None,
+    page: int | None = None,
 ) -> Prepared:
     """Decodes a picture and makes it ready for a network that was trained on `spec`.
 
     Without other wishes of the job or the model, the network's input is Pillow's plain resize of the whole upright
-    picture, exactly. Raises ImageError, and what `look` raises (see `decode`).
+    picture, exactly. `page` counts from 1. Raises ImageError, NeededError, and what `look` raises (see `decode`).
     """
     size = options.input_size or spec.size
     shorter = round(spec.resize_size * size / spec.size)
     longest = min(options.overlay_size, MAX_SIDE[options.format])
-    picture = decode(data, limits, look)
+    reading = Reading(options.range or None, options.truncated == "keep", page)
+    picture = decode(data, limits, look, reading)
     width, height = picture.size
     source = picture if spec.channels != 1 else picture.convert("L")
     match options.resize or spec.resize:
@@ -55,7 +61,8 @@ def prepare(
         canvas = _shrink(picture, *_fit(width, height, longest))
         canvas_seen = _scaled(geometry.seen, canvas.width / width, canvas.height / height)
     pixels = np.asarray(seen.image.convert(_MODES[spec.channels]))
-    return Prepared(pixels if spec.channels != 1 else pixels[..., None], canvas, geometry, canvas_seen)
+    pixels = pixels if spec.channels != 1 else pixels[..., None]
+    return Prepared(pixels, canvas, geometry, canvas_seen, tuple(reading.warnings))
 
 
 def _squash(picture: Image.Image, size: int, spec: InputSpec) -> _Seen:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -58,7 +59,7 @@ def test_a_picture_is_known_by_its_bytes_in_folders_patterns_archives_and_storag
     """By one rule, whatever it is called; what is none is counted by its kind, spelled as the first of them is."""
     files = {
         **{"0a1b2c": picture(), "hash.dat": picture(), "scan.PNGX": picture()},
-        **{"1.HEIC": b"\0\0\0\x18ftypheic" + bytes(99), "2.heic": b"", "none": b"", "page.htm": b"<html>"},
+        **{"1.JXL": b"\xff\x0a" + bytes(99), "2.jxl": b"", "none": b"", "page.htm": b"<html>"},
         **{"note.txt": b"text", "lost.jpg": b"text", "read.me": b"text"},
     }
     folder = tmp_path / "odd"
@@ -72,7 +73,7 @@ def test_a_picture_is_known_by_its_bytes_in_folders_patterns_archives_and_storag
             tape.add(folder / name, name)
             store.put(f"odd/{name}", data)
     pictures = ["0a1b2c", "hash.dat", "lost.jpg", "scan.PNGX"]
-    others = {".HEIC": 2, ".htm": 1, ".me": 1, ".txt": 1, "without a suffix": 1}
+    others = {".JXL": 2, ".htm": 1, ".me": 1, ".txt": 1, "without a suffix": 1}
 
     for given in ("odd", "odd/*"):
         assert left_out(given) == ([f"odd/{name}" for name in pictures], others)
@@ -86,15 +87,35 @@ def test_a_picture_is_known_by_its_bytes_in_folders_patterns_archives_and_storag
 
 def test_what_is_left_out_is_said_once_with_the_way(photos: Path) -> None:
     """Also when nothing else is there."""
-    (photos / "1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    (photos / "1.JXL").write_bytes(b"\xff\x0a" + bytes(99))
     expansion = Expansion("photos", store=no_store)
     assert len(list(expansion)) == 4
-    assert str(expansion.left_out) == "left out: 1 .HEIC (convert it: heif-convert FILE FILE.jpg), 1 .txt"
+    assert str(expansion.left_out) == "left out: 1 .JXL (convert it: djxl FILE FILE.png), 1 .txt"
 
     (photos.parent / "phone").mkdir()
-    (photos / "1.HEIC").rename("phone/1.HEIC")
-    with pytest.raises(UsageError, match=r"no path matches anything: left out: 1 \.HEIC \(convert it"):
+    (photos / "1.JXL").rename("phone/1.JXL")
+    with pytest.raises(UsageError, match=r"no path matches anything: left out: 1 \.JXL \(convert it"):
         left_out("phone")
+
+
+def test_a_format_of_an_extra_is_a_picture_where_its_library_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that is damaged, by its name; elsewhere the extra is named."""
+    heic, dicom = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), bytes(128) + b"DICM" + bytes(99)
+    for name, data in {"a.HEIC": heic, "b": dicom, "c.heif": b"cut", "d.dcm": dicom}.items():
+        (tmp_path / name).write_bytes(data)
+    assert left_out(tmp_path) == ([str(tmp_path / name) for name in ("a.HEIC", "b", "c.heif", "d.dcm")], {})
+
+    (tmp_path / "e.png").write_bytes(picture())
+    for library in ("pillow_heif", "pydicom"):
+        monkeypatch.setitem(sys.modules, library, None)
+    expansion = Expansion([tmp_path], store=no_store)
+    assert [source.name for source in expansion] == [str(tmp_path / "e.png")]
+    assert expansion.left_out.counts == {".HEIC": 1, ".dcm": 1, ".heif": 1, "without a suffix": 1}
+    said = str(expansion.left_out)
+    assert "1 .HEIC (install camq[heic], or convert it: heif-convert FILE FILE.jpg)" in said
+    assert "1 .dcm (install camq[dicom], or " in said
 
 
 def test_there_are_only_so_many_kinds() -> None:

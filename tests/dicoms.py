@@ -1,0 +1,46 @@
+"""DICOM files made by pydicom."""
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+
+def dicom(pixels: np.ndarray[Any, Any], *, bits: int = 12, syntax: str = "", **elements: Any) -> bytes:
+    """One frame (h, w), a colour one (h, w, 3) with PhotometricInterpretation="RGB", or frames (n, h, w)."""
+    photometric = elements.setdefault("PhotometricInterpretation", "MONOCHROME2")
+    colour = photometric not in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
+    found = pydicom.Dataset()
+    found.file_meta = FileMetaDataset()
+    found.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    found.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
+    found.SOPInstanceUID = generate_uid()
+    found.Modality = "OT"
+    if pixels.ndim == 3 and not colour:
+        found.NumberOfFrames = pixels.shape[0]
+    found.Rows, found.Columns = pixels.shape[:2] if pixels.ndim == 2 or colour else pixels.shape[1:]
+    found.SamplesPerPixel = 3 if colour else 1
+    if colour:
+        found.PlanarConfiguration = 0
+    found.BitsAllocated = pixels.dtype.itemsize * 8
+    found.BitsStored, found.HighBit = bits, bits - 1
+    found.PixelRepresentation = int(pixels.dtype.kind == "i")
+    found.PixelData = pixels.tobytes() + b"\0" * (pixels.nbytes % 2)
+    for name, value in elements.items():
+        setattr(found, name, value)
+    if syntax:
+        found.compress(syntax)
+    file = BytesIO()
+    pydicom.dcmwrite(file, found, enforce_file_format=True)
+    return file.getvalue()
+
+
+def item(**elements: Any) -> pydicom.Sequence:
+    """A sequence of one item."""
+    found = pydicom.Dataset()
+    for name, value in elements.items():
+        setattr(found, name, value)
+    return pydicom.Sequence([found])
