@@ -27,8 +27,10 @@ FAILURES_KEPT = 10_000
 MESSAGE_KEPT = 500
 #: Chunks taken back in one call: bounds how long a script may block Redis.
 REAP_LIMIT = 200
-#: Jobs looked at in one call for such as expired.
+#: Jobs looked at in one call for such as expired, or as have ended although their counters do not say so.
 SWEEP_LIMIT = 200
+#: Between two such looks at the images of a job that has nothing pending: 40 ms for ten million of them at the worst.
+AUDIT_S = 60
 #: Deaths with the same chunk in hand before its pictures are looked at one by one. One may be chance.
 CHARGES_TO_QUARANTINE = 2
 #: Deaths of its worker, and of its own process outside its own work, before a picture in quarantine is failed. Well
@@ -149,7 +151,7 @@ class RedisFlow(LedgerSide):
         ends = (QUARANTINE_TRIES, LONGEST_PAUSE_S, SENDER_LEASE_S)
         empty = (int(high_empty), int(bulk_empty))
         answer = self.scripts("reap", model, *empty, REAP_LIMIT, *outage, CHARGES_TO_QUARANTINE, *times, *ends)
-        self.scripts("sweep", SWEEP_LIMIT)
+        self.scripts("sweep", SWEEP_LIMIT, AUDIT_S)
         with self.scripts.translated():
             cancelled = self.scripts.client.hkeys(keys.CANCELLING)
         for job in cancelled:  # whoever cancelled them was interrupted

@@ -74,6 +74,42 @@ def test_a_chunk_record_that_camq_did_not_write_costs_its_own_job_alone(ledger: 
     check()
 
 
+COUNTERS = ["total", "running", "succeeded", "failed", "cancelled"]
+
+
+@pytest.mark.parametrize("moment", ["pending", "leased", "done"])
+@pytest.mark.parametrize("name", COUNTERS)
+def test_counters_that_camq_did_not_write_are_counted_anew_and_the_job_ends(
+    ledger: RedisLedger, name: str, moment: str
+) -> None:
+    """With the true numbers, whenever it was and whatever stands there: a smaller number alone is seen by nobody."""
+
+    @given(value=st.sampled_from(["x", "", "-5", "1", "999", "1e3", "9" * 30, None]))
+    @hypothesis_settings(max_examples=8, deadline=None, database=None)
+    def check(value: str | None) -> None:
+        client = ledger.scripts.client
+        client.flushall()
+        serve(ledger, slots=3)
+        submit(ledger, chunks=2)
+        hints = [] if moment == "pending" else ledger.refill(MODEL)
+        claims = [claim(ledger, hint, hint.message.task_id) for hint in hints]
+        if moment == "done":
+            ledger.commit(claims.pop(), [OK, ImageState.FAILED, OK], {1: ErrorInfo("empty", "it is empty")})
+        client.hset(keys.JOB % "job", name, value) if value is not None else client.hdel(keys.JOB % "job", name)
+        for found in claims:
+            ledger.commit(found, [OK, OK, OK], {})
+        work_off(ledger, "token")
+        client.hdel(keys.JOB % "job", "audited_at")  # a minute later
+        ledger.reap(MODEL, high_empty=True, bulk_empty=True)
+
+        status = ledger.status("job")
+        failed = 1 if moment == "done" else 0
+        assert (status.total, status.succeeded, status.failed, status.running) == (6, 6 - failed, failed, 0)
+        assert status.state is (JobState.PARTIAL if failed else JobState.SUCCEEDED)
+
+    check()
+
+
 def test_an_unreadable_record_is_reported_when_its_turn_comes(ledger: RedisLedger) -> None:
     """What else is due goes out in the same call, and nothing comes for it again."""
     serve(ledger, slots=3)

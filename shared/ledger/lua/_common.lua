@@ -109,9 +109,15 @@ end
 
 local NAMES = { r = 'running', s = 'succeeded', f = 'failed', c = 'cancelled' }
 
+-- A counter that camq did not write begins again: `sweep` counts anew when the job is at rest.
+local function add(job, name, by)
+  local answer = redis.pcall('HINCRBY', key(JOB, job), name, by)
+  if type(answer) == 'table' then redis.call('HSET', key(JOB, job), name, 0) end
+end
+
 local function count(job, before, after, by)
-  if NAMES[before] then redis.call('HINCRBY', key(JOB, job), NAMES[before], -by) end
-  if NAMES[after] then redis.call('HINCRBY', key(JOB, job), NAMES[after], by) end
+  if NAMES[before] then add(job, NAMES[before], -by) end
+  if NAMES[after] then add(job, NAMES[after], by) end
 end
 
 -- Gives each image of the chunk the state `choose(old, position)` and keeps the job's counters true.
@@ -165,14 +171,19 @@ local function withdraw_end(job)
   redis.call('ZREM', WEBHOOKS, job)
 end
 
--- Ends the job when every image of a sealed job is final, and tells those who watch.
+-- Ends the job when every image of a sealed job is final, and tells those who watch. Counters that camq did not write end
+-- nothing: `sweep` counts them anew.
 local function settle(job)
-  local j = redis.call('HMGET', key(JOB, job), 'sealed', 'total', 'succeeded', 'failed', 'cancelled', 'finished_at', 'webhook')
-  if not j[2] then return end -- the job was removed meanwhile: nothing of it may come back
-  local final = tonumber(j[3]) + tonumber(j[4]) + tonumber(j[5])
-  if j[1] == '1' and not j[6] and final == tonumber(j[2]) then
-    redis.call('HSET', key(JOB, job), 'finished_at', stamp(NOW))
-    if j[7] then announce_end(job) end
+  local j = redis.call('HMGET', key(JOB, job), 'sealed', 'finished_at', 'webhook', 'total', 'succeeded', 'failed', 'cancelled')
+  if not j[4] and not field(job, 'model') then return end -- the job was removed meanwhile: nothing of it may come back
+  local left = 0
+  for position = 4, 7 do
+    local images = j[position] and string.match(j[position], '^%d+$') and tonumber(j[position])
+    left = left + (position == 4 and 1 or -1) * (images or 0 / 0)
+  end
+  if j[1] == '1' and not j[2] and left == 0 then
+    redis.call('HSET', key(JOB, job), 'finished_at', stamp(NOW), 'running', 0)
+    if j[3] then announce_end(job) end
   end
   renew_ttl(job)
   redis.call('PUBLISH', key(EVENTS, job), 'moved')

@@ -11,7 +11,7 @@ local function go_on()
   local after, cancelled = string.gsub(redis.call('GETRANGE', images, start, start + size - 1), 'q', 'c')
   if cancelled > 0 then
     redis.call('SETRANGE', images, start, after)
-    redis.call('HINCRBY', key(JOB, job), 'cancelled', cancelled)
+    add(job, 'cancelled', cancelled)
   end
   return #after == size
 end

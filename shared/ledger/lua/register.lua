@@ -20,7 +20,7 @@ else
   if first > redis.call('STRLEN', key(IMAGES, job)) then return 'gone' end
   redis.call('HDEL', key(RESERVED, job), chunk)
   redis.call('SETRANGE', key(IMAGES, job), first, string.rep('q', size))
-  redis.call('HINCRBY', key(JOB, job), 'total', size)
+  redis.call('HSET', key(JOB, job), 'total', redis.call('STRLEN', key(IMAGES, job)))
   make_pending(job, chunk, { f = first, n = size, a = 0, d = digest })
 end
 redis.call('HSET', key(JOB, job), 'producer_seen_at', stamp(NOW))

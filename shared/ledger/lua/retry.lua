@@ -29,7 +29,7 @@ end
 if taken > 0 then
   -- The rate is that of the work that goes on, not of the days in between.
   local j = redis.call('HMGET', key(JOB, job), 'succeeded', 'failed')
-  redis.call('HSET', key(JOB, job), 'started_at', stamp(NOW), 'done_before', tonumber(j[1]) + tonumber(j[2]))
+  redis.call('HSET', key(JOB, job), 'started_at', stamp(NOW), 'done_before', number(j[1]) + number(j[2]))
   redis.call('HDEL', key(JOB, job), 'run_at', 'pace', 'raised')
 end
 settle(job)

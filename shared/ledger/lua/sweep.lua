@@ -1,10 +1,43 @@
--- ARGV: most jobs to look at. Jobs whose record expired go from the index that is listed to the one that `gc` reads, so
+-- ARGV: most jobs to look at, seconds between two audits of a job. Jobs whose record expired go from the index that is listed to the one that `gc` reads, so
 -- that no listing walks them. The next call goes on behind these.
 local last = number(redis.call('GET', SWEPT))
 if not (last >= 0 and last < 1e15) then last = 0 end -- camq did not write it
 local jobs = redis.call('ZRANGEBYSCORE', JOBS, '(' .. stamp(last), '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[1])
+-- The job's images a megabyte at a time, from the end, where most of what is left to do lies; `look` may end it.
+local function each_slice(job, look)
+  for stop = redis.call('STRLEN', key(IMAGES, job)), 1, -1048576 do
+    local slice = redis.call('GETRANGE', key(IMAGES, job), math.max(0, stop - 1048576), stop - 1)
+    if look(slice) then return true end
+  end
+  return false
+end
+
+-- A sealed job whose images are all final has ended; if it has not, somebody wrote over its counters: they are counted
+-- anew.
+local function audit(job)
+  local j = redis.call('HMGET', key(JOB, job), 'sealed', 'finished_at', 'audited_at')
+  if j[1] ~= '1' or j[2] or NOW - number(j[3]) < tonumber(ARGV[2]) then return end
+  if redis.call('ZCARD', key(PENDING, job)) > 0 then return end
+  redis.call('HSET', key(JOB, job), 'audited_at', stamp(NOW))
+  local function goes_on(slice) return string.find(slice, 'q', 1, true) or string.find(slice, 'r', 1, true) end
+  if each_slice(job, goes_on) then return end
+  local found = { r = 0, s = 0, f = 0, c = 0 }
+  each_slice(job, function(slice)
+    for byte in pairs(found) do
+      for run in string.gmatch(slice, byte .. '+') do found[byte] = found[byte] + #run end
+    end
+  end)
+  redis.call('HSET', key(JOB, job), 'total', redis.call('STRLEN', key(IMAGES, job)))
+  for byte, images in pairs(found) do redis.call('HSET', key(JOB, job), NAMES[byte], images) end
+  settle(job)
+end
+
 for position = 1, #jobs, 2 do
-  if redis.call('EXISTS', key(JOB, jobs[position])) == 0 then retire(jobs[position]) end
+  if redis.call('EXISTS', key(JOB, jobs[position])) == 0 then
+    retire(jobs[position])
+  else
+    pcall(audit, jobs[position]) -- of another type, a value of somebody else's: it must not hide the others
+  end
 end
 if #jobs < 2 * tonumber(ARGV[1]) then
   redis.call('DEL', SWEPT)
