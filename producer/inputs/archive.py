@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO, Self
+from typing import IO, Any, BinaryIO, Self
 
 from producer.inputs.beside import Beside
 from producer.inputs.left_out import LeftOut
@@ -61,7 +61,17 @@ class _Header(tarfile.TarInfo):
         found = super().frombuf(buf, encoding, errors)
         if found.type in _EXTENDED and found.size > MOST_HEADER_BYTES:
             raise tarfile.ReadError(f"a header of it has {found.size:,} bytes, more than {MOST_HEADER_BYTES:,}")
+        if found.type == tarfile.GNUTYPE_SPARSE:
+            raise _sparse(found.name)
         return found
+
+    def _proc_gnusparse_10(self, next: tarfile.TarInfo, *_: Any) -> None:  # noqa: A002 -- the library's name
+        raise _sparse(next.name)
+
+
+def _sparse(name: str) -> tarfile.ReadError:
+    """The list of a sparse file's pieces has no limit of its own, and is read before anybody asks for the file."""
+    return tarfile.ReadError(f"{name} in it is stored as a sparse file: write the archive without tar's --sparse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +240,9 @@ def _files(archive: tarfile.TarFile, left_out: LeftOut, beside: Beside) -> Itera
         archive.members = []  # type: ignore[attr-defined]  # else the library remembers every member it has passed
         if sum(len(key) + len(value) for key, value in archive.pax_headers.items()) > MOST_GLOBAL_HEADERS:
             raise tarfile.ReadError("its headers are too large")
-        if not info.isfile() or info.issparse() or _is_hidden(info.name):
+        if info.issparse():
+            raise _sparse(info.name)
+        if not info.isfile() or _is_hidden(info.name):
             continue
         if beside.wants(info.name, info.size):
             file = archive.extractfile(info)
