@@ -57,6 +57,8 @@ class Display:
         parts = []
         if status.images_per_second:
             parts.append(rate(status.images_per_second))
+        elif status.running:  # the first chunk may take a while: that it is being worked on is news
+            parts.append(f"{status.running:,} in work")
         if not status.state.finished:
             parts.append(time_left(status))
         if status.failed:
@@ -71,7 +73,7 @@ class Display:
         if self._bar:
             self._bar.start()  # with the first news, so that what was printed before stands above the bar
             if what not in self._tasks:
-                self._tasks[what] = self._bar.add_task(what, more="")
+                self._tasks[what] = self._bar.add_task(what, total=total, more="")
             self._bar.update(self._tasks[what], completed=done, total=total, more=more)
         elif self._enabled and time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + PLAIN_EVERY_S

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
 #: A command whose service is away ends within ten seconds, also when it needs two of them.
 FIRST_ANSWER_S = 4.5
-_REMEDY = """
-Is `camq up` running? Load its settings here:
+_RUNNING = """
+Is `camq up` running?"""
+_REMEDY = f"""{_RUNNING} Load its settings here:
   set -a; . camq-data/camq.env; set +a"""
+#: Addresses of servers that `camq up` starts.
+_HERE = ("127.0.0.1:", "localhost:")
 
 
 class _Closable(Protocol):
@@ -103,12 +106,14 @@ class Services:
         return start("camq")
 
     def _answer(self, check: Callable[[], None], silence: str) -> None:
-        """Run `check` for a limited time; who has loaded no settings at all is told how."""
+        """Run `check` for a limited time; who has loaded no settings at all is told how, who has those of `camq up` is
+        asked for it."""
         try:
             within_time(check, silence)
         except UnreachableError as error:
             lost = self.settings.redis_url == Settings().redis_url and "CAMQ_REDIS_URL" not in os.environ
-            raise UnreachableError(f"{error}{_REMEDY if lost else ''}") from None
+            here = redis_address(self.settings).startswith(_HERE)
+            raise UnreachableError(f"{error}{_REMEDY if lost else _RUNNING if here else ''}") from None
 
     def close(self) -> None:
         """Give back every connection that was made."""

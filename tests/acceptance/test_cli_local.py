@@ -217,35 +217,6 @@ def test_the_worker_command_becomes_the_worker(up: Up) -> None:
     assert process.pid not in [w["pid"] for w in up.workers()]
 
 
-def test_up_ends_with_the_reason_when_the_model_cannot_be_loaded(tmp_path: Path) -> None:
-    """It is not started over and over; exit status 5, and no folder of servers that never served."""
-    (tmp_path / "weights.pth").write_text("no weights")
-
-    done = camq("up", "--model", "resnet18", "--weights", "weights.pth", cwd=tmp_path)
-
-    assert done.returncode == 5
-    assert "weights.pth" in done.stderr.splitlines()[-1]
-    assert done.stdout == ""
-    assert [path.name for path in tmp_path.iterdir()] == ["weights.pth"]
-
-
-@pytest.mark.parametrize("command", [["up"], ["run", "a.png"], ["worker"], ["up", "--workers", 0]])
-@pytest.mark.parametrize("by_setting", [False, True])
-def test_a_mistyped_model_is_refused_before_anything_starts(
-    command: list[object], by_setting: bool, tmp_path: Path
-) -> None:
-    """With the names that come close, and without a folder, a server or torch, which a worker takes seconds to load."""
-    (tmp_path / "a.png").write_bytes(picture())
-    environment = {"CAMQ_MODEL": "resnt18"} if by_setting else {}
-    given = [] if by_setting else ["--model", "resnt18"]
-
-    done = camq(*command, *given, cwd=tmp_path, env=environment)
-
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("Error: unknown model 'resnt18': did you mean resnet18 or ")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
-
-
 def test_run_explains_everything_and_leaves_nothing_running(photos: Path, tmp_path: Path) -> None:
     """The result lines on stdout and in the folder; exit status 1 because one file is no picture."""
     before = {process.pid for process in psutil.process_iter()}

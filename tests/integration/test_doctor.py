@@ -60,3 +60,18 @@ def test_storage_that_refuses_says_what_to_change(code: str, settings: Settings)
     assert exit_status([check]) == (4 if away else 5)
     assert says in check.detail
     assert settings.s3_secret_key not in check.detail
+
+
+@pytest.mark.servers
+def test_a_model_that_nobody_asked_for_is_no_fault(settings: Settings) -> None:
+    """A machine that only submits need not have the default model's weights."""
+    asked = msgspec.structs.replace(settings, labels="none.txt")
+    (weights,) = [check for check in examine(asked) if check.name == "weights"]
+    (wanted,) = [
+        check for check in examine(msgspec.structs.replace(asked, model="resnet18")) if check.name == "weights"
+    ]
+
+    assert (weights.ok, exit_status([weights])) == (True, 0)
+    assert weights.detail.startswith("CAMQ_MODEL is not set, and the default, resnet18, cannot be served here: ")
+    assert (wanted.ok, exit_status([wanted])) == (False, 5)
+    assert "camq worker --model resnet18" in (wanted.remedy or "")

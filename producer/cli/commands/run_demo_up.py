@@ -164,14 +164,18 @@ def run(
     names = list(all_of(pictures))
     _check_local(names)
     overrides = serving(model or settings.model, given)
-    with _temporary() as camq:
-        _start(camq, 1, overrides)
-        final = _explain(camq, names, request)
-        records = fetch(camq.services, final.job, out, as_json=as_json)
-        print_results(records, as_json=as_json, every=str(out / RESULTS))
-        write_report(camq.services, final.job, out / REPORT, overlays=OVERLAYS)
-        if hook := tried_once(camq.services.ledger, final.job):
-            say(f"webhook {webhook_line(hook)}{'' if hook.state == 'delivered' else '; it is not retried'}")
+    try:
+        with _temporary() as camq:
+            _start(camq, 1, overrides)
+            final = _explain(camq, names, request)
+            records = fetch(camq.services, final.job, out, as_json=as_json)
+            print_results(records, as_json=as_json, every=str(out / RESULTS))
+            write_report(camq.services, final.job, out / REPORT, overlays=OVERLAYS)
+            if hook := tried_once(camq.services.ledger, final.job):
+                say(f"webhook {webhook_line(hook)}{'' if hook.state == 'delivered' else '; it is not retried'}")
+    except KeyboardInterrupt:
+        say(f"\nstopped; nothing is written to {out} before every image is done. To interrupt and go on, use `camq up`")
+        raise
     say(f"open {out / REPORT} in a browser; overlays and results.jsonl are beside it")
     return exit_status(final)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 import socket
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -112,7 +114,9 @@ class Guard:
         if request.method not in _SAFE and not self._is_own(request.headers.get("origin"), host):
             return PlainTextResponse("This request came from another page.", 403)
         if request.method in _SAFE and self.door.opens(request.query_params.get("token", "")):
-            welcome = RedirectResponse("/", 303)
+            page = request.scope["path"]
+            # Two slashes would begin another host's name.
+            welcome = RedirectResponse(quote(page) if re.match(r"/(?![/\\])", page) else "/", 303)
             welcome.set_cookie(self.door.cookie, self.door.token, httponly=True, samesite="strict")
             return welcome
         if not self.door.opens(request.cookies.get(self.door.cookie, "")):

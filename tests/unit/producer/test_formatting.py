@@ -131,6 +131,19 @@ def test_progress_off_a_terminal_is_a_plain_line_now_and_then(
     assert err.splitlines() == ["uploading: 5 of 20 images", "uploading: 10 of 20 images"]
 
 
+def test_a_bar_has_no_total_before_it_is_known_and_shows_that_work_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rich takes 100 for it otherwise; before the first chunk is done there is no rate."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with Display() as display:
+        display.upload(3, None)
+        display.status(msgspec.structs.replace(status(0), running=1))
+        assert display._bar is not None
+        uploading, explaining = display._bar.tasks
+
+    assert (uploading.total, uploading.completed) == (None, 3)
+    assert (explaining.total, explaining.fields["more"]) == (2, "1 in work, estimating")
+
+
 def test_a_bar_leaves_room_for_the_interrupt_that_a_terminal_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a full line `^C` would begin a new one, and the bar stand there twice."""
     monkeypatch.setenv("COLUMNS", "60")

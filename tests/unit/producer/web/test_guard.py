@@ -51,6 +51,22 @@ def test_the_link_lets_in_and_leaves_the_address_bar() -> None:
     assert answer.headers["set-cookie"] == "camq-8800=s3cret; HttpOnly; Path=/; SameSite=strict"
 
 
+@pytest.mark.parametrize(
+    ("path", "lands"),
+    [
+        ("/jobs/a-job", "/jobs/a-job"),
+        ("/jobs/a b\u00e9\r\nX: 1", "/jobs/a%20b%C3%A9%0D%0AX%3A%201"),
+        ("//evil.example/", "/"),
+        ("/\\evil.example", "/"),
+    ],
+)
+def test_a_link_to_a_page_lands_there_and_on_no_other_host(path: str, lands: str) -> None:
+    """So that a link to a job can be handed on with the way in."""
+    answer = ask(f"{path}?token=s3cret")
+
+    assert (answer.status_code, answer.headers["location"]) == (303, lands)
+
+
 @pytest.mark.parametrize("cookie", ["", "camq-8800=", "camq-8800=s3cre", "camq-8800=s3crett", "camq-1=s3cret", "é"])
 def test_without_the_cookie_nothing_is_shown(cookie: str) -> None:
     """A page says how to get in, and nothing else."""
