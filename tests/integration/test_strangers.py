@@ -1,22 +1,28 @@
 """What strangers put into folders and the bucket is input, not truth: it leads to no other file and no other object."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 import redis
+from PIL import EpsImagePlugin, Image
 
 from producer import Client
+from producer.cli.commands.show import _show_file
 from producer.results.download import download
 from producer.results.originals import references
 from producer.services import Services
+from producer.web.kit.thumbnails import thumbnail
 from producer.web.report import write_report
 from shared import keys
 from shared.config import Settings
-from shared.errors import MessageError
-from shared.storage import MemoryStore
+from shared.contract import Options
+from shared.errors import MessageError, ObjectTooLargeError, UsageError
+from shared.storage import MemoryStore, job_objects
+from shared.storage.job_objects import read_references, read_results
 from tests.scripted_worker import MODEL, ScriptedWorker, picture
 
 
@@ -84,6 +90,59 @@ def test_lines_of_images_that_the_job_does_not_have_are_passed_over(
         rewritten(store, key, index=index)
         assert [image.index for image in job.stream()] == [1, 0]
         assert [image.index for image in job.results()] == [0, 1]
+
+
+def test_a_results_object_that_is_too_large_is_not_read(
+    client: Client, worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write to the bucket would else fill the reader's memory. So it is with references."""
+    job = client.submit([picture()], top_k=1)
+    worker.work_off(job.id)
+    assert len(list(job.results())) == 1
+    monkeypatch.setattr(job_objects, "MAX_BYTES", 20)
+
+    for read in (
+        lambda: list(job.results()),
+        lambda: read_references(worker.store, job.id, "000000", ""),
+        lambda: read_results(worker.store, job.id, "000000", 1, options=Options(), total=1),
+    ):
+        with pytest.raises(ObjectTooLargeError):
+            read()
+
+
+@pytest.mark.parametrize("named", ["cat.jpg", "cat.png"])
+def test_a_drawing_in_the_place_of_a_picture_runs_no_program(
+    client: Client,
+    worker: ScriptedWorker,
+    store: MemoryStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    named: str,
+) -> None:
+    """Pillow would hand EPS to Ghostscript, whatever the file is called: one on the user's disk, or an overlay."""
+    (tmp_path / "bin").mkdir()
+    ran = tmp_path / "ran"
+    (tmp_path / "bin" / "gs").write_text(f"#!/bin/sh\ntouch {ran}\n")
+    (tmp_path / "bin" / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # it is looked for again
+    drawing = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / named).write_bytes(drawing)
+    with pytest.raises((OSError, SyntaxError)), Image.open(tmp_path / named) as opened:
+        opened.load()
+    assert ran.exists()  # what must not happen below
+    ran.unlink()
+
+    job = client.submit([picture()], top_k=1)
+    worker.work_off(job.id)
+    store.put(keys.overlay_object(job.id, 0, 1, "jpg"), drawing)
+    (image,) = job.results()
+    with pytest.raises(OSError, match="cannot identify"):
+        image.predictions[0].overlay()
+    with pytest.raises(UsageError, match="cannot show"):
+        _show_file(str(tmp_path / named), as_json=False)
+    assert thumbnail(drawing, 64) is None
+    assert not ran.exists()
 
 
 def test_references_that_were_changed_are_not_followed(

@@ -9,6 +9,7 @@ import torch
 
 from shared.errors import ModelError
 from tests.numeric.networks import CPU
+from worker.core.checkpoint import files
 from worker.core.checkpoint.contents import View, index
 from worker.core.checkpoint.files import read_index
 from worker.core.checkpoint.index import MOST_TENSORS
@@ -35,8 +36,10 @@ def refusal(path: Path) -> str:
 def test_a_tensor_larger_than_its_numbers_is_refused(tensor: torch.Tensor, tmp_path: Path) -> None:
     """1,700 bytes would become a layer of 300,000 classes."""
     torch.save({"fc.weight": tensor}, tmp_path / "bomb.pth")
+    found = read_index(tmp_path / "bomb.pth")
 
-    assert "fc.weight" in refusal(tmp_path / "bomb.pth")
+    assert (list(found.tensors), list(found.refused)) == ([], ["fc.weight"])
+    assert f"fc.weight: {found.refused['fc.weight']}" in refusal(tmp_path / "bomb.pth")
 
 
 def test_compressed_entries_are_refused(tmp_path: Path) -> None:
@@ -63,6 +66,15 @@ def test_far_more_tensors_than_a_network_has_are_refused(tmp_path: Path) -> None
     with pytest.raises(ModelError, match="more than 200,000 tensors"):
         index("torch", dict.fromkeys(map(str, range(MOST_TENSORS + 1)), view), lambda _: (0, 0))
     assert "more tensors than a network has" in refusal(tmp_path / "many.safetensors")
+
+
+def test_a_list_of_tensors_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pickle that says what is in the file is read whole."""
+    torch.save({"fc.weight": torch.zeros(3)}, tmp_path / "net.pth")
+    assert list(read_index(tmp_path / "net.pth").tensors) == ["fc.weight"]
+    monkeypatch.setattr(files, "MOST_INDEX_BYTES", 50)
+
+    assert "more tensors than a network has" in refusal(tmp_path / "net.pth")
 
 
 def test_a_labels_file_has_limits(tmp_path: Path) -> None:

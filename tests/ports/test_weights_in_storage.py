@@ -10,6 +10,7 @@ from shared.config import Settings
 from shared.errors import ModelError
 from shared.storage import S3Store
 from worker.core.model.published import input_spec
+from worker.models import weights_file
 from worker.models.asked import asked as model_asked
 
 pytestmark = pytest.mark.servers
@@ -36,6 +37,19 @@ def test_weights_at_an_address_are_brought_here_once_for_each_state(
     assert first.name == second.name == "net.pth"
     # The earlier state does not stay behind: each retraining would leave another file of gigabytes.
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [second]
+
+
+def test_an_object_that_is_too_large_is_not_brought_here(
+    settings: Settings, s3_store: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is held in memory on its way: it is refused by its size, before a byte of it is read."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(weights_file, "MOST_BYTES", 4)
+    s3_store.put("weights/large.pth", b"12345")
+    with pytest.raises(ModelError, match=r"large\.pth has 5 bytes, more than 4"):
+        model_asked(msgspec.structs.replace(settings, weights=f"s3://{s3_store.bucket}/weights/large.pth"))
+
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_published_file_is_known_by_its_name_wherever_it_lies(

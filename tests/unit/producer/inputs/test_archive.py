@@ -255,6 +255,19 @@ def test_headers_that_unpack_to_far_more_than_their_file_are_refused(headers: by
         list(archive.members(str(path), LeftOut()))
 
 
+def test_what_holds_for_a_whole_archive_has_a_limit_in_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each such header is small enough; the library keeps what all of them say."""
+    monkeypatch.setattr(archive, "MOST_GLOBAL_HEADERS", 1_000)
+    tape = b""
+    for number in range(20):
+        info = tarfile.TarInfo(f"{number}.png")
+        tape += tarfile.TarInfo.create_pax_global_header({f"key{number}": "v" * 100}) + info.tobuf(tarfile.USTAR_FORMAT)
+    (tmp_path / "global.tar").write_bytes(tape + b"\0" * 1024)
+
+    with pytest.raises(UsageError, match="its headers are too large"):
+        list(archive.members(str(tmp_path / "global.tar"), LeftOut()))
+
+
 def sparse(**pax: str) -> bytes:
     """A member that says of itself that it is a sparse file, by these records or else as GNU's own kind."""
     info = tarfile.TarInfo("hole.png")
