@@ -1,5 +1,6 @@
 """What kombu keeps in Redis, written over by somebody else: the connection goes on, and good messages arrive."""
 
+import gzip
 import json
 import time
 import uuid
@@ -79,6 +80,14 @@ def test_any_element_of_a_queue_is_dropped_alone(connection: Any, empty_redis: r
         assert empty_redis.llen(QUEUE.name) == 0
 
     check()
+
+
+@pytest.mark.usefixtures("guarded")
+def test_no_body_is_unpacked() -> None:
+    """Whatever compression a message names: a megabyte may become a gigabyte."""
+    for name in compression.encoders():
+        with pytest.raises(ValueError, match="the body is compressed"):
+            compression.decompress(gzip.compress(b"[]"), name)
 
 
 def test_garbage_among_the_unacknowledged_keeps_nothing_from_being_restored(
