@@ -1,0 +1,104 @@
+"""Composed pictures with a known answer, and a ResNet18 trained on them: one shape somewhere on a texture.
+
+Nothing but the shape tells the class: colours, textures, places and sizes are drawn alike for all of them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torchvision
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from torch import nn
+
+CLASSES = ("disk", "square", "triangle", "cross", "ring")
+SIDE = 96
+SMALLEST, LARGEST = 44, 60
+#: The mean and standard deviation that the network is trained with, for each channel.
+MEAN, STD = 0.5, 0.25
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture, its class, and where its shape lies: left, top, right, bottom."""
+
+    pixels: Pixels
+    label: int
+    place: tuple[int, int, int, int]
+
+
+def examples(count: int, seed: int) -> Iterator[Example]:
+    """That many pictures of `SIDE` pixels, the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        label, size = int(rng.integers(len(CLASSES))), int(rng.integers(SMALLEST, LARGEST + 1))
+        left, top = (int(each) for each in rng.integers(0, SIDE - size + 1, 2))
+        light, dark = _texture(rng, 128, 256), _texture(rng, 0, 128)
+        ground, inside = (light, dark) if rng.random() < 0.5 else (dark, light)
+        pixels = np.where(_mask(label, size, left, top)[..., None], inside, ground)
+        yield Example(pixels, label, (left, top, left + size, top + size))
+
+
+def _texture(rng: np.random.Generator, darkest: int, lightest: int) -> Pixels:
+    """Coarse noise between two colours of this range: as fine as eight pixels, or as plain as one colour."""
+    cells = int(rng.integers(1, SIDE // 8))
+    noise = Image.fromarray(rng.integers(0, 256, (cells, cells), np.uint8))
+    share = np.asarray(noise.resize((SIDE, SIDE), Image.Resampling.BILINEAR), np.float32)[..., None] / 255
+    colours = rng.integers(darkest, lightest, (2, 3))
+    return (share * colours[0] + (1 - share) * colours[1]).astype(np.uint8)
+
+
+def _mask(label: int, size: int, left: int, top: int) -> NDArray[np.bool_]:
+    image = Image.new("1", (SIDE, SIDE))
+    draw = ImageDraw.Draw(image)
+    right, bottom, third = left + size - 1, top + size - 1, size // 3
+    match CLASSES[label]:
+        case "disk":
+            draw.ellipse((left, top, right, bottom), fill=1)
+        case "square":
+            draw.rectangle((left, top, right, bottom), fill=1)
+        case "triangle":
+            draw.polygon([(left, bottom), (right, bottom), (left + size // 2, top)], fill=1)
+        case "cross":
+            draw.rectangle((left + third, top, right - third, bottom), fill=1)
+            draw.rectangle((left, top + third, right, bottom - third), fill=1)
+        case "ring":
+            draw.ellipse((left, top, right, bottom), fill=1)
+            draw.ellipse((left + third, top + third, right - third, bottom - third), fill=0)
+    return np.asarray(image)
+
+
+def to_input(batch: list[Example]) -> torch.Tensor:
+    """(N, 3, SIDE, SIDE), normalised as in training."""
+    stacked = torch.from_numpy(np.stack([each.pixels for each in batch])).permute(0, 3, 1, 2)
+    return ((stacked.float() / 255 - MEAN) / STD).contiguous(memory_format=torch.channels_last)
+
+
+def trained(steps: int = 120, batch: int = 64, seed: int = 0) -> nn.Module:
+    """torchvision's ResNet18 with a head of dropout and one linear layer, trained from nothing on `examples`."""
+    torch.manual_seed(seed)
+    module = torchvision.models.resnet18(weights=None)
+    module.fc = nn.Sequential(nn.Dropout(0.2), nn.Linear(512, len(CLASSES)))
+    module = module.to(memory_format=torch.channels_last).train()
+    optimiser = torch.optim.AdamW(module.parameters(), lr=1e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=2e-3, total_steps=steps)
+    stream = examples(steps * batch, seed)
+    for _ in range(steps):
+        drawn = [next(stream) for _ in range(batch)]
+        loss = nn.functional.cross_entropy(module(to_input(drawn)), torch.tensor([each.label for each in drawn]))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return module.eval()
+
+
+def accuracy(module: nn.Module, held_out: list[Example]) -> float:
+    """Share of right answers."""
+    with torch.inference_mode():
+        found = torch.cat([module(to_input(held_out[at : at + 64])) for at in range(0, len(held_out), 64)]).argmax(1)
+    return float((found == torch.tensor([each.label for each in held_out])).float().mean())
