@@ -22,6 +22,7 @@ from shared.contract import (
     Calibration,
     CalibrationBin,
     ClassAccuracy,
+    ClassHeat,
     Confusion,
     JobStatus,
     JobSummary,
@@ -240,7 +241,7 @@ _PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "Job": _api(Job),
     "Overlays": _api(Prediction),
     "Truth": _described(TruthRecord, PredictedClass),
-    "Summary": _described(JobSummary, ClassAccuracy, Confusion, Calibration, CalibrationBin, Suspect),
+    "Summary": _described(JobSummary, ClassAccuracy, ClassHeat, Confusion, Calibration, CalibrationBin, Suspect),
     **{owner.__name__: _attributes(owner) for owner in (ImageResult, Prediction, JobStatus, WebhookStatus, WorkerInfo)},
 }
 

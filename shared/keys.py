@@ -149,6 +149,11 @@ def results_object(job: str, chunk: str, attempt: int) -> str:
     return f"jobs/{job}/results/{chunk}-{attempt}.jsonl"
 
 
+def chunk_maps_object(job: str, chunk: str, attempt: int) -> str:
+    """The maps of a chunk's images, all in one NumPy archive beside their results."""
+    return f"jobs/{job}/results/{chunk}-{attempt}.npz"
+
+
 def overlay_object(job: str, index: int, rank: int, extension: str, output: str | None = None) -> str:
     """The overlay of one class of one image; an address when the job has an `output` of the user's own."""
     return f"{_drawn(job, output)}overlays/{index}-{rank}.{extension}"

@@ -26,7 +26,7 @@ class Explainer:
     def __init__(self) -> None:
         self.done: list[str] = []
 
-    def record(self, ref: ImageRef, claim: Claim, check: Any) -> ImageRecord:
+    def record(self, ref: ImageRef, claim: Claim, check: Any, maps: Any = None) -> ImageRecord:
         self.done.append(ref.key)
         failed = "broken" in ref.key
         return ImageRecord(

@@ -1,15 +1,19 @@
 """Was the network right? Counted image by image while results are read; nothing is kept of the images themselves."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Callable
 from itertools import product
 from math import ceil
+from typing import TYPE_CHECKING
 
 from producer.results.records import records
 from shared.contract import (
     Calibration,
     CalibrationBin,
     ClassAccuracy,
+    ClassHeat,
     Confusion,
     ImageRecord,
     ImageState,
@@ -18,8 +22,11 @@ from shared.contract import (
     Outputs,
     TruthRecord,
 )
-from shared.ledger import RedisLedger
-from shared.storage.port import ObjectStore
+
+if TYPE_CHECKING:
+    from producer.results.heat import Heat
+    from shared.ledger import RedisLedger
+    from shared.storage.port import ObjectStore
 
 #: As in the paper that made the measure known.
 BINS = 15
@@ -36,10 +43,11 @@ def summarise_job(
     *,
     threads: int = 8,
     progress: Callable[[], object] = lambda: None,
+    notice: Callable[[str], object] = lambda _: None,
 ) -> JobSummary:
     """The summary of a job, whose results are read once; of one that still runs, of its results so far.
 
-    Raises UnknownJobError for a job that is not there.
+    `notice` is told what is left out. Raises UnknownJobError for a job that is not there, CamqError for damaged maps.
     """
     status = ledger.status(job)
     card = ledger.card(status.model)
@@ -47,7 +55,16 @@ def summarise_job(
     for record in records(ledger, store, job, threads=threads):
         tally.add(record)
         progress()
-    return tally.summary(job, status.model)
+    if not tally.with_truth:
+        return tally.summary(job, status.model)
+    try:
+        from producer.results.heat import Heat
+    except ImportError:
+        notice("where the network looked is left out: pip install numpy")
+        return tally.summary(job, status.model)
+    heat = Heat()
+    heat.read(ledger, store, job, threads=threads)
+    return tally.summary(job, status.model, heat)
 
 
 class Tally:
@@ -56,7 +73,9 @@ class Tally:
     def __init__(self, options: Options, outputs: Outputs) -> None:
         self._k = options.top_k
         self._several = outputs == "sigmoid"
-        self._images = self._failed = self._with_truth = self._right = self._among_best = 0
+        #: Images with an answer and ground truth.
+        self.with_truth = 0
+        self._images = self._failed = self._right = self._among_best = 0
         self._labels: dict[int, str] = {}
         self._support, self._predicted, self._hits = Counter[int](), Counter[int](), Counter[int]()
         self._pairs = Counter[tuple[int | None, int | None]]()
@@ -70,7 +89,7 @@ class Tally:
         truth = record.truth
         if record.state is not ImageState.SUCCEEDED or not truth or truth.label is None or truth.correct is None:
             return
-        self._with_truth += 1
+        self.with_truth += 1
         true = self._true(truth)
         predicted = {each.class_index for each in truth.predicted}
         self._labels |= {each.class_index: each.label for each in truth.predicted}
@@ -84,25 +103,29 @@ class Tally:
             for best in truth.predicted[:1]:
                 self._weigh(best.probability, correct=best.class_index in true)
 
-    def summary(self, job: str, model: str) -> JobSummary:
+    def summary(self, job: str, model: str, heat: Heat | None = None) -> JobSummary:
         """Of the images so far."""
-        count = self._with_truth
+        count = self.with_truth
+        heats = heat.classes() if heat else {}
         return JobSummary(
             job=job,
             model=model,
             images=self._images,
             failed=self._failed,
             with_truth=count,
+            maps=heat.images if heat else 0,
             k=self._k,
             top1=self._right / count if count else None,
             top_k=self._among_best / count if count and not self._several else None,
-            classes=tuple(map(self._class, sorted(self._support.keys() | self._predicted.keys()))),
+            classes=tuple(
+                self._class(index, heats.get(index)) for index in sorted(self._support.keys() | self._predicted.keys())
+            ),
             confusions=tuple(
                 Confusion(truth=self._label(true), predicted=self._label(predicted), count=images)
                 for (true, predicted), images in sorted(self._pairs.items(), key=_by_count)[:MOST_CONFUSIONS]
             ),
             calibration=None if self._several or not count else self._calibration(),
-            suspects=(),
+            suspects=heat.suspects(self._labels) if heat else (),
         )
 
     def _true(self, truth: TruthRecord) -> dict[int, int]:
@@ -128,7 +151,7 @@ class Tally:
         found[1] += probability
         found[2] += correct
 
-    def _class(self, index: int) -> ClassAccuracy:
+    def _class(self, index: int, heat: ClassHeat | None) -> ClassAccuracy:
         support, predicted, correct = (each[index] for each in (self._support, self._predicted, self._hits))
         return ClassAccuracy(
             label=self._labels[index],
@@ -138,6 +161,7 @@ class Tally:
             correct=correct,
             precision=correct / predicted if predicted else None,
             recall=correct / support if support else None,
+            heat=heat,
         )
 
     def _label(self, index: int | None) -> str | None:

@@ -5,9 +5,21 @@ import msgspec
 from shared.contract.records import JobId
 
 
+class ClassHeat(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the network looked in `images` of one class: their maps of that class, or of the best class where that map
+    was not made. `mean_map` is their mean, each a share of 1, row by row at the network's resolution; `alike` is 1
+    where all maps are the same; `outside` the mean share of the heat outside the true boxes, null without boxes."""
+
+    images: int
+    mean_map: tuple[tuple[float, ...], ...]
+    alike: float
+    outside: float | None
+
+
 class ClassAccuracy(msgspec.Struct, frozen=True, kw_only=True):
     """One class: `support` images are of it, `predicted` were said to be, `correct` are both. `precision` is the share
-    of `predicted` that is correct, `recall` that of `support`; null where there are none."""
+    of `predicted` that is correct, `recall` that of `support`; null where there are none. `heat` is null where no maps
+    were kept."""
 
     label: str
     class_index: int
@@ -16,6 +28,7 @@ class ClassAccuracy(msgspec.Struct, frozen=True, kw_only=True):
     correct: int
     precision: float | None
     recall: float | None
+    heat: ClassHeat | None = None
 
 
 class Confusion(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,8 +60,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Suspect(msgspec.Struct, frozen=True, kw_only=True):
-    """Something to look at, the most suspicious first by `score`: the class, how many images, why, and the indices of a
-    few of them."""
+    """Something to look at, the most suspicious first by `score`, 0 to 1: the class, how many images, why, and the
+    indices of a few of them."""
 
     label: str
     images: int
@@ -61,13 +74,14 @@ class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
     """`images` of the job, `failed` among them, and `with_truth` those with an answer and ground truth, of which all
     else tells. `top1` is the share that is correct, `top_k` the share whose true class is among the best `k`; null
     without ground truth, and `top_k` of a network with sigmoid outputs. `classes` stand in the model's order,
-    `confusions` by count."""
+    `confusions` by count. `maps` is the number of images with kept maps, from which `heat` and `suspects` come."""
 
     job: JobId
     model: str
     images: int
     failed: int
     with_truth: int
+    maps: int
     k: int
     top1: float | None
     top_k: float | None

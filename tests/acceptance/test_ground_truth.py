@@ -1,5 +1,6 @@
 """Was it right? A folder of pictures and its names, through `camq run` with a network of the user's own."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torchvision
 from PIL import Image
 from torch import nn
 
-from tests.acceptance.local import camq
+from tests.acceptance.local import camq, serving
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
@@ -50,11 +51,15 @@ def by_hand(trained: nn.Module, path: Path) -> torch.Tensor:
 
 def test_results_say_whether_the_answer_is_right(trained: nn.Module, folder: Path) -> None:
     """The true class's rank and probability are among all classes, though one alone was asked for; its map stands
-    beside the best."""
-    done = camq("run", "photos", *MODEL, "--top-k", 1, "--truth", "folders", "--explain", "truth", "--json", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    beside the best. The summary has the same answers, and has looked at the maps."""
+    with serving(*MODEL, folder=folder) as up:
+        arguments = ("--top-k", 1, "--truth", "folders", "--explain", "truth", "--job-id", "right", "--wait")
+        done = up.camq("submit", "photos", *arguments)
+        assert done.returncode == 0, done.stderr
+        records = [json.loads(line) for line in up.camq("results", "right", "--json").stdout.splitlines()]
+        summary = json.loads(up.camq("summary", "right", "--json").stdout)
+        table = list(csv.DictReader(up.camq("results", "right", "--format", "csv").stdout.splitlines()))
 
-    records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [record["truth"]["label"] for record in records] == ["rabbit", "cat", "dog"]
     for record in records:
         shares = by_hand(trained, folder / record["source"])
@@ -65,10 +70,16 @@ def test_results_say_whether_the_answer_is_right(trained: nn.Module, folder: Pat
         assert truth["probability"] == pytest.approx(float(shares[truth["class_index"]]), abs=1e-5)
         assert truth["correct"] == (truth["rank"] == 1)
         assert [each["class_index"] for each in truth["predicted"]] == order[:1]
-        explained = [each["rank"] for each in record["predictions"]]
-        assert explained == ([1] if truth["correct"] else [1, truth["rank"]])
-        overlays = folder / "camq-output"
-        assert all((overlays / each["overlay"]).is_file() for each in record["predictions"])
+        assert [each["rank"] for each in record["predictions"]] == ([1] if truth["correct"] else [1, truth["rank"]])
+    assert {(row["truth"], row["truth_rank"], row["correct"]) for row in table} == {
+        (r["truth"]["label"], str(r["truth"]["rank"]), str(r["truth"]["correct"])) for r in records
+    }
+    assert (summary["images"], summary["with_truth"], summary["maps"]) == (3, 3, 3)
+    assert summary["top1"] == pytest.approx(sum(record["truth"]["correct"] for record in records) / 3)
+    for known in summary["classes"]:
+        mean = np.array(known["heat"]["mean_map"])
+        assert (mean.shape, known["heat"]["images"]) == ((7, 7), 1)
+        assert mean.sum() == pytest.approx(1, abs=0.01)
 
 
 def test_a_folder_that_is_no_class_is_refused(folder: Path) -> None:

@@ -20,6 +20,7 @@ from worker.chunk.leases import Lease, LeaseKeeper
 from worker.chunk.quarantine import Quarantine, QuarantineError, RaisedError
 from worker.chunk.traces import ChunkTraces
 from worker.errors import HandBackError
+from worker.image.chunk_maps import ChunkMaps, wanted
 from worker.image.explainer import Explainer
 from worker.timing.measurements import Measurements
 
@@ -121,13 +122,19 @@ class Pipeline:
     def _work(self, claim: Claim, lease: Lease) -> int:
         """How many of its images failed."""
         message = claim.message
+        maps = None
         try:
-            records = self._explain_all(self._references(claim, lease), claim, lease)
+            references = self._references(claim, lease)
+            maps = ChunkMaps() if wanted(references, claim.options) else None
+            records = self._explain_all(references, claim, lease, maps)
         except (NotFoundError, MessageError) as reason:
             records = [_without_reference(index, claim, reason) for index in claim.indices]
         failures = {r.index: r.error for r in records if r.state is ImageState.FAILED and r.error}
         key = keys.results_object(message.job, message.chunk, message.attempt)
         with self._measurements.stage("commit"):
+            if maps and (archive := maps.archive()):
+                beside = keys.chunk_maps_object(message.job, message.chunk, message.attempt)
+                self._patience(lease.check_held, self._store.put, beside, archive)
             lines = encode_lines(records)
             self._patience(lease.check_held, self._store.put, key, lines, content_type="application/jsonl")
             self._patience(lease.check_held, self._commit, claim, [r.state for r in records], failures)
@@ -153,9 +160,11 @@ class Pipeline:
             raise MessageError(f"{key} has no line for image {missing[0]}")
         return [found[index] for index in claim.indices]
 
-    def _explain_all(self, refs: list[ImageRef], claim: Claim, lease: Lease) -> list[ImageRecord]:
+    def _explain_all(
+        self, refs: list[ImageRef], claim: Claim, lease: Lease, maps: ChunkMaps | None
+    ) -> list[ImageRecord]:
         pool = self._urgent if claim.priority == "high" else self._bulk
-        futures = [pool.submit(copy_context().run, self._explain, ref, claim, lease) for ref in refs]
+        futures = [pool.submit(copy_context().run, self._explain, ref, claim, lease, maps) for ref in refs]
         try:
             _await(futures, lease.check_held)
             return [future.result() for future in futures]
@@ -163,11 +172,11 @@ class Pipeline:
             for future in futures:
                 future.cancel()
 
-    def _explain(self, ref: ImageRef, claim: Claim, lease: Lease) -> ImageRecord:
-        if claim.quarantine:
+    def _explain(self, ref: ImageRef, claim: Claim, lease: Lease, maps: ChunkMaps | None) -> ImageRecord:
+        if claim.quarantine:  # its maps stay in that process
             record = self._quarantine.record(ref, claim, lease)
         else:
-            record = self._explainer.record(ref, claim, lease.check)
+            record = self._explainer.record(ref, claim, lease.check, maps)
         self._measurements.image()
         return record
 

@@ -27,6 +27,7 @@ from worker.core.model.network import Network
 from worker.core.types import Drawing, Explanation, Limits
 from worker.errors import CancelledJobError
 from worker.image.batcher import Batcher
+from worker.image.chunk_maps import ChunkMaps
 from worker.image.ground_truth import compared, options_of
 from worker.pictures.budget import Budget
 from worker.pictures.pool import Pictures
@@ -62,16 +63,16 @@ class Explainer:
     large_files: Budget
     stage: Stage
 
-    def record(self, ref: ImageRef, claim: Claim, check: Check) -> ImageRecord:
-        """The image's one fate. Only what ends the whole chunk is raised."""
+    def record(self, ref: ImageRef, claim: Claim, check: Check, maps: ChunkMaps | None = None) -> ImageRecord:
+        """The image's one fate; its maps are added to `maps`. Only what ends the whole chunk is raised."""
         try:
-            return self._succeed(ref, claim, check)
+            return self._succeed(ref, claim, check, maps)
         except ImageError as error:
             return self._ended(ref, ImageState.FAILED, ErrorInfo(error.code, error.message))
         except CancelledJobError:
             return self._ended(ref, ImageState.CANCELLED, None)
 
-    def _succeed(self, ref: ImageRef, claim: Claim, check: Check) -> ImageRecord:
+    def _succeed(self, ref: ImageRef, claim: Claim, check: Check, maps: ChunkMaps | None) -> ImageRecord:
         check()
         if ref.error is not None:  # kept as it is: a newer producer may have a code that this release does not know
             return self._ended(ref, ImageState.FAILED, ref.error)
@@ -91,6 +92,8 @@ class Explainer:
             drawings = picture.draw(explanation.classes)
         with self.stage("upload"):
             predictions = self._upload(ref, claim, check, explanation, drawings)
+        if maps:
+            maps.add(ref, explanation, picture.geometry)
         return ImageRecord.of(
             ref,
             ImageState.SUCCEEDED,

@@ -24,9 +24,10 @@ _ROWS = 10
 @job_argument
 @json_option
 def summary(job: str, as_json: bool) -> None:
-    """Show how often a job was right: by class, which classes it takes for which, how far its probabilities hold.
+    """Show how often a job was right: by class, which classes it takes for which, how far its probabilities hold; and
+    classes whose heat lies outside the true boxes, or at one place where other classes have none.
 
-    The job needs ground truth: see `camq submit --truth`. All results are read once.
+    The job needs ground truth: see `camq submit --truth`.
 
     \b
     Examples:
@@ -42,7 +43,9 @@ def summary(job: str, as_json: bool) -> None:
             length=status.total, label="results", file=sys.stderr, hidden=not sys.stderr.isatty()
         ) as bar:
             threads = reach.settings.io_threads
-            found = summarise_job(reach.ledger, reach.store, job, threads=threads, progress=lambda: bar.update(1))
+            found = summarise_job(
+                reach.ledger, reach.store, job, threads=threads, progress=lambda: bar.update(1), notice=say
+            )
     if not status.state.finished:
         say(f"job {job} is still {status.state}; this is about its results so far")
     if not found.with_truth:
@@ -68,6 +71,14 @@ def _print(found: JobSummary) -> None:
         rows = Table("truth", "taken for", "images", numbers=["images"], crop=["truth", "taken for"])
         for pair in found.confusions[:_ROWS]:
             rows.add_row(cell(pair.truth or "(nothing)"), cell(pair.predicted or "(nothing)"), f"{pair.count:,}")
+        show(rows)
+    if found.suspects:
+        rows = Table(
+            *("look at", "because of", "score", "images", "such as"), numbers=["score", "images"], crop=["look at"]
+        )
+        for each in found.suspects[:_ROWS]:
+            examples = ", ".join(map(str, each.examples))
+            rows.add_row(cell(each.label), each.reason, f"{each.score:.2f}", f"{each.images:,}", examples)
         show(rows)
 
 

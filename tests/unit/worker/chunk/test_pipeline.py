@@ -70,7 +70,7 @@ class Explainer:
     def __init__(self) -> None:
         self.on: dict[int, Any] = {}
 
-    def record(self, ref: ImageRef, claim: Claim, check: Any) -> ImageRecord:
+    def record(self, ref: ImageRef, claim: Claim, check: Any, maps: Any = None) -> ImageRecord:
         act = self.on.get(ref.index)
         if act is not None:
             act(check)
