@@ -1,11 +1,11 @@
 """Numbers, times and names as text, for terminal and page."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from shared.contract import JobStatus, WebhookStatus, WorkerInfo
+from shared.contract import JobStatus, Preprocessing, WebhookStatus, WorkerInfo
 from shared.text import visible
 
 #: What one run of a stage processes; every other stage processes one image.
@@ -35,6 +35,27 @@ def rate(images_per_second: float) -> str:
     """Such as `0.25 images/s`, `41 images/s`."""
     digits = 0 if images_per_second >= 10 or not images_per_second else 1 if images_per_second >= 1 else 2
     return f"{images_per_second:,.{digits}f} images/s"
+
+
+def prepared(own: Preprocessing) -> str:
+    """How pictures become a network's input, in one line."""
+    height, width = own.sides()
+    way = f"{own.resize} from {own.resize_size}" if own.resize in ("center-crop", "squash-crop") else own.resize
+    parts = [
+        f"{height} pixels" if height == width else f"{height}x{width} pixels",
+        way,
+        own.squash_interpolation if own.resize == "squash" else own.interpolation,
+        "" if own.antialias else "without antialiasing",
+        "" if own.exif else "EXIF orientation ignored",
+        "" if own.channels == 3 else count(own.channels, "channel"),
+        f"mean {_numbers(own.mean)}",
+        f"std {_numbers(own.std)}",
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.4g}" for value in (values[:1] if len(set(values)) == 1 else values))
 
 
 def count(number: int, noun: str) -> str:

@@ -42,7 +42,8 @@ def as_model_file(report: dict[str, Any], weights: str) -> str:
     top |= {"outputs": report["outputs"], "target_layer": report["target_layer"]}
     if report["target_layer"] == "pool_input":  # no layer of the network's own
         del top["target_layer"]
-    table = {name: own[name] for name in ("size", "mean", "std", "resize", "resize_size", "interpolation", "channels")}
+    keys = ("size", "mean", "std", "resize", "resize_size", "interpolation", "channels", "exif", "antialias")
+    table = {name: own[name] for name in keys}
     if own["squash_interpolation"] != own["interpolation"] and own["resize"] == "squash":
         table["interpolation"] = own["squash_interpolation"]
     lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in top.items()]

@@ -22,7 +22,7 @@ from producer.web.kit.written import beside, inside, write_whole
 
 if TYPE_CHECKING:
     from producer.services import Services
-    from shared.contract import ImageRecord, ImageRef, JobStatus, Options
+    from shared.contract import ImageRecord, ImageRef, JobStatus, ModelCard, Options
 
 #: A page of more pictures is too heavy for a browser; it shows the first ones and says so.
 MOST = 20_000
@@ -85,6 +85,7 @@ def write_report(
         images,
         group(errors, names, status.failed),
         served=served,
+        model=services.ledger.card(status.model),
         full=overlays is not None,
     )
     return len(images)
@@ -98,6 +99,7 @@ def write_page(
     failures: Failures,
     *,
     served: bool = True,
+    model: ModelCard | None = None,
     full: bool = False,
 ) -> None:
     """The page of these images (see `cards.card`), the first of the job. It appears whole or not at all.
@@ -106,10 +108,10 @@ def write_page(
     """
     page = render(
         "report.html",
-        summary=summarise(status, options, served=served),
+        summary=summarise(status, options, served=served, model=model),
         images=images,
         failures=failures,
         shown=len(images),
-        gallery={"images": images, "fit": fit(options), "full": full},
+        gallery={"images": images, "fit": fit(options, model.preprocessing if model else None), "full": full},
     )
     write_whole(path, page)

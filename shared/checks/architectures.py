@@ -4,7 +4,9 @@ EfficientNet-Lite and torchvision's classification networks. A test checks that 
 """
 
 import re
+from pathlib import Path
 
+from shared.checks.model_files import CONFIG
 from shared.errors import UsageError
 from shared.text import nearest
 
@@ -30,4 +32,6 @@ def check_architecture(name: str) -> None:
     if _PLAIN.fullmatch(name) and name not in NAMES:
         close = nearest(name, NAMES)
         hint = f"did you mean {' or '.join(close)}?" if close else "any torchvision classification network will do"
+        if (Path(name) / CONFIG).is_file():
+            hint = f"for the folder of that name write ./{name}"
         raise UsageError(f"unknown model {name!r}: {hint}")

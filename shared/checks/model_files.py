@@ -1,5 +1,9 @@
-"""Model files, read and checked: a message names the file, the key, its line and what is allowed."""
+"""Model files, read and checked: a message names the file, the key, its line and what is allowed.
 
+A folder of weights with a `config.json` says as much as a model file, and is taken as one.
+"""
+
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -13,13 +17,20 @@ from shared.errors import UsageError
 from shared.text import did_you_mean
 
 SUFFIX = ".toml"
+#: What describes the network in a folder of Hugging Face's or timm's.
+CONFIG = "config.json"
 #: A file of this kind has a few dozen lines; a list of names may have thousands.
 MOST_BYTES = 4 << 20
 
 
 def is_model_file(model: str | None) -> bool:
-    """Whether `--model` or CAMQ_MODEL names a model file and not a model."""
-    return model is not None and model.lower().endswith(SUFFIX)
+    """Whether `--model` or CAMQ_MODEL names a model file, or a folder that is as good as one, and not a model.
+
+    A folder is written with a slash, `./pets` or `pets/`: `resnet18` alone is the network.
+    """
+    if model is None:
+        return False
+    return model.lower().endswith(SUFFIX) or (os.sep in model and (Path(model) / CONFIG).is_file())
 
 
 def served_name(model: str) -> str:
@@ -28,7 +39,11 @@ def served_name(model: str) -> str:
 
 
 def read_model_file(path: Path) -> ModelFile:
-    """The file's content. Raises UsageError, naming key, line and the allowed values."""
+    """The file's content; of a folder its weights, under its name. Raises UsageError, naming key, line and the allowed
+    values."""
+    if path.is_dir():
+        name = re.sub(r"[^A-Za-z0-9_.-]", "-", path.resolve().name)[:64].lstrip("_.-")
+        return ModelFile(name=name or "folder", weights=str(path.resolve()))
     try:
         if path.stat().st_size > MOST_BYTES:
             raise UsageError(f"the model file {path} has more than {MOST_BYTES:,} bytes")
@@ -75,10 +90,13 @@ def check_served(path: Path, card: ModelCard) -> None:
         wrong.append(f"outputs are {card.outputs}, not {file.outputs}")
     if isinstance(file.labels, tuple) and file.labels != card.labels:
         wrong.append("its labels are others")
-    for name in ("size", "mean", "std", "resize", "interpolation", "channels"):
+    for name in ("mean", "std", "resize", "interpolation", "channels", "exif", "antialias"):
         wanted = getattr(file.input, name)
         if told is not None and wanted is not None and getattr(told, name) != wanted:
             wrong.append(f"input.{name} is {getattr(told, name)}, not {wanted}")
+    if told is not None and file.input.sides is not None and told.sides() != file.input.sides:
+        height, width = told.sides()
+        wrong.append(f"input.size is {height if height == width else [height, width]}, not {file.input.size}")
     if wrong:
         raise UsageError(f"{card.model}, which is served now, is not what {path} says: {'; '.join(wrong)}")
 
@@ -113,7 +131,7 @@ def _expected(kind: Any) -> str:
         return f"one of {', '.join(map(str, get_args(kind)))}"
     if origin is tuple:
         return f"a list of {'texts' if get_args(kind)[0] is str else 'numbers'}"
-    return {str: "a text", int: "a whole number"}.get(kind, "a table")
+    return {str: "a text", int: "a whole number", bool: "true or false"}.get(kind, "a table")
 
 
 def _place(text: str, path: str, key: str) -> str:

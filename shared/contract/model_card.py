@@ -7,7 +7,7 @@ import msgspec
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
-Resize = Literal["squash", "center-crop", "letterbox"]
+Resize = Literal["squash", "center-crop", "letterbox", "squash-crop"]
 RESIZES: tuple[str, ...] = get_args(Resize)
 Outputs = Literal["softmax", "sigmoid"]
 OUTPUTS: tuple[str, ...] = get_args(Outputs)
@@ -17,10 +17,12 @@ OUTPUTS: tuple[str, ...] = get_args(Outputs)
 class Preprocessing:
     """What a network was trained to see: how a picture becomes its input, said once, in the model's card.
 
-    `size` is the side of its square input; `resize` how a picture becomes that square where a job asks for no other
-    way; `resize_size` the shorter side before a centre crop of `size`. `interpolation` is that of the training's own
-    transforms, used for the centre crop and the letterbox; `squash_interpolation` that of a squash. `fill` is the
-    colour beside a letterbox. `mean` and `std` normalise values in 0..1, one number for each of the `channels`.
+    `size` is the height of its input, and the width too unless there is a `width`; `resize` how a picture becomes that
+    where a job asks for no other way; `resize_size` the shorter side before a centre crop, and the side of the square
+    before the crop of a squash-crop. `interpolation` is that of the training's own transforms, used by all ways but a
+    squash; `squash_interpolation` that of a squash. `fill` is the colour beside a letterbox. `mean` and `std` normalise
+    values in 0..1, one number for each of the `channels`. `exif`: whether pictures are turned upright first;
+    `antialias`: whether a smaller picture is averaged, as Pillow does, or sampled, as torch resizes tensors by default.
     """
 
     size: int = 224
@@ -32,6 +34,14 @@ class Preprocessing:
     squash_interpolation: Interpolation = "bilinear"
     fill: tuple[int, int, int] = (114, 114, 114)
     channels: int = 3
+    width: int | None = None
+    exif: bool = True
+    antialias: bool = True
+
+    def sides(self, height: int | None = None) -> tuple[int, int]:
+        """Height and width of the input; of another height than its own, in the same proportions."""
+        height = height or self.size
+        return height, height if self.width is None else round(self.width * height / self.size)
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):

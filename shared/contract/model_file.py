@@ -10,13 +10,15 @@ from shared.contract.model_card import Interpolation, Outputs, Resize
 
 Activation = Literal["relu", "gelu", "silu", "tanh", "elu", "leaky_relu", "hardswish"]
 _Side = Annotated[int, Meta(ge=SMALLEST_INPUT, le=LARGEST_INPUT)]
+#: Not `tuple[_Side, _Side]`: in a union with a bounded number it crashes msgspec 0.22 when garbage is collected.
+_Sides = Annotated[tuple[_Side, ...], Meta(min_length=2, max_length=2)]
 _Numbers = Annotated[tuple[float, ...], Meta(min_length=1, max_length=4)]
 
 
 class InputTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[input]`: how pictures were prepared in training. What is left out is as for the published weights."""
 
-    size: _Side | None = None
+    size: _Side | _Sides | None = None
     mean: _Numbers | None = None
     std: _Numbers | None = None
     resize: Resize | None = None
@@ -24,12 +26,25 @@ class InputTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     interpolation: Interpolation | None = None
     fill: tuple[int, int, int] | None = None
     channels: Literal[1, 3, 4] | None = None
+    exif: bool | None = None
+    antialias: bool | None = None
+
+    @property
+    def sides(self) -> tuple[int, int] | None:
+        """`size` as height and width."""
+        if self.size is None:
+            return None
+        if isinstance(self.size, int):
+            return self.size, self.size
+        height, width = self.size
+        return height, width
 
 
 class ModelFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model file's content; paths are relative to the file."""
 
-    architecture: str = "resnet18"
+    #: None: what the folder of weights says, else resnet18.
+    architecture: str | None = None
     name: Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")] | None = None
     weights: str | None = None
     labels: str | tuple[str, ...] | None = None

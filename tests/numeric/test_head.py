@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from shared.errors import ModelError
 from tests.numeric.networks import inputs, load, network, random_module
 from worker.core.model.head import LinearHead, PooledConvHead, identity_error
-from worker.core.model.network import IDENTITY_TOLERANCE
+from worker.core.model.proof import IDENTITY_TOLERANCE
 from worker.core.model.structure import POOL_INPUT, UnqualifiedError, find_structure
 
 
@@ -166,7 +166,7 @@ def test_a_wrong_head_is_refused_when_it_is_loaded(monkeypatch: pytest.MonkeyPat
         found = right(module)
         return replace(found, head=replace(found.head, bias=found.head.bias + 0.1))
 
-    monkeypatch.setattr("worker.core.model.network.find_structure", wrong)
+    monkeypatch.setattr("worker.core.model.proof.find_structure", wrong)
     with pytest.raises(ModelError, match="do not add up to the logits"):
         load(random_module("shufflenet_v2_x0_5", 3), "shufflenet_v2_x0_5")
 

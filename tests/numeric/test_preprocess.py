@@ -1,9 +1,11 @@
 """What the network sees and what the overlay is drawn on, pixel for pixel."""
 
+import io
 from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode, v2
@@ -188,3 +190,61 @@ def test_a_letterbox_is_torchvisions_resize_and_pad() -> None:
     steps = transforms.Compose([transforms.Resize((149, 224)), transforms.Pad((0, 37, 0, 38), fill=(9, 8, 7))])
     found = prepared(picture, InputSpec(resize="letterbox", fill=(9, 8, 7)))
     np.testing.assert_array_equal(found.pixels, np.asarray(steps(picture)))
+
+
+@pytest.mark.parametrize("way", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(500, 375), (60, 1000), (97, 31)])
+def test_without_antialiasing_it_is_torchs_resize_of_tensors(way: str, size: tuple[int, int]) -> None:
+    """As pictures were resized where training resized tensors; Pillow's way is another one."""
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8))
+    spec = InputSpec(squash_interpolation=way, antialias=False)
+    found = prepared(picture, spec)
+    tensor = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)
+    wanted = F.resize(tensor, [224, 224], InterpolationMode(way), antialias=False).permute(1, 2, 0).numpy()
+    difference = np.abs(found.pixels.astype(int) - wanted)
+    assert difference.max() <= 1  # where a value lies in the middle of two levels
+    assert (difference > 0).mean() < 1e-3
+    if max(size) > 224:
+        plain = prepared(picture, InputSpec(squash_interpolation=way))
+        assert np.abs(plain.pixels.astype(int) - wanted).max() > 100
+
+
+@pytest.mark.parametrize("resize", ["squash", "center-crop", "letterbox"])
+@pytest.mark.parametrize("size", [(500, 375), (200, 600)])
+def test_height_and_width_may_differ(resize: str, size: tuple[int, int]) -> None:
+    """As in person re-identification, 256 x 128: each way as torchvision does it."""
+    picture = photo(*size)
+    spec = InputSpec(size=256, width=128, resize_size=288, resize=resize)
+    found = prepared(picture, spec)
+    assert found.pixels.shape == (256, 128, 3)
+    if resize == "squash":
+        wanted = F.resize(picture, [256, 128])
+    elif resize == "center-crop":
+        wanted = F.center_crop(F.resize(picture, [288]), [256, 128])
+    else:
+        scale = min(128 / size[0], 256 / size[1])
+        width, height = round(size[0] * scale), round(size[1] * scale)
+        wanted = Image.new("RGB", (128, 256), spec.fill)
+        wanted.paste(F.resize(picture, [height, width]), ((128 - width) // 2, (256 - height) // 2))
+    np.testing.assert_array_equal(found.pixels, np.asarray(wanted))
+    again = prepared(picture, spec, input_size=512)
+    assert again.pixels.shape == (512, 256, 3)
+    np.testing.assert_allclose(again.geometry.seen, found.geometry.seen, atol=5)
+
+
+def test_a_squash_and_crop_is_deits() -> None:
+    """The whole as a square of 256, then its centre; the heat comes back to the part that was seen."""
+    picture = photo(500, 375)
+    found = prepared(picture, InputSpec(resize="squash-crop", interpolation="bicubic"))
+    wanted = F.center_crop(F.resize(picture, [256, 256], InterpolationMode.BICUBIC), [224])
+    np.testing.assert_array_equal(found.pixels, np.asarray(wanted))
+    np.testing.assert_allclose(found.geometry.seen, (500 / 16, 375 / 16, 500 * 15 / 16, 375 * 15 / 16))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_without_exif_a_picture_is_as_it_is_stored(orientation: int) -> None:
+    """For the network and under the overlay."""
+    found = prepare(turned(photo(60, 40), orientation), Options(), InputSpec(exif=False), LIMITS)
+    stored = Image.open(io.BytesIO(turned(photo(60, 40), orientation))).convert("RGB")
+    np.testing.assert_array_equal(found.pixels, np.asarray(stored.resize((224, 224), Image.Resampling.BILINEAR)))
+    assert found.canvas.size == stored.size == (found.geometry.width, found.geometry.height)

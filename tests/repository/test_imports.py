@@ -58,15 +58,16 @@ ROOMS = {
     "worker.core.checkpoint": "worker.core",
     "worker.core.engine": "worker.core worker.core.maps worker.core.model",
     "worker.core.maps": "worker.core worker.core.model",
-    "worker.core.model": "worker.core worker.core.checkpoint",
+    "worker.core.model": "worker.core worker.core.checkpoint worker.core.sources",
     "worker.core.picture": "worker.core",
+    "worker.core.sources": "worker.core",
     "worker.devices": "worker.timing",
     "worker.errors": "",
     "worker.image": (
         "worker.core worker.core.engine worker.core.model worker.devices worker.errors worker.models worker.pictures "
         "worker.timing"
     ),
-    "worker.models": "worker.core.checkpoint worker.core.model",
+    "worker.models": "worker.core.checkpoint worker.core.model worker.core.sources",
     "worker.observe": "worker.chunk worker.devices worker.image worker.timing worker.upkeep",
     "worker.pictures": "worker.core worker.core.picture worker.errors worker.timing",
     "worker.timing": "",

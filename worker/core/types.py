@@ -36,6 +36,8 @@ class Reading:
     keep_truncated: bool = False
     #: Page or frame, counted from 1; None for the first, whatever the file calls it.
     page: int | None = None
+    #: Whether it is turned upright, as its EXIF orientation says.
+    exif: bool = True
     warnings: list[PictureWarning] = field(default_factory=list)
 
     def warn(self, code: str, message: str) -> None:

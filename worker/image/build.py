@@ -55,7 +55,7 @@ def load(settings: Settings) -> Network:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     wanted = asked(settings)
     network = load_network(
-        wanted.given.architecture,
+        wanted.architecture,
         weights=wanted.weights,
         labels=wanted.labels,
         device=devices.limit(devices.choose(settings.device), settings.device_memory),

@@ -8,7 +8,10 @@ import msgspec
 from shared.checks.model_files import is_model_file, read_model_file
 from shared.config import Settings
 from shared.contract import ModelFile
+from shared.errors import UsageError
 from shared.storage import SCHEME
+from worker.core.sources.folder import architecture_in
+from worker.core.sources.own_code import PREFIX
 from worker.models.weights_file import local_file
 
 DEFAULT_MODEL = "resnet18"
@@ -18,6 +21,7 @@ class Asked(msgspec.Struct, frozen=True):
     """`given` is the model file's content, or of a bare name only that; `weights` and `labels` are files here."""
 
     given: ModelFile
+    architecture: str
     weights: Path | None
     labels: Path | None
 
@@ -25,18 +29,26 @@ class Asked(msgspec.Struct, frozen=True):
 def asked(settings: Settings) -> Asked:
     """The model that the settings name, its files fetched. CAMQ_WEIGHTS and CAMQ_LABELS go before a model file's own.
 
-    Raises UsageError for a model file that cannot be used, and as `local_file` does.
+    Without an architecture it is that of the folder of weights, where that describes one. Raises UsageError for a model
+    file that cannot be used, ModelError for such a folder, and as `local_file` does.
     """
-    model = settings.model or DEFAULT_MODEL
+    model = settings.model
     given, base = ModelFile(architecture=model), ""
-    if is_model_file(model):
+    if model and is_model_file(model):
         given, base = read_model_file(local_file(settings, model)), os.path.dirname(model)  # noqa: PTH120 -- also s3://
         given = msgspec.structs.replace(given, name=given.name or PurePosixPath(model).stem)
+        if model.startswith(SCHEME) and (given.architecture or "").startswith(PREFIX):
+            raise UsageError(
+                f"{model} names {given.architecture}, and code is imported only for a model file on the worker's own "
+                "disk, or for CAMQ_MODEL: bring the file to the worker"
+            )
     weights = settings.weights or (_beside(base, given.weights) if given.weights else None)
     labels = settings.labels or (_beside(base, given.labels) if isinstance(given.labels, str) else None)
+    local = local_file(settings, weights) if weights else None
     return Asked(
         given,
-        local_file(settings, weights) if weights else None,
+        given.architecture or (architecture_in(local) if local else None) or DEFAULT_MODEL,
+        local,
         local_file(settings, labels) if labels else None,
     )
 

@@ -9,11 +9,12 @@ import torch
 
 from shared.checks.model_files import is_model_file
 from shared.config import Settings
-from shared.contract import ModelFile
+from shared.contract import ModelFile, Preprocessing
 from shared.errors import ModelError
 from worker.core.checkpoint.checkpoint import open_checkpoint
 from worker.core.checkpoint.guess import guess
 from worker.core.model.network import Network, load_network
+from worker.core.sources.folder import architecture_in
 from worker.models.asked import asked
 from worker.models.reading import read_bounded
 
@@ -43,9 +44,9 @@ def inspect(file: str, model: str | None, settings: Settings) -> Inspected:
     """
     if is_model_file(file):
         wanted = asked(msgspec.structs.replace(settings, model=file, weights=None, labels=None))
-        return _said(_loaded(wanted.given, wanted.weights, wanted.labels))
+        return _said(_loaded(wanted.given, wanted.architecture, wanted.weights, wanted.labels))
     path = Path(file)
-    architecture = model or guess(open_checkpoint(path, read_bounded).shapes)
+    architecture = model or architecture_in(path) or guess(open_checkpoint(path, read_bounded).shapes)
     if architecture is None:
         shapes = open_checkpoint(path, read_bounded).shapes
         held = ", ".join(f"{name} {tuple(shape)}" for name, shape in list(shapes.items())[:5])
@@ -54,13 +55,19 @@ def inspect(file: str, model: str | None, settings: Settings) -> Inspected:
             "Name the one that they were trained with: --model NAME"
         )
     labels = Path(settings.labels) if settings.labels else None
-    return _said(_loaded(ModelFile(architecture=architecture), path, labels))
+    return _said(_loaded(ModelFile(), architecture, path, labels))
 
 
-def _loaded(given: ModelFile, weights: Path | None, labels: Path | None) -> Network:
-    device = torch.device("cpu")
+def _input(spec: Preprocessing) -> dict[str, Any]:
+    """As a model file says it: one size for a square, height and width for another."""
+    told = asdict(spec)
+    width = told.pop("width")
+    return told if width is None else told | {"size": [spec.size, width]}
+
+
+def _loaded(given: ModelFile, architecture: str, weights: Path | None, labels: Path | None) -> Network:
     return load_network(
-        given.architecture, weights=weights, labels=labels, device=device, read=read_bounded, given=given
+        architecture, weights=weights, labels=labels, device=torch.device("cpu"), read=read_bounded, given=given
     )
 
 
@@ -71,7 +78,7 @@ def _said(network: Network) -> Inspected:
         classes=network.labels,
         labels_from=network.labels_from,
         outputs=network.outputs,
-        input=asdict(network.spec),
+        input=_input(network.spec),
         target_layer=network.target_layer,
         methods=network.methods,
         reason=network.reason,

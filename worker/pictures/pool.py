@@ -1,5 +1,6 @@
 """Pictures in a worker: their bytes go to a process of their own kind, and what the network needs comes back."""
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -73,13 +74,13 @@ class Picture:
         if isinstance(reply, wire.Large):
             keep = self._grant.enter_context(self._pool.budget.take(reply.bytes, self._check))
             reply, pixels = self._decoded(granted=True)
-        size, channels = self._size, self._pool.setup.spec.channels
-        if not isinstance(reply, wire.Decoded) or len(pixels) != size * size * channels:
+        shape = (*self._size, self._pool.setup.spec.channels)
+        if not isinstance(reply, wire.Decoded) or len(pixels) != math.prod(shape):
             raise _failure(reply)
         if keep:
             keep(reply.bytes)
         self.geometry, self.warnings = reply.geometry, reply.warnings
-        self.pixels = np.frombuffer(pixels, np.uint8).reshape(size, size, channels)
+        self.pixels = np.frombuffer(pixels, np.uint8).reshape(shape)
         self._urgent = True  # from now on it has waited long enough
         self._pool.spent("decode", reply.seconds)
 
@@ -94,7 +95,7 @@ class Picture:
         values = np.stack([found.values for found in maps]).astype(np.float32, copy=False)
         request = wire.Draw(self._key, self._options, values.shape)
         body = colours.tobytes() + values.tobytes()
-        side = max(self._options.overlay_size, self._size)
+        side = max(self._options.overlay_size, *self._size)
         file = _FILE_BYTES + _FILE_BYTES_PER_PIXEL * min(side * side, self._pool.setup.limits.max_pixels)
         while True:
             try:
@@ -116,12 +117,12 @@ class Picture:
         self._grant.close()
 
     @property
-    def _size(self) -> int:
-        return self._options.input_size or self._pool.setup.spec.size
+    def _size(self) -> tuple[int, int]:
+        return self._pool.setup.spec.sides(self._options.input_size)
 
     def _decoded(self, *, granted: bool) -> tuple[wire.Reply, bytearray]:
         request = wire.Decode(self._key, self._options, granted, self._page)
-        most = self._size * self._size * self._pool.setup.spec.channels
+        most = math.prod(self._size) * self._pool.setup.spec.channels
         while True:
             try:
                 return self._ask(request, self._data, most, None)

@@ -65,12 +65,12 @@ class Desk:
 
     def _decode(self, request: wire.Decode, data: bytearray) -> tuple[wire.Reply, list[Data]]:
         setup, options, started = self._setup, request.options, time.perf_counter()
-        size = options.input_size or setup.spec.size
+        height, width = setup.spec.sides(options.input_size)
         need = 0
 
         def look(pixels: int) -> None:
             nonlocal need
-            need = len(data) + BYTES_PER_PIXEL * pixels + wire.BYTES_PER_INPUT_PIXEL * size**2
+            need = len(data) + BYTES_PER_PIXEL * pixels + wire.BYTES_PER_INPUT_PIXEL * height * width
             if need > wire.UNASKED_BYTES and not request.granted:
                 raise PostponedError
 

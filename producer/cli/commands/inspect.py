@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from producer.cli.common import emit, json_option, say
+from producer.formatting import prepared
 from shared.config import Settings
+from shared.contract import Preprocessing
 from shared.errors import UsageError
 from shared.text import visible
 
@@ -56,17 +59,15 @@ def inspect(file: str, model: str | None, labels: str | None, write: str | None,
 
 
 def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
-    names, own = report["classes"], report["input"]
+    names = report["classes"]
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    resized = {"center-crop": f"center-crop from {own['resize_size']}"}.get(own["resize"], own["resize"])
     error = report["identity_error"]
     rows = [
         ("architecture", report["architecture"]),
         ("served as", report["model"]),
         ("classes", f"{len(names)}: {', '.join(names[:_MOST_NAMES])}{more} (from: {report['labels_from']})"),
         ("outputs", report["outputs"]),
-        ("input", f"{own['size']} pixels, {own['channels']} channels, {resized}, {own['interpolation']}"),
-        ("mean, std", f"{_numbers(own['mean'])}; {_numbers(own['std'])}"),
+        ("input", prepared(_preprocessing(report["input"]))),
         ("target layer", report["target_layer"]),
         ("methods", ", ".join(report["methods"])),
         ("why no others", report["reason"]),
@@ -78,5 +79,7 @@ def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in rows if value]
 
 
-def _numbers(values: list[float]) -> str:
-    return ", ".join(f"{value:.4g}" for value in values)
+def _preprocessing(told: dict[str, Any]) -> Preprocessing:
+    size = told["size"]
+    height, width = size if isinstance(size, list) else (size, None)
+    return msgspec.convert(told | {"size": height, "width": width}, Preprocessing)

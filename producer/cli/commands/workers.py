@@ -12,10 +12,10 @@ import msgspec
 from producer.cli.common import emit, json_option, say, services
 from producer.cli.serving import serving, serving_options
 from producer.cli.tables import Table, cell, show
-from producer.formatting import duration, images_per_batch, milliseconds, rate, stage_lines
+from producer.formatting import duration, images_per_batch, milliseconds, prepared, rate, stage_lines
 from shared.checks.architectures import check_architecture
 from shared.config import Settings
-from shared.contract import WorkerInfo
+from shared.contract import ModelCard, WorkerInfo
 from shared.text import visible
 
 #: Widest bar of a histogram, in columns.
@@ -78,8 +78,11 @@ def workers(stages: bool, as_json: bool) -> None:
     """
     with services() as reach:
         found = reach.ledger.workers()
+        models = dict.fromkeys(model for info in found for model in info.models)
+        cards = {model: card for model in models if (card := reach.ledger.card(model))}
     if as_json:
-        emit(found if stages else [_without_stages(info) for info in found])
+        lines = [msgspec.to_builtins(info) if stages else _without_stages(info) for info in found]
+        emit([line | {"inputs": _inputs(line["models"], cards)} for line in lines])
         return
     if not found:
         click.echo("no workers; start one with `camq worker`, or everything with `camq up`")
@@ -95,11 +98,21 @@ def workers(stages: bool, as_json: bool) -> None:
         values = (info.worker, info.host, info.pid, info.device, ", ".join(info.models), info.state)
         rows.add_row(*map(cell, (*values, rate(info.images_per_second), done)))
     show(rows)
+    for model, card in cards.items():
+        if card.preprocessing is not None:
+            click.echo(
+                visible(f"{model}: {card.outputs} of {len(card.labels)} classes, {prepared(card.preprocessing)}")
+            )
     for reason, count in Counter(info.waiting_for for info in found if info.waiting_for).items():
         say(f"{count} of {len(found)} wait: {reason}")
     if stages:
         for info in found:
             _show_stages(info)
+
+
+def _inputs(models: list[str], cards: dict[str, ModelCard]) -> dict[str, Any]:
+    """What each model was trained to see, by its name; none of what an older worker does not tell."""
+    return {model: msgspec.to_builtins(cards[model].preprocessing) for model in models if model in cards}
 
 
 def _without_stages(info: WorkerInfo) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from producer.formatting import shown
-from shared.contract import ImageRecord, Options, PredictionRecord
+from shared.contract import ImageRecord, Options, PredictionRecord, Preprocessing
 
 
 def card(record: ImageRecord, original: str | None, overlays: Sequence[str | None]) -> dict[str, Any]:
@@ -26,13 +26,15 @@ def card(record: ImageRecord, original: str | None, overlays: Sequence[str | Non
     }
 
 
-def fit(options: Options) -> str:
+def fit(options: Options, own: Preprocessing | None = None) -> str:
     """How an overlay lies over its original.
 
     `over`: it covers the same ground. `apart`: it shows the centre crop that the network saw, whose place in
-    the original only the worker knows, so that it is shown for itself.
+    the original only the worker knows, so that it is shown for itself. `own` is how the model's pictures are prepared
+    where the job does not say.
     """
-    return "apart" if options.overlay == "input" and options.resize in ("center-crop", "letterbox") else "over"
+    way = options.resize or (own.resize if own else "squash")
+    return "apart" if options.overlay == "input" and way != "squash" else "over"
 
 
 def _bar(line: PredictionRecord, overlay: str | None) -> dict[str, Any]:

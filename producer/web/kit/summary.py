@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from msgspec import UNSET
 
-from producer.formatting import duration, elapsed_s, rate, shown, webhook_outcome
+from producer.formatting import duration, elapsed_s, prepared, rate, shown, webhook_outcome
 from producer.web.kit.legend import colours
-from shared.contract import JobState, JobStatus, Options
+from shared.contract import JobState, JobStatus, ModelCard, Options
 
 _DEFAULTS = Options()
 
@@ -29,13 +29,14 @@ class Summary:
     legend: list[str]
 
 
-def summarise(status: JobStatus, options: Options, *, served: bool = True) -> Summary:
-    """The summary of a job with this status and these options; `served`: a live worker serves its model."""
+def summarise(status: JobStatus, options: Options, *, served: bool = True, model: ModelCard | None = None) -> Summary:
+    """The summary of a job with this status and these options; `served`: a live worker serves its model, whose card is
+    `model`."""
     return Summary(
         status=status,
         title=shown(status.name) if status.name else f"Job {status.job}",
         unserved=not served and not status.state.finished,
-        facts=[(term, value) for term, value in _facts(status, options, served) if value],
+        facts=[(term, value) for term, value in _facts(status, options, served, model) if value],
         options=[
             (name.replace("_", " "), _said(name, value), value != default) for name, value, default in _all(options)
         ],
@@ -44,7 +45,7 @@ def summarise(status: JobStatus, options: Options, *, served: bool = True) -> Su
     )
 
 
-def _facts(status: JobStatus, options: Options, served: bool) -> list[tuple[str, str]]:
+def _facts(status: JobStatus, options: Options, served: bool, model: ModelCard | None) -> list[tuple[str, str]]:
     classes = f"{len(options.classes)} chosen" if options.classes else f"best {options.top_k}"
     if options.min_probability:
         classes = f"all of at least {options.min_probability:g}"
@@ -55,11 +56,24 @@ def _facts(status: JobStatus, options: Options, served: bool) -> list[tuple[str,
         ("Rate", rate(status.images_per_second) if status.images_per_second else ""),
         ("Time left", left if served and status.state is JobState.RUNNING else ""),
         ("Model", status.model),
+        ("Input", _input(options, model)),
+        ("Outputs", model.outputs if model else ""),
         ("Webhook", webhook_outcome(status)),
         ("Tags", ", ".join(status.tags)),
         ("Method", options.method),
         ("Classes", classes),
     ]
+
+
+def _input(options: Options, model: ModelCard | None) -> str:
+    """How this job's pictures were prepared."""
+    own = model.preprocessing if model else None
+    if own is None:
+        return ""
+    height, width = own.sides(options.input_size)
+    by = round(own.resize_size * height / own.size)
+    seen = replace(own, size=height, width=width if own.width else None, resize_size=by)
+    return prepared(replace(seen, resize=options.resize) if options.resize else seen)
 
 
 #: What is said of an option that was left out.

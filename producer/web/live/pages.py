@@ -78,14 +78,19 @@ class Pages:
         job = request.path_params["job"]
         ledger = self._services.ledger
         status, options = ledger.status(job), ledger.options(job)
+        model = ledger.card(status.model)
         return _page(
             request,
             "job",
-            summary=summarise(status, options, served=ledger.models().get(status.model, False)),
+            summary=summarise(status, options, served=ledger.models().get(status.model, False), model=model),
             failures=self._failed.of(status),
             shown=min(status.total, MOST),
             # Overlays come as they were stored.
-            gallery={"images": f"/jobs/{job}/images", "fit": fit(options), "full": True},
+            gallery={
+                "images": f"/jobs/{job}/images",
+                "fit": fit(options, model.preprocessing if model else None),
+                "full": True,
+            },
         )
 
     def images(self, request: Request) -> Response:

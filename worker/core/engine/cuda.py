@@ -103,7 +103,7 @@ class CudaGraphs:
 
     def _make_room(self, largest: int) -> None:
         spec, device = self._network.spec, self._network.device
-        shape = (largest, spec.size, spec.size, spec.channels)
+        shape = (largest, *spec.sides(), spec.channels)
         self._slots = cycle([_Slot(shape, device) for _ in range(_SLOTS)])
         # Last, since it tells that the slots are there too: a lack of memory on the way is met by a smaller size.
         self._seen = torch.zeros(shape, dtype=torch.uint8, device=device)

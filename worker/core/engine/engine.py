@@ -100,7 +100,7 @@ class Engine:
     def _try(self, counts: Sequence[int]) -> None:
         """So many grey pictures at once."""
         spec = self.network.spec
-        grey = np.full((spec.size, spec.size, spec.channels), 127, np.uint8)
+        grey = np.full((*spec.sides(), spec.channels), 127, np.uint8)
         wish = Options(top_k=1, method="cam" if self.network.head else "gradcam")
         for count in counts:
             for outcome in self.run([grey] * count, [wish] * count):

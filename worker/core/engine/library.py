@@ -84,8 +84,7 @@ def exported(network: Network) -> bytes:
 
     By tracing: the other exporter that torch has takes ten times as long, and the packages of two more projects.
     """
-    side, channels = network.spec.size, network.spec.channels
-    example = torch.full((_EXAMPLES, side, side, channels), 127, dtype=torch.uint8)
+    example = torch.full((_EXAMPLES, *network.spec.sides(), network.spec.channels), 127, dtype=torch.uint8)
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter(

@@ -139,7 +139,7 @@ class ProvenEngine(Engine):
         return (
             0 < len(pixels) == len(options)
             and len(pixels) <= max(self.proven, default=0)
-            and all(picture.shape == (spec.size, spec.size, spec.channels) for picture in pixels)
+            and all(picture.shape == (*spec.sides(), spec.channels) for picture in pixels)
             and not any(self._is_unusual(wish) for wish in set(options))
         )
 
@@ -228,5 +228,5 @@ def _relative(found: FloatArray, expected: FloatArray) -> float:
 
 
 def _noise(count: int, spec: InputSpec, seed: int) -> list[UInt8Array]:
-    shape = (count, spec.size, spec.size, spec.channels)
+    shape = (count, *spec.sides(), spec.channels)
     return list(np.random.default_rng(seed).integers(0, 256, shape, np.uint8))

@@ -11,6 +11,7 @@ from torchvision.models import get_model, list_models
 
 from shared.contract import LARGEST_INPUT, SMALLEST_INPUT
 from shared.errors import ModelError, UsageError
+from worker.core.model.layout import Layout
 
 LITE = "efficientnet_lite0"
 #: Every name that `load_network` takes.
@@ -96,8 +97,11 @@ def gradcam_layer(name: str, module: nn.Module) -> str | None:
     return "features" if name.startswith(("convnext_", "mobilenet_v3", "swin_")) else None
 
 
-def as_map(name: str, layer: str, output: Tensor) -> Tensor:
-    """A layer's output, (N, …), as (N, K, h, w). Raises UsageError when it is no map of the picture."""
+def as_map(name: str, layer: str, output: Tensor, picture: tuple[int, int] = (1, 1)) -> Tensor:
+    """A layer's output, (N, …), as (N, K, h, w); `picture` has the proportions of the input's height and width.
+
+    Raises UsageError when it is no map of the picture.
+    """
     if name.startswith("vit_") and output.dim() == 3:
         side = round((output.shape[1] - 1) ** 0.5)  # the first token is the class's
         return output[:, 1:].reshape(len(output), side, side, -1).permute(0, 3, 1, 2)
@@ -105,11 +109,10 @@ def as_map(name: str, layer: str, output: Tensor) -> Tensor:
         raise UsageError(f"layer {layer} puts out no map of the picture; choose one outside of the attention")
     if output.dim() == 4 and any(re.match(family, name) and re.search(path, layer) for family, path in _CHANNELS_LAST):
         output = output.permute(0, 3, 1, 2)
-    # Pictures are square, and so is every map of theirs in these architectures.
-    if output.dim() != 4 or output.shape[2] != output.shape[3]:
-        raise UsageError(
-            f"the output of layer {layer} is {tuple(output.shape)}, not (images, channels, h, w) of a square picture"
-        )
+    # A map has the picture's proportions in these architectures.
+    if output.dim() != 4 or not Layout(picture).alike(output.shape[2], output.shape[3]):
+        of = "a square picture" if picture[0] == picture[1] else "the picture"
+        raise UsageError(f"the output of layer {layer} is {tuple(output.shape)}, not (images, channels, h, w) of {of}")
     return output
 
 

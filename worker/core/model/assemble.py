@@ -14,25 +14,11 @@ from worker.core.checkpoint.fit import AVERAGED, Fit, Matcher, Shape, grouped
 from worker.core.checkpoint.misfit import misfit, nothing, some
 from worker.core.checkpoint.trained_head import BESIDE, Layer
 from worker.core.model import architectures
-from worker.core.model.checkpoints import load_strictly
+from worker.core.model.checkpoints import Assembled, load_strictly
+from worker.core.sources.architecture import Architecture
 
 #: Left in every module by tools that count operations.
 _COUNTERS = re.compile(r"(^|\.)(total_ops|total_params|num_batches_tracked)$")
-
-
-@dataclass(frozen=True, eq=False)
-class Assembled:
-    """The network with its weights, and what was made of the checkpoint's names.
-
-    `notes` are sentences for people: what was chosen where there was a choice, and what had to be assumed.
-    """
-
-    module: nn.Module
-    classes: int
-    channels: int = 3
-    ignored: tuple[str, ...] = ()
-    renamed: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,7 +31,9 @@ class _Head:
     concatenated: bool = False
 
 
-def assemble(name: str, checkpoint: Checkpoint, activation: str = "relu") -> Assembled:
+def assemble(
+    name: str, checkpoint: Checkpoint, activation: str = "relu", source: Architecture | None = None
+) -> Assembled:
     """Build `name` and put `checkpoint` into it. Raises ModelError, saying what is there, where it does not fit.
 
     The class count is that of the checkpoint's last layer. `activation` stands between two linear layers of a head
@@ -55,7 +43,7 @@ def assemble(name: str, checkpoint: Checkpoint, activation: str = "relu") -> Ass
     shapes = {modern: checkpoint.shapes[source] for modern, source in sources.items()}
     if not shapes:
         raise ModelError(nothing(checkpoint))
-    module = architectures.construct(name, **architectures.options(name, shapes))
+    module = source.build(shapes) if source else architectures.construct(name, **architectures.options(name, shapes))
     own = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
     stem = _first(module)
     matcher = Matcher(shapes, loose=[f"{stem}.weight"])
@@ -184,8 +172,13 @@ def _attach(module: nn.Module, head: _Head, read: Callable[[str], Tensor], activ
     return classes
 
 
-def two_sided(module: nn.Module) -> None:
-    """Give a network of one output z two, -z and z: of the negative and of the positive answer."""
+def two_sided(module: nn.Module, noise: Tensor) -> None:
+    """Give a network of one output z two, -z and z: of the negative and of the positive answer.
+
+    Raises ModelError where its last layer is not the one that puts out z.
+    """
+    with torch.inference_mode():
+        before = module(noise)
     path = _last(module)
     old = module.get_submodule(path)
     assert isinstance(old, nn.Linear | nn.Conv2d)  # noqa: S101 -- `_last` finds no others
@@ -194,7 +187,11 @@ def two_sided(module: nn.Module) -> None:
         made.weight.copy_(torch.cat([-old.weight, old.weight]))
         bias = torch.zeros(1) if old.bias is None else old.bias
         made.bias.copy_(torch.cat([-bias, bias]))  # type: ignore[union-attr]
-    module.set_submodule(path, made)
+    module.set_submodule(path, made.to(noise.device).requires_grad_(requires_grad=False))
+    with torch.inference_mode():
+        after = module(noise)
+    if after.shape[1:] != (2,) or not torch.allclose(after, torch.cat([-before, before], 1), rtol=1e-4, atol=1e-5):
+        raise ModelError("it has one output that its last linear layer does not put out: leave its two labels out")
 
 
 class _MaxAndMean(nn.Module):
@@ -208,7 +205,7 @@ class _MaxAndMean(nn.Module):
 def _adapt_stem(module: nn.Module, path: str, shape: Shape) -> str:
     """Make the first convolution that of the checkpoint. What there is to say of it."""
     old = module.get_submodule(path)
-    if not isinstance(old, nn.Conv2d) or tuple(old.weight.shape) == shape:
+    if type(old) is not nn.Conv2d or tuple(old.weight.shape) == shape:
         return ""
     kernel = shape[2:]
     stride, padding, note = old.stride, old.padding, ""

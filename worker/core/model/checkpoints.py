@@ -1,16 +1,38 @@
-"""Tensors into a network, and the network's fingerprint."""
+"""A checkpoint's tensors in the network that they were saved from, and the network's fingerprint."""
 
 import hashlib
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from shared.errors import ModelError
-from worker.core.checkpoint.misfit import some
+from worker.core.checkpoint.checkpoint import Checkpoint
+from worker.core.checkpoint.fit import Fit, Matcher, grouped
+from worker.core.checkpoint.misfit import misfit, some
+from worker.core.checkpoint.trained_head import BESIDE
+from worker.core.sources.architecture import Architecture
+from worker.core.sources.transformers_class import TransformersClass
 
 
-def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+@dataclass(frozen=True, eq=False)
+class Assembled:
+    """The network with its weights, and what was made of the checkpoint's names. `classes` is 0 where a run must say.
+
+    `notes` are sentences for people: what was chosen where there was a choice, and what had to be assumed.
+    """
+
+    module: nn.Module
+    classes: int
+    channels: int = 3
+    ignored: tuple[str, ...] = ()
+    renamed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def load_strictly(module: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
     """Copy `state` into `module`. Raises ModelError, naming what differs, unless names and shapes all match."""
     own = module.state_dict()
     # Batch counters mean nothing in eval mode, and checkpoints of old releases have none.
@@ -38,7 +60,85 @@ def load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], name: st
     module.load_state_dict(filled)
 
 
-def fingerprint(module: torch.nn.Module, labels: tuple[str, ...], described: str) -> str:
+#: A head that was replaced by a smaller one is the most that a description may have beyond its weights.
+_MOST_BEYOND = 4
+#: Buffers that a network computes by itself; some releases of their libraries store them, and others do not.
+_COMPUTED = re.compile(
+    r"(^|\.)(relative_position_index|relative_coords_table|attn_mask|position_ids|num_batches_tracked|total_\w+)$"
+)
+
+
+def restored(source: Architecture, checkpoint: Checkpoint) -> Assembled | str:
+    """The network of a source that knows its weights' names. What does not fit, where its head was replaced.
+
+    Raises ModelError where the source describes another network than the checkpoint is of.
+    """
+    _check_size(source, checkpoint)
+    if isinstance(source, TransformersClass):
+        module, ignored = source.loaded({name: checkpoint.read(name) for name in checkpoint.shapes})
+        return Assembled(module, 0, channels_of(module), tuple(grouped(ignored)), notes=source.notes)
+    module = source.build(checkpoint.shapes)
+    fit = _fill(module, checkpoint, source.name)
+    if isinstance(fit, str):
+        return fit
+    if left := _strays(fit, checkpoint):
+        raise ModelError(misfit(source.name, checkpoint, checkpoint.shapes, f"unexpected: {some(left)}"))
+    used = set(fit.names.values())
+    return Assembled(
+        module=module,
+        classes=0,
+        channels=channels_of(module),
+        ignored=tuple(grouped(key for key in checkpoint.shapes if key not in used and not _COMPUTED.search(key))),
+        renamed=(f"{fit.root}* → *",) if fit.root else (),
+        notes=source.notes,
+    )
+
+
+def channels_of(module: nn.Module) -> int:
+    """How many channels its pictures have."""
+    return next((layer.in_channels for layer in module.modules() if isinstance(layer, nn.Conv2d)), 3)
+
+
+def _check_size(source: Architecture, checkpoint: Checkpoint) -> None:
+    """ModelError before a description far larger than its weights takes the memory of this machine."""
+    try:
+        with torch.device("meta"):
+            numbers = sum(each.numel() for each in source.build(checkpoint.shapes).parameters())
+    except (NotImplementedError, RuntimeError):
+        return  # it computes while it is built, so it is no mere description
+    held = sum(place.count for place in checkpoint.index.tensors.values())
+    if numbers > _MOST_BEYOND * held:
+        raise ModelError(
+            f"{source.name} is described as a network of {numbers:,} numbers, but {checkpoint.path} holds {held:,}"
+        )
+
+
+def _fill(module: nn.Module, checkpoint: Checkpoint, name: str) -> Fit | str:
+    """Put a checkpoint into the network that it was saved from, wherever in the file its tensors lie.
+
+    What is wrong, for people, where a tensor of the network is missing; nothing is changed then.
+    """
+    own = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
+    fit = Matcher(checkpoint.shapes).fit(own)
+    missing = [key for key in fit.missing if not _COMPUTED.search(key)]
+    if missing:
+        return f"missing: {some(missing)}"
+    state = {ours: checkpoint.read(theirs) for ours, theirs in fit.names.items()}
+    load_strictly(module, {**{key: module.state_dict()[key] for key in fit.missing}, **state}, name)
+    return fit
+
+
+def _strays(fit: Fit, checkpoint: Checkpoint) -> list[str]:
+    """Tensors beside the network's own that its trainer's network must have computed with."""
+    used = set(fit.names.values())
+    return [
+        key
+        for key in checkpoint.shapes
+        if key.startswith(fit.root) and key not in used and not _COMPUTED.search(key) and not BESIDE.search(key)
+    ]
+
+
+def fingerprint(module: nn.Module, labels: tuple[str, ...], described: str) -> str:
     """12 hex digits that name all that an answer depends on: SHA-256 over sorted names, dtypes, shapes and bytes of the
     weights, then the labels, then `described`: architecture, outputs, target layer and preprocessing."""
     digest = hashlib.sha256()

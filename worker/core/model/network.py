@@ -3,29 +3,32 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from shared.contract import METHODS, ModelFile, Options, Outputs
 from shared.errors import ModelError, UsageError
-from worker.core.checkpoint.checkpoint import open_checkpoint
+from worker.core.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from worker.core.checkpoint.files import read_index
 from worker.core.checkpoint.index import Index
+from worker.core.checkpoint.misfit import misfit
 from worker.core.model import architectures, published
 from worker.core.model.assemble import assemble, two_sided
-from worker.core.model.checkpoints import fingerprint
+from worker.core.model.checkpoints import Assembled, channels_of, fingerprint, restored
 from worker.core.model.gradients import Tape
-from worker.core.model.head import Head, identity_error
+from worker.core.model.head import Head
 from worker.core.model.hooks import ActivationHook
 from worker.core.model.labels import find_labels
-from worker.core.model.observed import observe
-from worker.core.model.structure import UnqualifiedError, find_structure
+from worker.core.model.layout import Layout, layout_of
+from worker.core.model.observed import AsMap, read_logits
+from worker.core.model.proof import find, is_fixed
+from worker.core.sources.architecture import Architecture
+from worker.core.sources.timm_names import Timm
 from worker.core.types import InputSpec, truth_in
 
-#: Relative, in float32: well above rounding (1e-6 measured), well below any mistake.
-IDENTITY_TOLERANCE = 1e-4
 #: Those that need no more than a gradient, which autograd has of every network.
 AUTOGRAD_METHODS = ("gradcam", "hirescam")
 
@@ -64,10 +67,16 @@ class Network:
     #: Where the labels are from, for people.
     labels_from: str = ""
     architecture: str = ""
+    #: How outputs lie over the picture, where the architecture's family does not say it.
+    layout: Layout | None = None
+    #: Whether its weights allow no other size of input than their own.
+    fixed_size: bool = False
 
     @property
     def input_sizes(self) -> tuple[int, int]:
-        """The smallest and the largest side that its input may have."""
+        """The smallest and the largest height that its input may have."""
+        if self.fixed_size:
+            return self.spec.size, self.spec.size
         return architectures.input_sizes(self.architecture or self.name, self.spec.size)
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,7 +100,7 @@ class Network:
             return self._in_float32(logits, hook.activations)
 
     def _in_float32(self, logits: Tensor, activations: Tensor) -> tuple[Tensor, Tensor]:
-        activations = activations.float()
+        activations = self.as_map(self.target_layer, activations)
         if self.head is not None and self.dtype != torch.float32:
             logits = self.head.logits(activations.double())
         return logits.float(), activations
@@ -106,7 +115,9 @@ class Network:
 
     def as_map(self, layer: str, output: Tensor) -> Tensor:
         """What `layer` put out, or its gradient, as (N, K, h, w) in float32."""
-        return architectures.as_map(self.architecture or self.name, layer, output).float()
+        if self.layout is not None:
+            return self.layout.as_map(layer, output).float()
+        return architectures.as_map(self.architecture or self.name, layer, output, self.spec.sides()).float()
 
     def autograd_layer(self, options: Options) -> str | None:
         """The layer to differentiate back to, or None where these options have a closed form."""
@@ -161,40 +172,40 @@ def load_network(
     fit, or do not compute. Not for threads: torch.fx patches nn.Module while it traces.
     """
     given = given or ModelFile(architecture=name)
-    architectures.check_name(name)
-    checkpoint = open_checkpoint(weights or published.find_weights(name), read)
-    assembled = assemble(name, checkpoint, given.activation or "relu")
-    module, classes = assembled.module, assembled.classes
-    class_names, labels_from = find_labels(labels, given.labels, checkpoint.index.facts, classes)
-    if classes < len(class_names):
-        two_sided(module)
-    module.to(device).eval().requires_grad_(requires_grad=False)
-    spec = published.specified(published.input_spec(name, module, checkpoint.path), given.input, assembled.channels)
+    source = published.architecture(name, weights)
+    path = weights or source.published()
+    checkpoint = open_checkpoint(path, read) if path else None
+    assembled = _assembled(source, checkpoint, given.activation or "relu")
+    module = assembled.module.to(device).eval().requires_grad_(requires_grad=False)
+    spec = published.specified(
+        source.spec(module, checkpoint.path if checkpoint else None), given.input, assembled.channels
+    )
     # One picture of noise proves the head or, without one, that the layer puts out a map.
-    noise = torch.randn(1, spec.channels, spec.size, spec.size, generator=torch.Generator().manual_seed(0)).to(device)
-    head: Head | None
-    error: float | None
-    try:
-        structure = find_structure(module)
-        hookable, layer, graph, head = structure.module, structure.layer, structure.graph, structure.head
-        error, reason = _prove(structure.graph, layer, structure.head, noise), ""
-    except UnqualifiedError as unqualified:
-        hookable, graph = module, None
-        layer, head, reason = _observed(name, module, noise, str(unqualified))
-        error = None if head is None else _prove(module, layer, head, noise)
+    noise = torch.randn(1, spec.channels, *spec.sides(), generator=torch.Generator().manual_seed(0)).to(device)
+    known = isinstance(source, published.Torchvision)
+    classes = assembled.classes if known else read_logits(module, noise)
+    facts = {**(checkpoint.index.facts if checkpoint else {}), **source.facts}
+    class_names, labels_from = find_labels(labels, given.labels, facts, classes)
+    if classes < len(class_names):
+        two_sided(module, noise)
+    layout = None if known else layout_of(module, noise)
+    lay: AsMap = layout.as_map if layout else partial(architectures.as_map, name, picture=spec.sides())
+    found = find(name if known else "", module, noise, lay)
+    hookable, layer, graph, head = found.hookable, found.layer, found.graph, found.head
+    error, reason = found.error, found.reason
     if given.target_layer is not None and given.target_layer != layer:
         _check_layer(module, given.target_layer)
         reason = f"its model file asks for {given.target_layer}, and closed forms are those of {layer}"
         hookable, layer, graph, head, error = module, given.target_layer, None, None, None
-        architectures.as_map(name, layer, Tape(module, layer, noise).activations)
+        lay(layer, Tape(module, layer, noise).activations)
     for each in (module, hookable, *([graph] if graph else [])):
         # Pictures lie in memory with their channels last, and convolutions on a CPU run faster so.
         each.to(dtype=dtype).to(memory_format=torch.channels_last)
-    outputs = given.outputs or ("sigmoid" if classes == 1 else "softmax")
+    outputs = given.outputs or source.outputs or ("sigmoid" if classes == 1 else "softmax")
     served = given.name or name
     return Network(
         name=served,
-        model=f"{served}@{fingerprint(module, class_names, f'{name} {outputs} {layer} {spec}')}",
+        model=f"{served}@{fingerprint(module, class_names, f'{name} {outputs} {layer} {spec} {source.described}')}",
         labels=class_names,
         spec=spec,
         methods=AUTOGRAD_METHODS if head is None else METHODS,
@@ -209,43 +220,29 @@ def load_network(
         reason=reason,
         ignored=assembled.ignored,
         renamed=assembled.renamed,
-        notes=assembled.notes,
+        notes=tuple(dict.fromkeys((*assembled.notes, *source.notes))),
         outputs=outputs,
         labels_from=labels_from,
         architecture=name,
+        layout=layout,
+        fixed_size=layout is not None and is_fixed(module, layer, layout, noise),
     )
 
 
-def _observed(name: str, module: nn.Module, noise: Tensor, untraced: str) -> tuple[str, Head | None, str]:
-    """Layer, head and reason where the graph does not show them."""
-    known = architectures.gradcam_layer(name, module)
-    if known is None:
-        found = observe(module, noise)
-        return found.layer, found.head, found.reason
-    architectures.as_map(name, known, Tape(module, known, noise).activations)
-    return known, None, untraced
-
-
-def _prove(module: nn.Module, layer: str, head: Head, noise: Tensor) -> float:
-    """The error of `mean(map) + bias == logit`; raises ModelError when it is more than rounding.
-
-    `module` is a graph that also puts out its activations, or has the layer itself.
-    """
-    with torch.inference_mode():
-        if isinstance(module, fx.GraphModule):
-            logits, activations = module.forward(noise)
-        else:
-            with ActivationHook(module.get_submodule(layer)) as hook:
-                logits, activations = module(noise), hook.activations
-    if not logits.isfinite().all():
-        raise ModelError("the network's output is not finite with these weights")
-    error = identity_error(head, activations.double(), logits)
-    if error > IDENTITY_TOLERANCE:
-        raise ModelError(
-            f"the maps of {layer} do not add up to the logits (relative error {error:.1g}, allowed "
-            f"{IDENTITY_TOLERANCE:g}), so they would not say where the network looked"
-        )
-    return error
+def _assembled(source: Architecture, checkpoint: Checkpoint | None, activation: str) -> Assembled:
+    """The network with its weights. Raises ModelError where they do not fit."""
+    if isinstance(source, published.Torchvision):
+        assert checkpoint is not None  # noqa: S101 -- there are published weights
+        return assemble(source.name, checkpoint, activation)
+    if checkpoint is None:
+        module = source.build({})
+        return Assembled(module, classes=0, channels=channels_of(module))
+    found = restored(source, checkpoint)
+    if isinstance(found, Assembled):
+        return found
+    if isinstance(source, Timm):  # its own head may have been replaced
+        return assemble(source.name, checkpoint, activation, source)
+    raise ModelError(misfit(source.name, checkpoint, checkpoint.shapes, found))
 
 
 def _check_layer(module: nn.Module, layer: str) -> None:

@@ -1,9 +1,12 @@
-"""The published ImageNet weights: where their files are, how they are fetched, what they were trained to see."""
+"""torchvision's architectures with their published ImageNet weights: where these are, how they are fetched, what they
+were trained to see. And which source an architecture's name means."""
 
 import socket
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -13,11 +16,62 @@ from torchvision.models import WeightsEnum, get_model_weights
 
 from shared.contract import InputTable
 from shared.errors import ModelError
+from worker.core.checkpoint.fit import Shape
+from worker.core.model import architectures
 from worker.core.model.architectures import LITE, import_lite
+from worker.core.sources import folder
+from worker.core.sources.architecture import Architecture
+from worker.core.sources.own_code import PREFIX, OwnCode
+from worker.core.sources.timm_names import Timm
+from worker.core.sources.transformers_class import TransformersClass
 from worker.core.types import InputSpec
 
 #: Trained by TensorFlow's recipe, which maps bytes to -1..1 (almost).
 LITE_SPEC = InputSpec(interpolation="bicubic", mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+
+
+class Torchvision:
+    """An architecture by torchvision's name."""
+
+    facts: Mapping[str, Any] = {}
+    outputs = None
+    described = ""
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, name: str) -> None:
+        """Raises UsageError for a name that it does not have."""
+        architectures.check_name(name)
+        self.name = name
+
+    def build(self, shapes: Mapping[str, Shape]) -> nn.Module:
+        """See `Architecture.build`."""
+        return architectures.construct(self.name, **architectures.options(self.name, shapes))
+
+    def published(self) -> Path:
+        """See `find_weights`."""
+        return find_weights(self.name)
+
+    def spec(self, module: nn.Module, weights: Path | None) -> InputSpec:
+        """See `input_spec`."""
+        return input_spec(self.name, module, weights or Path())
+
+
+def architecture(name: str, weights: Path | None) -> Architecture:
+    """What `name` means; `weights` may be the folder that describes it.
+
+    Raises UsageError for an unknown name, ModelError where its library is not installed.
+    """
+    if name.startswith(PREFIX):
+        return OwnCode(name)
+    where = Path(str(weights).partition("#")[0]) if weights is not None else None
+    if where is not None and not where.is_dir():
+        where = None
+    if name.startswith(folder.TRANSFORMERS):
+        return TransformersClass(name, where)
+    if name.startswith(folder.TIMM):
+        described = where is not None and folder.architecture_in(where) == name
+        return Timm(name, folder.read(where / folder.CONFIG) if where and described else None)
+    return Torchvision(name)
 
 
 def find_weights(name: str) -> Path:
@@ -91,7 +145,7 @@ def specified(own: InputSpec, given: InputTable, channels: int) -> InputSpec:
         raise ModelError(f"input.channels is {given.channels}, but the weights take pictures of {channels}")
     if channels not in (1, 3, 4):
         raise ModelError(f"the weights take pictures of {channels} channels; camq has pictures of 1, 3 and 4")
-    size = given.size or own.size
+    size, width = given.sides or own.sides()
     mean, std = given.mean or _for(own.mean, channels), given.std or _for(own.std, channels)
     if len(mean) != channels or len(std) != channels:
         raise ModelError(
@@ -100,7 +154,8 @@ def specified(own: InputSpec, given: InputTable, channels: int) -> InputSpec:
     return replace(
         own,
         size=size,
-        resize_size=given.resize_size or round(own.resize_size * size / own.size),
+        width=None if width == size else width,
+        resize_size=given.resize_size or round(own.resize_size * max(size, width) / max(own.sides())),
         interpolation=given.interpolation or own.interpolation,
         squash_interpolation=given.interpolation or own.squash_interpolation,
         resize=given.resize or own.resize,
@@ -108,6 +163,8 @@ def specified(own: InputSpec, given: InputTable, channels: int) -> InputSpec:
         mean=mean,
         std=std,
         channels=channels,
+        exif=own.exif if given.exif is None else given.exif,
+        antialias=own.antialias if given.antialias is None else given.antialias,
     )
 
 

@@ -50,7 +50,7 @@ class PostponedError(Exception):
 def decode(
     data: Data, limits: Limits, look: Callable[[int], None] = lambda _: None, reading: Reading | None = None
 ) -> Image.Image:
-    """The page of the picture in `data` that `reading` asks for: RGB, upright, sRGB, transparency over white.
+    """The page of the picture in `data` that `reading` asks for: RGB, sRGB, upright, transparency over white.
 
     `look` is told the number of its pixels before they are decoded, or more where one takes more memory than
     BYTES_PER_PIXEL, and may raise PostponedError. NeededError asks for a library. Else this raises ImageError with the
@@ -73,8 +73,9 @@ def decode(
         look(max(width * height, -(-taken // BYTES_PER_PIXEL)))
 
     try:
-        image = _decoded(data, measure, reading or Reading())
-        picture, orientation = to_srgb(image), orientation_of(image)
+        reading = reading or Reading()
+        image = _decoded(data, measure, reading)
+        picture, orientation = to_srgb(image), orientation_of(image) if reading.exif else 1
         if orientation in _UPRIGHT:
             picture = picture.transpose(_UPRIGHT[orientation])
         return picture

@@ -57,6 +57,10 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
         ("labels = 3", "line 1: invalid labels 3; expected a text or a list of texts"),
         ('name = "a b"', "line 1: invalid name 'a b'"),
         ('[input]\nresize = "stretch"', "expected one of squash, center-crop, letterbox"),
+        ("[input]\nsize = [224]", "invalid input.size [224]; expected a whole number from 32 to 4096 or a list"),
+        ("[input]\nsize = [224, 8]", "invalid input.size [224, 8]"),
+        ("[input]\nexif = 1", "invalid input.exif 1; expected true or false"),
+        ('[input]\nantialias = "no"', "invalid input.antialias 'no'; expected true or false"),
         ("architecture = ", "is not valid TOML"),
     ],
 )
@@ -93,3 +97,31 @@ def test_what_is_served_under_its_name_must_be_what_it_says(tmp_path: Path) -> N
     other = msgspec.structs.replace(card, outputs="softmax", preprocessing=replace(own, size=224))
     with pytest.raises(UsageError, match=r"outputs are softmax, not sigmoid; input\.size is 224, not 256"):
         check_served(path, other)
+
+
+def test_height_and_width_are_compared_with_what_is_served(tmp_path: Path) -> None:
+    """And whether pictures are turned upright, or sampled."""
+    path = written("[input]\nsize = [256, 128]\nexif = false\nantialias = false\n", tmp_path)
+    own = Preprocessing(size=256, width=128, exif=False, antialias=False)
+    card = ModelCard(model="pets@1", labels=("a", "b"), input_size=256, methods=("cam",), preprocessing=own)
+    check_served(path, card)
+    other = msgspec.structs.replace(card, preprocessing=Preprocessing(size=256))
+    reason = (
+        r"input\.exif is True, not False; input\.antialias is True, not False; input\.size is 256, not \(256, 128\)"
+    )
+    with pytest.raises(UsageError, match=reason):
+        check_served(path, other)
+    assert own.sides() == (256, 128)
+    assert own.sides(512) == (512, 256)
+
+
+def test_a_folder_that_describes_its_network_is_as_good_as_a_model_file(tmp_path: Path) -> None:
+    """Written with a slash: a bare word is a network's name."""
+    folder = tmp_path / "my pets"
+    folder.mkdir()
+    assert not is_model_file(f"{folder}/")
+    (folder / "config.json").write_text("{}")
+    assert is_model_file(str(folder))
+    assert not is_model_file("my pets")
+    assert served_name(str(folder)) == "my-pets"
+    assert read_model_file(folder).weights == str(folder)
