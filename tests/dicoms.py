@@ -3,14 +3,21 @@
 from io import BytesIO
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pydicom
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGLosslessSV1, JPEGLSLossless, RLELossless, generate_uid
 
 
-def dicom(pixels: np.ndarray[Any, Any], *, bits: int = 12, syntax: str = "", **elements: Any) -> bytes:
-    """One frame (h, w), a colour one (h, w, 3) with PhotometricInterpretation="RGB", or frames (n, h, w)."""
+def dicom(
+    pixels: np.ndarray[Any, Any], *, bits: int = 12, syntax: str = "", packed: bytes = b"", **elements: Any
+) -> bytes:
+    """One frame (h, w), a colour one (h, w, 3) with PhotometricInterpretation="RGB", or frames (n, h, w).
+
+    Compressed in the transfer syntax `syntax`, by pydicom or as `packed` already is.
+    """
     photometric = elements.setdefault("PhotometricInterpretation", "MONOCHROME2")
     colour = photometric not in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
     found = pydicom.Dataset()
@@ -31,11 +38,25 @@ def dicom(pixels: np.ndarray[Any, Any], *, bits: int = 12, syntax: str = "", **e
     found.PixelData = pixels.tobytes() + b"\0" * (pixels.nbytes % 2)
     for name, value in elements.items():
         setattr(found, name, value)
-    if syntax:
+    if packed:
+        found.file_meta.TransferSyntaxUID = UID(syntax)
+        found.PixelData = encapsulate([packed])
+        found["PixelData"].is_undefined_length = True
+    elif syntax:
         found.compress(syntax)
     file = BytesIO()
     pydicom.dcmwrite(file, found, enforce_file_format=True)
     return file.getvalue()
+
+
+def compressed(pixels: np.ndarray[Any, Any]) -> dict[str, bytes]:
+    """A frame of 12 bits in the lossless JPEGs of most clinics, encoded by imagecodecs."""
+    lossless = imagecodecs.ljpeg_encode(pixels, bitspersample=12)
+    return {
+        "JPEG lossless": dicom(pixels, syntax=JPEGLosslessSV1, packed=lossless),
+        "JPEG-LS": dicom(pixels, syntax=JPEGLSLossless, packed=imagecodecs.jpegls_encode(pixels)),
+        "run lengths": dicom(pixels, syntax=RLELossless),
+    }
 
 
 def item(**elements: Any) -> pydicom.Sequence:

@@ -24,6 +24,7 @@ from shared.contract import Options
 from shared.errors import ImageError
 from tests.bombs import jpeg, png, tiff
 from tests.numeric.pictures import class_map, one_of_each
+from tests.odd_files import scientific_tiffs, telephones_and_scanners
 from worker.core.types import InputSpec, Limits
 from worker.pictures import wire
 from worker.pictures.pool import Pictures
@@ -36,8 +37,9 @@ MAPS = (class_map(np.eye(7)),)
 
 
 def corpus() -> list[bytes]:
-    """A small valid file of each format and mode that Pillow writes, and the bombs in small."""
-    return [*one_of_each().values(), png(64, 64, 3, 1), png(64, 64, 0, 16), tiff(64, 64), jpeg(64, 64, 20, 3)]
+    """A small valid file of each format and mode that Pillow writes, of what other libraries read, and small bombs."""
+    odd = [file.data for maker in (scientific_tiffs, telephones_and_scanners) for _, file in maker()]
+    return [*one_of_each().values(), *odd, png(64, 64, 3, 1), png(64, 64, 0, 16), tiff(64, 64), jpeg(64, 64, 20, 3)]
 
 
 def damaged(data: bytes, others: list[bytes], rng: random.Random) -> bytes:

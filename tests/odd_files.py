@@ -12,7 +12,7 @@ import pillow_heif
 import tifffile
 from PIL import Image
 
-from tests.dicoms import dicom
+from tests.dicoms import compressed, dicom, item
 from tests.numeric.pictures import MODES, encoded, in_mode, one_of_each, photo
 
 KINDS = (
@@ -100,7 +100,13 @@ def telephones_and_scanners() -> Iterator[tuple[str, Odd]]:
                 data = dicom(pixels, bits=bits, PhotometricInterpretation=photometric, **more)
                 yield f"dicom/{np.dtype(kind).name}-{bits}-{photometric}-{name}.dcm", Odd(data)
     yield "dicom/colour", Odd(dicom(np.asarray(photo()), bits=8, PhotometricInterpretation="RGB"))
-    yield "dicom/rle", Odd(dicom(numbers(24, 32), syntax="1.2.840.10008.1.2.5"))
+    yield from ((f"dicom/{name}", Odd(data)) for name, data in compressed(numbers(24, 32)).items())
+    for name in ("ISO_IR 100", "ISO_IR 192", "GB18030", ["", "ISO 2022 IR 87"], ["", "ISO 2022 IR 149"]):
+        yield f"dicom/{name}", Odd(dicom(numbers(24, 32), SpecificCharacterSet=name, PatientName="A^B"))
+    table = item(LUTDescriptor=[4000, 0, 16], LUTData=np.arange(0, 64000, 16, dtype=np.uint16).tobytes())
+    yield "dicom/table", Odd(dicom(numbers(24, 32), VOILUTSequence=table))
+    film = dicom(numbers(24, 32), syntax="1.2.840.10008.1.2.4.102", packed=b"film")
+    yield "dicom/film", Odd(film, "unsupported", "gdcmconv")
     yield from pages("dicom/movie", dicom(numbers(3, 24, 32)), 3)
     yield "dicom/nothing", Odd(bytes(128) + b"DICM" + bytes(40), "unsupported", "without a picture")
 

@@ -80,12 +80,13 @@ def job_options(function: F) -> F:
 
 
 def request_from_options(model: str | None, given: dict[str, Any]) -> Request:
-    """The request that the parameters of a command make; a flag that is not set is not given."""
+    """The request that the parameters of a command make; a flag that is not set is not given, a zero is."""
     from producer.submission.request import Request
 
+    chosen = {name: value for name, value in given.items() if value is not None and value is not False}
     return Request(
         model=model,
-        options={name: value for name, value in given.items() if name in OPTIONS and value not in (None, False)},
+        options={name: value for name, value in chosen.items() if name in OPTIONS},
         priority=given["priority"],
         job_id=given["job_id"],
         name=given["name"],

@@ -36,6 +36,11 @@ def _name(reference: ImageRef) -> str:
     return f"{reference.source} ({reference.id})" if reference.id else reference.source
 
 
+def first_page(reference: ImageRef) -> bool:
+    """Whether the image is the first page of its file: previews are made of no other."""
+    return (reference.page or 1) == 1
+
+
 def read(store: ObjectStore, key: str, limit: int) -> bytes | None:
     """The object's bytes; None when it is gone, larger than `limit`, or was never there."""
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from producer.parallel import ordered
-from producer.results.originals import read, references, sources
+from producer.results.originals import first_page, read, references, sources
 from producer.results.records import records
 from producer.web.kit.cards import card, fit
 from producer.web.kit.failures import Failures, group, named
@@ -63,7 +63,8 @@ def write_report(
             else picture(f"{record.index}-{line.rank}", line.overlay)
             for line in record.predictions
         ]
-        return card(record, picture(str(record.index), reference.key), heat)
+        shown = first_page(reference) and picture(str(record.index), reference.key)
+        return card(record, shown or None, heat)
 
     pairs = zip(
         records(services.ledger, services.store, job, threads=threads),

@@ -128,6 +128,9 @@ def test_of_two_calls_with_one_id_the_refused_one_has_changed_nothing(desk: Desk
         ({"classes": "dog"}, "no class 'dog'"),
         ({"method": ["cam"]}, "invalid method"),
         ({"alpha": 2}, "invalid alpha 2"),
+        ({"page": 0}, "page 0 is not allowed: give a whole number from 1"),
+        ({"page": "2"}, "page 2 is not allowed"),
+        ({"page": True}, "page True is not allowed"),
     ],
 )
 def test_a_bad_call_is_refused_and_leaves_nothing(given: dict[str, object], says: str, desk: Desk) -> None:

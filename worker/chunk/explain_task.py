@@ -194,7 +194,7 @@ def _checked_page(given: object) -> int | UnsetType:
     if given is None:
         return UNSET
     if not isinstance(given, int) or isinstance(given, bool) or given < 1:
-        raise UsageError(f"{EXPLAIN_TASK}: page {str(given)[:80]!r} is not allowed: give a whole number from 1")
+        raise UsageError(f"{EXPLAIN_TASK}: page {str(given)[:80]} is not allowed: give a whole number from 1")
     return given
 
 

@@ -13,6 +13,7 @@ from shared.contract import ImageRecord, Options, PredictionRecord, Preprocessin
 def card(record: ImageRecord, original: str | None, overlays: Sequence[str | None]) -> dict[str, Any]:
     """One image as JSON. `original` and `overlays` (one per prediction) are addresses, None without a picture."""
     error = record.error
+    warnings = {"warnings": [shown(warning.message) for warning in record.warnings]} if record.warnings else {}
     return {
         "index": record.index,
         "source": shown(record.source),
@@ -23,6 +24,7 @@ def card(record: ImageRecord, original: str | None, overlays: Sequence[str | Non
         "original": original,
         "predictions": [_bar(line, at) for line, at in zip(record.predictions, overlays, strict=True)],
         "error": {"code": error.code, "message": shown(error.message)} if error else None,
+        **warnings,
     }
 
 

@@ -1,6 +1,7 @@
 """Small pictures for a page, made anew from bytes that nobody vouches for."""
 
 import io
+from typing import cast
 
 from PIL import Image, ImageOps
 
@@ -32,8 +33,10 @@ def thumbnail(data: bytes, side: int) -> bytes | None:
 
 def _encoded(picture: Image.Image, side: int) -> bytes:
     upright = ImageOps.exif_transpose(picture)
-    if upright.mode.startswith("I;16"):
-        upright = upright.point(lambda level: level / 256).convert("L")
+    if upright.mode.startswith("I") or upright.mode == "F":  # from the least to the greatest number, as workers do
+        low, high = cast("tuple[float, float]", upright.getextrema())
+        scale = 255 / ((high - low) or 1)
+        upright = upright.point(lambda level: level * scale - low * scale).convert("L")
     if upright.mode in ("P", "PA", "LA", "RGBA"):  # what shines through transparent parts is white, as on paper
         seen = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)

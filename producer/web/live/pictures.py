@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from producer.results.originals import read, references
+from producer.results.originals import first_page, read, references
 from producer.results.records import records
 from producer.web.kit.cards import card
 from producer.web.kit.previews import Previews
@@ -55,7 +55,7 @@ class Pictures:
         reference = self._known.get(job, {}).get(index) or self._learn(job).get(index)
         if reference is None:
             raise NotFoundError("there is no such image")
-        return self._thumbnail(reference.key, wanted)
+        return self._thumbnail(reference.key, wanted) if first_page(reference) else None
 
     def overlay(self, job: str, index: int, rank: int) -> tuple[bytes, str]:
         """An overlay and its content type. NotFoundError when there is none."""

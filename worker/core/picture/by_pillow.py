@@ -28,7 +28,7 @@ _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _SEPARATE, _OPACITIES = 2, (1, 2, 999)
 #: The significant bits of a PNG, and the bits of the first channel of a JPEG 2000.
 _SBIT = re.compile(rb"\0\0\0[\x01-\x04]sBIT(.)", re.DOTALL)
-_SIZ = re.compile(rb"\xff\x4f\xff\x51.{36}(.)", re.DOTALL)
+_SIZ = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)
 
 
 class ForTifffileError(Exception):

@@ -29,7 +29,8 @@ _SIGNATURE = re.compile(
 )
 #: What readers of pictures say of what they know and do not read, other than of damage.
 _NOT_READ = re.compile(
-    r"(?i)unsupported|not supported?\b|unknown|unrecogni[sz]ed|not implemented|cannot handle|not available|requires the"
+    r"(?i)unsupported|not support(?:ed)?\b|unknown|unimplemented|not implemented|cannot handle|not available"
+    r"|requires the"
 )
 #: EXIF orientation → what sets the picture upright. Those from 5 on swap width and height.
 _UPRIGHT = {
@@ -132,8 +133,9 @@ def _failure(error: Exception, data: Data, limits: Limits) -> ImageError:
     known = unsupported(data)
     if not kind and not (known and known.library) and not _SIGNATURE.match(data):
         return ImageError(*refusal(data))
-    if not kind:
-        reason = short(_why_unopened(data) or error)
+    if not kind and isinstance(error, UnidentifiedImageError):
+        kind, error = _why_unopened(data) or ("", error)
+        reason = short(error)
     if _NOT_READ.search(reason) or isinstance(error, NotImplementedError):
         name = kind or (known.name if known else "picture")
         extra = "; pip install 'camq[tiff]' where the worker runs adds compressions" if "imagecodecs" in reason else ""
@@ -142,7 +144,7 @@ def _failure(error: Exception, data: Data, limits: Limits) -> ImageError:
             f"this {name} is of a kind that camq does not read ({reason}): save it as 8-bit PNG or JPEG, as with "
             f"magick FILE FILE.png{extra}",
         )
-    if not kind and isinstance(error, UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         reason = "its header cannot be read"
     return ImageError(
         "truncated",
@@ -160,8 +162,8 @@ def _format(data: Data) -> str:
     return found if found not in UNSIGNED_FORMATS else ""
 
 
-def _why_unopened(data: Data) -> Exception | None:
-    """What the reader of the format as which the bytes begin says of them; Pillow keeps that to itself."""
+def _why_unopened(data: Data) -> tuple[str, Exception] | None:
+    """The format as which the bytes begin, and what its reader says of them; Pillow keeps that to itself."""
     for name in FORMATS:
         reader, accepts = Image.OPEN[name]
         if name in UNSIGNED_FORMATS or accepts is None or accepts(bytes(data[:16]).ljust(16, b"\0")) is not True:
@@ -169,5 +171,5 @@ def _why_unopened(data: Data) -> Exception | None:
         try:
             reader(BytesIO(data), "")
         except Exception as error:  # noqa: BLE001 - see `decode`
-            return error
+            return name, error
     return None

@@ -43,7 +43,7 @@ def decode_dicom(data: Data, look: Look, reading: Reading) -> Image.Image:
         what = str(found.get("Modality", "")) or "no modality"
         raise ImageError("unsupported", f"this is a DICOM object without a picture ({what}): leave it out")
     _check_readable(found)
-    frames = int(found.get("NumberOfFrames") or 1)
+    frames = max(1, int(found.get("NumberOfFrames") or 1))
     frame = (reading.page or 1) - 1
     if frame >= frames:
         raise absent_page(frame + 1, frames)

@@ -4,6 +4,7 @@ A picture process can load nothing any more once it is confined. So it says what
 that has loaded it before (see `worker.pictures.lanes`).
 """
 
+import codecs
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -72,17 +73,24 @@ def _heif(module: Any) -> None:
 
 def _dicom(module: Any) -> None:
     module.config.settings.reading_validation_mode = module.config.IGNORE
-    from pydicom.pixels.decoders.base import _PIXEL_DATA_DECODERS
+    from pydicom.charset import python_encoding
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import AllTransferSyntaxes
 
-    for decoder, _ in _PIXEL_DATA_DECODERS.values():
-        _ = decoder.is_available
+    for encoding in python_encoding.values():
+        with suppress(LookupError):
+            codecs.lookup(encoding)
+    for syntax in AllTransferSyntaxes:
+        with suppress(NotImplementedError):
+            _ = get_decoder(syntax).is_available
 
 
 def _tiff(module: Any) -> None:
-    for codecs, codes in (module.TIFF.DECOMPRESSORS, module.COMPRESSION), (module.TIFF.UNPREDICTORS, module.PREDICTOR):
+    codecs.lookup("cp1252")  # as which it reads texts that are no UTF-8
+    for known, codes in (module.TIFF.DECOMPRESSORS, module.COMPRESSION), (module.TIFF.UNPREDICTORS, module.PREDICTOR):
         for code in codes:
             with suppress(KeyError, ImportError, AttributeError, NotImplementedError):
-                codecs[code]
+                known[code]
     for name in ("bitorder_decode", "packints_decode", "float24_decode"):
         getattr(module.tifffile.imagecodecs, name)
     with module.TiffFile(BytesIO(_tiny(module))) as file:

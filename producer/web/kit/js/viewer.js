@@ -74,9 +74,9 @@ export class Viewer {
   }
 
   #facts() {
-    const { index, id, width, height, state, predictions } = this.images[this.place];
+    const { index, id, width, height, state, predictions, warnings } = this.images[this.place];
     const box = predictions[this.picture.shown]?.box;
-    const facts = [`#${index}`, id && `id ${id}`, width ? `${width} × ${height} px` : state, box && `box ${box[0]}, ${box[1]} to ${box[2]}, ${box[3]}`];
+    const facts = [`#${index}`, id && `id ${id}`, width ? `${width} × ${height} px` : state, box && `box ${box[0]}, ${box[1]} to ${box[2]}, ${box[3]}`, ...(warnings ?? [])];
     byId("viewer-facts").textContent = facts.filter(Boolean).join(" · ");
     const overlay = this.full && predictions[this.picture.shown]?.overlay;
     byId("viewer-full").hidden = !overlay;

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from producer.cli.main import cli
+from producer.cli.options import request_from_options
 from shared.checks.options import OPTIONS, check_values
 from shared.errors import UsageError
 
@@ -63,3 +64,11 @@ def test_the_help_fits_a_narrow_terminal() -> None:
     text = CliRunner().invoke(cli, ["submit", "--help"], terminal_width=60).output
 
     assert [line for line in text.splitlines() if len(line) > 60 and "  camq" not in line] == []
+
+
+def test_a_zero_is_given_and_a_flag_that_is_not_set_is_not() -> None:
+    """`--alpha 0` shows the picture alone."""
+    rest = dict.fromkeys(("priority", "job_id", "name", "webhook"))
+    given = {"alpha": 0.0, "heatmaps": False, "top_k": None, "tags": (), **rest}
+
+    assert request_from_options(None, given).options == {"alpha": 0.0}

@@ -1,9 +1,12 @@
 """Results for people: few on a terminal, all in a pipe, and every kind of failure."""
 
+import json
+
 import pytest
+from msgspec.structs import replace
 
 from producer.cli.results_listing import print_results
-from shared.contract import ErrorInfo, ImageRecord, ImageState
+from shared.contract import ErrorInfo, ImageRecord, ImageState, PictureWarning
 
 BROKEN = ErrorInfo("not_an_image", "the bytes are not a picture")
 
@@ -41,3 +44,16 @@ def test_a_pipe_gets_every_image_and_nothing_else(capsys: pytest.CaptureFixture[
     assert len(out.splitlines()) == 1001
     assert sum("failed" in line for line in out.splitlines()) == 30
     assert err == ""
+
+
+def test_a_warning_stands_behind_the_prediction(capsys: pytest.CaptureFixture[str]) -> None:
+    """By its code; as JSON with its sentence, and no key where there is none."""
+    (plain,) = records(1, 0)
+    warned = replace(plain, warnings=(PictureWarning("truncated", "the picture ends early"),))
+    print_results([warned], as_json=False, every="x")
+    assert "(warning: truncated)" in capsys.readouterr().out
+    print_results([plain, warned], as_json=True, every="x")
+    without, with_it = map(json.loads, capsys.readouterr().out.splitlines())
+
+    assert "warnings" not in without
+    assert with_it["warnings"] == [{"code": "truncated", "message": "the picture ends early"}]

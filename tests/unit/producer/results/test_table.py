@@ -10,7 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from producer.results.table import COLUMNS, rows, to_pandas, write_csv, write_parquet
-from shared.contract import ErrorInfo, ImageRecord, ImageState, PredictionRecord
+from shared.contract import ErrorInfo, ImageRecord, ImageState, PictureWarning, PredictionRecord
 from shared.errors import CamqError
 
 
@@ -38,6 +38,7 @@ RECORDS = [
         model="tiny@0",
         method="cam",
         predictions=(prediction(1), prediction(2, box=None)),
+        warnings=(PictureWarning("bands", "5 bands"), PictureWarning("dark", "nearly black")),
     ),
     ImageRecord(index=1, source="b.png", state=ImageState.FAILED, error=ErrorInfo("empty", "b.png has no bytes")),
     ImageRecord(index=2, source="c.png", state=ImageState.QUEUED),
@@ -126,3 +127,8 @@ def test_a_library_that_is_missing_is_named(module: str, function: object, monke
 
     with pytest.raises(CamqError, match="pip install"):
         function(rows(RECORDS), *([io.BytesIO()] if module == "pyarrow" else []))  # type: ignore[operator]
+
+
+def test_warnings_are_codes_separated_by_commas() -> None:
+    """Empty for an image without."""
+    assert [row["warnings"] for row in rows(RECORDS)] == ["bands,dark", "bands,dark", None, None]

@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -44,6 +45,16 @@ def test_a_thumbnail_is_upright() -> None:
 
     assert small.size == (25, 50)
     assert not small.getexif()
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_numbers_are_stretched_as_workers_stretch_them(kind: type) -> None:
+    """From the least to the greatest: 12 bits in 16 are not black."""
+    ramp = np.repeat(np.linspace(1000, 4095, 64).astype(kind)[None], 64, axis=0)
+    levels = np.asarray(opened(thumbnail(encoded(Image.fromarray(ramp), "TIFF"), 64)))
+
+    assert levels[:, :4].max() < 20
+    assert levels[:, -4:].min() > 235
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16", "I", "F", "CMYK"])

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from shared.checks.options import check_options
-from shared.contract import ModelCard, Options, decode
+from shared.contract import ModelCard, Options, decode, encode
 from shared.errors import UsageError
 from tests.scripted_worker import CARD
 
@@ -46,6 +46,15 @@ def test_classes_are_indices_or_labels(given: Any, indices: tuple[int, ...]) -> 
         ({"top_k": 5, "min_probability": 0.5}, "min_probability takes the place of top_k and of classes"),
         ({"min_probability": 1.5}, "invalid min_probability 1.5: expected a number between 0 and 1"),
         ({"top_k": "three"}, "top_k 'three'"),
+        ({"range": "all"}, "invalid range 'all': expected full, data, or LOW:HIGH with the lower number first"),
+        ({"range": "5:1"}, "invalid range '5:1'"),
+        ({"range": "1:1"}, "invalid range '1:1'"),
+        ({"range": "1:2:3"}, "invalid range '1:2:3'"),
+        ({"range": "nan:1"}, "invalid range 'nan:1'"),
+        ({"range": "0:inf"}, "invalid range '0:inf'"),
+        ({"range": ":"}, "invalid range ':'"),
+        ({"range": 5}, "invalid range 5: expected text"),
+        ({"truncated": "drop"}, "invalid truncated 'drop'"),
         ({"classes": "7"}, "classes 0 to 6"),
         ({"classes": "-1"}, "no class '-1'"),
         ({"classes": "taby"}, "did you mean tabby"),
@@ -133,3 +142,11 @@ def test_an_older_workers_card_is_read_and_tells_neither_reasons_nor_sizes() -> 
     assert check_options(older, {"method": "gradcam", "input_size": 4096}).input_size == 4096
     with pytest.raises(UsageError, match=r"^old does not support the method cam\. Use gradcam$"):
         check_options(older, {})
+
+
+@pytest.mark.parametrize("wish", ["full", "data", "-160:240", "0:1", "1e3:4.5e3"])
+def test_a_range_is_a_word_or_two_numbers(wish: str) -> None:
+    """And stands in the options as it was given; without one nothing does, so that older workers take the job."""
+    assert check_options(CARD, {"range": wish}).range == wish
+    assert b"range" not in encode(check_options(CARD, {}))
+    assert b"truncated" not in encode(check_options(CARD, {}))
