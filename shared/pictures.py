@@ -45,8 +45,8 @@ SIGNATURE = re.compile(
 OVERLAY_FORMATS = ("JPEG", "PNG", "WEBP")
 #: What a failed image of the code `not_an_image` says.
 NOT_AN_IMAGE = (
-    "the bytes are not a picture in a format that camq reads: send JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or "
-    "another pixel format; texts, archives and drawings such as PDF, SVG and EPS are not opened"
+    "the bytes are not a picture in a format that camq reads: send JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC, "
+    "DICOM or another pixel format; texts, archives and drawings such as PDF, SVG and EPS are not opened"
 )
 #: Bytes that Pillow shows a format's own check.
 _PREFIX = 16

@@ -33,6 +33,7 @@ _EXPORT = "open it and export PNG or JPEG"
 _CONVERT = "convert it to PNG first"
 _WEB_PAGE = "download the picture itself: this is what a server answered instead"
 RAW = Kind("a camera's raw file", _DEVELOP)
+#: None may match a list of names, such as one on standard input.
 _KINDS: tuple[tuple[bytes, Kind], ...] = (
     # A file of the family that names AVIF is read by Pillow.
     (rb"....ftyp(?:hei[cxms]|hev[cxms]|(?:mif1|msf1)(?!.{0,40}avi[fs]))",
@@ -42,7 +43,7 @@ _KINDS: tuple[tuple[bytes, Kind], ...] = (
     (rb"II\xbc\x01", Kind("JPEG XR", "convert it: JxrDecApp -i FILE -o FILE.bmp")),
     (rb"8BPS\0\x02", Kind("a large Photoshop document", _EXPORT)),
     (rb"gimp xcf", Kind("a GIMP document", _EXPORT)),
-    (rb"BPG\xfb|FLIF", Kind("BPG or FLIF", _CONVERT)),
+    (rb"BPG\xfb", Kind("BPG", _CONVERT)),
     (rb"AT&TFORM", Kind("DjVu", "draw its pages: ddjvu -format=tiff FILE FILE.tif")),
     (rb"\xabKTX |\x13\xab\xa1\x5c", Kind("a texture for graphics cards", _CONVERT)),
     (rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*(?:<!DOCTYPE svg[^>]*>\s*)?<svg",
@@ -54,13 +55,13 @@ _KINDS: tuple[tuple[bytes, Kind], ...] = (
     (rb"....ftyp(?:isom|iso[2-9]|mp4[12]|avc1|qt  |M4V |3gp|dash)|\x1aE\xdf\xa3|RIFF....AVI |FLV\x01"
      rb"|\0\0\x01[\xb3\xba]",
      Kind("a video", _FRAMES)),
-    (rb"ID3|OggS|fLaC|RIFF....WAVE|....ftypM4A ", Kind("sound", "leave it out")),
+    (rb"ID3[\2-\4]|OggS\0|fLaC\0|RIFF....WAVE|....ftypM4A ", Kind("sound", "leave it out")),
     (rb"v/1\x01", Kind("OpenEXR", "tone-map it to PNG or 32-bit TIFF")),
     (rb"#\?(?:RADIANCE|RGBE)", Kind("Radiance HDR", "tone-map it to PNG or 32-bit TIFF")),
     (rb"\x93NUMPY", Kind("a NumPy array", _IN_PYTHON)),
     (rb"\x89HDF\r\n\x1a\n|CDF[\x01\x02\x05]", Kind("HDF5 or NetCDF", _IN_PYTHON)),
     (rb"MATLAB 5\.0 MAT-file", Kind("a MATLAB file", _IN_PYTHON)),
-    (rb"GRIB|BUFR", Kind("weather data in GRIB or BUFR", _IN_PYTHON)),
+    (rb"GRIB...[\1\2]|BUFR...[\0-\5]", Kind("weather data in GRIB or BUFR", _IN_PYTHON)),
     (rb".{344}(?:n\+1|ni1)\0|\x5c\x01\0\0.{34}r|\0\0\x01\x5c.{34}r|NRRD000|ObjectType *=|NDims *=",
      Kind("a volume (NIfTI, Analyze, NRRD or MetaImage)", "save its slices as PNG, or submit them from Python")),
     (rb"\x80[\x04\x05]\x95|\x80[\x02\x03][}\](c]", Kind("a Python pickle", _IN_PYTHON)),
@@ -72,7 +73,8 @@ _KINDS: tuple[tuple[bytes, Kind], ...] = (
     (rb"\0\x05\x16[\x07\0]", Kind("a resource fork of macOS", "give the file without ._ before its name")),
     (rb"L\0\0\0\x01\x14\x02\0", Kind("a shortcut of Windows", "give the file that it leads to")),
     (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Kind("an Office document or a Windows thumbnail cache", _EXPORT)),
-    (rb"data:image/|iVBORw0KGgo|/9j/", Kind("a picture written in base64", "decode it: base64 -d FILE > FILE.png")),
+    (rb"(?:iVBORw0KGgo|/9j/)[A-Za-z0-9+/\s]{16}",
+     Kind("a picture written in base64", "decode it: base64 -d FILE > FILE.png")),
     (rb"(?:\xef\xbb\xbf)?\s*<(?i:!doctype html|html|head|body)", Kind("a web page", _WEB_PAGE)),
     (rb"\s*<\?xml[^>]*>\s*<Error", Kind("an error message of S3", _WEB_PAGE)),
 )  # fmt: skip

@@ -163,7 +163,7 @@ def other_kinds() -> Iterator[tuple[str, Odd]]:
         "data.h5": (b"\x89HDF\r\n\x1a\n" + bytes(30), "HDF5"),
         "data.nc": (b"CDF\1" + bytes(30), "NetCDF"),
         "data.mat": (b"MATLAB 5.0 MAT-file, Platform", "MATLAB"),
-        "data.grib": (b"GRIB" + bytes(30), "GRIB"),
+        "data.grib": (b"GRIB\0\0\0\2" + bytes(30), "GRIB"),
         "brain.nii": (b"\x5c\1\0\0" + bytes(340) + b"n+1\0", "NIfTI"),
         "brain.hdr": (b"\x5c\1\0\0" + bytes(34) + b"r" + bytes(309), "Analyze"),
         "brain.nrrd": (b"NRRD0004\n", "NRRD"),
@@ -179,8 +179,8 @@ def other_kinds() -> Iterator[tuple[str, Odd]]:
         "._photo.jpg": (b"\0\5\x16\7" + bytes(30), "resource fork"),
         "photo.lnk": (b"L\0\0\0\1\x14\2\0" + bytes(30), "shortcut"),
         "Thumbs.db": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(30), "Office"),
-        "base64.jpg": (b"/9j/4AAQSkZJRgABAQ", "base64"),
-        "base64.png": (b"data:image/png;base64,iVBORw0", "base64"),
+        "base64.jpg": (b"/9j/4AAQSkZJRgABAQEAYABgAAD", "base64"),
+        "base64.png": (b"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAf", "base64"),
         "texture.ktx": (b"\xabKTX 11\xbb\r\n\x1a\n", "texture"),
         "odd.bpg": (b"BPG\xfb" + bytes(30), "BPG"),
     }
@@ -200,11 +200,12 @@ def of_pillow() -> Iterator[tuple[str, Odd]]:
     yield "pillow/7-bit.bmp", Odd(bytes(bmp), "unsupported", "magick")
     yield "pillow/16-bit.png", Odd(_deep_png(2))
     yield "pillow/16-bit-opacity.png", Odd(_deep_png(6))
+    yield "pillow/16-bit-grey-opacity.png", Odd(_deep_png(4))
 
 
 def _deep_png(colour: int) -> bytes:
     """A PNG of 16 bits in three or four channels, whose colours are of 12 bits."""
-    channels = {2: 3, 6: 4}[colour]
+    channels = {2: 3, 4: 2, 6: 4}[colour]
     rows = numbers(24, 32, channels).astype(">u2")
     raw = b"".join(b"\0" + row.tobytes() for row in rows)
     found = b"\x89PNG\r\n\x1a\n"

@@ -98,9 +98,10 @@ def read_stdin(file: BinaryIO) -> Iterator[object]:
     from shared.unsupported import unsupported
 
     block = _some(file)
-    if SIGNATURE.match(block):
+    kind = unsupported(block)
+    if SIGNATURE.match(block) or (kind is not None and kind.library):
         yield BytesSource("stdin", block + file.read())
-    elif (kind := unsupported(block)) is not None:
+    elif kind is not None:
         raise UsageError(f"stdin is {kind.name}, which camq does not read: {kind.way}")
     else:
         yield from read_names(file, block)

@@ -38,6 +38,16 @@ def with_chunk(png: bytes, name: bytes, body: bytes) -> bytes:
     return png[:33] + chunk + png[33:]
 
 
+def deep_png(values: np.ndarray[Any, Any], colour: int) -> bytes:
+    """One row of 16 bits a channel."""
+    found = b"\x89PNG\r\n\x1a\n"
+    header = struct.pack(">IIBBBBB", values.shape[1], 1, 16, colour, 0, 0, 0)
+    rows = zlib.compress(b"\0" + values.astype(">u2").tobytes())
+    for name, body in ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")):
+        found += struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    return found
+
+
 @pytest.mark.parametrize("form", ["PNG", "TIFF"])
 @pytest.mark.parametrize(
     ("wish", "levels"),
@@ -119,11 +129,7 @@ def test_colours_of_16_bits_keep_all_their_bits(form: str) -> None:
     values = np.array([[[0, 1000, 4000], [4000, 2000, 0], [200, 400, 100]]], np.uint16)
     expected = np.rint(values / 4000 * 255).astype(int)[0].tolist()
     if form == "PNG":
-        raw = b"\0" + values.astype(">u2").tobytes()
-        header = struct.pack(">IIBBBBB", 3, 1, 16, 2, 0, 0, 0)
-        data = b"\x89PNG\r\n\x1a\n"
-        for name, body in ((b"IHDR", header), (b"IDAT", zlib.compress(raw)), (b"IEND", b"")):
-            data += struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        data = deep_png(values, 2)
     elif form == "TIFF separate":
         data = tiff(values.transpose(2, 0, 1), photometric="rgb", planarconfig="separate")
     else:
@@ -149,6 +155,13 @@ def test_opacity_of_16_bits_lies_over_white() -> None:
         [255, 255, 255],
         [255, 255, 255],
     ]
+
+
+def test_grey_of_16_bits_with_opacity_keeps_all_its_bits() -> None:
+    """12-bit data, opaque, half opaque (over white) and transparent."""
+    values = np.array([[[0, 65535], [1000, 65535], [4000, 65535], [0, 32896], [4000, 0]]], np.uint16)
+
+    assert shades(deep_png(values, 4)) == [0, 64, 255, 127, 255]
 
 
 def test_a_nearly_black_picture_says_so() -> None:

@@ -76,3 +76,11 @@ def test_a_picture_begins_like_one() -> None:
 def test_a_file_of_a_few_bytes_is_no_picture(byte: bytes, length: int) -> None:
     """Some of Pillow's checks raise for it, which would cost its whole job."""
     assert not looks_like_a_picture(byte * length)
+
+
+@pytest.mark.parametrize(
+    "name", ["data:image/png;base64,iVBORw0KGgo=", "/9j/cat.jpg", "ID3.png", "GRIB_1.png", "BUFR.tif", "OggS"]
+)
+def test_a_list_of_names_is_no_kind_of_file(name: str) -> None:
+    """Standard input may be one."""
+    assert unsupported(f"{name}\nother.png\n".encode()) is None

@@ -17,8 +17,9 @@ from worker.core.picture.tiff import Look, absent_page, further_bands, raw_file
 from worker.core.types import Data, Reading
 
 #: Pillow keeps 8 bits of each channel, the upper ones of these raw modes. Read as if in the other order of bytes, they
-#: give the lower ones.
-_UPPER = re.compile(r"(RGB|RGBX|RGBA);16([LBN])")
+#: give the lower ones. Grey with opacity has four bytes a pixel, which read as RGBA are the two of grey and of opacity.
+_UPPER = re.compile(r"(RGB|RGBX|RGBA);16([LBN])|LA;16B")
+_GREY_AND_OPACITY = "LA;16B"
 _NATIVE = "L" if sys.byteorder == "little" else "B"
 _TIFF = re.compile(rb"II[*+]\0|MM\0[*+]")
 #: Tags of a TIFF, and values of theirs.
@@ -181,7 +182,7 @@ def numbers_of(image: ImageFile.ImageFile, data: Data) -> Numbers:
 def with_all_bits(
     upper: ImageFile.ImageFile, again: Callable[[], ImageFile.ImageFile], data: Data, reading: Reading
 ) -> Image.Image:
-    """A loaded picture of three channels of 16 bits, of which it has the upper eight. `again` opens it once more.
+    """A loaded picture of channels of 16 bits, of which it has the upper eight. `again` opens it once more.
 
     A picture that uses the whole range is left as it is.
     """
@@ -191,15 +192,18 @@ def with_all_bits(
     if reading.range == "full" or (reading.range in (None, "data") and uses_all):
         return upper
     lower = again()
+    grey = _raw_mode(lower.tile[0].args) == _GREY_AND_OPACITY
     lower.tile = [tile._replace(args=_swapped(tile.args)) for tile in lower.tile]
-    lower.load()
+    with _tolerance():  # it is as whole as the upper half
+        lower.load()
 
     def rows(top: int, end: int) -> NDArray[Any]:
-        box = (0, top, upper.width, end)
-        high, low = (np.asarray(half.crop(box))[..., :3].astype(np.uint16) for half in (upper, lower))
-        return (high << 8) | low
+        high, low = (np.asarray(half.crop((0, top, upper.width, end))) for half in (upper, lower))
+        high, low = (high[..., 0], low[..., 1]) if grey else (high[..., :3], low[..., :3])
+        found: NDArray[Any] = (high.astype(np.uint16) << 8) | low
+        return found
 
-    numbers = Numbers(upper.width, upper.height, rows, 3, (0.0, 65535.0), stated)
+    numbers = Numbers(upper.width, upper.height, rows, 1 if grey else 3, (0.0, 65535.0), stated)
     picture = levels(numbers, reading)
     if upper.mode == "RGBA":
         picture.putalpha(upper.getchannel("A"))
@@ -214,6 +218,8 @@ def _raw_mode(args: object) -> str:
 
 def _swapped(args: Any) -> Any:
     raw = _raw_mode(args)
+    if raw == _GREY_AND_OPACITY:
+        return ("RGBA", *args[1:]) if isinstance(args, tuple) else "RGBA"
     order = _NATIVE if raw.endswith("N") else raw[-1]
     other = raw[:-1] + ("B" if order == "L" else "L")
     return (other, *args[1:]) if isinstance(args, tuple) else other

@@ -68,7 +68,7 @@ def test_the_help_fits_a_narrow_terminal() -> None:
 
 def test_a_zero_is_given_and_a_flag_that_is_not_set_is_not() -> None:
     """`--alpha 0` shows the picture alone."""
-    rest = dict.fromkeys(("priority", "job_id", "name", "webhook"))
+    rest = dict.fromkeys(("priority", "job_id", "name", "webhook", "truth"))
     given = {"alpha": 0.0, "heatmaps": False, "top_k": None, "tags": (), **rest}
 
     assert request_from_options(None, given).options == {"alpha": 0.0}

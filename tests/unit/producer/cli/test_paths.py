@@ -44,6 +44,9 @@ def test_a_picture_itself_may_stand_on_stdin() -> None:
     assert isinstance(source, BytesSource)
     assert (source.name, source.read(1_000_000)) == ("stdin", picture())
     assert list(read_stdin(io.BytesIO(b"a.png\n"))) == ["a.png"]
+    for other in (b"\0\0\0\x18ftypheic" + bytes(20), bytes(128) + b"DICM"):  # a worker may have the library
+        (source,) = read_stdin(io.BytesIO(other))
+        assert isinstance(source, BytesSource)
     with pytest.raises(UsageError, match="stdin is PDF, which camq does not read: draw its pages"):
         list(read_stdin(io.BytesIO(b"%PDF-1.4\n")))
 
