@@ -69,6 +69,13 @@ def test_every_volume_that_is_mounted_is_declared(services: dict[str, Any]) -> N
     assert all((ROOT / mount).is_dir() for mount in mounts if mount.startswith("./deploy"))
 
 
+def test_what_lies_on_the_host_is_read_only_in_a_container(services: dict[str, Any]) -> None:
+    """A worker reads strangers' weights from there, and nothing of the host is written over."""
+    shared = [mount for service in services.values() for mount in service.get("volumes", []) if mount[0] in "./"]
+    assert len(shared) == 4
+    assert [mount for mount in shared if not mount.endswith(":ro")] == []
+
+
 def test_without_its_env_file_compose_refuses_to_start(env: dict[str, str]) -> None:
     """No service ever runs with an empty or a well-known password; every secret of `.env` is used."""
     text = BASE.read_text()

@@ -145,19 +145,26 @@ def test_the_namespace_refuses_pods_with_more_rights() -> None:
 
 
 def test_nobody_reaches_a_pod_but_who_reads_its_metrics() -> None:
-    """Every pod is under the default policy; only those that use servers may open connections."""
+    """Every pod is under the default policy; only those that use servers may open connections, and none to the
+    addresses at which a cloud hands out credentials."""
     policies = {name: found["spec"] for (kind, name), found in OBJECTS.items() if kind == "NetworkPolicy"}
     default = policies.pop("camq-default")
     assert (default["podSelector"], set(default["policyTypes"])) == ({}, {"Ingress", "Egress"})
     ports = {entry["port"] for rule in default["ingress"] for entry in rule["ports"]}
     assert ports == {port["containerPort"] for pod in PODS.values() for port in pod["containers"][0].get("ports", [])}
-    assert all(rule["from"] for rule in default["ingress"])
+    monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    assert [rule["from"] for rule in default["ingress"]] == [[monitoring]]
     assert {entry["port"] for rule in default["egress"] for entry in rule["ports"]} == {53}
     assert policies.keys() == PODS.keys()
     for name, policy in policies.items():
         assert policy["podSelector"]["matchLabels"].items() <= TEMPLATES[name]["metadata"]["labels"].items()
         assert policy["policyTypes"] == ["Egress"]
-    assert "169.254.0.0/16" in policies["camq-worker"]["egress"][0]["to"][0]["ipBlock"]["except"]
+    for name in ("camq-worker", "camq-gc"):
+        [rule] = policies[name]["egress"]
+        closed = {entry["ipBlock"]["cidr"]: set(entry["ipBlock"].get("except", ())) for entry in rule["to"]}
+        assert closed == {"0.0.0.0/0": {"169.254.0.0/16"}, "::/0": {"fe80::/10", "fd00:ec2::254/128"}}
+    [rule] = policies["camq-exporter"]["egress"]
+    assert ({port["port"] for port in rule["ports"]}, rule.keys()) == ({6379, 6380}, {"ports"})
 
 
 def test_what_selects_pods_finds_them() -> None:
