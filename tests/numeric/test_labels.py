@@ -22,6 +22,7 @@ FORMS = {
     "synset words": b"n01440764 cat\nn01443537 dog\nn01484850 bird\n",
     "UTF-16": "cat\ndog\nbird\n".encode("utf-16"),
     "Windows": b"\xef\xbb\xbfcat\r\ndog\r\nbird\r\n",
+    "an old Mac's": b"cat\rdog\rbird\r",
 }
 
 
@@ -35,6 +36,7 @@ def test_names_are_read_in_every_form(form: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
+        (b"caf\xe9\ndog\nbird\n", "labels is not UTF-8: invalid continuation byte at byte 3; save it as UTF-8"),
         (b"cat\ndog\n", "has 2 names, but the weights are for 3 classes"),
         (b'["cat", "dog"', "begins as JSON does, but is none"),
         (b'{"cat": 0, "dog": 2, "bird": 3}', "neither a list of names"),

@@ -183,3 +183,9 @@ def test_the_autoscaler_asks_for_the_exporter_s_gauge() -> None:
     [trigger] = OBJECTS["ScaledObject", "camq-worker"]["spec"]["triggers"]
     assert named(trigger["metadata"]["query"]) == {"camq_backlog_worker_seconds"}
     assert trigger["type"] == "prometheus"
+    assert trigger["metadata"]["ignoreNullValues"] == "false"  # no answer is no empty queue
+
+
+def test_only_one_collection_runs_at_a_time() -> None:
+    """Two would read the references of every job twice, and gain nothing."""
+    assert OBJECTS["CronJob", "camq-gc"]["spec"]["concurrencyPolicy"] == "Forbid"

@@ -54,7 +54,10 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
         if path.stat().st_size > MOST_BYTES:
             raise ModelError(f"the labels file {path} has more than {MOST_BYTES:,} bytes; it needs one name per line")
         text = _decoded(path.read_bytes())
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        fault = f"is not UTF-8: {error.reason} at byte {error.start}; save it as UTF-8"
+        raise ModelError(f"the labels file {path} {fault}") from error
+    except OSError as error:
         raise ModelError(f"the labels file {path} cannot be read: {error}") from error
     what = f"the labels file {path}"
     if text.lstrip()[:1] in ("[", "{"):
@@ -67,7 +70,10 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
             raise ModelError(f"{what} is JSON, but neither a list of names, nor {{name: index}}, nor {{index: name}}")
         return checked(names, classes, what)
     # Not `splitlines`, which also cuts at characters that a name may hold, U+2028 and vertical tabs among them.
-    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    text = text.replace("\r\n", "\n")
+    if "\n" not in text:  # lines may end as those of old Macs do
+        text = text.replace("\r", "\n")
+    lines = text.removesuffix("\n").split("\n")
     return checked(_of_lines(lines, classes, what), classes, what)
 
 
