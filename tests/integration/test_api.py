@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from producer.results.originals import references
 from producer.services import Services
 from tests.api import TestClient, api
 from tests.scripted_worker import MODEL, ScriptedWorker, picture
@@ -108,6 +109,21 @@ def test_a_manifest_names_uploads_and_allowed_addresses(
         ("s3://mine/in/c.png", "two", "succeeded"),
         ("b.png", "three", "succeeded"),
     ]
+
+
+def test_a_page_and_a_range_may_be_asked_for(client: TestClient, services: Services) -> None:
+    """Of an upload, as `NAME#n`; a wrong range is refused before anything is stored."""
+    manifest = ("manifest", ("m.csv", b"source,id\nscan.tif#2,one\nscan.tif,two\n"))
+    files = [("pictures", ("scan.tif", CAT)), manifest]
+
+    refused = client.post("/v1/uploads", files=files, data={"range": "9:1"})
+    assert (refused.status_code, "invalid range '9:1'" in refused.text) == (400, True)
+    job = client.post("/v1/uploads", files=files, data={"range": "0:4095", "truncated": "keep"}).json()["job"]
+    options = services.ledger.options(job)
+    assert (options.range, options.truncated) == ("0:4095", "keep")
+    found = list(references(services.ledger, services.store, job))
+    assert [(one.source, one.page or None) for one in found] == [("scan.tif#2", 2), ("scan.tif", None)]
+    assert found[0].key == found[1].key
 
 
 @pytest.mark.parametrize(

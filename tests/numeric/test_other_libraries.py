@@ -244,3 +244,22 @@ def test_a_turned_tiff_of_floats_is_upright() -> None:
 
     assert decode(data, LIMITS).size == (4, 6)
     assert decode(turned(photo(), 6, "TIFF"), LIMITS).size == photo().size
+
+
+def test_a_bomb_is_refused_by_its_header_and_one_with_many_bytes_a_pixel_asks_for_them() -> None:
+    """Before anything is decoded, by whichever library."""
+    small = bytearray(tiff(np.zeros((8, 8, 5), np.float64), photometric="minisblack", planarconfig="contig"))
+    page = tifffile.TiffFile(io.BytesIO(small)).pages[0]
+    for code in (256, 257):
+        struct.pack_into("<I", small, page.tags[code].valueoffset, 60_000)
+        struct.pack_into("<H", small, page.tags[code].offset + 2, 4)
+    assert failure(bytes(small)).code == "too_large"
+    assert failure(dicom(np.zeros((8, 8), np.uint16), Rows=60_000, Columns=60_000)).code == "too_large"
+
+    asked: list[int] = []
+    decode(
+        tiff(np.zeros((100, 100, 5), np.float64), photometric="minisblack", planarconfig="contig"), LIMITS, asked.append
+    )
+    decode(heic(photo(100, 100)), LIMITS, asked.append)
+    assert asked[0] * 12 >= 100 * 100 * 3 * 8
+    assert asked[1:] == [100 * 100]

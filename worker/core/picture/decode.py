@@ -27,7 +27,9 @@ _SIGNATURE = re.compile(
     rb"|....ftypavi[fs]|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51|8BPS\0\x01|qoif|DDS |\0\0[\x01\x02]\0[^\0]\0",
     re.DOTALL,
 )
-#: What readers of pictures say of what they know and do not read, other than of damage.
+#: What readers of pictures say when one would take too much.
+_TOO_MUCH = re.compile(r"(?i)memory alloc|out of memory|security limit")
+#: What they say of what they know and do not read, other than of damage.
 _NOT_READ = re.compile(
     r"(?i)unsupported|not support(?:ed)?\b|unknown|unimplemented|not implemented|cannot handle|not available"
     r"|requires the"
@@ -130,6 +132,8 @@ def _failure(error: Exception, data: Data, limits: Limits) -> ImageError:
     if isinstance(error, MemoryError):
         return ImageError("too_large", OUT_OF_MEMORY)
     kind, reason = _format(data), short(error)
+    if _TOO_MUCH.search(reason):
+        return ImageError("too_large", OUT_OF_MEMORY)
     known = unsupported(data)
     if not kind and not (known and known.library) and not _SIGNATURE.match(data):
         return ImageError(*refusal(data))
