@@ -132,18 +132,23 @@ class ScriptedWorker:
     def _prediction(self, index: int, rank: int, number: int, job: str, options: Options) -> PredictionRecord:
         output = options.output or None
         overlay = keys.overlay_object(job, index, rank, EXTENSIONS[options.format], output)
+        if options.only and index % 2:  # draws every second picture, whatever was asked for
+            return self._line(rank, number, None)
         self.store.put(overlay, picture((8, 6), (index % 256, rank, 0), options.format))
         if options.heatmaps:
             self.store.put(keys.heatmap_object(job, index, rank, output), picture((7, 7)))
         if options.keep_maps:
             self.store.put(keys.maps_object(job, index, output), b"maps")
+        return self._line(rank, number, overlay)
+
+    def _line(self, rank: int, number: int, overlay: str | None) -> PredictionRecord:
         return PredictionRecord(
             rank=rank,
             class_index=number,
             label=self.card.labels[number],
             probability=0.5**rank,
             overlay=overlay,
-            box=(0, 0, 8, 6),
+            box=(0, 0, 8, 6) if overlay else None,
             map_min=0.0,
             map_max=1.0,
             flat=False,

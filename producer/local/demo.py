@@ -84,7 +84,7 @@ def write_sheet(path: Path, pictures: Iterable[BytesSource], records: Sequence[I
         Row(
             record.source,
             ImageOps.exif_transpose(Image.open(io.BytesIO(originals[record.source]), formats=COMMON_FORMATS)),
-            [Guess(p.label, p.probability, overlay(p.overlay)) for p in record.predictions],
+            [Guess(p.label, p.probability, overlay(p.overlay)) for p in record.predictions if p.overlay],
         )
         for record in records
     ]

@@ -61,22 +61,26 @@ def drain(items: Iterable[object]) -> int:
 
 def _files(job: str, record: ImageRecord, options: Options, stem: str) -> Iterator[tuple[str, str]]:
     """Object key and file name of everything that exists for one image."""
-    for prediction in record.predictions:
-        yield prediction.overlay, _overlay_name(prediction, stem)
+    drawn = [prediction for prediction in record.predictions if prediction.overlay is not None]
+    for prediction in drawn:
+        yield str(prediction.overlay), _overlay_name(prediction, stem)
         if options.heatmaps:
             name = f"heatmaps/{stem}-{prediction.rank}.png"
             yield keys.heatmap_object(job, record.index, prediction.rank, options.output or None), name
-    if options.keep_maps and record.predictions:
+    if options.keep_maps and drawn:
         yield keys.maps_object(job, record.index, options.output or None), f"maps/{stem}.npz"
 
 
 def _relative(record: ImageRecord, stem: str) -> ImageRecord:
-    predictions = tuple(msgspec.structs.replace(p, overlay=_overlay_name(p, stem)) for p in record.predictions)
+    predictions = tuple(
+        p if p.overlay is None else msgspec.structs.replace(p, overlay=_overlay_name(p, stem))
+        for p in record.predictions
+    )
     return msgspec.structs.replace(record, predictions=predictions)
 
 
 def _overlay_name(prediction: PredictionRecord, stem: str) -> str:
-    return f"overlays/{stem}-{prediction.rank}{PurePosixPath(prediction.overlay).suffix}"
+    return f"overlays/{stem}-{prediction.rank}{PurePosixPath(prediction.overlay or '').suffix}"
 
 
 def _extra_folders(options: Options) -> list[str]:

@@ -26,6 +26,9 @@ def image_html(result: ImageResult) -> str:
     head = f"<div>{called} <span style='opacity:.7'>{_text(result.state)}</span></div>"
     if result.error:
         return f"<div>{head}<div>{_text(result.error.code)}: {_text(result.error.message)}</div></div>"
+    if any(prediction.overlay_key is None for prediction in result.predictions):
+        labels = ", ".join(f"{each.label} {each.probability:.1%}" for each in result.predictions[:MOST_OVERLAYS])
+        return f"<div>{head}<div>{_text(labels)} (not drawn)</div></div>"
     shown = "".join(_figure(prediction) for prediction in result.predictions[:MOST_OVERLAYS])
     more = len(result.predictions) - MOST_OVERLAYS
     rest = f"<div style='opacity:.7'>… and {more} more</div>" if more > 0 else ""

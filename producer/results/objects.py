@@ -27,7 +27,8 @@ class Prediction:
     class_index: int
     label: str
     probability: float
-    overlay_key: str
+    #: None where the job drew only some of its pictures, and not this one.
+    overlay_key: str | None
     box: tuple[int, int, int, int] | None
     map_min: float
     map_max: float
@@ -54,13 +55,13 @@ class Prediction:
         )
 
     def overlay(self) -> Image:
-        """The overlay as a PIL picture."""
+        """The overlay as a PIL picture. Raises CamqError for a picture that was not drawn."""
         from PIL import Image
 
         from shared.pictures import OVERLAY_FORMATS
         from shared.storage.job_objects import MAX_BYTES
 
-        data = self._store.get(self.overlay_key, MAX_BYTES)
+        data = self._store.get(self._drawn(), MAX_BYTES)
         with Image.open(io.BytesIO(data), formats=OVERLAY_FORMATS) as picture:
             picture.load()
             return picture
@@ -80,7 +81,7 @@ class Prediction:
         from shared.storage.job_objects import MAX_BYTES
 
         try:
-            data = self._store.get(keys.maps_beside(self.overlay_key), MAX_BYTES)
+            data = self._store.get(keys.maps_beside(self._drawn()), MAX_BYTES)
         except NotFoundError:
             raise CamqError("this job kept no maps: submit it with keep_maps=True (--keep-maps)") from None
         try:
@@ -96,7 +97,12 @@ class Prediction:
 
     def url(self, expires_s: int = 3600) -> str:
         """An address at which a browser finds the overlay without credentials, for at most a week."""
-        return self._store.presigned_get(self.overlay_key, expires_s)
+        return self._store.presigned_get(self._drawn(), expires_s)
+
+    def _drawn(self) -> str:
+        if self.overlay_key is None:
+            raise CamqError("this picture was not drawn: the job was submitted with --only")
+        return self.overlay_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -32,7 +32,8 @@ class Expected:
     def __init__(self, card: ModelCard, asked: TruthFrom | None, options: Options) -> None:
         self._card = card
         self._asked = asked
-        self._explained = options.explain == "truth"
+        self._needed = "--explain truth" if options.explain == "truth" else ""
+        self._needed = self._needed or ("--only wrong" if options.only == "wrong" else "")
         self._classes = Classes(card)
         #: A job has many pictures and few labels.
         self._known: dict[tuple[type, object], int | tuple[int, ...] | UsageError] = {}
@@ -55,9 +56,9 @@ class Expected:
         return replace(source, notes=replace(notes, truth=Truth(classes, where, explained)))
 
     def check_some(self) -> None:
-        """UsageError when ground truth was asked for, or is to be explained, and no picture so far has any."""
-        if (self._asked or self._explained) and not self._labelled:
-            asked = f"--truth {self._asked}" if self._asked else "--explain truth"
+        """UsageError when ground truth was asked for, or is needed, and no picture so far has any."""
+        if (self._asked or self._needed) and not self._labelled:
+            asked = f"--truth {self._asked}" if self._asked else self._needed
             raise UsageError(
                 f"{asked}: no picture has a label that {self._card.model} knows. Give a table with a column `label`, or"
                 f" folders that are named after the classes, with --truth folders{self._first and f' ({self._first})'}"

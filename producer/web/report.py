@@ -58,7 +58,9 @@ def write_report(
     def make(pair: tuple[ImageRecord, ImageRef]) -> dict[str, Any]:
         record, reference = pair
         heat = [
-            f"{quote(overlays)}/{quote(PurePosixPath(line.overlay).name)}"
+            None
+            if line.overlay is None
+            else f"{quote(overlays)}/{quote(PurePosixPath(line.overlay).name)}"
             if overlays
             else picture(f"{record.index}-{line.rank}", line.overlay)
             for line in record.predictions

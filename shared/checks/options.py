@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from shared.checks.classes import Classes
+from shared.checks.only import for_model, parse_only
 from shared.colormaps import NAMES
 from shared.contract import ModelCard, Options, number_range
 from shared.errors import UsageError
@@ -140,6 +141,8 @@ def check_values(given: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError(f"unknown option {name!r}{did_you_mean(name, OPTIONS)}: expected {', '.join(OPTIONS)}")
         if name != "classes":  # labels are known to the model alone
             option.values.check(name, value)
+        if name == "only":
+            parse_only(value)
     _check_range(values.get("range", "full"))
     return values
 
@@ -177,6 +180,8 @@ def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:
         values.setdefault("resize", card.preprocessing.resize)  # the report has to know where the picture lies
     if "classes" in values:
         values["classes"] = Classes(card).indices(values["classes"])
+    if "only" in values:
+        values["only"] = for_model(values["only"], card)
     return msgspec.convert(values, Options)
 
 

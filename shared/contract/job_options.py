@@ -110,6 +110,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             extra={"default": "fail"},
         ),
     ] = UNSET
+    #: `wrong`, `below:P` or `label:INDEX`; left out while unset, as `output`.
+    only: Annotated[
+        str | UnsetType,
+        Meta(
+            description="Draw and store overlays only of some pictures: wrong, label:NAME (the true or the best class),"
+            " or below:P (the best probability).",
+            extra={"metavar": "WHICH", "default": "all"},
+        ),
+    ] = UNSET
     input_size: Annotated[
         Annotated[int, Meta(ge=SMALLEST_INPUT, le=LARGEST_INPUT)] | None,
         Meta(description="Side of the network's input in pixels.", extra={"default": "the model's own"}),

@@ -86,7 +86,8 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
     probability: float
     #: What the network puts out for the class, before softmax or sigmoid; older workers do not tell.
     logit: float | None = None
-    overlay: str
+    #: None where the job draws only some of its pictures, and not this one; it has no box then.
+    overlay: str | None
     box: Box | None
     map_min: float
     map_max: float

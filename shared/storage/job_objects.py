@@ -39,7 +39,9 @@ def read_results(
 def _with_own_overlays(record: ImageRecord, job: str, options: Options) -> ImageRecord:
     extension, output = EXTENSIONS[options.format], options.output or None
     predictions = tuple(
-        msgspec.structs.replace(p, overlay=keys.overlay_object(job, record.index, p.rank, extension, output))
+        p  # not drawn
+        if p.overlay is None
+        else msgspec.structs.replace(p, overlay=keys.overlay_object(job, record.index, p.rank, extension, output))
         for p in record.predictions
     )
     return msgspec.structs.replace(record, predictions=predictions)

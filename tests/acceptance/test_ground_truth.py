@@ -58,6 +58,9 @@ def test_results_say_whether_the_answer_is_right(trained: nn.Module, folder: Pat
         assert done.returncode == 0, done.stderr
         records = [json.loads(line) for line in up.camq("results", "right", "--json").stdout.splitlines()]
         summary = json.loads(up.camq("summary", "right", "--json").stdout)
+        only = up.camq("submit", "photos", "--truth", "folders", "--only", "wrong", "--job-id", "wrong", "--wait")
+        assert only.returncode == 0, only.stderr
+        assert up.camq("results", "wrong", "--out", "looked").returncode == 0
         table = list(csv.DictReader(up.camq("results", "right", "--format", "csv").stdout.splitlines()))
 
     assert [record["truth"]["label"] for record in records] == ["rabbit", "cat", "dog"]
@@ -74,6 +77,11 @@ def test_results_say_whether_the_answer_is_right(trained: nn.Module, folder: Pat
     assert {(row["truth"], row["truth_rank"], row["correct"]) for row in table} == {
         (r["truth"]["label"], str(r["truth"]["rank"]), str(r["truth"]["correct"])) for r in records
     }
+    wrong = [json.loads(line) for line in (folder / "looked" / "results.jsonl").read_text().splitlines()]
+    assert [record["truth"]["correct"] for record in wrong] == [record["truth"]["correct"] for record in records]
+    for record in wrong:
+        drawn = [each["overlay"] and (folder / "looked" / each["overlay"]).is_file() for each in record["predictions"]]
+        assert drawn == [None if record["truth"]["correct"] else True] * 3
     assert (summary["images"], summary["with_truth"], summary["maps"]) == (3, 3, 3)
     assert summary["top1"] == pytest.approx(sum(record["truth"]["correct"] for record in records) / 3)
     for known in summary["classes"]:

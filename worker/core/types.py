@@ -118,6 +118,11 @@ class Judgement:
     true: tuple[Standing, ...]
     predicted: tuple[Standing, ...]
 
+    @property
+    def correct(self) -> bool:
+        """Whether both are the same classes."""
+        return {each.class_index for each in self.predicted} == {each.class_index for each in self.true}
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:

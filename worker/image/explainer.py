@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import UNSET
 
 from shared import keys
-from shared.contract import EXTENSIONS, ErrorInfo, ImageRecord, ImageRef, ImageState, Options, PredictionRecord
+from shared.contract import EXTENSIONS, Box, ErrorInfo, ImageRecord, ImageRef, ImageState, Options, PredictionRecord
 from shared.errors import (
     CredentialsError,
     DeniedError,
@@ -23,12 +23,13 @@ from shared.errors import (
 from shared.ledger import Claim
 from shared.outage import Patience
 from shared.storage import SCHEME, ObjectStore
+from worker.core.map_range import MapRange, map_range
 from worker.core.model.network import Network
-from worker.core.types import Drawing, Explanation, Limits
+from worker.core.types import ClassMap, Drawing, Explanation, Limits
 from worker.errors import CancelledJobError
 from worker.image.batcher import Batcher
 from worker.image.chunk_maps import ChunkMaps
-from worker.image.ground_truth import compared, options_of
+from worker.image.ground_truth import compared, drawn, options_of
 from worker.pictures.budget import Budget
 from worker.pictures.pool import Pictures
 from worker.timing.measurements import Stage
@@ -89,9 +90,12 @@ class Explainer:
                 wish = options_of(ref, options)
                 explanation = self.batcher.explain(picture.pixels, wish, urgent=urgent, check=check)
             check()
-            drawings = picture.draw(explanation.classes)
-        with self.stage("upload"):
-            predictions = self._upload(ref, claim, check, explanation, drawings)
+            drawings = picture.draw(explanation.classes) if drawn(options, explanation) else None
+        if drawings is None:
+            predictions = self._undrawn(explanation)
+        else:
+            with self.stage("upload"):
+                predictions = self._upload(ref, claim, check, explanation, drawings)
         if maps:
             maps.add(ref, explanation, picture.geometry)
         return ImageRecord.of(
@@ -168,24 +172,29 @@ class Explainer:
             if drawing.heatmap is not None:
                 heatmap = keys.heatmap_object(job, ref.index, found.rank, output)
                 self._put(check, heatmap, drawing.heatmap, "image/png")
-            records.append(
-                PredictionRecord(
-                    rank=found.rank,
-                    class_index=found.class_index,
-                    label=self.network.labels[found.class_index],
-                    probability=found.probability,
-                    logit=found.logit,
-                    overlay=overlay,
-                    box=drawing.box,
-                    map_min=drawing.map_min,
-                    map_max=drawing.map_max,
-                    flat=drawing.flat,
-                )
-            )
+            span = MapRange(drawing.map_min, drawing.map_max, drawing.flat)
+            records.append(self._prediction(found, overlay, drawing.box, span))
         if options.keep_maps:
             archive = maps_archive(explanation, claim.model)
             self._put(check, keys.maps_object(job, ref.index, output), archive, "application/octet-stream")
         return tuple(records)
+
+    def _undrawn(self, explanation: Explanation) -> tuple[PredictionRecord, ...]:
+        return tuple(self._prediction(found, None, None, map_range(found.values)) for found in explanation.classes)
+
+    def _prediction(self, found: ClassMap, overlay: str | None, box: Box | None, span: MapRange) -> PredictionRecord:
+        return PredictionRecord(
+            rank=found.rank,
+            class_index=found.class_index,
+            label=self.network.labels[found.class_index],
+            probability=found.probability,
+            logit=found.logit,
+            overlay=overlay,
+            box=box,
+            map_min=span.low,
+            map_max=span.high,
+            flat=span.flat,
+        )
 
     def _put(self, check: Check, key: str, data: bytes, content_type: str) -> None:
         check()

@@ -156,5 +156,5 @@ def _signed(record: ImageRecord, sign: Sign) -> dict[str, Any]:
 
     line: dict[str, Any] = msgspec.to_builtins(record)
     for prediction in line["predictions"]:
-        prediction["url"] = sign(prediction["overlay"])
+        prediction["url"] = prediction["overlay"] and sign(prediction["overlay"])
     return line

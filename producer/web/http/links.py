@@ -14,7 +14,9 @@ def job_url(job: str) -> str:
 def linked(job: str, record: ImageRecord) -> ImageRecord:
     """The record with the addresses of its overlays in the place of their keys, of which a client has no use."""
     predictions = tuple(
-        msgspec.structs.replace(line, overlay=f"{job_url(job)}/images/{record.index}/overlays/{line.rank}")
+        line
+        if line.overlay is None  # not drawn
+        else msgspec.structs.replace(line, overlay=f"{job_url(job)}/images/{record.index}/overlays/{line.rank}")
         for line in record.predictions
     )
     return msgspec.structs.replace(record, predictions=predictions)

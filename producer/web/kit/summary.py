@@ -82,6 +82,7 @@ _UNSET = {
     "resize": "the model's own",
     "min_probability": "none",
     "explain": "best",
+    "only": "all",
     "range": "each file's own",
     "truncated": "fail",
 }

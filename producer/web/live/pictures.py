@@ -65,7 +65,8 @@ class Pictures:
     def _card(self, job: str, record: ImageRecord) -> dict[str, Any]:
         at = f"/jobs/{job}/images/{record.index}"
         # What failed or waits may still have a picture to show; the browser asks, and is told if not.
-        return card(record, f"{at}/original", [f"{at}/overlays/{line.rank}" for line in record.predictions])
+        overlays = [line.overlay and f"{at}/overlays/{line.rank}" for line in record.predictions]
+        return card(record, f"{at}/original", overlays)
 
     def _learn(self, job: str) -> dict[int, ImageRef]:
         """Read the references of the job's first images; while it is being submitted there may be more later."""

@@ -8,13 +8,14 @@ afterwards, so that one normalised value has one colour in every overlay.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from shared.contract import Options
+from worker.core.map_range import MapRange, map_range
 from worker.core.picture.boxes import box
 from worker.core.picture.stretch import stretch
 from worker.core.types import Drawing, FloatArray, Painting, Prepared, UInt8Array
@@ -27,21 +28,11 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "webp": {"format": "WEBP", "quality": 90, "method": 0},
     "png": {"format": "PNG", "compress_level": 1},
 }
-#: A map that varies by no more than this share of its greatest value is flat: float32 sums round that much.
-FLAT_SHARE = 1e-6
-#: The same in absolute terms. It is this low because softmax maps of improbable classes are truly tiny.
-FLAT_SPAN = 1e-30
 #: Opacity in the blend is counted in 1/256, so that it runs in 16-bit integers: a result is that of exact
 #: arithmetic, rounded half up, save where that lies within 1/256 of a half (an alpha of n/256 is always exact).
 ONE = 256
 #: Pixels that are blended at once: their numbers then stay in a core's cache from one step to the next.
 BAND = 32768
-
-
-class _Range(NamedTuple):
-    low: float
-    high: float
-    flat: bool
 
 
 def paint(prepared: Prepared, maps: Sequence[FloatArray], colours: UInt8Array, options: Options) -> Iterator[Painting]:
@@ -51,7 +42,7 @@ def paint(prepared: Prepared, maps: Sequence[FloatArray], colours: UInt8Array, o
     are of the raw map; of its finite values where some are not, since JSON has no word for the others.
     """
     painter = _Painter(prepared, colours, options.alpha)
-    ranges = [_range(values) for values in maps]
+    ranges = [map_range(values) for values in maps]
     shared = _union(own for own, values in zip(ranges, maps, strict=True) if np.isfinite(values).all())
     for values, own in zip(maps, ranges, strict=True):
         heat = _heat(values, shared if options.scale == "shared" else own) if not own.flat else None
@@ -77,23 +68,14 @@ def encode(painting: Painting, options: Options) -> Drawing:
     )
 
 
-def _range(values: FloatArray) -> _Range:
-    finite = values[np.isfinite(values)]
-    if finite.size == 0:
-        return _Range(0.0, 0.0, flat=True)
-    low, high = float(finite.min()), float(finite.max())
-    varies = high - low > max(FLAT_SPAN, FLAT_SHARE * max(abs(low), abs(high)))
-    return _Range(low, high, flat=not varies or finite.size < values.size)
-
-
-def _union(ranges: Iterable[_Range]) -> _Range:
+def _union(ranges: Iterable[MapRange]) -> MapRange:
     low, high = math.inf, -math.inf
     for one in ranges:
         low, high = min(low, one.low), max(high, one.high)
-    return _Range(low, high, flat=False)
+    return MapRange(low, high, flat=False)
 
 
-def _heat(values: FloatArray, scale: _Range) -> FloatArray:
+def _heat(values: FloatArray, scale: MapRange) -> FloatArray:
     """The map min-max normalised to `scale`, in steps of the colormap: 0 at its low end, 255 at its high end."""
     # In double precision, where not even the range of all float32 numbers overflows.
     share = (values.astype(np.float64) - scale.low) / (scale.high - scale.low)

@@ -56,6 +56,10 @@ def test_classes_are_indices_or_labels(given: Any, indices: tuple[int, ...]) -> 
         ({"range": 5}, "invalid range 5: expected text"),
         ({"truncated": "drop"}, "invalid truncated 'drop'"),
         ({"classes": "7"}, "classes 0 to 6"),
+        ({"only": "right"}, "invalid only 'right': expected wrong, label:NAME or below:P"),
+        ({"only": "label:"}, "invalid only 'label:'"),
+        ({"only": "below:1.5"}, "P between 0 and 1"),
+        ({"only": "label:lion"}, "no class 'lion'"),
         ({"classes": "-1"}, "no class '-1'"),
         ({"classes": "taby"}, "did you mean tabby"),
         ({"classes": "cat"}, "did you mean tiger cat"),
@@ -150,3 +154,12 @@ def test_a_range_is_a_word_or_two_numbers(wish: str) -> None:
     assert check_options(CARD, {"range": wish}).range == wish
     assert b"range" not in encode(check_options(CARD, {}))
     assert b"truncated" not in encode(check_options(CARD, {}))
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("wrong", "wrong"), ("below:0.6", "below:0.6"), ("label:tabby", "label:2"), ("label: salt, sea", "label:6")],
+)
+def test_what_is_drawn_is_known_by_index(given: str, kept: str) -> None:
+    """A label may be written in several ways; an index is one class."""
+    assert check_options(CARD, {"only": given}).only == kept
