@@ -19,7 +19,7 @@ from urllib3.exceptions import (
 )
 from urllib3.util import Url, make_headers, parse_url
 
-from producer.inputs.source import Source, check_size, checked
+from producer.inputs.source import Source, check_size, checked, split_page, with_page
 from producer.inputs.urls.guarded import READ_S, RefusedAddressError, pool
 from shared.errors import ImageError
 from shared.storage.timed import Attempt
@@ -45,9 +45,11 @@ class UrlSource(Source):
         return checked(self.name, fetch(self.address, limit, private=self.private), limit)
 
 
-def picture_at(address: str, *, private: bool) -> UrlSource:
-    """The picture behind an address, which is fetched later."""
-    return UrlSource(without_secrets(address), address, private)
+def picture_at(address: str, *, private: bool) -> Source:
+    """The picture behind an address, or its page as `ADDRESS#n`, which is fetched later."""
+    file, page = split_page(address)
+    whole = UrlSource(without_secrets(file), file, private)
+    return whole if page is None else with_page(whole, page)
 
 
 def without_secrets(address: str) -> str:

@@ -40,6 +40,8 @@ def test_on_disk_by_a_pattern_in_archives_and_on_s3(photos: Path, store: MemoryS
     assert (found.name, found.path, found.page) == ("s3://mine/scans/a.png#12", "s3://mine/scans/a.png", 12)
     (matched,) = Expansion(["photos/*.png#3"], store=lambda: store)
     assert (matched.name, matched.page, matched.read(LIMIT)) == ("photos/a.png#3", 3, whole)
+    (behind,) = Expansion(["https://me:pw@example.org/a.tif?token=x#2"], store=lambda: store)
+    assert (behind.name, behind.page) == ("https://example.org/a.tif#2", 2)
     (row,) = Expansion([Row("photos/a.png#2", Notes("my id"))], store=lambda: store)
     assert (row.name, row.page, row.notes.id) == ("photos/a.png#2", 2, "my id")
 
