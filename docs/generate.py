@@ -24,6 +24,7 @@ from shared.contract import (
     ClassAccuracy,
     ClassHeat,
     Confusion,
+    EvaluationRecord,
     JobStatus,
     JobSummary,
     Options,
@@ -241,6 +242,7 @@ _PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "Job": _api(Job),
     "Overlays": _api(Prediction),
     "Truth": _described(TruthRecord, PredictedClass),
+    "Evaluation": _described(EvaluationRecord),
     "Summary": _described(JobSummary, ClassAccuracy, ClassHeat, Confusion, Calibration, CalibrationBin, Suspect),
     **{owner.__name__: _attributes(owner) for owner in (ImageResult, Prediction, JobStatus, WebhookStatus, WorkerInfo)},
 }

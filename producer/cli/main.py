@@ -11,8 +11,8 @@ import msgspec
 from click_didyoumean import DYMGroup  # type: ignore[import-untyped]
 
 from producer.cli.commands import (
-    doctor,
-    inspect,
+    doctor_inspect,
+    evaluate,
     jobs,
     report_compare,
     results,
@@ -101,6 +101,7 @@ cli.add_section(
         results.results: "Show, print or download a job's results",
         summary.summary: "Show how often a job was right, and where not",
         report_compare.compare: "Compare two jobs of the same pictures",
+        evaluate.evaluate: "Measure how faithful maps are",
         report_compare.report: "Write a job's results as an HTML page",
         serve_token.ui: "Serve the live web page",
         upkeep.retry: "Retry a job's failed images",
@@ -120,8 +121,8 @@ cli.add_section(
 cli.add_section(
     "Upkeep",
     {
-        doctor.doctor: "Check servers, weights and device",
-        inspect.inspect: "Show what camq makes of a checkpoint",
+        doctor_inspect.doctor: "Check servers, weights and device",
+        doctor_inspect.inspect: "Show what camq makes of a checkpoint",
         upkeep.seal: "Finish an interrupted submission as it is",
         upkeep.rm: "Delete a job",
         upkeep.gc: "Delete data that no job needs",

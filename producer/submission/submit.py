@@ -12,7 +12,7 @@ from producer.inputs.source import Source
 from producer.outage import Patience
 from producer.parallel import ordered
 from producer.services import Services
-from producer.submission.chunks import SMALL, chunks
+from producer.submission.chunks import EVALUATED, SMALL, chunks
 from producer.submission.expected import MOST_CHECKED, Expected
 from producer.submission.request import HIGH_AT_MOST, Request, new_job_id, prove_writable, resolve_request
 from producer.submission.upload import Uploader
@@ -105,7 +105,9 @@ class _Submission:
         except DeletionError:  # Redis is there; the deletion ends by itself, `gc --now` within ten minutes
             is_new = self._patient(begin)
         self._resumed = not is_new
-        if options.method in SLOW_METHODS and self._chunk_size is None:
+        if self._chunk_size is None and options.evaluate:
+            self._chunk_size = EVALUATED
+        elif self._chunk_size is None and options.method in SLOW_METHODS:
             self._chunk_size = SMALL
         if is_new:
             self._listener.job(self._job)

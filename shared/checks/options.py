@@ -139,7 +139,9 @@ def check_values(given: Mapping[str, Any]) -> dict[str, Any]:
         option = OPTIONS.get(name)
         if option is None:
             raise UsageError(f"unknown option {name!r}{did_you_mean(name, OPTIONS)}: expected {', '.join(OPTIONS)}")
-        if name != "classes":  # labels are known to the model alone
+        if name == "evaluate":
+            values[name] = _methods(value)
+        elif name != "classes":  # labels are known to the model alone
             option.values.check(name, value)
         if name == "only":
             parse_only(value)
@@ -165,6 +167,8 @@ def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:
     the option, its value, and what was expected.
     """
     values = check_values(given)
+    if "evaluate" in values:
+        values.setdefault("method", values["evaluate"][0])
     _check_method(card, values)
     _check_layer(card, values)
     _check_input_size(card, values)
@@ -187,10 +191,19 @@ def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:
 
 def _check_method(card: ModelCard, values: Mapping[str, Any]) -> None:
     """Also when none was given: on a network without a closed form the default would fail every image."""
-    method = values.get("method", OPTIONS["method"].default)
-    if method not in card.methods:
-        reason = f": {card.reason}" if card.reason else ""
-        raise UsageError(f"{card.name} does not support the method {method}{reason}. Use {' or '.join(card.methods)}")
+    for method in (values.get("method", OPTIONS["method"].default), *values.get("evaluate", ())):
+        if method not in card.methods:
+            reason = f": {card.reason}" if card.reason else ""
+            known = " or ".join(card.methods)
+            raise UsageError(f"{card.name} does not support the method {method}{reason}. Use {known}")
+
+
+def _methods(given: object) -> tuple[str, ...]:
+    """Each method once; they may be given as one text, separated by commas."""
+    names = [part.strip() for part in given.split(",")] if isinstance(given, str) else given
+    if not isinstance(names, list | tuple) or not names:
+        raise UsageError(f"invalid evaluate {given!r}: expected methods, as in cam,layercam")
+    return tuple(dict.fromkeys(OPTIONS["method"].values.check("evaluate", name) for name in names))
 
 
 def _check_input_size(card: ModelCard, values: Mapping[str, Any]) -> None:
@@ -207,7 +220,9 @@ def _check_input_size(card: ModelCard, values: Mapping[str, Any]) -> None:
 
 def _check_layer(card: ModelCard, values: Mapping[str, Any]) -> None:
     """A worker would refuse every image. The card of an older worker has no layers; then only the worker checks."""
-    layer, method = values.get("target_layer"), values.get("method", OPTIONS["method"].default)
+    layer = values.get("target_layer")
+    methods = (values.get("method", OPTIONS["method"].default), *values.get("evaluate", ()))
+    method = next((name for name in methods if name != "gradcam"), "gradcam")
     if layer is None or not card.layers:
         return
     if layer not in card.layers:

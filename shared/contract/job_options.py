@@ -119,6 +119,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             extra={"metavar": "WHICH", "default": "all"},
         ),
     ] = UNSET
+    #: Left out while unset, as `output`.
+    evaluate: Annotated[
+        tuple[Method, ...] | UnsetType,
+        Meta(
+            description="Also measure how faithful the maps of these methods are, as in cam,layercam.",
+            extra={"metavar": "LIST"},
+        ),
+    ] = UNSET
     input_size: Annotated[
         Annotated[int, Meta(ge=SMALLEST_INPUT, le=LARGEST_INPUT)] | None,
         Meta(description="Side of the network's input in pixels.", extra={"default": "the model's own"}),

@@ -120,6 +120,33 @@ class TruthRecord(msgspec.Struct, frozen=True, kw_only=True):
     boxes: tuple[Box, ...] | UnsetType = UNSET
 
 
+class EvaluationRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How faithful one method's map of the best class is in one image: what happens to the class's probability.
+
+    `drop` is the share of it that is lost when the map masks the picture, and `increase` says that it rose instead;
+    `deletion` and `insertion` are the areas under its curve while the hottest pixels are taken away from the picture,
+    and put into a blurred one; `road_morf` and `road_lerf` its mean while the most and the least relevant pixels are
+    imputed, and `road` half of their difference. `sparsity` and `complexity` are of the map alone. Where the image has
+    boxes, `pointing` says that the hottest pixel lies in one, and `overlaps` has the best intersection over union at
+    each threshold from 0.05 to 0.95. `seconds` is what the map took: one picture alone on the worker's device.
+    """
+
+    method: str
+    class_index: int
+    drop: float
+    increase: bool
+    deletion: float
+    insertion: float
+    road: float
+    road_morf: float
+    road_lerf: float
+    sparsity: float
+    complexity: float
+    seconds: float
+    pointing: bool | None = None
+    overlaps: tuple[float, ...] = ()
+
+
 class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One image's result: a line of a results object and of `results --json`.
 
@@ -143,6 +170,7 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     id: str | UnsetType | None = UNSET
     fields: dict[str, FieldValue] | UnsetType = UNSET
     truth: TruthRecord | UnsetType = UNSET
+    evaluation: tuple[EvaluationRecord, ...] | UnsetType = UNSET
     name: str | UnsetType | None = UNSET
     tags: tuple[str, ...] | UnsetType = UNSET
 

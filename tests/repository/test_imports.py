@@ -57,6 +57,7 @@ ROOMS = {
     "worker.core": "",
     "worker.core.checkpoint": "worker.core",
     "worker.core.engine": "worker.core worker.core.maps worker.core.model",
+    "worker.core.faithfulness": "worker.core worker.core.picture",
     "worker.core.maps": "worker.core worker.core.model",
     "worker.core.model": "worker.core worker.core.checkpoint worker.core.sources",
     "worker.core.picture": "worker.core",
@@ -64,8 +65,8 @@ ROOMS = {
     "worker.devices": "worker.timing",
     "worker.errors": "",
     "worker.image": (
-        "worker.core worker.core.engine worker.core.model worker.devices worker.errors worker.models worker.pictures "
-        "worker.timing"
+        "worker.core worker.core.engine worker.core.faithfulness worker.core.model worker.devices worker.errors "
+        "worker.models worker.pictures worker.timing"
     ),
     "worker.models": "worker.core.checkpoint worker.core.model worker.core.sources",
     "worker.observe": "worker.chunk worker.devices worker.image worker.timing worker.upkeep",

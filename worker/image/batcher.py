@@ -47,22 +47,30 @@ class _Waiting:
     future: Future[Explanation]
     #: Closed by the engine's thread, so that `wait` ends where `forward` begins.
     wait: ExitStack
+    #: Whether nothing may run beside it.
+    alone: bool = False
     since: float = field(default_factory=time.monotonic)
     abandoned: bool = False
+    #: Its share of the device's time, once it ran.
+    seconds: float = 0.0
 
     @property
     def slow(self) -> bool:
-        return self.options.method in SLOW_METHODS
+        return self.alone or self.options.method in SLOW_METHODS
 
 
 @dataclass(slots=True)
 class _Running:
+    began: float
     batch: list[_Waiting]
     results: Callable[[], list[Explanation | ImageError]]
 
-    def finish(self) -> None:
-        """Waits, and gives everyone their answer."""
-        for waiting, result in zip(self.batch, self.results(), strict=True):
+    def finish(self, busy_until: float = 0.0) -> None:
+        """Waits, and gives everyone their answer. Until `busy_until` the device had another micro-batch."""
+        results = self.results()
+        seconds = (time.monotonic() - max(self.began, busy_until)) / len(self.batch)
+        for waiting, result in zip(self.batch, results, strict=True):
+            waiting.seconds = seconds
             if isinstance(result, ImageError):
                 waiting.future.set_exception(result)
             else:
@@ -99,6 +107,7 @@ class Batcher:
         self._coming = 0
         self._closed = False
         self._in_hand: list[_Waiting] = []
+        self._busy_until = 0.0
         #: When the engine's thread last showed a sign of life (monotonic seconds).
         self.last_beat = time.monotonic()
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
@@ -141,20 +150,39 @@ class Batcher:
 
         What `check` raises meanwhile is raised here, and the engine spends no more time on the picture.
         """
-        waiting = _Waiting(pixels, options, Future(), ExitStack())
+        return self.explain_all([pixels], options, urgent=urgent, check=check)[0]
+
+    def explain_all(
+        self, pixels: Sequence[UInt8Array], options: Options, *, urgent: bool, check: Callable[[], None] = lambda: None
+    ) -> list[Explanation]:
+        """`explain` for several pictures, which may run together; raises when one of them fails."""
+        waiting = [_Waiting(each, options, Future(), ExitStack()) for each in pixels]
+        return self._answers(waiting, urgent=urgent, check=check)
+
+    def timed(
+        self, pixels: UInt8Array, options: Options, *, check: Callable[[], None] = lambda: None
+    ) -> tuple[Explanation, float]:
+        """`explain` for a picture that runs alone, and how many seconds of the device's time it took."""
+        waiting = _Waiting(pixels, options, Future(), ExitStack(), alone=True)
+        return self._answers([waiting], urgent=False, check=check)[0], waiting.seconds
+
+    def _answers(self, asked: list[_Waiting], *, urgent: bool, check: Callable[[], None]) -> list[Explanation]:
         with self._wake:
             if self._closed:
                 raise RuntimeError("the batcher is closed")
-            waiting.wait.enter_context(self._stage("wait"))
-            (self._urgent if urgent else self._normal).append(waiting)
-            self._notify_if_due()
+            for waiting in asked:
+                waiting.wait.enter_context(self._stage("wait"))
+                (self._urgent if urgent else self._normal).append(waiting)
+                self._notify_if_due()
         try:
-            while not ended(waiting.future, LOOK_S):
-                check()
+            for waiting in asked:
+                while not ended(waiting.future, LOOK_S):
+                    check()
+            return [waiting.future.result() for waiting in asked]
         except BaseException:
-            self._abandon(waiting)
+            for waiting in asked:
+                self._abandon(waiting)
             raise
-        return waiting.future.result()
 
     def beat(self) -> None:
         """For the engine to call, in its thread, between the forwards of a slow picture: it lives, and may be asked.
@@ -165,7 +193,7 @@ class Batcher:
             self.last_beat = time.monotonic()
             urgent = self._take_quick(self._urgent)
         if urgent:
-            _Running(urgent, self._begin(urgent)).finish()
+            _Running(time.monotonic(), urgent, self._begin(urgent)).finish()
         if self._in_hand and all(waiting.abandoned for waiting in self._in_hand):
             raise AbandonedError("nobody waits for this picture any more")
 
@@ -183,7 +211,7 @@ class Batcher:
                 while batch:
                     # Once per micro-batch, so that the seconds of this stage are those of the engine's thread.
                     with self._stage("forward"):
-                        begun = _Running(batch, self._begin(batch))
+                        begun = _Running(time.monotonic(), batch, self._begin(batch))
                         if running:
                             self._finish(running)
                         running, batch = begun, self._full_batch(batch)
@@ -201,7 +229,8 @@ class Batcher:
 
     def _finish(self, running: _Running) -> None:
         self._in_hand = running.batch
-        running.finish()
+        running.finish(self._busy_until)
+        self._busy_until = time.monotonic()
 
     def _full_batch(self, begun: list[_Waiting]) -> list[_Waiting]:
         """The next micro-batch, if the engine may have it before it has finished `begun`."""

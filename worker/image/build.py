@@ -22,6 +22,7 @@ from worker.core.types import Limits
 from worker.devices import device as devices
 from worker.devices.cores import cores
 from worker.image.batcher import Batcher
+from worker.image.evaluation import Evaluator
 from worker.image.explainer import Explainer
 from worker.models.asked import asked
 from worker.models.reading import read_bounded
@@ -98,6 +99,7 @@ def explaining(
         yield Explainer(
             network=network,
             batcher=batcher,
+            evaluator=Evaluator(network, batcher),
             store=store,
             patience=Patience(
                 settings.outage_limit, outage=outage or logged_outage(), waits_for=(UnreachableError, DeniedError)

@@ -29,6 +29,7 @@ from worker.core.types import ClassMap, Drawing, Explanation, Limits
 from worker.errors import CancelledJobError
 from worker.image.batcher import Batcher
 from worker.image.chunk_maps import ChunkMaps
+from worker.image.evaluation import Evaluator
 from worker.image.ground_truth import compared, drawn, options_of
 from worker.pictures.budget import Budget
 from worker.pictures.pool import Pictures
@@ -53,6 +54,7 @@ class Explainer:
 
     network: Network
     batcher: Batcher
+    evaluator: Evaluator
     store: ObjectStore
     patience: Patience
     limits: Limits
@@ -89,6 +91,7 @@ class Explainer:
                 arrived()
                 wish = options_of(ref, options)
                 explanation = self.batcher.explain(picture.pixels, wish, urgent=urgent, check=check)
+            evaluation = self.evaluator(ref, options, picture, check) if options.evaluate else UNSET
             check()
             drawings = picture.draw(explanation.classes) if drawn(options, explanation) else None
         if drawings is None:
@@ -109,6 +112,7 @@ class Explainer:
             predictions=predictions,
             truth=compared(ref, explanation, self.network.labels),
             warnings=picture.warnings or UNSET,
+            evaluation=evaluation,
         )
 
     def _output(self, options: Options) -> str | None:

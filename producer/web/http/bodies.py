@@ -10,7 +10,7 @@ from producer.submission.request import LONGEST_NAME, LONGEST_TAG, MOST_TAGS, Re
 from shared.checks.model_files import is_model_file
 from shared.checks.options import OPTIONS
 from shared.config import Settings
-from shared.contract import ImageRecord, JobStatus, Options, Priority, TruthFrom
+from shared.contract import ImageRecord, JobStatus, Method, Options, Priority, TruthFrom
 from shared.errors import UsageError
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -30,7 +30,13 @@ def _partial(name: str, fields: Mapping[str, Any]) -> Any:
     return msgspec.defstruct(name, optional, module=__name__, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
-_OPTIONS = get_type_hints(Options, include_extras=True) | {"classes": _Classes}
+_Methods = Annotated[
+    str | tuple[Method, ...],
+    Meta(
+        description="Also measure how faithful the maps of these methods are: a list, or a text such as cam,layercam."
+    ),
+]
+_OPTIONS = get_type_hints(Options, include_extras=True) | {"classes": _Classes, "evaluate": _Methods}
 #: The options of a job, all of them optional; the server has the defaults.
 JobOptions: Any = _partial("JobOptions", _OPTIONS)
 
@@ -126,7 +132,11 @@ _COMMON = {
     "truth": Annotated[TruthFrom, Meta(description=_TRUTH)],
 }
 #: One field each: a form has no lists within fields.
-_FLAT = {**_OPTIONS, "classes": Annotated[str, Meta(description='As in 283,"tabby".')]}
+_FLAT = {
+    **_OPTIONS,
+    "classes": Annotated[str, Meta(description='As in 283,"tabby".')],
+    "evaluate": Annotated[str, Meta(description="As in cam,layercam.")],
+}
 UploadForm: Any = _partial(
     "UploadForm",
     {

@@ -56,12 +56,15 @@ def explain(
 ) -> list[Outcome]:
     """Explain normalised pictures (N, 3, S, S) that share one `autograd_layer`, each by its own options.
 
-    One forward serves all of them, whatever their methods and classes; Score-CAM adds forwards of at most
-    `batch_size` pictures, and calls `on_step` before each of them. A picture whose logits or maps are not finite gets
-    an ImageError.
+    One forward serves all of them, whatever their methods and classes; who asks for no class gets no map. Score-CAM
+    adds forwards of at most `batch_size` pictures, and calls `on_step` before each of them. A picture whose logits or
+    maps are not finite gets an ImageError.
     """
     layer = network.autograd_layer(options[0])
-    if layer is None:
+    mapper: Mapper
+    if layer is None and network.head is None:
+        logits, mapper = network.classify(inputs), _no_maps
+    elif layer is None:
         logits, activations = network.forward(inputs)
         mapper = closed_form(network, inputs, logits, activations, batch_size, on_step=on_step)
     else:
@@ -74,7 +77,7 @@ def answer(logits: Tensor, mapper: Mapper, options: Sequence[Options], outputs: 
     """Logits (N, C) and N pictures' options → their answers, on the logits' device."""
     groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for row, wish in enumerate(options):
-        classes = (len(wish.classes),) if wish.classes else wish.top_k
+        classes = wish.top_k if wish.classes is None else (len(wish.classes),)
         truth = truth_in(wish)
         known = truth is not None, bool(truth)
         groups[wish.method, wish.target, classes, wish.min_probability, wish.explain, known].append(row)
@@ -117,6 +120,8 @@ def closed_form(
         return network.classify(masked)
 
     def mapper(rows: Tensor, classes: Tensor, wish: Options) -> Tensor:
+        if not classes.shape[1]:
+            return _no_maps(rows, classes, wish)
         evidence = Evidence(
             head=head,
             activations=activations[rows].double(),
@@ -133,6 +138,10 @@ def closed_form(
             return METHODS[wish.method](evidence)
 
     return mapper
+
+
+def _no_maps(rows: Tensor, classes: Tensor, wish: Options) -> Tensor:  # noqa: ARG001 - a `Mapper`, of no class at all
+    return torch.zeros(len(rows), 0, 1, 1, device=rows.device)
 
 
 def _taped(network: Network, inputs: Tensor, layer: str) -> tuple[Tensor, Mapper]:
@@ -198,7 +207,7 @@ def _read_alike(answers: Answers, table: FloatArray, every: FloatArray) -> list[
             wish.method,
             _judged(truth, every[place], answers.outputs) if (truth := truth_in(wish)) is not None else None,
         )
-        if classes[0][-1]
+        if (classes[0][-1] if classes else np.isfinite(every[place]).all())
         else ImageError("inference", "the network's output for this picture is not finite")
         for place, (wish, classes, image) in enumerate(zip(answers.wishes, numbers, maps, strict=True))
     ]
@@ -231,7 +240,7 @@ def _judged(truth: tuple[int, ...], every: FloatArray, outputs: Outputs) -> Judg
 
 def _sent(numbers: Sequence[object], device: torch.device) -> Tensor:
     """On the device, without waiting for what it is doing."""
-    made = torch.tensor(numbers)
+    made = torch.tensor(numbers, dtype=torch.int64)
     return made.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else made
 
 

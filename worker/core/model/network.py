@@ -107,7 +107,11 @@ class Network:
 
     def classify(self, inputs: Tensor) -> Tensor:
         """The logits of `forward` alone."""
-        return self.forward(inputs)[0]
+        if self.head is not None:
+            return self.forward(inputs)[0]
+        with torch.inference_mode():
+            logits: Tensor = self.module(inputs)
+            return logits.float()
 
     def tape(self, inputs: Tensor, layer: str) -> Tape:
         """One forward that can be differentiated back to `layer`."""
@@ -120,7 +124,9 @@ class Network:
         return architectures.as_map(self.architecture or self.name, layer, output, self.spec.sides()).float()
 
     def autograd_layer(self, options: Options) -> str | None:
-        """The layer to differentiate back to, or None where these options have a closed form."""
+        """The layer to differentiate back to, or None where these options have a closed form or ask for no map."""
+        if options.classes == ():
+            return None
         asked = options.target_layer or self.target_layer
         return None if self.head is not None and asked == self.target_layer else asked
 

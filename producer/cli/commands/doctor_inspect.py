@@ -1,10 +1,13 @@
-"""`camq inspect`."""
+"""`camq doctor` and `inspect`: what is wrong with the servers, and what camq makes of a checkpoint."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -16,8 +19,44 @@ from shared.contract import Preprocessing
 from shared.errors import UsageError
 from shared.text import visible
 
+if TYPE_CHECKING:
+    from producer.local.doctor import Check
+
 #: More names than that say nothing more to somebody who looks whether they are the right ones.
 _MOST_NAMES = 8
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> int:
+    """Check Redis, storage, weights, device and versions, and say how to fix what is wrong.
+
+    \b
+    Example:
+      camq doctor
+    """
+    from producer.local.doctor import examine, exit_status
+
+    checks = []
+    for check in examine(Settings.load()):
+        checks.append(check)
+        if not as_json:
+            _print(check)
+    if as_json:
+        emit({"ok": not exit_status(checks), "checks": checks})
+    return exit_status(checks)
+
+
+def _print(check: Check) -> None:
+    """One line for the check and one for its remedy, wrapped under the detail."""
+    lines = [check.detail] if check.ok or not check.remedy else [check.detail, f"→ {check.remedy}"]
+    head = f"{'ok' if check.ok else 'FAIL':<6}{check.name:<10}"
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100_000
+    for line in lines:
+        text = textwrap.wrap(visible(line), max(width - len(head), 20), break_on_hyphens=False)
+        for part in text:
+            click.echo(head + part)
+            head = " " * len(head)
 
 
 @click.command()

@@ -1,0 +1,227 @@
+"""`camq evaluate`: how faithful the maps of several methods are."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+from msgspec import UNSET
+
+from producer.cli.common import emit, json_option, say, services
+from producer.cli.parameters import choice, complete_models, recent_jobs, whole
+from producer.cli.paths import all_of, given_pictures
+from producer.cli.tables import Table, show
+from producer.cli.waiting import exit_status, resumable_watch, wait_for
+from producer.lookup import find_job
+from shared.checks.options import OPTIONS
+from shared.contract import SLOW_METHODS, TRUTH_FROM, ImageRef, TruthFrom
+from shared.errors import UnknownJobError, UsageError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from producer.results.evaluation import Estimate, MethodEvaluation
+    from producer.services import Services
+
+T = TypeVar("T")
+#: The table's columns: the metric's name in JSON, and its head.
+_COLUMNS = {
+    "average_drop": "drop",
+    "average_increase": "increase",
+    "deletion": "deletion",
+    "insertion": "insertion",
+    "road": "ROAD",
+    "pointing": "pointing",
+    "max_box_acc": "box acc.",
+    "sparsity": "sparsity",
+    "complexity": "complexity",
+}
+
+
+def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from producer.cli.paths import complete_files
+
+    return recent_jobs(context, parameter, incomplete) + complete_files(context, parameter, incomplete)
+
+
+@click.command()
+@click.argument("given", metavar="PATHS...|JOB", nargs=-1, shell_complete=_complete)
+@click.option(
+    "--methods",
+    metavar="LIST",
+    help="Methods to evaluate, as in cam,layercam.  [default: all of the model's but the slow ones]",
+)
+@click.option("--sample", metavar="N", type=whole(1), help="Evaluate only N pictures, chosen at random.")
+@click.option(
+    "--manifest",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    help="Table of pictures, as for `camq submit`. With a column `box`, also says whether maps find the boxes.",
+)
+@click.option("--source-column", metavar="NAME", help="Column of the manifest with the pictures.")
+@click.option("--truth", type=choice(TRUTH_FROM), help="As for `camq submit`: a box then belongs to the true class.")
+@click.option(
+    "--model", metavar="M", shell_complete=complete_models, help="Model to use.  [default: JOB's, or the one served]"
+)
+@click.option("--name", metavar="TEXT", help="Name of the job, shown by `camq status` and `camq jobs`.")
+@json_option
+def evaluate(
+    *,
+    given: tuple[str, ...],
+    methods: str | None,
+    sample: int | None,
+    manifest: str | None,
+    source_column: str | None,
+    truth: TruthFrom | None,
+    model: str | None,
+    name: str | None,
+    as_json: bool,
+) -> int:
+    """Measure how faithful the maps of several methods are, as a job on the workers.
+
+    The pictures are PATHS, as for `camq submit`, or those of a JOB. Each picture is changed where a map of its best
+    class points, and the network is asked again: about sixty times for each method. Prints each metric's mean with
+    its 95 % confidence interval. Of a job that evaluated its pictures, `camq evaluate JOB` prints the numbers again.
+
+    \b
+    Examples:
+      camq evaluate photos/ --methods cam,layercam,eigencam
+      camq evaluate 20261123-081502-3f9ac2 --sample 200
+      camq evaluate --manifest boxes.csv --truth labels --json
+    """
+    from producer.inputs.expand import Expansion
+    from producer.progress import Display
+    from producer.submission.request import Request
+    from producer.submission.submit import Listener, submit
+
+    with services() as reach:
+        known = _known_job(reach, given) if manifest is None else None
+        if known is not None and not (methods or sample or model) and reach.ledger.options(known).evaluate:
+            return _conclude(reach, known, as_json=as_json)
+        if known is not None:
+            model = model or reach.ledger.status(known).model
+            pictures: Iterable[object] = _of_job(reach, known, sample)
+        elif sample is None:
+            pictures = all_of(given_pictures(given, manifest, source_column))
+        else:
+            names = all_of(given_pictures(given, manifest, source_column))
+            pictures = _sampled(Expansion(names, store=lambda: reach.store, notice=say), sample)
+        request = Request(
+            model=model,
+            options={"evaluate": _named(methods) if methods else _quick_methods(reach, model), "top_k": 1},
+            priority="bulk",
+            name=name,
+            truth=truth,
+        )
+        with Display() as display:
+            job = submit(
+                reach, pictures, request, Listener(job=_announce, progress=display.upload, notice=display.notice)
+            )
+        return _conclude(reach, job, as_json=as_json)
+
+
+def _announce(job: str) -> None:
+    say(f"job {job}; to see its numbers later: camq evaluate {job}")
+
+
+def _known_job(reach: Services, given: tuple[str, ...]) -> str | None:
+    """The job that the one argument means; None where it means pictures."""
+    if len(given) != 1 or os.path.lexists(given[0]):
+        return None
+    with suppress(UnknownJobError):
+        return find_job(reach.ledger, given[0])
+    return None
+
+
+def _named(methods: str) -> list[str]:
+    return [OPTIONS["method"].values.check("--methods", name.strip()) for name in methods.split(",")]
+
+
+def _quick_methods(reach: Services, model: str | None) -> list[str]:
+    from producer.submission.model_choice import resolve
+
+    card, _ = resolve(reach.ledger, model or reach.settings.model)
+    return [method for method in card.methods if method not in SLOW_METHODS]
+
+
+def _of_job(reach: Services, job: str, sample: int | None) -> Iterator[object]:
+    """The job's pictures, with what is known of them."""
+    from producer.inputs.notes import Notes, Row
+    from producer.inputs.source import LazySource
+    from producer.results.originals import references
+    from shared.storage.port import SCHEME
+
+    def picture(reference: ImageRef) -> object:
+        notes = Notes(
+            reference.id or None,
+            reference.fields or {},
+            label=None if reference.truth is UNSET else reference.truth,
+            box=reference.boxes or None,
+        )
+        if reference.key.startswith(SCHEME):
+            return Row(reference.key, notes)
+        load = partial(reach.store.get, reference.key, reach.settings.max_image_bytes)
+        return LazySource(reference.source, load, 0, notes=notes)
+
+    found = (one for one in references(reach.ledger, reach.store, job) if one.key)
+    chosen = map(picture, found if sample is None else _sampled(found, sample))
+    first = next(chosen, None)
+    if first is None:
+        raise UsageError(f"job {job} has no picture that was stored: evaluate PATHS instead")
+    return chain([first], chosen)
+
+
+def _sampled(items: Iterable[T], size: int) -> list[T]:
+    """So many of them, each as likely as any other, in their order; always the same ones."""
+    chance = random.Random(0)  # noqa: S311 - no secret depends on it
+    kept: list[tuple[int, T]] = []
+    for position, item in enumerate(items):
+        if len(kept) < size:
+            kept.append((position, item))
+        elif (place := chance.randrange(position + 1)) < size:
+            kept[place] = position, item
+    return [item for _, item in sorted(kept, key=lambda pair: pair[0])]
+
+
+def _conclude(reach: Services, job: str, *, as_json: bool) -> int:
+    """Waits for the job and prints what it found; the exit status."""
+    from producer.results.evaluation import Evaluation
+    from producer.results.records import records
+
+    with resumable_watch(job):
+        final = wait_for(reach, job)
+    found = Evaluation()
+    for record in records(reach.ledger, reach.store, job, threads=reach.settings.io_threads):
+        found.add(record)
+    if as_json:
+        for method in found.methods:
+            emit(method)
+    elif found.methods:
+        show(_table(found.methods))
+        click.echo(found.sentence)
+    if final.failed:
+        say(f"to see why images failed: camq results {job}")
+    return exit_status(final)
+
+
+def _table(methods: list[MethodEvaluation]) -> Table:
+    heads = ("method", "images", *_COLUMNS.values(), "ms/image")
+    rows = Table(*heads, numbers=heads[1:], drop=["complexity", "sparsity", "images", "increase", "ms/image"])
+    for found in methods:
+        metrics = [_cell(getattr(found, name)) for name in _COLUMNS]
+        seconds = found.seconds_per_image
+        rows.add_row(found.method, f"{found.images:,}", *metrics, f"{seconds.mean * 1000:,.1f}" if seconds else "")
+    return rows
+
+
+def _cell(found: Estimate | None) -> str:
+    """Such as `0.31 ±0.04`, by the wider half of the interval."""
+    if found is None:
+        return ""
+    return f"{found.mean:.3f} ±{max(found.high - found.mean, found.mean - found.low):.3f}"

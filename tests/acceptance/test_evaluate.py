@@ -1,0 +1,116 @@
+"""`camq evaluate` as its user types it, on a real worker with a small network of the user's own."""
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from torch import nn
+
+from tests.acceptance.local import Up, serving
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+
+NAMES = ("cat", "dog", "rabbit")
+METRICS = (
+    *("average_drop", "average_increase", "deletion", "insertion", "road", "pointing", "max_box_acc"),
+    "seconds_per_image",
+)
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A worker, and four pictures beside it."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    torch.manual_seed(0)
+    module = torchvision.models.resnet18(weights=None)
+    module.fc = nn.Linear(512, len(NAMES))
+    torch.save(module.state_dict(), folder / "pets.pth")
+    (folder / "names.txt").write_text("\n".join(NAMES))
+    (folder / "photos").mkdir()
+    for number in range(4):
+        noise = np.random.default_rng(number).integers(0, 256, (40, 50, 3), np.uint8)
+        Image.fromarray(noise).resize((300, 240)).save(folder / "photos" / f"{number}.png")
+    with serving(
+        *("--model", "resnet18", "--weights", "pets.pth", "--labels", "names.txt", "--workers", 1), folder=folder
+    ) as running:
+        yield running
+
+
+def lines(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_pictures_are_evaluated_and_the_numbers_can_be_had_again(up: Up) -> None:
+    """One object for each method, each metric with its interval; then a table and a sentence."""
+    done = up.camq("evaluate", "photos", "--methods", "layercam,cam", "--sample", 2, "--name", "faithful", "--json")
+
+    assert done.returncode == 0, done.stderr
+    found = lines(done.stdout)
+    assert [(each["method"], each["images"]) for each in found] == [("layercam", 2), ("cam", 2)]
+    for each in found:
+        assert set(METRICS) < set(each)
+        assert (each["pointing"], each["max_box_acc"]) == (None, None)
+        for name in METRICS[:5]:
+            interval = each[name]
+            assert isinstance(interval, dict)
+            assert list(interval) == ["mean", "low", "high"]
+            assert interval["low"] <= interval["mean"] <= interval["high"]
+    assert "camq evaluate 2" in done.stderr
+
+    again = up.camq("evaluate", "faithful")
+    assert again.returncode == 0, again.stderr
+    table = again.stdout.splitlines()
+    assert table[0].split()[:3] == ["method", "images", "drop"]
+    assert [line.split()[0] for line in table[1:3]] == ["layercam", "cam"]
+    assert table[3].startswith("on these 2 pictures ")
+    assert [each["total"] for each in json.loads(up.camq("jobs", "--json").stdout)] == [2]
+
+
+def test_a_jobs_pictures_are_evaluated_with_their_boxes(up: Up) -> None:
+    """What the table said of them is known again, and nothing is uploaded twice."""
+    (up.folder / "boxes.csv").write_text(
+        "source,label,box\nphotos/0.png,dog,0 0 300 240\nphotos/1.png,cat,0 0 300 240\n"
+    )
+    done = up.camq("submit", "--manifest", "boxes.csv", "--truth", "labels", "--name", "boxed", "--wait")
+    assert done.returncode == 0, done.stderr
+
+    evaluated = up.camq("evaluate", "boxed", "--methods", "cam", "--sample", 1, "--json")
+
+    assert evaluated.returncode == 0, evaluated.stderr
+    (found,) = lines(evaluated.stdout)
+    assert found["images"] == 1
+    assert found["pointing"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    assert isinstance(found["max_box_acc"], dict)
+    records = lines(up.camq("results", "latest", "--json").stdout)
+    assert [record["truth"]["boxes"] for record in records] == [[[0, 0, 300, 240]]]  # type: ignore[index]
+    assert [each["method"] for each in records[0]["evaluation"]] == ["cam"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("photos", "--methods", "cam,layrcam"), "invalid --methods 'layrcam' (did you mean layercam"),
+        (("photos", "--sample", "0"), "invalid --sample 0: expected a whole number of at least 1"),
+        (("nowhere",), "no path matches anything"),
+        ((), "Missing argument 'PATHS...' or --manifest FILE."),
+    ],
+)
+def test_a_mistake_is_named_before_anything_starts(up: Up, arguments: tuple[str, ...], says: str) -> None:
+    """Exit status 2, and no job."""
+    before = up.camq("jobs", "--json").stdout
+    done = up.camq("evaluate", *arguments)
+
+    assert (done.returncode, says in done.stderr) == (2, True), done.stderr
+    assert up.camq("jobs", "--json").stdout == before
+
+
+def test_a_method_that_the_model_has_not_is_refused_by_its_card(up: Up) -> None:
+    """As `--method` is; for `submit --evaluate` as well."""
+    done = up.camq("submit", "photos", "--evaluate", "cam,ScoreCAM")
+
+    assert done.returncode == 2
+    assert "invalid evaluate 'ScoreCAM'" in done.stderr

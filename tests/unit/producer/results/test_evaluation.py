@@ -1,0 +1,122 @@
+"""The images' numbers taken together: means, intervals, and the sentence that they amount to."""
+
+import random
+import statistics
+
+import pytest
+
+from producer.results import evaluation
+from producer.results.evaluation import Evaluation, estimate
+from shared.contract import EvaluationRecord, ImageRecord, ImageState
+
+
+def of(method: str, drop: float, **numbers: object) -> EvaluationRecord:
+    others = dict.fromkeys(
+        ("deletion", "insertion", "road", "road_morf", "road_lerf", "sparsity", "complexity", "seconds"), 0.5
+    )
+    return EvaluationRecord(method=method, class_index=1, drop=drop, **{"increase": False, **others, **numbers})  # type: ignore[arg-type]
+
+
+def evaluated(*images: tuple[EvaluationRecord, ...]) -> Evaluation:
+    found = Evaluation()
+    for index, records in enumerate(images):
+        found.add(ImageRecord(index=index, source="a.png", state=ImageState.SUCCEEDED, evaluation=records))
+    return found
+
+
+def test_equal_numbers_leave_no_doubt_and_none_say_nothing() -> None:
+    """An interval of one point; no estimate at all."""
+    found = estimate([0.25] * 7)
+
+    assert found is not None
+    assert (found.mean, found.low, found.high) == (0.25, 0.25, 0.25)
+    assert estimate([]) is None
+
+
+def test_an_interval_is_that_of_the_mean() -> None:
+    """1.96 standard errors to each side, within what 1,000 samples leave to chance; the same each time."""
+    numbers = [random.Random(n).gauss(3, 2) for n in range(400)]
+    found = estimate(numbers)
+
+    assert found is not None
+    assert found == estimate(numbers)
+    assert found.mean == pytest.approx(statistics.fmean(numbers))
+    reach = 1.96 * statistics.stdev(numbers) / 20
+    assert found.mean - found.low == pytest.approx(reach, rel=0.1)
+    assert found.high - found.mean == pytest.approx(reach, rel=0.1)
+
+
+def test_of_many_images_the_interval_is_the_same_without_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To where samples cannot tell them apart."""
+    numbers = [random.Random(n).random() ** 2 for n in range(1001)]
+    quick = estimate(numbers)
+    monkeypatch.setattr(evaluation, "MOST_RESAMPLED", 2000)
+    sampled = estimate(numbers)
+
+    assert quick is not None
+    assert sampled is not None
+    assert quick != sampled
+    assert (quick.low, quick.high) == pytest.approx((sampled.low, sampled.high), abs=0.003)
+
+
+def test_ninety_five_of_a_hundred_intervals_hold_the_truth() -> None:
+    """Of samples of 50 images: not all of them, and few do not."""
+    holds = 0
+    for trial in range(100):
+        chance = random.Random(trial)
+        found = estimate([chance.random() for _ in range(50)])
+        holds += found is not None and found.low <= 0.5 <= found.high
+
+    assert 88 <= holds <= 99
+
+
+def test_each_method_has_its_numbers_in_the_order_asked_for() -> None:
+    """What no image has is null; an image that was not evaluated adds nothing."""
+    found = evaluated((of("layercam", 0.2, increase=True), of("cam", 0.4)), (of("layercam", 0.4), of("cam", 0.6)))
+    found.add(ImageRecord(index=2, source="b.png", state=ImageState.FAILED))
+
+    first, second = found.methods
+    assert (first.method, first.images, second.method, second.images) == ("layercam", 2, "cam", 2)
+    assert first.average_drop is not None
+    assert (first.average_drop.mean, first.average_drop.low, first.average_drop.high) == pytest.approx((0.3, 0.2, 0.4))
+    assert first.average_increase is not None
+    assert first.average_increase.mean == 0.5
+    assert (first.pointing, first.max_box_acc) == (None, None)
+
+
+def test_boxes_count_at_the_threshold_that_is_best_for_all() -> None:
+    """Not at each image's own best one. Images without boxes are left out."""
+    found = evaluated(
+        (of("cam", 0, pointing=True, overlaps=(0.6, 0.5, 0.1)),),
+        (of("cam", 0, pointing=False, overlaps=(0.1, 0.7, 0.1)),),
+        (of("cam", 0, pointing=False, overlaps=(0.1, 0.4, 0.9)),),
+        (of("cam", 0),),
+    )
+
+    (method,) = found.methods
+    assert method.max_box_acc is not None
+    assert method.pointing is not None
+    assert method.max_box_acc.mean == pytest.approx(2 / 3)
+    assert method.pointing.mean == pytest.approx(1 / 3)
+
+
+def test_the_sentence_names_the_best_and_says_what_is_noise() -> None:
+    """By the images' differences: two methods may be alike though both vary from image to image."""
+    chance = random.Random(0)
+    images = []
+    for n in range(40):
+        base = chance.random() / 2
+        wobble = 0.01 if n % 2 else -0.011
+        images.append((of("hirescam", base + 0.3), of("cam", base + wobble), of("layercam", base)))
+    found = evaluated(*images)
+
+    assert found.sentence == (
+        "on these 40 pictures cam keeps most of the score and hirescam least; the difference between the first two is"
+        " within noise (cam, layercam)"
+    )
+    apart = evaluated(*((of("cam", 0.1 + n / 100), of("layercam", 0.2 + n / 100)) for n in range(20)))
+    assert apart.sentence.endswith("cam differs from all others by more than noise")
+    alike = evaluated(*((of("cam", 0.1), of("layercam", 0.1)) for _ in range(3)))
+    assert alike.sentence.endswith("and layercam least; the differences are within noise")
+    assert evaluated((of("cam", 0.25),)).sentence == "on this 1 picture the maps of cam keep 75% of the score"
+    assert evaluated().sentence == ""

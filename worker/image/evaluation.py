@@ -1,0 +1,102 @@
+"""How faithful the maps of one image are: the changed pictures go through the batcher like any other pictures."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+import numpy as np
+from msgspec import UNSET
+
+from shared.contract import EvaluationRecord, ImageRef, Method, Options
+from worker.core.faithfulness.perturbation import NOISE
+from worker.core.faithfulness.places import overlaps, points_at
+from worker.core.faithfulness.scores import faithfulness
+from worker.core.model.network import Network
+from worker.core.types import ClassMap, FloatArray, ImageOptions, UInt8Array
+from worker.devices.cores import cores
+from worker.image.batcher import Batcher
+from worker.pictures.budget import Budget
+from worker.pictures.pool import Picture
+
+#: Images that are evaluated at once, or as many as there are cores: while one waits for the device, the others make
+#: their next pictures, up to 21 each.
+AT_ONCE = 4
+#: Pixels beside a box that count as in it, as in the pointing game's own code.
+_TOLERANCE = 15
+
+
+class Evaluator:
+    """Shared by all images of the process. None of its pictures is urgent: an evaluation delays nobody."""
+
+    def __init__(self, network: Network, batcher: Batcher) -> None:
+        self._batcher = batcher
+        self._turns = Budget(max(AT_ONCE, cores()))
+        mean, std = (np.array(each, np.float32) * 255 for each in (network.spec.mean, network.spec.std))
+        self._blank: FloatArray = mean
+        self._noise: FloatArray = NOISE * std
+
+    def __call__(
+        self, ref: ImageRef, options: Options, picture: Picture, check: Callable[[], None]
+    ) -> tuple[EvaluationRecord, ...]:
+        """One record for each method of `options.evaluate`. Blocks; raises ImageError when the network fails."""
+        with self._turns.take(1, check):
+            return tuple(
+                self._one(method, ref, options, picture, check) for method in dict.fromkeys(options.evaluate or ())
+            )
+
+    def _one(
+        self, method: Method, ref: ImageRef, options: Options, picture: Picture, check: Callable[[], None]
+    ) -> EvaluationRecord:
+        pixels, geometry = picture.pixels, picture.geometry
+        wish = msgspec.structs.replace(
+            options, method=method, top_k=1, classes=None, min_probability=UNSET, explain=UNSET, evaluate=UNSET
+        )
+        explanation, seconds = self._batcher.timed(pixels, wish, check=check)
+        best = explanation.classes[0]
+        # No map is asked for, only how probable the class is.
+        asked = ImageOptions(**msgspec.structs.asdict(wish) | {"classes": (), "truth": (best.class_index,)})
+
+        def classify(pictures: Sequence[FloatArray]) -> list[float]:
+            found = self._batcher.explain_all([_as_bytes(each) for each in pictures], asked, urgent=False, check=check)
+            return [each.judgement.true[0].probability for each in found if each.judgement]
+
+        numbers = faithfulness(
+            best.values,
+            pixels.astype(np.float32),
+            best.probability,
+            classify,
+            blank=self._blank,
+            noise=self._noise,
+        )
+        boxes = ref.boxes or ()
+        shown = self._true_map(ref, wish, best, pixels, check) if boxes else None
+        return EvaluationRecord(
+            method=method,
+            class_index=best.class_index,
+            drop=numbers.drop,
+            increase=numbers.increase,
+            deletion=numbers.deletion,
+            insertion=numbers.insertion,
+            road=numbers.road,
+            road_morf=numbers.morf,
+            road_lerf=numbers.lerf,
+            sparsity=numbers.sparsity,
+            complexity=numbers.complexity,
+            seconds=seconds,
+            pointing=points_at(shown, geometry, boxes, _TOLERANCE) if shown is not None else None,
+            overlaps=tuple(round(each, 4) for each in overlaps(shown, geometry, boxes)) if shown is not None else (),
+        )
+
+    def _true_map(
+        self, ref: ImageRef, wish: Options, best: ClassMap, pixels: UInt8Array, check: Callable[[], None]
+    ) -> FloatArray:
+        """Of what the boxes surround, where the user says which one class that is; else of the best class."""
+        truth = (ref.truth,) if isinstance(ref.truth, int) else ref.truth or ()
+        if len(truth) != 1 or truth[0] == best.class_index:
+            return best.values
+        asked = msgspec.structs.replace(wish, classes=truth)
+        return self._batcher.explain_all([pixels], asked, urgent=False, check=check)[0].classes[0].values
+
+
+def _as_bytes(picture: FloatArray) -> UInt8Array:
+    """Rounded, as every picture that the network sees."""
+    return np.rint(picture).clip(0, 255).astype(np.uint8)
