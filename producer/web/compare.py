@@ -15,7 +15,7 @@ from producer.web.kit.written import beside, inside, write_whole
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from producer.results.comparison import Comparison, Difference
+    from producer.results.analysis.comparison import Comparison, Difference
     from producer.services import Services
 
 #: Longest side of a thumbnail in pixels.

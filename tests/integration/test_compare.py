@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
-from producer.results.comparison import Change, compare, rank_correlation
+from producer.results.analysis.comparison import Change, compare, rank_correlation
 from producer.services import Services
 from producer.web.compare import write_comparison
 from shared import keys

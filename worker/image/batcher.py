@@ -156,8 +156,7 @@ class Batcher:
         self, pixels: Sequence[UInt8Array], options: Options, *, urgent: bool, check: Callable[[], None] = lambda: None
     ) -> list[Explanation]:
         """`explain` for several pictures, which may run together; raises when one of them fails."""
-        waiting = [_Waiting(each, options, Future(), ExitStack()) for each in pixels]
-        return self._answers(waiting, urgent=urgent, check=check)
+        return self._answers([_Waiting(p, options, Future(), ExitStack()) for p in pixels], urgent=urgent, check=check)
 
     def timed(
         self, pixels: UInt8Array, options: Options, *, check: Callable[[], None] = lambda: None

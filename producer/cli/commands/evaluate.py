@@ -26,7 +26,7 @@ from shared.errors import UnknownJobError, UsageError
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from producer.results.evaluation import Estimate, MethodEvaluation
+    from producer.results.analysis.evaluation import Estimate, MethodEvaluation
     from producer.services import Services
 
 T = TypeVar("T")
@@ -191,7 +191,7 @@ def _sampled(items: Iterable[T], size: int) -> list[T]:
 
 def _conclude(reach: Services, job: str, *, as_json: bool) -> int:
     """Waits for the job and prints what it found; the exit status."""
-    from producer.results.evaluation import Evaluation
+    from producer.results.analysis.evaluation import Evaluation
     from producer.results.records import records
 
     with resumable_watch(job):

@@ -87,7 +87,7 @@ def compare(jobs: tuple[str, str], out: Path, embed: bool, limit: int, as_json: 
       camq compare before after
       camq compare before after -o retrained.html --json
     """
-    from producer.results.comparison import compare as compared
+    from producer.results.analysis.comparison import compare as compared
     from producer.web.compare import write_comparison
 
     with services() as reach:

@@ -5,8 +5,8 @@ import statistics
 
 import pytest
 
-from producer.results import evaluation
-from producer.results.evaluation import Evaluation, estimate
+from producer.results.analysis import evaluation
+from producer.results.analysis.evaluation import Evaluation, estimate
 from shared.contract import EvaluationRecord, ImageRecord, ImageState
 
 
