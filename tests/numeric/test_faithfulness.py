@@ -29,8 +29,8 @@ def last_corner(pictures: Sequence[FloatArray]) -> list[float]:
 
 def test_heat_goes_from_0_to_1_and_a_flat_map_has_none() -> None:
     """Signed or not: the coldest is 0 and the hottest 1."""
-    assert heat_of(RAMP - 8, 4) == pytest.approx(RAMP / 15)
-    assert not heat_of(np.full((2, 2), 3, np.float32), 4).any()
+    assert heat_of(RAMP - 8, 4, 4) == pytest.approx(RAMP / 15)
+    assert not heat_of(np.full((2, 2), 3, np.float32), 4, 4).any()
 
 
 def test_the_hottest_come_first_and_equal_ones_favour_no_side() -> None:
@@ -135,6 +135,22 @@ def test_insertion_is_what_the_hottest_pixels_bring_back() -> None:
     assert start < 0.1
     assert good.insertion == pytest.approx((start / 2 + STEPS - 0.5) / STEPS)
     assert bad.insertion == pytest.approx((start / 2 + start * (STEPS - 1) + 0.5) / STEPS)
+
+
+def test_a_picture_need_not_be_square() -> None:
+    """Six columns and four rows, of which the hottest is the last."""
+    picture = np.full((4, 6, 3), 255, np.float32)
+
+    def last_row(pictures: Sequence[FloatArray]) -> list[float]:
+        return [float(each[3].mean()) / 255 for each in pictures]
+
+    rows = np.float32([[0], [1], [2], [3]])
+    found = faithfulness(rows, picture, 1.0, last_row, blank=np.zeros(3, np.float32), noise=np.zeros(3, np.float32))
+
+    assert heat_of(rows, 6, 4).shape == (4, 6)
+    assert found.drop == pytest.approx(0)
+    assert found.deletion < 0.2
+    assert found.road == pytest.approx(0, abs=1e-6)  # white imputed from white
 
 
 def test_the_drop_is_relative_and_never_negative() -> None:

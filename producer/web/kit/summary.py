@@ -83,6 +83,7 @@ _UNSET = {
     "min_probability": "none",
     "explain": "best",
     "only": "all",
+    "evaluate": "no method",
     "range": "each file's own",
     "truncated": "fail",
 }

@@ -15,7 +15,7 @@ _SHARES = {
 
 
 def imputed(picture: FloatArray, removed: NDArray[np.bool_], noise: FloatArray | float = 0.0) -> FloatArray:
-    """The picture (S, S, C) with each of the `removed` (S, S) pixels as the weighted mean of its eight neighbours.
+    """The picture (H, W, C) with each of the `removed` (H, W) pixels as the weighted mean of its eight neighbours.
 
     One sparse system says so of all of them at once; `noise`, which broadcasts to (removed, C), is added to what it
     gives. At least one pixel must be left.

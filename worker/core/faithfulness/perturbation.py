@@ -1,7 +1,7 @@
 """A picture changed where its map points, or everywhere else: what the network is asked again.
 
-Pictures are float32 (S, S, C) in 0..255, heat is a map stretched over them (S, S) in 0..1, and positions are indices of
-pixels, S·S of them.
+Pictures are float32 (H, W, C) in 0..255, heat is a map stretched over them (H, W) in 0..1, and positions are indices of
+pixels, H·W of them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,11 +21,11 @@ BLUR_SIGMA, BLUR_RADIUS = 5, 5
 NOISE = 0.01
 
 
-def heat_of(values: FloatArray, side: int) -> FloatArray:
-    """The raw map (h, w) from its own range to 0..1, then bilinear to (side, side); a flat one becomes zero."""
+def heat_of(values: FloatArray, width: int, height: int) -> FloatArray:
+    """The raw map (h, w) from its own range to 0..1, then bilinear to (height, width); a flat one becomes zero."""
     low, high = float(values.min()), float(values.max())
     unit = (values - low) / (high - low) if high > low else np.zeros_like(values)
-    return stretch(unit.astype(np.float32), side, side)
+    return stretch(unit.astype(np.float32), width, height)
 
 
 def ranked(heat: FloatArray) -> Positions:
@@ -71,11 +71,11 @@ def without(
 
     What is removed is imputed (`imputed`), with normal noise of the standard deviation `noise` (C,).
     """
-    side, channels = picture.shape[0], picture.shape[2]
+    height, width, channels = picture.shape
     for percentile in percentiles:
         kept = int(np.ceil((order.size - 1) * percentile / 100))
         removed = np.ones(order.size, np.bool_)
         removed[order[order.size - kept :]] = False
         count = order.size - kept
         grain = np.random.default_rng(0).standard_normal((count, channels)).astype(np.float32)
-        yield imputed(picture, removed.reshape(side, side), noise * grain)
+        yield imputed(picture, removed.reshape(height, width), noise * grain)

@@ -13,7 +13,7 @@ from worker.core.types import FloatArray
 STEPS = 20
 PERCENTILES = (20, 40, 60, 80)
 
-#: Pictures (S, S, C) in 0..255 → the probability of the class that the map is of, in each.
+#: Pictures (H, W, C) in 0..255 → the probability of the class that the map is of, in each.
 Classify = Callable[[Sequence[FloatArray]], Sequence[float]]
 
 
@@ -39,12 +39,13 @@ class Faithfulness:
 def faithfulness(
     values: FloatArray, picture: FloatArray, whole: float, classify: Classify, *, blank: FloatArray, noise: FloatArray
 ) -> Faithfulness:
-    """How far the raw map (h, w) says what the network goes by in `picture` (S, S, C).
+    """How far the raw map (h, w) says what the network goes by in `picture` (H, W, C).
 
     `whole` is the probability in the picture as it is; `blank` (C,) the colour of what is taken away, `noise` (C,) that
     of ROAD. Calls `classify` with at most `STEPS + 1` pictures at once.
     """
-    heat = heat_of(values, picture.shape[0])
+    height, width, _ = picture.shape
+    heat = heat_of(values, width, height)
     order = ranked(heat)
     nothing, soft = np.broadcast_to(blank, picture.shape), blurred(picture)
     kept, *deleted = classify([masked(picture, heat, blank), *replaced(picture, nothing, order, STEPS)])
