@@ -5,12 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 from PIL import Image
 
 from producer.web.kit.cards import card
 from producer.web.kit.failures import group, named
 from producer.web.report import write_page
-from shared.contract import ErrorInfo, ImageRecord, ImageState, JobState, JobStatus, Options, PredictionRecord
+from shared.contract import (
+    ErrorInfo,
+    ImageRecord,
+    ImageState,
+    JobState,
+    JobStatus,
+    Options,
+    PictureWarning,
+    PredictionRecord,
+)
 
 LABELS = ("tabby", "tiger cat", "espresso", "moped", "crane")
 #: Every image whose index leaves this rest when divided by ten has failed.
@@ -77,6 +87,7 @@ def _image(index: int, number: int, source: str, label: str) -> dict[str, Any]:
         source=source if index % 2 else source.replace("picture", f"picture-{index}"),
         state=ImageState.SUCCEEDED,
         id=f"key-{index}" if index % 10 == 7 else None,
+        warnings=(PictureWarning("bands", "the TIFF has 5 bands"),) if index % 10 == 7 else UNSET,
         width=400,
         height=300,
         predictions=tuple(

@@ -250,6 +250,7 @@ def test_an_id_of_the_users_own_is_found_and_shown(open_page: Open, reports: dic
     expect(page.locator("#found")).to_have_text("1 of 10 pictures")
     page.locator(".card .stage").click()
     expect(page.locator("#viewer-facts")).to_contain_text("#7 · id key-7 · ")
+    expect(page.locator("#viewer-facts")).to_contain_text(" · the TIFF has 5 bands")
     expect(page.locator("#failures")).to_contain_text("key-4")
     expect(page.locator(".summary .facts")).to_contain_text("nightly, cats")
 
