@@ -61,9 +61,15 @@ def serving(model: str | None, given: dict[str, Any]) -> dict[str, str | None]:
         for name in ("weights", "labels")
         if given[name]
     }
-    if is_model_file(model) and model is not None and not model.startswith(SCHEME):
+    return {"model": model and checked_model(model), "device": given["device"], **files}
+
+
+def checked_model(model: str) -> str:
+    """The model as a worker in another folder finds it. UsageError for one that no worker could serve."""
+    if model.startswith(SCHEME):
+        return model
+    if is_model_file(model):
         read_model_file(Path(model))
-        model = os.path.abspath(model)  # noqa: PTH100
-    elif model is not None:
-        check_architecture(model)
-    return {"model": model, "device": given["device"], **files}
+        return os.path.abspath(model)  # noqa: PTH100
+    check_architecture(model)
+    return model

@@ -10,10 +10,9 @@ import click
 import msgspec
 
 from producer.cli.common import emit, json_option, say, services
-from producer.cli.serving import serving, serving_options
+from producer.cli.serving import checked_model, serving, serving_options
 from producer.cli.tables import Table, cell, show
 from producer.formatting import duration, images_per_batch, milliseconds, prepared, rate, stage_lines
-from shared.checks.architectures import check_architecture
 from shared.config import Settings
 from shared.contract import ModelCard, WorkerInfo
 from shared.text import visible
@@ -55,7 +54,7 @@ def worker(models: tuple[str, ...], all_devices: bool, as_json: bool, **given: A
         named = {"models": " ".join(models)}
     settings = Settings.load(**{**serving(None, given), **named, "log_format": "json" if as_json else None})
     for name in settings.models.split() or ([settings.model] if settings.model else []):
-        check_architecture(name.partition("=")[0])
+        checked_model(name.partition("=")[0])
     command = worker_command(*(["fleet"] if all_devices or settings.models else []))
     # This process becomes the worker, so that signals reach it and `camq workers` lists its pid.
     os.execve(command[0], command, worker_environment(settings))  # noqa: S606 - no shell is the point
