@@ -18,6 +18,7 @@ from shared.errors import ModelError, UsageError
 from tests.numeric.networks import CPU
 from tests.numeric.pictures import encoded, photo
 from tests.numeric.test_timm import answers, close, gradcam_by_hand
+from worker.core.engine.choice import engine_for
 from worker.core.engine.engine import to_input
 from worker.core.model.network import Network, load_network
 from worker.core.picture.preprocess import prepare
@@ -112,6 +113,16 @@ def test_a_pooled_network_has_every_method(kind: str, tmp_path: Path) -> None:
     close(maps.mean((1, 2)) + linear.bias.detach().numpy(), expected.numpy())
     assert net.labels == ("cat", "dog", "rabbit")
     assert net.labels_from.endswith("config.id2label")
+
+
+@pytest.mark.parametrize("kind", ["Swin", "Siglip"])
+def test_maps_of_tokens_run_in_the_inference_library(kind: str, tmp_path: Path) -> None:
+    """Exported with the hook: for any number of pictures, and proven to be the same."""
+    warned: list[str] = []
+    engine = engine_for(loaded(saved(CLOSED[kind][0](), tmp_path)), 3, warned.append, "onnxruntime")
+    engine.warm_up()
+    assert engine.name.startswith("onnxruntime")
+    assert warned == []
 
 
 @pytest.mark.parametrize("kind", OPEN)

@@ -28,20 +28,22 @@ class Layout:
         """How many tokens of an output (N, T, K) stand before those of the patches; None where it has no such form."""
         if output.dim() != 3:
             return None
-        if output.shape[1] in self._halved:
+        tokens = int(output.shape[1])  # while an exporter traces, sizes are tensors
+        if tokens in self._halved:
             return 0
-        rests = [output.shape[1] - height * width for height, width in self.grids]
+        rests = [tokens - height * width for height, width in self.grids]
         return min((rest for rest in rests if 0 <= rest <= _MOST_SPECIAL), default=None)
 
     def as_map(self, layer: str, output: Tensor) -> Tensor:
         """A layer's output as (N, K, h, w). Raises UsageError when it is no map of the picture."""
         special = self.special(output)
         if special is not None:
-            count = output.shape[1] - special
+            count = int(output.shape[1]) - special
             height, width = self._halved.get(count) or next(grid for grid in self.grids if grid[0] * grid[1] == count)
-            return output[:, special:].reshape(len(output), height, width, -1).permute(0, 3, 1, 2)
+            # However many pictures: their number must not become a constant of an exported graph.
+            return output[:, special:].reshape(-1, height, width, int(output.shape[2])).permute(0, 3, 1, 2)
         if output.dim() == 4:
-            _, first, second, last = output.shape
+            first, second, last = (int(side) for side in output.shape[1:])
             inside = "attn" in layer or "attention" in layer  # where heads and windows can have the shape of a map
             if self.alike(second, last) and (not inside or (second, last) in self.grids):
                 return output
