@@ -97,9 +97,12 @@ def confine(memory_bytes: int, *, threads: bool = False) -> None:
     """From here on this process computes with what it has loaded, and can do nothing else.
 
     It may take `memory_bytes` more, opens no files and sockets, and starts nothing but, with `threads`, threads. On
-    Linux nobody but root can read its memory. Where the machine has libseccomp (Debian, Ubuntu and Fedora do), the
-    kernel refuses every call but those of `_CALLS`; without it, and on other systems, the limits stand alone.
+    Linux it is the first to end where memory runs out, and nobody but root can read its memory. Where the machine has
+    libseccomp (Debian, Ubuntu and Fedora do), the kernel refuses every call but those of `_CALLS`; without it, and on
+    other systems, the limits stand alone.
     """
+    with suppress(OSError):  # where memory runs out, the system ends such a process, and not the one that needs it
+        Path("/proc/self/oom_score_adj").write_text("1000", "ascii")
     warnings.simplefilter("ignore")  # one for each broken tag of a picture would fill the log
     logging.disable(logging.CRITICAL)
     with suppress(FileNotFoundError):  # only Linux says how much it has

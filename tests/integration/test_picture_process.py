@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import psutil
 import pytest
@@ -42,6 +43,17 @@ def test_a_picture_process_can_reach_nothing() -> None:
         del os.environ["OUR_SECRET"], os.environ["CAMQ_S3_SECRET_KEY"]
 
     assert said == ("" if _filtered() else said)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone can be told")
+def test_where_memory_runs_out_the_system_ends_a_picture_process_and_not_its_worker() -> None:
+    """The largest score there is; a worker keeps its own."""
+    with closing(Pictures(SETUP, 1)) as pictures:
+        wait_until(pictures.lanes.pids, "it runs", START_S)
+        (pid,) = pictures.lanes.pids()
+        score = Path(f"/proc/{pid}/oom_score_adj")
+        wait_until(lambda: score.read_text() == "1000\n", "it is confined", START_S)
+    assert Path("/proc/self/oom_score_adj").read_text() != "1000\n"
 
 
 def _filtered() -> bool:

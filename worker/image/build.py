@@ -20,6 +20,7 @@ from worker.core.engine.choice import engine_for
 from worker.core.model.network import Network, load_network
 from worker.core.types import Limits
 from worker.devices import device as devices
+from worker.devices import memory
 from worker.devices.cores import cores
 from worker.image.batcher import Batcher
 from worker.image.evaluation import Evaluator
@@ -87,8 +88,9 @@ def explaining(
         store = stack.enter_context(closing(S3Store.from_settings(settings, pool_size=connections)))
         network = load(settings)
         limits = Limits(settings.max_image_bytes, settings.max_image_pixels)
-        setup = wire.Setup(network.spec, limits, settings.decode_s)
-        pictures = Pictures(setup, processes or settings.picture_processes or cores(), spent)
+        count = processes or settings.picture_processes or cores()
+        setup = wire.Setup(network.spec, limits, settings.decode_s, memory.room(count))
+        pictures = Pictures(setup, count, spent)
         stack.callback(pictures.close)
         engine = engine_for(network, settings.max_batch_size, log.warning, settings.engine)
         engine.warm_up()

@@ -26,11 +26,14 @@ class Setup(msgspec.Struct, frozen=True):
     spec: InputSpec
     limits: Limits
     decode_s: float
+    #: Bytes that pictures may take where the machine has less than the largest one needs.
+    memory_bytes: int | None = None
 
     @property
     def memory(self) -> int:
-        """Bytes that the largest picture may take."""
-        return BYTES_PER_PIXEL * self.limits.max_pixels + self.limits.max_bytes
+        """Bytes that the largest picture may take, and all of them at once."""
+        wanted = BYTES_PER_PIXEL * self.limits.max_pixels + self.limits.max_bytes
+        return wanted if self.memory_bytes is None else min(wanted, self.memory_bytes)
 
 
 class Decode(msgspec.Struct, frozen=True, tag=True):

@@ -19,7 +19,7 @@ FORMATS = readable_formats()
 #: What a picture is told that meets the limit on memory.
 OUT_OF_MEMORY = (
     "it needs more memory than one picture may take: make the picture smaller, or raise CAMQ_MAX_IMAGE_PIXELS, "
-    "which that limit follows"
+    "which that limit follows, and the container's limit, which it keeps to"
 )
 #: Bytes that begin so were meant to be a picture: what fails behind them is damage, not another kind of file.
 _SIGNATURE = re.compile(

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from shared.config import Settings
 from worker.__main__ import _warn_of_memory
 from worker.devices import memory
-from worker.devices.memory import NETWORK_BYTES, PROCESS_BYTES, limit, shortage
+from worker.devices.memory import LEAST_BYTES, NETWORK_BYTES, PROCESS_BYTES, limit, own_files, room, shortage
 
 NEEDED = NETWORK_BYTES + 2 * PROCESS_BYTES + (2 << 30)
 
@@ -25,7 +25,9 @@ def test_a_limit_that_is_too_low_is_told_with_both_numbers_and_the_remedy(versio
     told = shortage(2, 2 << 30, files)
 
     assert told is not None
-    assert "may take 0.4 GiB of memory, and a worker with these settings may take 3.1 GiB" in told
+    assert "may take 0.4 GiB of memory; a worker takes 0.9 GiB for a small network, 0.2 GiB" in told
+    assert "kills processes" in told
+    assert room(2, files) == LEAST_BYTES
     assert "WORKER_LIMIT" in told
     assert "CAMQ_MAX_IMAGE_PIXELS" in told
 
@@ -35,10 +37,14 @@ def test_enough_memory_or_no_limit_is_no_matter(files: list[Path]) -> None:
     assert shortage(2, 2 << 30, files) is None
     files[0].write_text("max\n")
     assert limit(files) is None
+    assert room(2, files) is None
     files[0].write_text(str(NEEDED))
     assert shortage(2, 2 << 30, files) is None
     files[0].write_text(str(NEEDED - 1))
-    assert shortage(2, 2 << 30, files) is not None
+    assert room(2, files) == (2 << 30) - 1
+    assert "2.0 GiB are left for pictures instead of 2.0 GiB, and one that needs more is too_large" in str(
+        shortage(2, 2 << 30, files)
+    )
 
 
 def test_a_worker_warns_before_it_loads_anything(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,4 +57,18 @@ def test_a_worker_warns_before_it_loads_anything(monkeypatch: pytest.MonkeyPatch
     _warn_of_memory(Settings())
 
     assert [line["event"] for line in logs] == ["memory is short"] * 2
-    assert [line["reason"].split("may take ")[2].split(" (")[0] for line in logs] == ["3.2 GiB", "1.1 GiB"]
+    assert ["with 0.2 GiB for pictures" in line["reason"] for line in logs] == [True, False]
+
+
+def test_the_limit_of_its_own_group_comes_before_that_of_the_machine(tmp_path: Path) -> None:
+    """As systemd sets it for a service; a container sees its own group as the root."""
+    groups = tmp_path / "cgroup"
+    groups.write_text("12:cpu:/\n4:memory:/camq.slice\n")
+    assert [str(path) for path in own_files(groups)] == [
+        "/sys/fs/cgroup/camq.slice/memory.max",
+        "/sys/fs/cgroup/memory/camq.slice/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ]
+    groups.write_text("0::/\n")
+    assert own_files(groups)[0] == own_files(tmp_path / "none")[0] == Path("/sys/fs/cgroup/memory.max")
