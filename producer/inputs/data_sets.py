@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from producer.inputs.in_memory import described, is_encoded, is_one_picture
-from producer.inputs.notes import NOTHING, Notes, Row, checked_id, labelled, row_of, source_column
+from producer.inputs.notes import LABEL_COLUMN, NOTHING, Notes, Row, checked_id, labelled, row_of, source_column
 from shared.errors import UsageError
 
 
@@ -13,8 +13,9 @@ def items(given: Any, column: str | None = None) -> Iterable[Any]:
     `column`, or in the one with a usual name. UsageError when it is no table and a column is named."""
     if _is_frame(given):
         return _frame(given, column)
+    names = _label_names(given)
     if column is not None:
-        return _named(given, column)
+        return _named(given, column, names)
     if is_one_picture(given):
         return [given]
     if isinstance(given, Mapping):
@@ -23,7 +24,7 @@ def items(given: Any, column: str | None = None) -> Iterable[Any]:
         raise UsageError(f"{described(given)} gives batches: give its .dataset, camq makes batches itself")
     if not isinstance(given, Iterable):
         return _data_set(given) if hasattr(given, "__getitem__") and hasattr(given, "__len__") else [given]
-    return given
+    return given if names is None else (_called(item, names) for item in given)
 
 
 def row_in(item: Any) -> Row | None:
@@ -66,14 +67,27 @@ def _once(rows: Iterable[Row]) -> Iterator[Row]:
         yield row
 
 
-def _named(given: Any, column: str) -> Iterator[Row]:
+def _label_names(given: Any) -> list[str] | None:
+    """The names of the labels of a data set of Hugging Face, whose rows have numbers of its own."""
+    features = getattr(given, "features", None)
+    names = getattr(features.get(LABEL_COLUMN), "names", None) if isinstance(features, Mapping) else None
+    return names if isinstance(names, list) else None
+
+
+def _called(item: Any, names: list[str] | None) -> Any:
+    """The row with the name of its label in the place of the number."""
+    label = item.get(LABEL_COLUMN) if names and isinstance(item, Mapping) else None
+    return {**item, LABEL_COLUMN: names[label]} if names and type(label) is int and 0 <= label < len(names) else item
+
+
+def _named(given: Any, column: str, names: list[str] | None) -> Iterator[Row]:
     """The rows of what gives one mapping per picture, such as a data set of Hugging Face."""
     if isinstance(given, Mapping) or not isinstance(given, Iterable) or is_one_picture(given):
         raise UsageError(f"{described(given)} has no columns: source_column goes with a data frame or rows")
     for item in given:
         if not isinstance(item, Mapping):
             raise UsageError(f"{described(item)} has no columns: source_column goes with a data frame or rows")
-        yield _cells(item, column)
+        yield _cells(_called(item, names), column)
 
 
 def _cells(item: Mapping[Any, Any], column: str | None) -> Row:

@@ -2,7 +2,8 @@
 
 import io
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -102,6 +103,20 @@ def test_a_data_frame_in_a_list_names_the_way() -> None:
 def test_source_is_taken_before_other_usual_names() -> None:
     """It is camq's own word."""
     assert [found[0] for found in notes(FRAME.assign(source=["b.png", "a.png"]))] == ["b.png", "a.png"]
+
+
+class HuggingFace(list[Any]):
+    """As much of a data set of Hugging Face as is used: rows, and features that know the names of labels."""
+
+    features: ClassVar = {"image": object(), "label": SimpleNamespace(names=["cat", "dog"])}
+
+
+def test_labels_of_a_hugging_face_data_set_have_its_names() -> None:
+    """Its numbers are its own, and would be other classes of another model."""
+    rows = HuggingFace({"image": picture(), "label": label} for label in (1, 0, -1))
+
+    assert [fields.get("label") for _, _, fields in notes(rows)] == ["dog", "cat", -1]
+    assert [fields.get("label") for _, _, fields in notes(items(rows, "image"))] == ["dog", "cat", -1]
 
 
 def test_hugging_face_pictures_are_taken_read_or_not() -> None:
