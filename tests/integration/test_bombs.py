@@ -61,6 +61,17 @@ def test_the_largest_pictures_stay_within_the_memory_of_one(
     assert 1024 * peak < SETUP.memory + (200 << 20)
 
 
+def test_a_progressive_jpeg_without_memory_for_it_is_too_large_and_a_damaged_one_is_damaged() -> None:
+    """Of both libjpeg says that the data is broken. The container leaves a tenth of what the first one needs."""
+    whole = bombs.jpeg(13_312, 13_312, 4, 4)
+    with closing(Pictures(wire.Setup(InputSpec(), Limits(), 120.0, 200 << 20), 1)) as pictures:
+        assert fate(pictures, whole) == "too_large"
+        small = bombs.jpeg(640, 640, 4, 3)
+        assert fate(pictures, small) == "640 x 640"
+        assert fate(pictures, small[: len(small) // 2]) == "truncated"
+        assert pictures.lanes.deaths == [0]
+
+
 def test_a_picture_of_endless_scans_costs_its_seconds_and_no_more() -> None:
     """A progressive JPEG of 80 KB that Pillow would decode for minutes; the next picture is decoded as ever."""
     with closing(Pictures(wire.Setup(InputSpec(), Limits(), 1.0), 1)) as pictures:

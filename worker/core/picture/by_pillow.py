@@ -27,6 +27,8 @@ _SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _PLANAR, _SUB_IFDS = 254,
 _EXTRA, _SAMPLE_FORMAT, _EXTREMES, _NO_DATA, _DNG = 338, 339, ((280, 340), (281, 341)), 42113, 50706
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _SEPARATE, _OPACITIES = 2, (1, 2, 999)
+#: A progressive JPEG is in memory whole before its first row is known.
+_BYTES_PER_COEFFICIENT = 2
 #: The significant bits of a PNG, and the bits of the first channel of a JPEG 2000.
 _SBIT = re.compile(rb"\0\0\0[\x01-\x04]sBIT(.)", re.DOTALL)
 _SIZ = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)
@@ -88,6 +90,8 @@ def _loaded(
     except Exception as error:
         if isinstance(image, TiffImagePlugin.TiffImageFile) and _is_whole(image, data):
             raise ForTifffileError from error
+        if image.info.get("progressive"):  # libjpeg calls its data broken where it has no memory for it
+            bytearray(_BYTES_PER_COEFFICIENT * image.width * image.height * len(image.getbands()))
         if not reading.keep_truncated:
             raise
         with _tolerance():
