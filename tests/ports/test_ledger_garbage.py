@@ -110,6 +110,30 @@ def test_counters_that_camq_did_not_write_are_counted_anew_and_the_job_ends(
     check()
 
 
+@pytest.mark.parametrize("leased", [False, True])
+def test_a_job_with_an_unreadable_record_ends_when_it_is_cancelled(ledger: RedisLedger, leased: bool) -> None:
+    """Nobody can say which images are its own; those that no worker holds are cancelled, and no others."""
+    client = ledger.scripts.client
+    serve(ledger, slots=3)
+    submit(ledger, chunks=2)
+    hints = ledger.refill(MODEL)
+    claims = [claim(ledger, hint, hint.message.task_id) for hint in hints] if leased else []
+    client.hset(keys.CHUNKS % "job", "000000", "{broken")
+    ledger.cancel("job")
+    ledger.reap(MODEL, high_empty=False, bulk_empty=False)
+    assert ledger.status("job").running == (6 if leased else 0)  # they are in a worker's hands
+    for found in claims:
+        with suppress(LostLeaseError):
+            ledger.commit(found, [OK] * 3, {})
+    client.zrem(keys.LEASES, "job/000000")  # as the reaper does when it has run out
+    client.hdel(keys.JOB % "job", "audited_at")  # a minute later
+    ledger.reap(MODEL, high_empty=True, bulk_empty=True)
+
+    status = ledger.status("job")
+    assert (status.state, status.running, status.cancelled) == (JobState.CANCELLED, 0, 3 if leased else 6)
+    assert status.succeeded == (3 if leased else 0)
+
+
 def test_an_unreadable_record_is_reported_when_its_turn_comes(ledger: RedisLedger) -> None:
     """What else is due goes out in the same call, and nothing comes for it again."""
     serve(ledger, slots=3)

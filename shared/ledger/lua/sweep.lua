@@ -12,6 +12,19 @@ local function each_slice(job, look)
   return false
 end
 
+-- Whether a chunk of the job is in a worker's hands, or will be, or is being cancelled.
+local function in_hand(job)
+  local model, front = field(job, 'model'), job .. '/'
+  local places = { redis.call('ZRANGE', LEASES, 0, -1), redis.call('ZRANGE', key(LATER, model), 0, -1),
+    redis.call('LRANGE', key(AGAIN, model), 0, -1) }
+  for _, members in ipairs(places) do
+    for _, member in ipairs(members) do
+      if string.sub(member, 1, #front) == front then return true end
+    end
+  end
+  return redis.call('HEXISTS', CANCELLING, job) == 1
+end
+
 -- A sealed job whose images are all final has ended; if it has not, somebody wrote over its counters: they are counted
 -- anew.
 local function audit(job)
@@ -20,7 +33,14 @@ local function audit(job)
   if redis.call('ZCARD', key(PENDING, job)) > 0 then return end
   redis.call('HSET', key(JOB, job), 'audited_at', stamp(NOW))
   local function goes_on(slice) return string.find(slice, 'q', 1, true) or string.find(slice, 'r', 1, true) end
-  if each_slice(job, goes_on) then return end
+  if each_slice(job, goes_on) then
+    -- Of a cancelled job nothing is sent any more. What nobody holds belongs to a record that nobody can read.
+    if not field(job, 'cancel') or in_hand(job) then return end
+    for start = 0, redis.call('STRLEN', key(IMAGES, job)) - 1, 1048576 do
+      local slice = redis.call('GETRANGE', key(IMAGES, job), start, start + 1048575)
+      redis.call('SETRANGE', key(IMAGES, job), start, (string.gsub(slice, '[qr]', 'c')))
+    end
+  end
   local found = { r = 0, s = 0, f = 0, c = 0 }
   each_slice(job, function(slice)
     for byte in pairs(found) do
