@@ -33,6 +33,15 @@ def is_model_file(model: str | None) -> bool:
     return model.lower().endswith(SUFFIX) or (os.sep in model and (Path(model) / CONFIG).is_file())
 
 
+def check_remote(model: str | None) -> None:
+    """UsageError for a model file or a folder in a request over HTTP: it would be one of this machine's.
+
+    Nothing is looked at, so that the answer does not say what is there.
+    """
+    if model is not None and (os.sep in model or model.lower().endswith(SUFFIX)):
+        raise UsageError(f"invalid model {model!r}: over HTTP a model goes by its name")
+
+
 def served_name(model: str) -> str:
     """The name under which a model file's model is served. Raises UsageError as `read_model_file` does."""
     return read_model_file(Path(model)).name or Path(model).stem

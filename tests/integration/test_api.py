@@ -1,6 +1,7 @@
 """The HTTP API on a real Redis, with a worker played by hand."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -109,6 +110,17 @@ def test_a_manifest_names_uploads_and_allowed_addresses(
         ("s3://mine/in/c.png", "two", "succeeded"),
         ("b.png", "three", "succeeded"),
     ]
+
+
+def test_a_model_goes_by_its_name(client: TestClient, tmp_path: Path) -> None:
+    """A model file, or a folder, would be one of the server's: it is not even looked at."""
+    (tmp_path / "secret.toml").write_text("password = 'hunter2'\n")
+    (tmp_path / "config.json").write_text("{}")
+    for model in (str(tmp_path / "secret.toml"), str(tmp_path), str(tmp_path / "none"), "python:os:getcwd"):
+        refused = client.post("/v1/uploads", files=[("pictures", ("a.png", CAT))], data={"model": model})
+        assert refused.status_code == 400
+        assert "over HTTP a model goes by its name" in refused.text or "no model 'python:os:getcwd'" in refused.text
+        assert "password" not in refused.text
 
 
 def test_a_page_and_a_range_may_be_asked_for(client: TestClient, services: Services) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 from tests.numeric.networks import inputs, random_module
 from tests.numeric.test_checkpoint_forms import check, resnet, saved, state_of
@@ -33,6 +34,8 @@ CLOSED: dict[str, Callable[[], nn.Module]] = {
     "batch normalisation before": lambda: nn.Sequential(nn.BatchNorm1d(512), nn.Dropout(0.2), nn.Linear(512, 5)),
     "batch normalisation, no bias": lambda: nn.Sequential(nn.BatchNorm1d(512), nn.Linear(512, 5, bias=False)),
     "batch normalisation after": lambda: nn.Sequential(nn.Linear(512, 5), nn.BatchNorm1d(5)),
+    "weight normalisation": lambda: nn.Sequential(nn.Dropout(), parametrizations.weight_norm(nn.Linear(512, 5))),
+    "weight normalisation of old": lambda: nn.utils.weight_norm(nn.Linear(512, 5)),
     "two matrices, nothing between": lambda: nn.Sequential(nn.Linear(512, 32), nn.Linear(32, 5)),
 }
 

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from producer.submission.request import LONGEST_NAME, LONGEST_TAG, MOST_TAGS, Request
-from shared.checks.model_files import is_model_file
+from shared.checks.model_files import check_remote
 from shared.checks.options import OPTIONS
 from shared.config import Settings
 from shared.contract import ImageRecord, JobStatus, Method, Options, Priority, TruthFrom
@@ -186,8 +186,7 @@ def request_of(given: Any, settings: Settings, *, job_id: str | None) -> Request
     }
     if chosen.get("output") and not settings.writable_outside():
         raise UsageError("invalid output: CAMQ_OUTPUT_PREFIXES allows none to requests over HTTP")
-    if is_model_file(said.get("model")):  # a file of the server's, which is nobody's business
-        raise UsageError(f"invalid model {said['model']!r}: over HTTP a model goes by its name")
+    check_remote(said.get("model"))
     return Request(
         model=said.get("model"),
         options=chosen,

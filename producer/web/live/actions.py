@@ -12,6 +12,7 @@ from producer.results.retry import retry
 from producer.submission.request import Request as Submission
 from producer.submission.submit import submit
 from producer.web.live.uploads import files, source_of, uploaded
+from shared.checks.model_files import check_remote
 from shared.checks.options import OPTIONS
 from shared.errors import UsageError
 
@@ -56,4 +57,5 @@ def _submission(form: FormData) -> Submission:
 
     texts = {name: field(name) for name in _FORM_OPTIONS}
     options = {name: OPTIONS[name].values.parse(name, text) for name, text in texts.items() if text}
+    check_remote(field("model"))
     return Submission(model=field("model"), name=field("name"), options=options)

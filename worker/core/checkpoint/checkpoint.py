@@ -1,7 +1,7 @@
 """A checkpoint whose structure is known; its numbers are read from the file when they are wanted."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from worker.core.checkpoint.files import read_index, weights_in
 from worker.core.checkpoint.fit import Shape, below
 from worker.core.checkpoint.index import WIDTHS, Index, Place
 
+#: How the direction of a weight ends, and how its length does.
+_NORMED = (("weight_v", "weight_g"), ("parametrizations.weight.original1", "parametrizations.weight.original0"))
+
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
@@ -21,12 +24,30 @@ class Checkpoint:
     path: Path
     index: Index
     key: str = ""
+    #: Weights that the file has as a length and a direction, by the names that they have once both are multiplied.
+    normed: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:
         """Every tensor's name and shape."""
         names = self._chosen(self.index.tensors)
-        return {name: self.index.tensors[name].shape for name in names}
+        plain = {name: self.index.tensors[name].shape for name in names}
+        parts = {part: (name, both) for name, both in self.normed.items() for part in both}
+        return {
+            parts[name][0] if name in parts else name: shape
+            for name, shape in plain.items()
+            if name not in parts or name == parts[name][1][1]
+        }
+
+    def folded(self) -> "Checkpoint":
+        """The same with the weights of `torch.nn.utils.weight_norm`, old and new, under their plain names."""
+        found = {}
+        for name, shape in self.shapes.items():
+            for direction, length in _NORMED:
+                other = name.removesuffix(direction) + length
+                if name.endswith(direction) and self.shapes.get(other) == (shape[0], *[1] * (len(shape) - 1)):
+                    found[f"{name.removesuffix(direction)}weight"] = other, name
+        return replace(self, normed=found) if found else self
 
     @cached_property
     def refused(self) -> dict[str, str]:
@@ -42,6 +63,9 @@ class Checkpoint:
 
     def read(self, name: str) -> Tensor:
         """The tensor, contiguous and in memory of its own. ModelError where the file has changed meanwhile."""
+        if name in self.normed:
+            length, direction = (self.read(part) for part in self.normed[name])
+            return torch._weight_norm(direction, length, 0)
         place = self.index.tensors[name]
         width = WIDTHS[place.dtype]
         wanted = (place.last + 1 - place.offset) * width

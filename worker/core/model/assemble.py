@@ -39,6 +39,7 @@ def assemble(
     The class count is that of the checkpoint's last layer. `activation` stands between two linear layers of a head
     that its trainer built: a state dict does not tell which it was.
     """
+    checkpoint = checkpoint.folded()
     sources = architectures.modern_names(name, checkpoint.shapes)
     shapes = {modern: checkpoint.shapes[source] for modern, source in sources.items()}
     if not shapes:
