@@ -37,7 +37,7 @@ def paths_argument(function: F) -> F:
         "--manifest",
         metavar="FILE",
         type=click.Path(exists=True, dir_okay=False, allow_dash=True),
-        help="Table of pictures: CSV with any delimiter, JSON, JSON lines or Parquet; - is stdin.",
+        help="Table of pictures: CSV with any delimiter, JSON, JSON lines, COCO or Parquet; - is stdin.",
     )
     column = click.option(
         "--source-column",

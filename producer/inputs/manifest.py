@@ -1,11 +1,13 @@
-"""Manifests: tables that name pictures, as people have them: CSV with any delimiter, JSON, JSON lines, Parquet."""
+"""Manifests: tables that name pictures, as people have them: CSV of any delimiter, JSON, JSON lines, COCO, Parquet."""
 
 import codecs
 import csv
 import io
+import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any, AnyStr, BinaryIO
+from typing import IO, Any, AnyStr, BinaryIO, TypeVar
 
 import msgspec
 
@@ -22,7 +24,9 @@ MOST_LIST_BYTES = 256 << 20
 #: Looked at to tell the kinds apart.
 _HEAD = 4096
 _DELIMITERS = ",;\t|"
+_COCO = re.compile(r'\{\s*"(?:info|licenses|images|annotations|categories)"\s*:\s*[\[{]')
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+T = TypeVar("T")
 #: A row's cells by column, and where it stands.
 _Cells = tuple[str, Mapping[str, Any]]
 
@@ -93,9 +97,12 @@ def _reader(file: BinaryIO) -> _Reader:
     if head.startswith(b"PAR1"):
         return _Parquet(file)
     encoding = "utf-16" if head.startswith(_UTF16) else "utf-8-sig"
-    start = head.decode(encoding, "ignore").lstrip()[:1]
+    text = head.decode(encoding, "ignore").lstrip()
+    start = text[:1]
     if start == "[":
         return _JsonList(file)
+    if _COCO.match(text):
+        return _Coco(file)
     return _JsonLines(_text(file, encoding)) if start == "{" else _Csv(_text(file, encoding))
 
 
@@ -119,14 +126,60 @@ class _JsonList(_Reader):
     """One list of objects."""
 
     def __iter__(self) -> Iterator[_Cells]:
-        raw = self.file.read(MOST_LIST_BYTES + 1)
-        if len(raw) > MOST_LIST_BYTES:
-            raise UsageError(f"a JSON list of more than {MOST_LIST_BYTES:,} bytes: write JSON lines instead")
-        encoding = "utf-16" if raw.startswith(_UTF16) else "utf-8-sig"
-        found = msgspec.json.decode(raw.decode(encoding))
-        for number, entry in enumerate(found, 1):
+        for number, entry in enumerate(self._whole(list), 1):
             self.where = f"entry {number}"
             yield self.where, _object(entry)
+
+    def _whole(self, kind: type[T]) -> T:
+        raw = self.file.read(MOST_LIST_BYTES + 1)
+        if len(raw) > MOST_LIST_BYTES:
+            raise UsageError(f"JSON of more than {MOST_LIST_BYTES:,} bytes: write JSON lines instead")
+        encoding = "utf-16" if raw.startswith(_UTF16) else "utf-8-sig"
+        return msgspec.json.decode(raw.decode(encoding), type=kind)
+
+
+class _CocoImage(msgspec.Struct):
+    id: int | str
+    file_name: str
+
+
+class _CocoAnnotation(msgspec.Struct):
+    image_id: int | str
+    category_id: int | None = None
+    #: Left, top, width, height.
+    bbox: tuple[float, float, float, float] | None = None
+
+
+class _CocoCategory(msgspec.Struct):
+    id: int
+    name: str
+
+
+class _CocoFile(msgspec.Struct):
+    images: list[_CocoImage]
+    annotations: list[_CocoAnnotation] = []
+    categories: list[_CocoCategory] = []
+
+
+class _Coco(_JsonList):
+    """A file of COCO (https://cocodataset.org/#format-data): a row for each of its images, with the names of the
+    categories in it, one or a list, and with its boxes."""
+
+    def __iter__(self) -> Iterator[_Cells]:
+        found = self._whole(_CocoFile)
+        names = {category.id: category.name for category in found.categories}
+        there: dict[int | str, list[_CocoAnnotation]] = defaultdict(list)
+        for annotation in found.annotations:
+            there[annotation.image_id].append(annotation)
+        for number, image in enumerate(found.images, 1):
+            self.where = f"image {number}"
+            own = there[image.id]
+            kinds = [each.category_id for each in own if each.category_id is not None]
+            labels = list(dict.fromkeys(names[kind] for kind in kinds if kind in names))
+            sides = [each.bbox for each in own if each.bbox]
+            boxes = [(x, y, x + width, y + height) for x, y, width, height in sides]
+            label = labels[0] if len(labels) == 1 else labels or None
+            yield self.where, {"source": image.file_name, "label": label, "box": boxes or None}
 
 
 class _Csv(_Reader):

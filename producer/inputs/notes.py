@@ -24,7 +24,7 @@ ID_COLUMN = "id"
 LABEL_COLUMN, BOX_COLUMN, CLASSES_COLUMN = "label", "box", "classes"
 #: Between two boxes of one picture, in a text.
 _BETWEEN_BOXES = re.compile(r"[;|]")
-MOST_BOXES = 256
+MOST_BOXES = 1000
 
 #: As the user says it: a class's name or index, or a list of them.
 Labels = FieldValue | tuple[FieldValue, ...]
@@ -106,6 +106,8 @@ def row_of(cells: Mapping[str, object], source: str) -> Row:
         for name in cells
         if name not in (source, id_column) and (value := plain(cells[name])) not in (None, "")
     }
+    if len(str(fields.get(names.get(BOX_COLUMN, ""), ""))) > LONGEST_FIELD:  # many boxes; results have them as truth
+        del fields[names[BOX_COLUMN]]
     known = {name: cells[names[name]] for name in (LABEL_COLUMN, BOX_COLUMN, CLASSES_COLUMN) if name in names}
     notes = Notes(
         None if given in (None, "") else checked_id(given),

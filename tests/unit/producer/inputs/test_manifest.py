@@ -1,6 +1,7 @@
 """A file that names pictures and ids: what is read, and how a fault is told."""
 
 import io
+import json
 import os
 import sys
 from functools import partial
@@ -10,6 +11,7 @@ import pytest
 
 from producer.inputs import manifest
 from producer.inputs.manifest import Manifest
+from producer.inputs.notes import boxes
 from shared.errors import UsageError
 
 
@@ -132,3 +134,56 @@ def test_a_line_without_end_is_refused(start: bytes, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(manifest, "MOST_LINE_BYTES", 65536)
     with pytest.raises(UsageError, match=r"line \d: a line is longer than 65,536 bytes"):
         read(start + b"a" * (manifest.MOST_LINE_BYTES + 1))
+
+
+COCO = {
+    "info": {"year": 2017},
+    "images": [
+        {"id": 7, "file_name": "a.jpg", "width": 8, "height": 6},
+        {"id": 9, "file_name": "b.jpg"},
+        {"id": 3, "file_name": "none.jpg"},
+    ],
+    "annotations": [
+        {"id": 1, "image_id": 7, "category_id": 2, "bbox": [1.5, 2, 3, 4], "segmentation": [[1, 2, 3, 4]]},
+        {"id": 2, "image_id": 7, "category_id": 2, "bbox": [0, 0, 2, 2], "iscrowd": 0},
+        {"id": 3, "image_id": 9, "category_id": 2, "bbox": [0, 0, 2, 2]},
+        {"id": 4, "image_id": 9, "category_id": 5},
+        {"id": 5, "image_id": 100, "category_id": 5, "bbox": [0, 0, 1, 1]},
+    ],
+    "categories": [{"id": 2, "name": "cat", "supercategory": "animal"}, {"id": 5, "name": "dog"}],
+}
+
+
+def test_a_file_of_coco_has_labels_and_boxes() -> None:
+    """One label where all annotations are of one category, else a list; corners in the place of width and height."""
+    rows = list(Manifest("instances.json", partial(io.BytesIO, json.dumps(COCO, indent=1).encode())))
+
+    assert [(row.picture, row.notes.label) for row in rows] == [
+        ("a.jpg", "cat"),
+        ("b.jpg", ("cat", "dog")),
+        ("none.jpg", None),
+    ]
+    assert [boxes(row.notes.box) for row in rows] == [((2, 2, 4, 6), (0, 0, 2, 2)), ((0, 0, 2, 2),), ()]
+
+
+def test_a_picture_with_very_many_boxes_is_carried() -> None:
+    """Too long for a field, they are kept as ground truth alone."""
+    many = [{"image_id": 7, "category_id": 2, "bbox": [n, 0, 5, 5]} for n in range(900)]
+    (row, *_) = Manifest("coco", partial(io.BytesIO, json.dumps(COCO | {"annotations": many}).encode()))
+
+    assert (len(boxes(row.notes.box)), row.notes.fields) == (900, {"label": "cat"})
+
+
+@pytest.mark.parametrize(
+    ("coco", "says"),
+    [
+        ({"images": [{"id": 1}]}, "missing required field `file_name`"),
+        ({"annotations": []}, "missing required field `images`"),
+        ({"images": [], "annotations": [{"image_id": 1, "bbox": [1, 2, 3]}]}, "Expected `array` of length 4"),
+        ({"images": []}, "has no pictures"),
+    ],
+)
+def test_a_broken_file_of_coco_says_what_is_wrong(coco: object, says: str) -> None:
+    """With the file."""
+    with pytest.raises(UsageError, match=f"^list.*{says}"):
+        read(json.dumps(coco).encode())
