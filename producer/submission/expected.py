@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from producer.inputs.notes import Labels, Truth, boxes
 from producer.inputs.source import FileSource, Source
+from producer.inputs.urls.fetch import UrlSource
 from shared.checks.classes import Classes
 from shared.contract import ModelCard, Options, TruthFrom
 from shared.errors import UsageError
@@ -123,7 +124,8 @@ class Expected:
 
 def _folder(source: Source) -> str | None:
     """The name of the folder that a picture lies in; None for one that lies in none."""
-    if source.name.startswith("data:"):
+    in_no_folder = isinstance(source, UrlSource) and source.name.count("/") <= 3  # https://host/name
+    if in_no_folder or source.name.startswith(("data:", "base64,")):
         return None
     name = os.path.abspath(source.name) if isinstance(source, FileSource) else source.name  # noqa: PTH100 - links stay
     return PurePath(name).parent.name or None

@@ -56,8 +56,8 @@ def submit(
     PATHS are files, folders (searched for pictures), .zip and .tar archives, quoted patterns, URLs, s3://bucket/prefix
     (read in place, not copied), or `-` to read names from stdin, one per line or separated by NUL.
 
-    A manifest is a table with a picture per row: CSV, JSON, JSON lines, COCO or Parquet. Results carry its column `id`, and
-    all others as `fields`. A picture itself may come from stdin, as in `cat cat.jpg | camq submit -`.
+    A manifest is a table with a picture per row: CSV, JSON, JSON lines, COCO or Parquet. Results carry its column `id`,
+    and all others as `fields`. A picture itself may come from stdin, as in `cat cat.jpg | camq submit -`.
     """
     from producer.progress import Display
     from producer.submission.submit import Listener

@@ -55,7 +55,8 @@ def connect(connection: HTTPConnection, *, private: bool) -> socket.socket:
     refused, last = "", None
     for name in dict.fromkeys(str(place[0]) for *_, place in found):
         if why := refusal(ip_address(name.partition("%")[0]), private=private):
-            refused = refused or f"{connection.host} leads to {name}: {why}"
+            leads = f"{name} is" if name == connection.host else f"{connection.host} leads to {name},"
+            refused = refused or f"{leads} {why}"
             continue
         try:
             return create_connection(

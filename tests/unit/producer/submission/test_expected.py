@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from producer.inputs.notes import NOTHING, Notes, Truth, boxes, row_of
 from producer.inputs.source import BytesSource, FileSource
+from producer.inputs.urls.fetch import picture_at
 from producer.submission.expected import Expected
 from shared.contract import Options
 from shared.errors import UsageError
@@ -104,7 +105,9 @@ def test_the_folder_one_is_in_is_a_folder(tmp_path: Any, monkeypatch: pytest.Mon
 
     assert expected(FileSource("1.jpg")).notes.truth == Truth(2)
     assert expected(FileSource("1.jpg", notes=Notes(label="tench"))).notes.truth == Truth(0)
-    assert expected(BytesSource("data:image/png;base64,iVBO…", b"x")).notes is NOTHING
+    assert expected(picture_at("https://example.org/tabby/1.jpg", private=True)).notes.truth == Truth(2)
+    for source in (BytesSource("data:image/png;base64,iVBO…", b"x"), picture_at("https://tabby/1.jpg", private=True)):
+        assert expected(source).notes is NOTHING
 
 
 def test_truth_that_no_picture_has_is_refused() -> None:
