@@ -62,9 +62,9 @@ def test_the_largest_pictures_stay_within_the_memory_of_one(
 
 
 def test_a_progressive_jpeg_without_memory_for_it_is_too_large_and_a_damaged_one_is_damaged() -> None:
-    """Of both libjpeg says that the data is broken. The container leaves a tenth of what the first one needs."""
+    """Of both libjpeg says that the data is broken. The first one has memory for its pixels and no more."""
     whole = bombs.jpeg(13_312, 13_312, 4, 4)
-    with closing(Pictures(wire.Setup(InputSpec(), Limits(), 120.0, 200 << 20), 1)) as pictures:
+    with closing(Pictures(wire.Setup(InputSpec(), Limits(), 120.0, 900 << 20), 1)) as pictures:
         assert fate(pictures, whole) == "too_large"
         small = bombs.jpeg(640, 640, 4, 3)
         assert fate(pictures, small) == "640 x 640"
