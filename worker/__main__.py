@@ -6,7 +6,7 @@ import structlog
 
 from shared import logs
 from shared.config import Settings
-from shared.errors import CamqError
+from shared.errors import CamqError, UsageError
 from shared.text import visible_lines
 
 USAGE = "usage: python -m worker [serve | fleet | exporter | check | fetch MODEL | inspect FILE [MODEL] | quarantine]"
@@ -98,9 +98,13 @@ def _inspect(file: str, model: str | None = None) -> int:
 
 
 def _fetch(name: str) -> int:
-    from worker.core.model.published import fetch
+    from worker.core.model.published import Torchvision, architecture, fetch
 
-    print(fetch(name))  # noqa: T201
+    source = architecture(name, None)
+    path = fetch(name) if isinstance(source, Torchvision) else source.published()
+    if path is None:
+        raise UsageError(f"{name} is code of your own, which nobody publishes weights for")
+    print(path)  # noqa: T201
     return 0
 
 

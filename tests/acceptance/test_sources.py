@@ -67,12 +67,15 @@ def test_timms_network_with_timms_own_preprocessing(picture: Image.Image, tmp_pa
     (tmp_path / "birds.toml").write_text(
         'architecture = "timm:test_resnet"\nweights = "last.pth.tar"\nlabels = ["a", "b", "c", "d"]\n'
     )
+    plain = record_of("--model", "timm:test_resnet", "--weights", "last.pth.tar", "--top-k", 4, cwd=tmp_path)
+    assert str(plain["model"]).startswith("timm:test_resnet@")
     record = record_of("--model", "birds.toml", "--top-k", 4, "--keep-maps", "--out", "out", cwd=tmp_path)
     transform = timm.data.create_transform(**timm.data.resolve_data_config({}, model=module))
     x = transform(picture)[None]
     with torch.no_grad():
         features, logits = module.forward_features(x)[0], module(x)[0]
     check(record, logits)
+    check(plain, logits)
     assert str(record["model"]).startswith("birds@")
     with np.load(tmp_path / "out" / "maps" / "0.npz") as kept:
         order = [each["class_index"] for each in record["predictions"]]  # type: ignore[index, union-attr]
