@@ -71,12 +71,7 @@ class Prediction:
 
         Raises CamqError without NumPy, and for a job that kept no maps.
         """
-        from zipfile import BadZipFile
-
-        try:
-            import numpy as np
-        except ImportError as error:
-            raise CamqError("a map needs NumPy: pip install numpy") from error
+        from producer.results.arrays import read_arrays
         from shared import keys
         from shared.storage.job_objects import MAX_BYTES
 
@@ -85,10 +80,14 @@ class Prediction:
         except NotFoundError:
             raise CamqError("this job kept no maps: submit it with keep_maps=True (--keep-maps)") from None
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as kept:
-                place = list(kept["class_index"]).index(self.class_index)
-                found: NDArray[float32] = kept["maps"][place]
-        except (ValueError, KeyError, EOFError, BadZipFile) as error:
+            kept = read_arrays(data, ("class_index", "maps"))
+            maps, classes = kept["maps"], kept["class_index"]
+            if maps.ndim != 3 or maps.dtype.kind != "f" or classes.shape != maps.shape[:1]:
+                raise ValueError("its arrays do not fit together")
+            found: NDArray[float32] = maps[classes.tolist().index(self.class_index)].astype("float32", copy=False)
+        except ImportError as error:
+            raise CamqError("a map needs NumPy: pip install numpy") from error
+        except ValueError as error:
             raise CamqError(f"the maps of {self.overlay_key} in storage are damaged: {error}") from None
         return found
 

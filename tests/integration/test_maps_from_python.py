@@ -30,7 +30,15 @@ def test_a_prediction_has_the_map_of_its_class(
 
         assert np.array_equal(second.predictions[0].map(), maps[1])  # class 0
         assert np.array_equal(second.predictions[1].map(), maps[0])
+        for packed in (True, False):  # a small object that unpacks to anything, and a map that is none
+            bad = io.BytesIO()
+            save, shape = (np.savez_compressed, (2, 3, 4)) if packed else (np.savez, (2, 3))
+            save(bad, maps=np.zeros(shape, np.float32), class_index=np.array([1, 0]))
+            store.put(f"jobs/{job.id}/maps/0.npz", bad.getvalue())
+            with pytest.raises(CamqError, match="compressed" if packed else "fit together"):
+                damaged.predictions[0].map()
         with pytest.raises(CamqError, match="keep_maps=True"):
             without.predictions[0].map()
+        store.put(f"jobs/{job.id}/maps/0.npz", b"maps")
         with pytest.raises(CamqError, match="damaged"):
             damaged.predictions[0].map()
