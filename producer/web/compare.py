@@ -38,7 +38,7 @@ def write_comparison(services: Services, found: Comparison, path: Path, *, embed
         number, pair = numbered
         return (
             pair,
-            picture(f"{number}", pair.key),
+            picture(f"{number}", pair.key if pair.page == 1 else None),  # previews are made of no other page
             picture(f"{number}-a", pair.left.overlay),
             picture(f"{number}-b", pair.right.overlay),
         )

@@ -88,6 +88,39 @@ def test_other_classes_come_first_then_other_maps(
     assert "of 3 pictures; <code>camq compare --limit N</code> shows more" in page
 
 
+def test_pages_of_one_file_are_pictures_of_their_own(
+    services: Services, worker: ScriptedWorker, tmp_path: Path
+) -> None:
+    """None is compared with another page, and none has a preview of the first page beside it."""
+    (tmp_path / "scan.tif").write_bytes(picture(file_format="tiff"))
+    pages = [f"{tmp_path}/scan.tif#{page}" for page in (1, 2)]
+    left, right = send(services, pages), send(services, pages[1:])
+    for job in (left, right):
+        worker.work_off(job)
+
+    found = compare(services, left, right, most=5)
+
+    assert [(pair.left.index, pair.right.index, pair.page) for pair in found.pictures] == [(1, 0, 2)]
+    write_comparison(services, found, tmp_path / "pages.html")
+    assert sorted(path.name for path in (tmp_path / "pages_files").iterdir()) == ["0-a.webp", "0-b.webp"]
+
+
+def test_maps_of_pictures_that_both_jobs_drew_are_compared(
+    services: Services, store: CountingStore, worker: ScriptedWorker
+) -> None:
+    """With `--only` a job keeps no map of the others; their classes are compared all the same."""
+    seen = pictures(2)
+    jobs = [send(services, seen, options={"keep_maps": True, "only": "below:0.9"}) for _ in range(2)]
+    ramp = np.arange(16, dtype=np.float32).reshape(4, 4)
+    for job in jobs:
+        worker.work_off(job)  # draws the first picture alone
+        keep(store, job, 0, (0, ramp), (1, ramp), (2, ramp))
+
+    found = compare(services, *jobs, most=5)
+
+    assert (found.compared, found.maps_compared, found.map_correlation) == (2, 1, pytest.approx(1))
+
+
 def test_jobs_without_a_common_picture_are_refused(services: Services, worker: ScriptedWorker) -> None:
     """A comparison of nothing would look like agreement."""
     jobs = [send(services, [picture(colour=(0, 0, shade))]) for shade in (1, 2)]

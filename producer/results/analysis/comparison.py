@@ -62,6 +62,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     map_label: str | None
     #: Where the picture's bytes are.
     key: str
+    #: The page or frame of that file, counted from 1.
+    page: int
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -156,11 +158,12 @@ class _Seen(NamedTuple):
     record: ImageRecord
 
     @property
-    def content(self) -> str:
+    def content(self) -> _Content:
         """The same for the same picture in any job: inputs are named by what is in them."""
-        return self.reference.key or self.reference.source
+        return self.reference.key or self.reference.source, self.reference.page or 1
 
 
+_Content = tuple[str, int]
 _Pair = tuple[_Seen, _Seen]
 
 
@@ -188,8 +191,8 @@ class _Matched:
         self.alone = (0, 0)
 
     def __iter__(self) -> Iterator[_Pair]:
-        lefts: defaultdict[str, deque[_Seen]] = defaultdict(deque)
-        rights: defaultdict[str, deque[_Seen]] = defaultdict(deque)
+        lefts: defaultdict[_Content, deque[_Seen]] = defaultdict(deque)
+        rights: defaultdict[_Content, deque[_Seen]] = defaultdict(deque)
         for left, right in zip_longest(*self._jobs):
             if left and right and left.content == right.content:
                 yield left, right
@@ -205,7 +208,7 @@ class _Matched:
         self.alone = sum(map(len, lefts.values())), sum(map(len, rights.values()))
 
 
-def _taken(waiting: dict[str, deque[_Seen]], content: str) -> _Seen | None:
+def _taken(waiting: dict[_Content, deque[_Seen]], content: _Content) -> _Seen | None:
     return waiting[content].popleft() if waiting.get(content) else None
 
 
@@ -218,6 +221,7 @@ def _difference(left: _Seen, right: _Seen, store: ObjectStore | None) -> Differe
     return Difference(
         source=left.record.source,
         key=left.reference.key,
+        page=left.reference.page or 1,
         left=_answer(left.record, best[0]),
         right=_answer(right.record, best[1]),
         same_class=(best[0] and best[0].label) == (best[1] and best[1].label),
@@ -231,10 +235,13 @@ def _best(record: ImageRecord) -> PredictionRecord | None:
 
 
 def _of_one_class(left: ImageRecord, right: ImageRecord) -> tuple[PredictionRecord, PredictionRecord] | None:
-    """The left job's best class that both explained."""
-    others = {line.label: line for line in right.predictions}
-    lines = sorted(left.predictions, key=lambda line: line.rank)
-    return next(((line, others[line.label]) for line in lines if line.label in others), None)
+    """The left job's best class that both explained and drew: there are no other maps. Two classes may share a label."""
+    lines, others = (
+        sorted((line for line in record.predictions if line.overlay), key=lambda line: line.rank)
+        for record in (left, right)
+    )
+    best = {line.label: line for line in reversed(others)}
+    return next(((line, best[line.label]) for line in lines if line.label in best), None)
 
 
 def _answer(record: ImageRecord, best: PredictionRecord | None) -> Answer:
