@@ -20,7 +20,7 @@ from producer.cli.tables import Table, show
 from producer.cli.waiting import exit_status, resumable_watch, wait_for
 from producer.lookup import find_job
 from shared.checks.options import OPTIONS
-from shared.contract import SLOW_METHODS, TRUTH_FROM, ImageRef, TruthFrom
+from shared.contract import SLOW_METHODS, TRUTH_FROM, ImageRef, ModelCard, Options, TruthFrom
 from shared.errors import UnknownJobError, UsageError
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def evaluate(
     """
     from producer.inputs.expand import Expansion
     from producer.progress import Display
+    from producer.submission.model_choice import resolve
     from producer.submission.request import Request
     from producer.submission.submit import Listener, submit
 
@@ -104,17 +105,20 @@ def evaluate(
         known = _known_job(reach, given) if manifest is None else None
         if known is not None and not (methods or sample or model) and reach.ledger.options(known).evaluate:
             return _conclude(reach, known, as_json=as_json)
+        before = None if known is None else reach.ledger.status(known).model
+        card, _ = resolve(reach.ledger, model or before or reach.settings.model)
+        options: dict[str, object] = {"evaluate": _named(methods) if methods else _quick_methods(card), "top_k": 1}
         if known is not None:
-            model = model or reach.ledger.status(known).model
-            pictures: Iterable[object] = _of_job(reach, known, sample)
+            options |= _preparation(reach.ledger.options(known), same_model=card.model == before)
+            pictures: Iterable[object] = _of_job(reach, known, card, sample)
         elif sample is None:
             pictures = all_of(given_pictures(given, manifest, source_column))
         else:
             names = all_of(given_pictures(given, manifest, source_column))
             pictures = _sampled(Expansion(names, store=lambda: reach.store, notice=say), sample)
         request = Request(
-            model=model,
-            options={"evaluate": _named(methods) if methods else _quick_methods(reach, model), "top_k": 1},
+            model=model or before,
+            options=options,
             priority="bulk",
             name=name,
             truth=truth,
@@ -143,31 +147,49 @@ def _named(methods: str) -> list[str]:
     return [OPTIONS["method"].values.check("--methods", name.strip()) for name in methods.split(",")]
 
 
-def _quick_methods(reach: Services, model: str | None) -> list[str]:
-    from producer.submission.model_choice import resolve
-
-    card, _ = resolve(reach.ledger, model or reach.settings.model)
+def _quick_methods(card: ModelCard) -> list[str]:
     return [method for method in card.methods if method not in SLOW_METHODS]
 
 
-def _of_job(reach: Services, job: str, sample: int | None) -> Iterator[object]:
-    """The job's pictures, with what is known of them."""
-    from producer.inputs.notes import Notes, Row
+def _preparation(options: Options, *, same_model: bool) -> dict[str, object]:
+    """The options by which a job's pictures became the network's input; size and resizing depend on the model."""
+    names = ("range", "truncated", "resize", "input_size") if same_model else ("range", "truncated")
+    found = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in found.items() if value is not UNSET and value is not None}
+
+
+def _of_job(reach: Services, job: str, card: ModelCard, sample: int | None) -> Iterator[object]:
+    """The job's pictures, with what is known of them. Their true classes go by their labels to another model."""
+    from producer.inputs.notes import Labels, Notes, Row
     from producer.inputs.source import LazySource
     from producer.results.originals import references
     from shared.storage.port import SCHEME
+
+    before = reach.ledger.status(job).model
+    old = reach.ledger.card(before)
+    labels = old.labels if old else ()
+
+    def label_of(reference: ImageRef) -> Labels:
+        if reference.truth is UNSET:
+            return None
+        if before == card.model:
+            return reference.truth
+        several = reference.truth if isinstance(reference.truth, tuple) else (reference.truth,)
+        found = tuple(labels[index] for index in several if index < len(labels))
+        return found if isinstance(reference.truth, tuple) else next(iter(found), None)
 
     def picture(reference: ImageRef) -> object:
         notes = Notes(
             reference.id or None,
             reference.fields or {},
-            label=None if reference.truth is UNSET else reference.truth,
+            label=label_of(reference),
             box=reference.boxes or None,
         )
+        page = reference.page or None
         if reference.key.startswith(SCHEME):
-            return Row(reference.key, notes)
+            return Row(f"{reference.key}#{page}" if page else reference.key, notes)
         load = partial(reach.store.get, reference.key, reach.settings.max_image_bytes)
-        return LazySource(reference.source, load, 0, notes=notes)
+        return LazySource(reference.source, load, 0, notes=notes, page=page)
 
     found = (one for one in references(reach.ledger, reach.store, job) if one.key)
     chosen = map(picture, found if sample is None else _sampled(found, sample))

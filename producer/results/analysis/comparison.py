@@ -235,7 +235,7 @@ def _best(record: ImageRecord) -> PredictionRecord | None:
 
 
 def _of_one_class(left: ImageRecord, right: ImageRecord) -> tuple[PredictionRecord, PredictionRecord] | None:
-    """The left job's best class that both explained and drew: there are no other maps. Two classes may share a label."""
+    """The left job's best class that both explained and drew, for no other map is kept. Classes may share a label."""
     lines, others = (
         sorted((line for line in record.predictions if line.overlay), key=lambda line: line.rank)
         for record in (left, right)
