@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
 
     from producer.progress import Display
+    from producer.results.analysis.evaluation import MethodEvaluation
     from producer.services import Services
     from shared.contract import JobStatus, JobSummary
 
@@ -109,6 +110,15 @@ class Job:
 
         services = self._services
         return summarise_job(services.ledger, services.store, self.id, threads=services.settings.io_threads)
+
+    def evaluation(self) -> list[MethodEvaluation]:
+        """How faithful the maps of each method are: the numbers of `camq evaluate`, so far.
+
+        Empty for a job that was submitted without `evaluate=["cam", "layercam"]` or another list of methods.
+        """
+        from producer.results.analysis.evaluation import evaluated
+
+        return evaluated(self._services, self.id).methods
 
     def cancel(self) -> bool:
         """Stop the job; False if it had finished already."""

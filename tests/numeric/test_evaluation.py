@@ -1,6 +1,7 @@
 """A worker's evaluation of one picture: a real network in a real batcher, against the network asked directly."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,13 +16,14 @@ from shared.errors import ImageError
 from tests.numeric.networks import explained, network, pictures, tiny
 from worker.core.engine.engine import Engine, to_input
 from worker.core.faithfulness.places import overlaps, points_at
-from worker.core.faithfulness.scores import faithfulness
+from worker.core.faithfulness.scores import STEPS, faithfulness
 from worker.core.maps.evidence import probabilities
 from worker.core.model.network import Network
 from worker.core.types import Explanation, FloatArray, Geometry, ImageOptions
+from worker.devices.cores import cores
 from worker.errors import CancelledJobError
 from worker.image.batcher import Batcher
-from worker.image.evaluation import Evaluator
+from worker.image.evaluation import AT_ONCE, Evaluator
 
 SIDE = 64
 PICTURE = pictures(1, SIDE)[0]
@@ -108,6 +110,27 @@ def test_a_box_is_looked_for_by_the_map_of_its_own_class() -> None:
     assert record.overlaps == pytest.approx(overlaps(third.values, GEOMETRY, boxes), abs=1e-4)
     (best,) = evaluated(net, ImageRef(index=0, boxes=boxes), "cam")
     assert best.overlaps == pytest.approx(overlaps(explained(ranked)[0].values, GEOMETRY, boxes), abs=1e-4)
+
+
+def test_many_evaluations_leave_room_for_other_jobs() -> None:
+    """However many images are evaluated, few pictures of theirs wait, and none of them is urgent."""
+    net = tiny()
+    waited: list[int] = []
+    urgent: list[int] = []
+    options = Options(evaluate=("cam", "layercam"))
+    picture = cast(Any, SimpleNamespace(pixels=PICTURE, geometry=GEOMETRY))
+
+    def look(size: int) -> None:
+        urgent.append(len(batcher._urgent))
+        waited.append(size + len(batcher._normal) + len(batcher._urgent))
+
+    with closing(Batcher(Engine(net, 8), 0.0, untimed, fatal, look)) as batcher, ThreadPoolExecutor(24) as pool:
+        evaluator = Evaluator(net, batcher)
+        found = list(pool.map(lambda index: evaluator(ImageRef(index=index), options, picture, go_on), range(24)))
+
+    assert all(len(each) == 2 for each in found)
+    assert not any(urgent)
+    assert max(waited) <= max(AT_ONCE, cores()) * (STEPS + 1)
 
 
 def test_a_cancelled_job_is_evaluated_no_further() -> None:

@@ -213,14 +213,11 @@ def _sampled(items: Iterable[T], size: int) -> list[T]:
 
 def _conclude(reach: Services, job: str, *, as_json: bool) -> int:
     """Waits for the job and prints what it found; the exit status."""
-    from producer.results.analysis.evaluation import Evaluation
-    from producer.results.records import records
+    from producer.results.analysis.evaluation import evaluated
 
     with resumable_watch(job):
         final = wait_for(reach, job)
-    found = Evaluation()
-    for record in records(reach.ledger, reach.store, job, threads=reach.settings.io_threads):
-        found.add(record)
+    found = evaluated(reach, job)
     if as_json:
         for method in found.methods:
             emit(method)

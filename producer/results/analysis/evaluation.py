@@ -8,11 +8,16 @@ from array import array
 from collections import defaultdict
 from collections.abc import Sequence
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from producer.formatting import count
+from producer.results.records import records
 from shared.contract import EvaluationRecord, ImageRecord
+
+if TYPE_CHECKING:
+    from producer.services import Services
 
 #: Of 100 jobs with other pictures of the same kind, so many would have a mean within its interval.
 CONFIDENCE = 0.95
@@ -108,6 +113,14 @@ class Evaluation:
             return f"{said}; {best} differs from all others by more than noise"
         which = "difference between the first two is" if alike == 2 else f"differences between the first {alike} are"
         return f"{said}; the {which} within noise ({', '.join(ranked[:alike])})"
+
+
+def evaluated(services: Services, job: str) -> Evaluation:
+    """What the workers found of the job's images so far."""
+    found = Evaluation()
+    for record in records(services.ledger, services.store, job, threads=services.settings.io_threads):
+        found.add(record)
+    return found
 
 
 class _Numbers:
