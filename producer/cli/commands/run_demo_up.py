@@ -220,6 +220,12 @@ def demo(out: Path, as_json: bool) -> None:
         show(_best_three(records))
     say(f"done in {duration(time.monotonic() - began)}; open {out / REPORT} or {out}/contact-sheet.jpg")
     say(f"overlays are in {out}/overlays, results in {out}/results.jsonl")
+    if answered := [record for record in records if record.predictions]:
+        unsure = min(answered, key=lambda record: record.predictions[0].probability)
+        say(
+            f"least sure of {unsure.source} ({unsure.predictions[0].probability:.0%}); how often a network is right on "
+            "pictures whose class you know: `camq summary`, docs/how-to/trust.md"
+        )
     if final.failed:
         raise CamqError(f"{count(final.failed, 'image')} of the demo failed")
 
