@@ -20,7 +20,7 @@ from worker.core.faithfulness.scores import Faithfulness, faithfulness
 from worker.core.model.network import Network, load_network
 from worker.core.types import ClassMap, FloatArray, UInt8Array
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 PICTURES = 24
 #: How a better map's number differs from a worse one's.
