@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 
-from shared.contract import Box, FieldValue
+from shared.contract import MOST_PIXELS, Box, FieldValue
 from shared.errors import UsageError
 
 LONGEST_ID = 256
@@ -162,7 +162,7 @@ def _box(one: object, cell: object) -> Box:
         x0, y0, x1, y1 = (round(float(number)) for number in numbers)  # type: ignore[attr-defined]
     except (TypeError, ValueError, OverflowError):
         raise _no_box(cell) from None
-    if not (x0 < x1 and y0 < y1):
+    if not (-MOST_PIXELS <= x0 < x1 <= MOST_PIXELS and -MOST_PIXELS <= y0 < y1 <= MOST_PIXELS):
         raise _no_box(cell)
     return x0, y0, x1, y1
 

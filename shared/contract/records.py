@@ -20,8 +20,11 @@ PRESENT_FROM = 0.5
 JobId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")]
 #: A cell of a table of the user's, as results carry it on.
 FieldValue = str | int | float | bool | None
+#: No picture is as large, and no file has as many pages.
+MOST_PIXELS = MOST_PAGES = 10**9
+Pixel = Annotated[int, Meta(ge=-MOST_PIXELS, le=MOST_PIXELS)]
 #: x0, y0, x1, y1 in pixels of the upright original; x1 and y1 are exclusive.
-Box = tuple[int, int, int, int]
+Box = tuple[Pixel, Pixel, Pixel, Pixel]
 ChunkId = Annotated[str, Meta(pattern=r"\A[0-9a-z-]{1,32}\Z")]
 
 
@@ -74,7 +77,7 @@ class ImageRef(msgspec.Struct, frozen=True, kw_only=True):
     truth: int | tuple[int, ...] | UnsetType = UNSET
     boxes: tuple[Box, ...] | UnsetType = UNSET
     classes: tuple[int, ...] | UnsetType = UNSET
-    page: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    page: Annotated[int, Meta(ge=1, le=MOST_PAGES)] | UnsetType = UNSET
 
 
 class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):

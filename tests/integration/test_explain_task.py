@@ -130,6 +130,7 @@ def test_of_two_calls_with_one_id_the_refused_one_has_changed_nothing(desk: Desk
         ({"alpha": 2}, "invalid alpha 2"),
         ({"page": 0}, "page 0 is not allowed: give a whole number from 1"),
         ({"page": "2"}, "page 2 is not allowed"),
+        ({"page": 10**30}, "page 10{30} is not allowed"),
         ({"page": True}, "page True is not allowed"),
     ],
 )

@@ -16,7 +16,16 @@ from msgspec import UNSET, UnsetType
 
 from shared import keys
 from shared.checks.options import check_options
-from shared.contract import EXPLAIN_TASK, ImageRecord, ImageRef, ImageState, JobStatus, ModelCard, encode_lines
+from shared.contract import (
+    EXPLAIN_TASK,
+    MOST_PAGES,
+    ImageRecord,
+    ImageRef,
+    ImageState,
+    JobStatus,
+    ModelCard,
+    encode_lines,
+)
 from shared.errors import DeletionError, DeniedError, UnknownJobError, UnreachableError, UsageError
 from shared.ledger import RedisLedger
 from shared.ledger.chunks import oldest_first
@@ -193,7 +202,7 @@ def _checked_key(key: object, in_place: tuple[str, ...]) -> str:
 def _checked_page(given: object) -> int | UnsetType:
     if given is None:
         return UNSET
-    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
+    if not isinstance(given, int) or isinstance(given, bool) or not 1 <= given <= MOST_PAGES:
         raise UsageError(f"{EXPLAIN_TASK}: page {str(given)[:80]} is not allowed: give a whole number from 1")
     return given
 

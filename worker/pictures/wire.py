@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from shared.contract import Options, PictureWarning
+from shared.contract import MOST_PAGES, Options, PictureWarning
 from shared.pictures import Library
 from worker.core.types import BYTES_PER_PIXEL, Geometry, InputSpec, Limits
 
@@ -44,7 +44,7 @@ class Decode(msgspec.Struct, frozen=True, tag=True):
     #: Whether it may take more than UNASKED_BYTES.
     granted: bool
     #: Page or frame of the file, counted from 1.
-    page: Annotated[int, Meta(ge=1)] | None = None
+    page: Annotated[int, Meta(ge=1, le=MOST_PAGES)] | None = None
 
 
 class Draw(msgspec.Struct, frozen=True, tag=True):

@@ -60,3 +60,19 @@ def test_maps_are_there_before_the_results(truth: dict[str, int], written: list[
         found = np.load(io.BytesIO(desk.store.get(MAPS)))
         assert found["truth"].tolist() == [-1, 2, -1]
         assert found["maps"].tolist() == [[[n, n]] for n in range(IMAGES)]
+
+
+def test_a_box_that_no_picture_has_room_for_fails_its_chunk_alone(desk: Desk) -> None:
+    """The arrays could not hold it: without the limit the worker would try the chunk again and again."""
+    huge = ImageRef(index=0, boxes=((0, 0, 10**30, 10**30),))
+    desk.store.put(keys.chunk_object("job", "000000"), encode_lines([huge, *map(_reference, range(1, IMAGES))]))
+
+    desk.pipeline.run(MESSAGE)
+
+    assert isinstance(desk.store, Store)
+    assert desk.store.written[1:] == [RESULTS]
+    assert b"boxes" in desk.store.get(RESULTS)
+
+
+def _reference(index: int) -> ImageRef:
+    return ImageRef(index=index)
