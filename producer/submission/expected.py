@@ -37,7 +37,7 @@ class Expected:
         self._needed = self._needed or ("--only wrong" if options.only == "wrong" else "")
         self._classes = Classes(card)
         #: A job has many pictures and few labels.
-        self._known: dict[tuple[type, object], int | tuple[int, ...] | UsageError] = {}
+        self._known: dict[tuple[type, object], int | tuple[int, ...] | str] = {}
         self._labelled = self._misfits = 0
         self._first: str = ""
 
@@ -81,10 +81,10 @@ class Expected:
             try:
                 self._known[key] = self._look_up(label)
             except UsageError as error:
-                self._known[key] = error
+                self._known[key] = str(error)  # an error that is raised again keeps the frames of each time alive
         found = self._known[key]
-        if isinstance(found, UsageError):
-            raise found
+        if isinstance(found, str):
+            raise UsageError(found)
         return found
 
     def _look_up(self, label: Labels) -> int | tuple[int, ...]:

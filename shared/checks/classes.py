@@ -9,6 +9,8 @@ from shared.errors import UsageError
 from shared.text import did_you_mean
 
 _MOST_DIGITS = 10
+#: Labels that look like a wrong one are looked for this often: it takes milliseconds, and a table may have a million.
+MOST_HINTS = 20
 
 
 class Classes:
@@ -21,6 +23,7 @@ class Classes:
 
     def __init__(self, card: ModelCard) -> None:
         self._card = card
+        self._hints_left = MOST_HINTS
         self._exact, self._folded, self._parts = (defaultdict[str, list[int]](list) for _ in range(3))
         for index, label in enumerate(card.labels):
             self._exact[label].append(index)
@@ -46,10 +49,9 @@ class Classes:
             return same[0]
         if same:
             raise UsageError(f"class {text!r} is ambiguous: use one of the indices {', '.join(map(str, same))}")
-        raise UsageError(
-            f"{self._card.model} has no class {text!r}{did_you_mean(text, self._card.labels)};"
-            " expected a label or an index"
-        )
+        hint = did_you_mean(text, self._card.labels) if self._hints_left > 0 else ""
+        self._hints_left -= 1
+        raise UsageError(f"{self._card.model} has no class {text!r}{hint}; expected a label or an index")
 
     def indices(self, wanted: object) -> tuple[int, ...]:
         """The indices of several classes, each once: a list, or one text with commas between them. UsageError as above,

@@ -1,5 +1,6 @@
 """Ground truth: which classes of a model the labels of pictures mean, and what is said of those that mean none."""
 
+import weakref
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from producer.inputs.notes import NOTHING, Notes, Truth, boxes, row_of
 from producer.inputs.source import BytesSource, FileSource
 from producer.inputs.urls.fetch import picture_at
 from producer.submission.expected import Expected
+from shared.checks.classes import MOST_HINTS
 from shared.contract import Options
 from shared.errors import UsageError
 from tests.scripted_worker import CARD
@@ -60,6 +62,7 @@ def test_a_picture_without_a_label_has_no_truth() -> None:
         ({"label": "tench|tabby"}, "2 labels of one picture, but the probabilities .* are shares of one whole"),
         ({"label": "tench", "box": "1 2 3"}, "invalid box '1 2 3': expected x0 y0 x1 y1 in pixels"),
         ({"label": "tench", "box": "5 2 3 9"}, "x0 below x1"),
+        ({"label": "tench", "box": "0 0 1e30 1e30"}, "invalid box '0 0 1e30 1e30'"),
     ],
 )
 def test_what_does_not_fit_is_refused_where_truth_was_asked_for(cells: dict[str, Any], says: str) -> None:
@@ -76,6 +79,36 @@ def test_what_does_not_fit_is_refused_where_truth_was_asked_for(cells: dict[str,
         "labels or boxes that do not fit tiny@0123456789ab: 3. They are kept under `fields`"
     )
     assert "0.jpg: " in expected.left
+
+
+def test_labels_that_do_not_fit_cost_little_however_many_there_are() -> None:
+    """A column `label` may hold captions. Labels that look alike are looked for a few times, and nothing is kept of a
+    picture but its label: the same misfit again and again keeps no picture in memory."""
+    expected = Expected(CARD, None, Options())
+    picture = FileSource("a.jpg", notes=Notes(label="lion"))
+    gone = weakref.ref(_fitted(expected, "lion"))
+    _fitted(expected, "lion")
+
+    assert gone() is None
+    said = []
+    for number in range(MOST_HINTS + 5):
+        with pytest.raises(UsageError) as caught:
+            expected._classes.index(f"tabb{number % 2}")
+        said.append("did you mean tabby" in str(caught.value))
+    assert said[0]
+    assert not any(said[MOST_HINTS:])
+    assert expected(picture).notes.truth == Truth()
+
+
+def _fitted(expected: Expected, label: str) -> Any:
+    """What `Expected` was given, once it has answered."""
+
+    class Marked(FileSource):
+        __slots__ = ("__weakref__",)
+
+    source = Marked("a.jpg", notes=Notes(label=label))
+    expected(source)
+    return source
 
 
 def test_classes_of_a_picture_must_be_classes() -> None:
