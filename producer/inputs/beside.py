@@ -4,6 +4,7 @@ https://github.com/webdataset/webdataset#the-webdataset-format
 """
 
 import json
+import tarfile
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
@@ -23,6 +24,8 @@ from shared.contract import FieldValue
 
 #: A class's name or index, and a description of one picture, are short.
 MOST_BYTES = 1 << 16
+#: Of all of them in one archive, which are kept until its last picture is read.
+MOST_BYTES_IN_ALL = 256 << 20
 #: A label, and a description with names.
 SUFFIXES = (".cls", ".json")
 _Cells = dict[str, object]
@@ -34,13 +37,20 @@ class Beside:
     def __init__(self) -> None:
         self._cells: dict[str, _Cells] = {}
         self._names: dict[str, list[str]] = {}
+        self._bytes = 0
 
     def wants(self, name: str, size: int) -> bool:
         """Whether a file may say something of a picture."""
         return name.lower().endswith(SUFFIXES) and size <= MOST_BYTES
 
     def read(self, name: str, data: bytes) -> None:
-        """A file that may. What is not readable as what it is called says nothing."""
+        """A file that may. What is not readable as what it is called says nothing. ReadError for too many."""
+        self._bytes += len(name) + len(data)
+        if self._bytes > MOST_BYTES_IN_ALL:
+            raise tarfile.ReadError(
+                f"its labels and descriptions (.cls, .json) have more than {MOST_BYTES_IN_ALL:,} bytes: split it, or"
+                " write them into a table (--manifest)"
+            )
         sample = _sample(name)
         self._names.setdefault(sample, []).append(name)
         try:

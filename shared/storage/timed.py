@@ -39,6 +39,12 @@ class Attempt:
             if current.is_over.is_set():
                 current._end()
 
+    @staticmethod
+    def has_ended() -> bool:
+        """Whether this thread's attempt is over: then no further connection is worth making."""
+        current: Attempt | None = getattr(Attempt._local, "current", None)
+        return current is not None and current.is_over.is_set()
+
     def _end(self) -> None:
         self.is_over.set()
         for connection in self._connections:

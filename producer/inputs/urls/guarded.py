@@ -10,7 +10,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from urllib3.util.connection import create_connection
 
 from shared.storage.http import trusted_roots
-from shared.storage.timed import Timed
+from shared.storage.timed import Attempt, Timed
 
 Address = IPv4Address | IPv6Address
 
@@ -58,6 +58,9 @@ def connect(connection: HTTPConnection, *, private: bool) -> socket.socket:
             leads = f"{name} is" if name == connection.host else f"{connection.host} leads to {name},"
             refused = refused or f"{leads} {why}"
             continue
+        if Attempt.has_ended():  # a name may lead to a hundred addresses where nothing answers
+            last = last or ConnectTimeoutError(connection, "no time is left")
+            break
         try:
             return create_connection(
                 (name, connection.port), connection.timeout, socket_options=connection.socket_options

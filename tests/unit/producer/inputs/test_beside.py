@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from producer.inputs.expand import Expansion
+from shared.errors import UsageError
 from shared.storage import MemoryStore
 from tests.scripted_worker import picture
 
@@ -44,3 +45,19 @@ def test_what_stands_beside_a_picture_says_what_it_is(name: str, tmp_path: Path)
     assert (second.label, dict(second.fields)) == ("tabby", {"label": "tabby"})
     assert (third.label, dict(third.fields)) == (None, {})
     assert expansion.left_out.counts == {".cls": 1, ".json": 1, ".txt": 1}
+
+
+@pytest.mark.parametrize("name", ["shard.tar", "shard.tar.gz"])
+def test_an_archive_of_descriptions_alone_does_not_fill_the_memory(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are kept while its pictures are read, and packed they may be small."""
+    monkeypatch.setattr("producer.inputs.beside.MOST_BYTES_IN_ALL", 1000)
+    with tarfile.open(tmp_path / name, "w:gz" if name.endswith("gz") else "w") as archive:
+        for number in range(4):
+            info = tarfile.TarInfo(f"{number}.json")
+            info.size = 300
+            archive.addfile(info, io.BytesIO(b'{"a": "' + b"x" * 291 + b'"}'))
+
+    with pytest.raises(UsageError, match=rf"{name}.*\.json\) have more than 1,000 bytes: split it"):
+        list(Expansion(str(tmp_path / name), store=MemoryStore))

@@ -23,8 +23,10 @@ from producer.submission.preview import preview
 from producer.submission.request import Request
 from shared.errors import ImageError
 from shared.storage import MemoryStore
+from shared.storage.timed import Attempt
 from tests.scripted_worker import picture
 from tests.url_server import Server, answer, drip
+from tests.waiting import wait_until
 
 LIMIT = 1_000_000
 
@@ -194,6 +196,24 @@ def test_a_file_above_the_limit_is_not_read(server: Server) -> None:
         caught = failure(server.url + path)
         assert (caught.code, "is larger than 1000000 bytes" in caught.message) == ("too_large", True)
     assert failure(f"{server.url}/none").code == "empty"
+
+
+def test_a_name_of_many_addresses_where_nothing_answers_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them has its own time to connect, but all of them together no more than the picture has."""
+    monkeypatch.setattr(urls, "TOTAL_S", 0.05)
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (f"93.184.215.{last}", 80)) for last in range(1, 101)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    tried: list[object] = []
+
+    def silent(place: object, *_: object, **__: object) -> None:
+        tried.append(place)
+        wait_until(Attempt.has_ended, "the time for the picture is over")
+        raise TimeoutError
+
+    monkeypatch.setattr("producer.inputs.urls.guarded.create_connection", silent)
+
+    assert failure("http://many.example/a.png").message.endswith("no complete answer within 0.05 s")
+    assert len(tried) == 1
 
 
 def test_a_server_that_drips_is_left(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
