@@ -146,7 +146,8 @@ class Tally:
             self._pairs = Counter(dict(sorted(self._pairs.items(), key=_by_count)[: MOST_PAIRS // 2]))
 
     def _weigh(self, probability: float, *, correct: bool) -> None:
-        found = self._bins[min(BINS, max(1, ceil(probability * BINS))) - 1]
+        probability = min(1.0, max(0.0, probability))  # as a record in storage has it
+        found = self._bins[max(1, ceil(probability * BINS)) - 1]
         found[0] += 1
         found[1] += probability
         found[2] += correct
@@ -154,7 +155,7 @@ class Tally:
     def _class(self, index: int, heat: ClassHeat | None) -> ClassAccuracy:
         support, predicted, correct = (each[index] for each in (self._support, self._predicted, self._hits))
         return ClassAccuracy(
-            label=self._labels[index],
+            label=self._label(index) or "",
             class_index=index,
             support=support,
             predicted=predicted,
@@ -165,7 +166,8 @@ class Tally:
         )
 
     def _label(self, index: int | None) -> str | None:
-        return None if index is None else self._labels[index]
+        """A record in storage may have fewer labels than classes."""
+        return None if index is None else self._labels.get(index, str(index))
 
     def _calibration(self) -> Calibration:
         bins = tuple(

@@ -227,3 +227,11 @@ def test_published_weights_are_the_hubs(tmp_path: Path, monkeypatch: pytest.Monk
     with torch.inference_mode():
         torch.testing.assert_close(net.classify(x), module(x), atol=1e-5, rtol=1e-5)
     assert net.labels[0] == "tench"
+
+
+def test_a_data_configuration_that_is_none_says_so(tmp_path: Path) -> None:
+    """It comes with a stranger's weights, and must not end a worker with a trace."""
+    save_for_hf(created("test_resnet"), tmp_path)
+    (tmp_path / "config.json").write_text('{"architecture": "test_resnet", "pretrained_cfg": "x"}')
+    with pytest.raises(ModelError, match="pretrained_cfg is 'x'; expected a table"):
+        load_network("timm:test_resnet", weights=tmp_path, device=CPU)

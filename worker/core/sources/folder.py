@@ -50,11 +50,11 @@ def read(path: Path) -> dict[str, Any]:
         if path.stat().st_size > MOST_BYTES:
             raise ModelError(f"{path} has more than {MOST_BYTES:,} bytes; a configuration has a few thousand")
         found = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        _check_numbers(found, str(path))
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from None
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ModelError(f"{path} is not a JSON object: {error}") from None
-    _check_numbers(found, str(path))
     return found
 
 
@@ -73,7 +73,8 @@ def class_facts(config: Mapping[str, Any]) -> dict[str, Any]:
     """The names of its classes, by the keys that `labels.find_labels` knows."""
     facts: dict[str, Any] = {}
     for key in ("id2label", "label_names"):
-        value = config.get(key) or (config.get("pretrained_cfg") or {}).get(key)
+        trained = config.get("pretrained_cfg")
+        value = config.get(key) or (trained.get(key) if isinstance(trained, dict) else None)
         names = list(value.values()) if isinstance(value, dict) else value
         if isinstance(names, list) and not all(isinstance(n, str) and _PLACEHOLDER.fullmatch(n) for n in names):
             facts[f"config.{key}"] = value

@@ -86,6 +86,8 @@ class Timm:
     def spec(self, module: nn.Module, weights: Path | None) -> InputSpec:  # noqa: ARG002 -- named by tag or folder
         """timm's own data configuration for evaluation."""
         given: Any = self._config.get("pretrained_cfg") or module.pretrained_cfg
+        if not isinstance(given, Mapping):
+            raise ModelError(f"{folder.CONFIG}: pretrained_cfg is {given!r:.80}; expected a table")
         config = self._timm.data.resolve_data_config({}, pretrained_cfg=dict(given))
         size = getattr(getattr(module, "patch_embed", None), "img_size", None)
         if size and tuple(size) != tuple(config["input_size"][1:]):

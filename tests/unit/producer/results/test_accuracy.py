@@ -261,3 +261,20 @@ def test_memory_does_not_grow_with_the_job(images: int) -> None:
     assert (found.images, found.with_truth, found.maps, len(found.classes)) == (images, images, images, 1000)
     assert written > 600 * images
     assert peak < 10_000_000
+
+
+def test_a_record_that_somebody_wrote_over_is_counted_and_ends_nothing() -> None:
+    """Results lie in a bucket: probabilities beyond any, fewer labels than classes."""
+    tally = Tally(Options(), "softmax")
+    tally.add(single(0, 1, 1e308))
+    tally.add(single(0, 1, -3.0))
+    several = TruthRecord(
+        label=("cat",), class_index=(0, 9), rank=(1, 2), probability=(0.5, 0.5), correct=False, predicted=(named(0),)
+    )
+    tally.add(replace(single(0, 0, 0.5), truth=several))
+
+    found = tally.summary("job", "net@0123456789ab")
+
+    assert [each.label for each in found.classes] == ["cat", "dog", "9"]
+    assert found.calibration is not None
+    assert [each.images for each in found.calibration.bins if each.images] == [1, 1, 1]
