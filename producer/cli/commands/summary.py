@@ -24,8 +24,11 @@ _ROWS = 10
 @job_argument
 @json_option
 def summary(job: str, as_json: bool) -> None:
-    """Show how often a job was right: by class, which classes it takes for which, how far its probabilities hold; and
-    classes whose heat lies outside the true boxes, or at one place where other classes have none.
+    """Show how often a job was right: accuracy, recall and precision of each class, the most frequent confusions, and
+    the calibration error.
+
+    Also lists suspicious classes: those whose heat lies outside the true boxes, or at one place where other classes
+    have none.
 
     The job needs ground truth: see `camq submit --truth`.
 
