@@ -89,6 +89,10 @@ def test_colour_palettes_and_tables() -> None:
     units = np.array([0, 500, 1000], np.uint16).tobytes()
     modality = item(LUTDescriptor=[3, 0, 16], ModalityLUTType="US", LUTData=units)
     assert row(dicom(np.array([[0, 1, 2]], np.uint16), bits=16, ModalityLUTSequence=modality)) == [0, 128, 255]
+    # The bits of what is stored say nothing of what the table makes of it; those of the table do.
+    assert row(dicom(np.array([[0, 1, 2]], np.uint16), bits=12, ModalityLUTSequence=modality)) == [0, 128, 255]
+    coarse = item(LUTDescriptor=[3, 0, 8], ModalityLUTType="US", LUTData=np.array([0, 100, 200], np.uint16).tobytes())
+    assert row(dicom(np.array([[0, 1, 2]], np.uint16), bits=12, ModalityLUTSequence=coarse)) == [0, 100, 200]
 
 
 def test_each_frame_has_its_own_window() -> None:

@@ -91,20 +91,23 @@ def _grey(found: Any, frame: int, values: np.ndarray[Any, Any], inverted: bool) 
     stored = int(found.get("BitsStored", allocated))
     signed = bool(found.get("PixelRepresentation", 0))
     whole = integer_range(stored, signed=signed) if values.dtype.kind in "iu" else (0.0, 1.0)
+    says_bits = stored < allocated or allocated == 8
     modality = _Modality(1.0, 0.0)
     if found.get("ModalityLUTSequence"):
         values = apply_modality_lut(values, found)
+        bits = int(found.ModalityLUTSequence[0].LUTDescriptor[2])
+        whole, says_bits = integer_range(bits, signed=False), bits < 16
     else:
         scale = _of_frame(found, frame, "PixelValueTransformationSequence")
         modality = _Modality(float(scale.get("RescaleSlope") or 1), float(scale.get("RescaleIntercept") or 0))
     window = _window(_of_frame(found, frame, "FrameVOILUTSequence"))
     if window is None and found.get("VOILUTSequence") and modality == (1.0, 0.0):
         values = apply_voi(values, found)
-        whole = (0.0, float(2 ** int(found.VOILUTSequence[0].LUTDescriptor[2]) - 1))
+        whole = integer_range(int(found.VOILUTSequence[0].LUTDescriptor[2]), signed=False)
         window = whole
     full = modality(whole[0]), modality(whole[1])
     full = min(full), max(full)
-    if window is None and (stored < allocated or allocated == 8):
+    if window is None and says_bits:
         window = full
     padding = found.get("PixelPaddingValue")
     return Numbers(
