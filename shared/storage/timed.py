@@ -36,6 +36,7 @@ class Attempt:
         current: Attempt | None = getattr(Attempt._local, "current", None)
         if current is not None:
             current._connections.append(connection)
+            connection.attempt = current  # type: ignore[attr-defined]
             if current.is_over.is_set():
                 current._end()
 
@@ -48,7 +49,8 @@ class Attempt:
     def _end(self) -> None:
         self.is_over.set()
         for connection in self._connections:
-            if connection.sock is not None:
+            # One that was kept may be another thread's by now, and its answer would look complete.
+            if connection.sock is not None and connection.attempt is self:  # type: ignore[attr-defined]
                 with suppress(OSError):
                     # Not the shutdown of TLS, which only the thread that reads may do.
                     socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
