@@ -106,7 +106,7 @@ class Job:
 
         Reads every result once. Of a job without ground truth, `with_truth` is 0.
         """
-        from producer.results.accuracy import summarise_job
+        from producer.results.analysis.accuracy import summarise_job
 
         services = self._services
         return summarise_job(services.ledger, services.store, self.id, threads=services.settings.io_threads)

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(900)]
 NEEDS = {
     "producer.web.live": "ui",
     "producer.web.http": "serve",
-    "producer.results.heat": "worker",  # NumPy; `camq summary` says so where it is missing
+    "producer.results.analysis.heat": "worker",  # NumPy; `camq summary` says so where it is missing
     "shared.tracing.otel": "tracing",
     "worker": "worker",
 }

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from producer.results.heat import Heat, _opened
+from producer.results.analysis.heat import Heat, _opened
 from shared.contract import ImageRef
 from tests.numeric.networks import architecture, load
 from worker.core.engine.engine import Engine, to_input

@@ -37,7 +37,7 @@ def summary(job: str, as_json: bool) -> None:
       camq summary latest
       camq summary latest --json | jq '.confusions[:5]'
     """
-    from producer.results.accuracy import summarise_job
+    from producer.results.analysis.accuracy import summarise_job
 
     with services() as reach:
         job = find_job(reach.ledger, job)

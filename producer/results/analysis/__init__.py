@@ -1,1 +1,1 @@
-"""Jobs as a whole: two of them beside each other, and how faithful the maps of one are."""
+"""Jobs as a whole: how often one was right, where its network looked, how faithful its maps are, and two compared."""

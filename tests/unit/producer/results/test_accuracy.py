@@ -14,8 +14,8 @@ import pytest
 from msgspec.structs import replace
 from sklearn.metrics import precision_recall_fscore_support
 
-from producer.results import accuracy
-from producer.results.accuracy import BINS, Tally, summarise_job
+from producer.results.analysis import accuracy
+from producer.results.analysis.accuracy import BINS, Tally, summarise_job
 from shared.contract import (
     CalibrationBin,
     ClassAccuracy,

@@ -8,7 +8,7 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 
-from producer.results.heat import Heat, _divergence, _opened, _outside
+from producer.results.analysis.heat import Heat, _divergence, _opened, _outside
 from shared.errors import CamqError
 
 LABELS = {0: "cat", 1: "dog", 2: "fox"}

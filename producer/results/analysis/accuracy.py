@@ -24,7 +24,7 @@ from shared.contract import (
 )
 
 if TYPE_CHECKING:
-    from producer.results.heat import Heat
+    from producer.results.analysis.heat import Heat
     from shared.ledger import RedisLedger
     from shared.storage.port import ObjectStore
 
@@ -58,7 +58,7 @@ def summarise_job(
     if not tally.with_truth:
         return tally.summary(job, status.model)
     try:
-        from producer.results.heat import Heat
+        from producer.results.analysis.heat import Heat
     except ImportError:
         notice("where the network looked is left out: pip install numpy")
         return tally.summary(job, status.model)
