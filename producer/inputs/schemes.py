@@ -64,7 +64,9 @@ def _data(name: str) -> Source:
     shown = f"{name[:_SHOWN]}…" if len(name) > _SHOWN else name
     head, comma, body = name[len(_DATA) :].partition(",")
     if not comma:
-        return FailedSource(shown, f"{shown} is no data: address: a comma is missing before the data", "not_an_image")
+        return FailedSource(
+            shown, f"{shown} is not a data: address: a comma is missing before the data", "not_an_image"
+        )
     if not head.lower().endswith(";base64"):
         return BytesSource(shown, unquote_to_bytes(body))
     try:

@@ -12,7 +12,7 @@ from producer.results.analysis.comparison import Change, compare, rank_correlati
 from producer.services import Services
 from producer.web.compare import write_comparison
 from shared import keys
-from shared.errors import UsageError
+from shared.errors import CamqError, UsageError
 from tests.scripted_worker import ScriptedWorker, picture
 from tests.submitting import CountingStore, pictures, send
 
@@ -101,6 +101,10 @@ def test_pages_of_one_file_are_pictures_of_their_own(
     found = compare(services, left, right, most=5)
 
     assert [(pair.left.index, pair.right.index, pair.page) for pair in found.pictures] == [(1, 0, 2)]
+    for name in "ab":
+        (tmp_path / "full_files" / f"0-{name}.webp").mkdir(parents=True)
+    with pytest.raises(CamqError, match=r"cannot write .*full_files/0-[ab]\.webp: Is a directory"):
+        write_comparison(services, found, tmp_path / "full.html")
     write_comparison(services, found, tmp_path / "pages.html")
     assert sorted(path.name for path in (tmp_path / "pages_files").iterdir()) == ["0-a.webp", "0-b.webp"]
 

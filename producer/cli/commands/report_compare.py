@@ -73,7 +73,11 @@ def report(job: str, out: Path, embed: bool, limit: int, as_json: bool) -> None:
 )
 @click.option("--embed", is_flag=True, help="Put the thumbnails into the page, so that it is one file.")
 @click.option(
-    "--limit", type=whole(1), default=200, show_default=True, help="Pictures to list, the most different first."
+    "--limit",
+    type=whole(1),
+    default=200,
+    show_default=True,
+    help="Maximum number of pictures to list, the most different first.",
 )
 @json_option
 def compare(jobs: tuple[str, str], out: Path, embed: bool, limit: int, as_json: bool) -> None:
@@ -102,7 +106,7 @@ def compare(jobs: tuple[str, str], out: Path, embed: bool, limit: int, as_json: 
             if not (status := reach.ledger.status(job)).state.finished:
                 say(f"job {job} is still {status.state}; this compares its results so far")
     if found.map_correlation is None:
-        say("classes alone are compared; with --keep-maps at both submissions the maps are compared too")
+        say("only the classes are compared; submit both jobs with --keep-maps to compare their maps too")
     if as_json:
         emit({"page": str(out), **msgspec.to_builtins(found)})
         return

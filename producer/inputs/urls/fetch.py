@@ -113,7 +113,9 @@ def _follow(address: str, shown: str, limit: int, *, private: bool) -> bytes:
                 return _body(answer, shown, limit)
         redirected = parsed(urljoin(url, following))
         if redirected is None:
-            raise ImageError("unavailable", f"cannot fetch {shown}: it redirects to no http:// or https:// address")
+            raise ImageError(
+                "unavailable", f"cannot fetch {shown}: it redirects to an address that is not http:// or https://"
+            )
         parts = redirected
     raise ImageError("unavailable", f"cannot fetch {shown}: it redirects more than {MOST_REDIRECTS} times")
 

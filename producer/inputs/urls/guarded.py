@@ -31,7 +31,7 @@ def refusal(address: Address, *, private: bool) -> str:
         if one.is_link_local or one in METADATA or (isinstance(one, IPv6Address) and one.is_site_local):
             return "a link-local or metadata address, which camq never reads from"
         if one.is_multicast or one.is_unspecified or (one.is_reserved and not one.is_loopback):
-            return "no address of a server"
+            return "not the address of a server"
         if not private and not one.is_global:
             return "an address of a private network, which a request over HTTP must not read from"
     return ""

@@ -45,7 +45,10 @@ def beside(path: Path) -> Place:
         raise CamqError(f"cannot make the folder {folder}: {error.strerror}") from error
 
     def place(name: str, data: bytes) -> str:
-        (folder / name).write_bytes(data)
+        try:
+            (folder / name).write_bytes(data)
+        except OSError as error:
+            raise CamqError(f"cannot write {folder / name}: {error.strerror}") from error
         return f"{quote(folder.name)}/{name}"
 
     return place

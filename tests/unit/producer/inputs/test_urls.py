@@ -101,8 +101,8 @@ def test_redirects_are_followed_a_few_times(server: Server) -> None:
             "169.254.169.254 is a link-local or metadata address",
         ),
         ("http://[::ffff:169.254.169.254]/", "denied", "link-local or metadata"),
-        ("http://0/", "denied", "no address of a server"),
-        ("file:///etc/passwd", "unavailable", "redirects to no http:// or https:// address"),
+        ("http://0/", "denied", "not the address of a server"),
+        ("file:///etc/passwd", "unavailable", "redirects to an address that is not http:// or https://"),
     ],
 )
 def test_a_redirect_is_looked_at_like_the_first_address(location: str, code: str, says: str, server: Server) -> None:
