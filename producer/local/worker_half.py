@@ -47,4 +47,6 @@ def as_model_file(report: dict[str, Any], weights: str) -> str:
     if own["squash_interpolation"] != own["interpolation"] and own["resize"] == "squash":
         table["interpolation"] = own["squash_interpolation"]
     lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in top.items()]
+    if own["resize"] == "squash":
+        del table["resize_size"]
     return "\n".join([*lines, "", "[input]", *(f"{name} = {json.dumps(value)}" for name, value in table.items()), ""])

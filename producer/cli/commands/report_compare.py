@@ -106,7 +106,7 @@ def compare(jobs: tuple[str, str], out: Path, embed: bool, limit: int, as_json: 
             if not (status := reach.ledger.status(job)).state.finished:
                 say(f"job {job} is still {status.state}; this compares its results so far")
     if found.map_correlation is None:
-        say("only the classes are compared; submit both jobs with --keep-maps to compare their maps too")
+        say("only the classes are compared: for maps, both jobs need --keep-maps, and a class that both explained")
     if as_json:
         emit({"page": str(out), **msgspec.to_builtins(found)})
         return
