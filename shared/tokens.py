@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import msgspec
 
 from shared import keys
-from shared.contract import decode, encode
+from shared.contract import decode, encode, prepare
 from shared.errors import MessageError, UsageError
 from shared.ledger.scripts import Scripts
 
@@ -39,6 +39,9 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     token: Token
     #: SHA-256 of the secret. It is random and long, so that a fast hash is enough.
     digest: str
+
+
+prepare(_Stored)
 
 
 class Tokens:

@@ -3,7 +3,9 @@
 Frozen types, JSON both ways, `schema_version` first.
 """
 
-from shared.contract.codec import SCHEMA_VERSION, decode, decode_lines, encode, encode_lines
+import msgspec
+
+from shared.contract.codec import SCHEMA_VERSION, decode, decode_lines, encode, encode_lines, prepare
 from shared.contract.job_options import (
     EXTENSIONS,
     FORMATS,
@@ -129,4 +131,7 @@ __all__ = [
     "encode_lines",
     "job_state",
     "number_range",
+    "prepare",
 ]
+
+prepare(*(kind for kind in list(globals().values()) if isinstance(kind, type) and issubclass(kind, msgspec.Struct)))

@@ -47,5 +47,18 @@ def decode_lines(raw: bytes, kind: type[T]) -> list[T]:
         raise MessageError(f"not valid {kind.__name__} lines: {error}") from error
 
 
+def prepare(*kinds: type[msgspec.Struct]) -> None:
+    """To be called by a module whose types are decoded in threads, while it is imported.
+
+    msgspec notes what it knows of a type when it is first decoded, and two threads that do so at once crash the process
+    (0.22).
+    """
+    for kind in kinds:
+        msgspec.json.Decoder(kind)
+
+
 class _Versioned(msgspec.Struct):
     schema_version: int = SCHEMA_VERSION
+
+
+prepare(_Versioned)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from shared.contract import ErrorInfo, ImageState, decode
+from shared.contract import ErrorInfo, ImageState, decode, prepare
 from shared.errors import MessageError
 from shared.ledger.record import states_of
 from shared.ledger.values import Done, ImageAt
@@ -35,6 +35,9 @@ class ChunkRecord(
     indices: tuple[int, ...] | None = None
     digest: str = ""
     end: int = 0
+
+
+prepare(ChunkRecord)
 
 
 def decode_chunk(raw: str) -> ChunkRecord:

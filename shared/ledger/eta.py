@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from shared.contract import prepare
+
 
 class Moment(NamedTuple):
     """When it was, and how many images and how many chunks were done by then."""
@@ -23,6 +25,9 @@ class Pace(msgspec.Struct, frozen=True):
     at: float
     chunks: int
     old: Moment | None = None
+
+
+prepare(Pace)
 
 
 class Estimate(NamedTuple):

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from shared.config import Settings
-from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, ImageState, Options, Priority
+from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, ImageState, Options, Priority, prepare
 from shared.errors import UnreachableError
 from shared.ledger import Claim
 from shared.processes.child import describe_exit
@@ -55,6 +55,9 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     unreachable: str | None = None
     #: What the picture's work raised and nobody foresaw.
     raised: str | None = None
+
+
+prepare(Answer)
 
 
 class QuarantineError(UnreachableError):

@@ -14,6 +14,8 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport.virtual import base
 from redis import ResponseError
 
+from shared.contract import prepare
+
 log = structlog.get_logger()
 
 
@@ -36,6 +38,9 @@ class _Envelope(msgspec.Struct):
     headers: dict[str, Any] | None = None
     content_type: str | None = msgspec.field(name="content-type", default=None)
     content_encoding: str | None = msgspec.field(name="content-encoding", default=None)
+
+
+prepare(_Envelope)
 
 
 class _Message(base.Message):

@@ -10,7 +10,7 @@ from producer.submission.request import LONGEST_NAME, LONGEST_TAG, MOST_TAGS, Re
 from shared.checks.model_files import check_remote
 from shared.checks.options import OPTIONS
 from shared.config import Settings
-from shared.contract import ImageRecord, JobStatus, Method, Options, Priority, TruthFrom
+from shared.contract import ImageRecord, JobStatus, Method, Options, Priority, TruthFrom, prepare
 from shared.errors import UsageError
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -72,6 +72,9 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         str | None, Meta(description="URL that receives the final status; CAMQ_WEBHOOK_HOSTS must allow its host.")
     ] = None
     truth: Annotated[TruthFrom | None, Meta(description=_TRUTH)] = None
+
+
+prepare(Picture, Submission)
 
 
 class Submitted(msgspec.Struct, frozen=True, kw_only=True):
