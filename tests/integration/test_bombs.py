@@ -22,7 +22,7 @@ SIDE = bombs.SIDE
 SETUP = wire.Setup(InputSpec(), Limits(), 120.0)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pictures() -> Iterator[Pictures]:
     with closing(Pictures(SETUP, 1)) as made:
         yield made

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import redis
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from kombu import Connection, Queue, compression
@@ -98,6 +98,7 @@ def test_garbage_among_the_unacknowledged_keeps_nothing_from_being_restored(
     assert arrives(connection)
 
     @given(values=st.lists(UNACKED, min_size=1, max_size=8), tag=st.binary(min_size=1, max_size=20))
+    @example(values=[b'[{}, "", null]', b'[{"properties": null}, "", "x"]'], tag=b"no queue")
     @hypothesis_settings(max_examples=25, deadline=None, database=None)
     def check(values: list[bytes], tag: bytes) -> None:
         text = uuid.uuid4().hex

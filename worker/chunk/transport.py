@@ -12,7 +12,7 @@ import structlog
 from kombu import compression
 from kombu.transport import redis as kombu_redis
 from kombu.transport.virtual import base
-from redis import ResponseError
+from redis import DataError, ResponseError
 
 from shared.contract import prepare
 
@@ -62,7 +62,7 @@ class _QoS(kombu_redis.QoS):
         """kombu would trip over the same element each time, and never restore those behind it."""
         try:
             super().restore_by_tag(tag, client, leftmost)
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError, DataError) as error:
             log.error("unacknowledged element dropped: not a message", reason=f"{type(error).__name__}: {error!s:.200}")
             self._remove_from_indices(tag).execute()
 
