@@ -56,6 +56,7 @@ class Evaluator:
         asked = ImageOptions(**msgspec.structs.asdict(wish) | {"classes": (), "truth": (best.class_index,)})
 
         def classify(pictures: Sequence[FloatArray]) -> list[float]:
+            check()  # a fast device answers before the batcher would ask
             found = self._batcher.explain_all([_as_bytes(each) for each in pictures], asked, urgent=False, check=check)
             return [each.judgement.true[0].probability for each in found if each.judgement]
 
