@@ -56,6 +56,9 @@ def test_a_checkpoint_is_inspected_written_as_a_model_file_and_run(trained: nn.M
         "[0.485, 0.456, 0.406]", "[0.5, 0.5, 0.5]"
     )
     (folder / "pets.toml").write_text(text)
+    again = camq("inspect", "p.ckpt", "--write", "pets.toml", cwd=folder)
+    assert (again.returncode, (folder / "pets.toml").read_text()) == (2, text)
+    assert "pets.toml is there and says something else" in again.stderr
     done = camq("run", "photo.png", "--model", "pets.toml", "--json", "--min-probability", "0.0001", cwd=folder)
     assert done.returncode == 0, done.stderr
 

@@ -54,6 +54,16 @@ def test_a_picture_without_a_label_has_no_truth() -> None:
     assert Expected(CARD, "labels", Options())(source) is source
 
 
+def test_who_did_not_think_of_a_folder_as_a_label_is_told_where_it_came_from() -> None:
+    """A picture that lies right in the folder that was given; a label of a table needs no such hint."""
+    hint = "--truth folders takes the folder that a picture lies in for its class"
+    with pytest.raises(UsageError, match=rf"no class 'photos'.*{hint}"):
+        Expected(CARD, "folders", Options())(BytesSource("photos/1.jpg", b"x"))
+    with pytest.raises(UsageError) as caught:
+        Expected(CARD, "labels", Options())(BytesSource("1.jpg", b"x", notes=Notes(label="photos")))
+    assert hint not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("cells", "says"),
     [
