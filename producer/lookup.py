@@ -1,4 +1,8 @@
-"""Which job a user means: by its id, the beginning of its id, its name, or `latest`."""
+"""Which job a user means: by its id, the beginning of its id, its name, or `latest`.
+
+`latest` is the newest job that the user submitted: "show me what I just sent". An evaluation measures such a job, so
+only `camq evaluate` itself counts it.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +15,29 @@ if TYPE_CHECKING:
     from shared.ledger import RedisLedger
 
 LATEST = "latest"
+#: The tag of jobs that `camq evaluate` makes.
+EVALUATION = "evaluation"
 #: Newest jobs among which a beginning or a name is looked for.
 LOOKED_AT = 1_000
 #: Jobs that a message lists.
 _NAMED = 5
+#: Jobs that are looked at together for the latest one.
+_PAGE = 20
 
 
-def find_job(ledger: RedisLedger, meant: str) -> str:
+def find_job(ledger: RedisLedger, meant: str, *, evaluations: bool = False) -> str:
     """The id of the job that `meant` means; an id comes before everything else.
+
+    `evaluations`: whether `latest` may be a job of `camq evaluate`.
 
     UsageError when several jobs are meant, UnknownJobError with the nearest id when there is none.
     """
     try:
         return ledger.status(meant).job
     except UnknownJobError as error:
-        newest = ledger.jobs(1 if meant == LATEST else LOOKED_AT)
         if meant == LATEST:
-            if not newest:
-                raise UnknownJobError("there is no job yet, so none is the latest") from None
-            return newest[0].job
+            return _latest(ledger, evaluations=evaluations)
+        newest = ledger.jobs(LOOKED_AT)
         for kind, found in (
             ("begins with", [status.job for status in newest if meant and status.job.startswith(meant)]),
             ("has the name", [status.job for status in newest if meant and status.name == meant]),
@@ -43,3 +51,15 @@ def find_job(ledger: RedisLedger, meant: str) -> str:
         if not hint:
             raise
         raise UnknownJobError(f"{str(error).partition('; see ')[0]}{hint}; `camq jobs` lists all") from None
+
+
+def _latest(ledger: RedisLedger, *, evaluations: bool) -> str:
+    before: str | None = None
+    while page := ledger.jobs(_PAGE, before=before):
+        for status in page:
+            if evaluations or EVALUATION not in status.tags:
+                return status.job
+        before = page[-1].job
+    if before is None:
+        raise UnknownJobError("there is no job yet, so none is the latest")
+    raise UnknownJobError("there are only evaluations, and none of them is the latest job: `camq jobs` lists their ids")

@@ -97,7 +97,7 @@ class Client:
         return result
 
     def job(self, job: str) -> Job:
-        """A job by its id, the beginning of its id, its name, or `latest`.
+        """A job by its id, the beginning of its id, its name, or `latest` (the newest one that is no evaluation).
 
         Raises UnknownJobError when there is none, and UsageError when several jobs are meant.
         """

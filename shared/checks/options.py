@@ -169,6 +169,8 @@ def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:
     values = check_values(given)
     if "evaluate" in values:
         values.setdefault("method", values["evaluate"][0])
+    elif values.get("randomise"):
+        raise UsageError("invalid randomise: it tests the maps of evaluate, which names no method; give both")
     _check_method(card, values)
     _check_layer(card, values)
     _check_input_size(card, values)

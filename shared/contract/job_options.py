@@ -127,6 +127,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             extra={"metavar": "LIST"},
         ),
     ] = UNSET
+    #: Left out while unset, as `output`.
+    randomise: Annotated[
+        bool | UnsetType,
+        Meta(
+            description="With evaluate, also measure what is left of maps while the network's layers become random.",
+        ),
+    ] = UNSET
     input_size: Annotated[
         Annotated[int, Meta(ge=SMALLEST_INPUT, le=LARGEST_INPUT)] | None,
         Meta(description="Side of the network's input in pixels.", extra={"default": "the model's own"}),

@@ -132,6 +132,10 @@ class EvaluationRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     imputed, and `road` half of their difference. `sparsity` and `complexity` are of the map alone. Where the image has
     boxes, `pointing` says that the hottest pixel lies in one, and `overlaps` has the best intersection over union at
     each threshold from 0.05 to 0.95. `seconds` is what the map took: one picture alone on the worker's device.
+
+    `deletion_curve` and `insertion_curve` are the probabilities themselves, from no pixel to all of them, rounded.
+    `randomisation` has a pair for each stage of that test: the layer down to which the network was random, and the rank
+    correlation of its map with the real one.
     """
 
     method: str
@@ -148,6 +152,9 @@ class EvaluationRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     seconds: float
     pointing: bool | None = None
     overlaps: tuple[float, ...] = ()
+    deletion_curve: tuple[float, ...] = ()
+    insertion_curve: tuple[float, ...] = ()
+    randomisation: tuple[tuple[str, float], ...] = ()
 
 
 class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):

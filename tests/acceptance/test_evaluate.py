@@ -46,7 +46,8 @@ def lines(text: str) -> list[dict[str, object]]:
 
 def test_pictures_are_evaluated_and_the_numbers_can_be_had_again(up: Up) -> None:
     """One object for each method, each metric with its interval; then a table and a sentence."""
-    done = up.camq("evaluate", "photos", "--methods", "layercam,cam", "--sample", 2, "--name", "faithful", "--json")
+    asked = ("--methods", "layercam,cam", "--sample", 2, "--name", "faithful", "--randomise")
+    done = up.camq("evaluate", "photos", *asked, "--json")
 
     assert done.returncode == 0, done.stderr
     found = lines(done.stdout)
@@ -59,14 +60,29 @@ def test_pictures_are_evaluated_and_the_numbers_can_be_had_again(up: Up) -> None
             assert isinstance(interval, dict)
             assert list(interval) == ["mean", "low", "high"]
             assert interval["low"] <= interval["mean"] <= interval["high"]
+        for name in ("deletion_curve", "insertion_curve"):
+            curve = each[name]
+            assert isinstance(curve, dict)
+            assert [len(curve[side]) for side in ("mean", "low", "high")] == [21] * 3
+        stages = each["randomisation"]
+        assert isinstance(stages, list)
+        assert (stages[0]["layer"], stages[-1]["layer"], len(stages)) == ("fc", "conv1", 10)
+        assert all(-1 <= stage["correlation"]["mean"] <= 1 for stage in stages)
     assert "camq evaluate 2" in done.stderr
 
-    again = up.camq("evaluate", "faithful")
+    again = up.camq("evaluate", "faithful", "--report", "pages/trust.html")
     assert again.returncode == 0, again.stderr
     table = again.stdout.splitlines()
-    assert table[0].split()[:3] == ["method", "images", "drop"]
+    heads = [*METRICS[:5], "sparsity", "complexity"]  # there are no boxes
+    assert table[0].split() == ["method", "images", *heads, "ms/image"]
     assert [line.split()[0] for line in table[1:3]] == ["layercam", "cam"]
-    assert table[3].startswith("on these 2 pictures ")
+    assert [line.split()[0] for line in table if line.startswith("  ")] == heads
+    assert [line for line in table if line.startswith("on these 2 pictures ")]
+    assert [line.split()[0] for line in table if line.startswith(("fc ", "conv1 "))] == ["fc", "conv1"]
+    assert table[-1] == "pages/trust.html"
+    page = (up.folder / "pages" / "trust.html").read_text("utf-8")
+    assert "<h3>layercam</h3>" in page
+    assert "n these 2 pictures" in page
     assert [each["total"] for each in json.loads(up.camq("jobs", "--json").stdout)] == [2]
 
 
@@ -85,9 +101,11 @@ def test_a_jobs_pictures_are_evaluated_with_their_boxes(up: Up) -> None:
     assert found["images"] == 1
     assert found["pointing"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
     assert isinstance(found["max_box_acc"], dict)
-    records = lines(up.camq("results", "latest", "--json").stdout)
+    (job,) = json.loads(up.camq("jobs", "--tag", "evaluation", "--limit", 1, "--json").stdout)
+    records = lines(up.camq("results", job["job"], "--json").stdout)
     assert [record["truth"]["boxes"] for record in records] == [[[0, 0, 300, 240]]]  # type: ignore[index]
     assert [each["method"] for each in records[0]["evaluation"]] == ["cam"]  # type: ignore[attr-defined]
+    assert json.loads(up.camq("status", "latest", "--json").stdout)["name"] == "boxed"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from producer.api.client import Client
-from producer.lookup import find_job
+from producer.lookup import EVALUATION, find_job
 from producer.services import Services
 from shared.errors import UnknownJobError, UsageError
 from shared.ledger import RedisLedger
@@ -52,6 +52,22 @@ def test_where_there_is_no_job_none_is_the_latest(services: Services) -> None:
     """Not the word's own id either."""
     with pytest.raises(UnknownJobError, match="there is no job yet"):
         find_job(services.ledger, "latest")
+
+
+def test_an_evaluation_is_not_the_latest_job(services: Services) -> None:
+    """Except for `camq evaluate`, which shows it. However many there are, the job before them is found."""
+    ScriptedWorker(services.ledger, services.store).beat()
+    evaluations = [f"20261103-{number:02}" for number in range(23)]
+    for job in evaluations[:1]:
+        send(services, [picture()], job_id=job, tags=(EVALUATION,))
+    with pytest.raises(UnknownJobError, match="there are only evaluations"):
+        find_job(services.ledger, "latest")
+    send(services, [picture()], job_id="20261102-mine", tags=("evaluations",))
+    for job in evaluations[1:]:
+        send(services, [picture()], job_id=job, tags=("nightly", EVALUATION))
+
+    assert find_job(services.ledger, "latest") == "20261102-mine"
+    assert find_job(services.ledger, "latest", evaluations=True) == evaluations[-1]
 
 
 def test_a_handle_says_what_it_is_in_a_line(services: Services, ledger: RedisLedger, worker: ScriptedWorker) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from producer.results.analysis.evaluation import Estimate, estimate
+from producer.results.analysis.estimates import Estimate, estimate
 from shared.contract import Options
 from tests.numeric.networks import explained, load
 from tests.numeric.test_known_place import EGYPTIAN_CAT, FACE, SIDE, background, with_cat

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from shared.contract import Options, PictureWarning, Preprocessing
+from shared.contract import Method, Options, PictureWarning, Preprocessing
 
 UInt8Array = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
@@ -80,15 +80,22 @@ class Prepared:
 class ImageOptions(Options, frozen=True, kw_only=True):
     """The options of one image: those of its job, with the `truth` that is known of the image alone.
 
-    `truth` has the indices of its true classes; None where nobody said what is right.
+    `truth` has the indices of its true classes; None where nobody said what is right. `randomised` has methods whose
+    maps of the one class asked for are wanted while the network's layers become random.
     """
 
     truth: tuple[int, ...] | None = None
+    randomised: tuple[Method, ...] = ()
 
 
 def truth_in(options: Options) -> tuple[int, ...] | None:
     """The true classes of an image with these options; None where they are not known."""
     return options.truth if isinstance(options, ImageOptions) else None
+
+
+def randomised_in(options: Options) -> tuple[Method, ...]:
+    """The methods of a randomisation test; none where none is asked for."""
+    return options.randomised if isinstance(options, ImageOptions) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,15 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class RandomStage:
+    """Maps of one class, one for each method, where the layers from the top down to `layer` are random; an empty
+    `layer` where none is. None for a map that is not finite."""
+
+    layer: str
+    maps: tuple[FloatArray | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """What the network says of one image: the asked-for classes in the order asked for (or by rank)."""
 
@@ -134,6 +150,8 @@ class Explanation:
     judgement: Judgement | None = None
     #: What made it, such as `onnxruntime 1.32.0`.
     engine: str | None = None
+    #: Of a randomisation test: as the network is, and after every stage.
+    randomised: tuple[RandomStage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

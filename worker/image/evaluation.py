@@ -9,9 +9,10 @@ from msgspec import UNSET
 from shared.contract import EvaluationRecord, ImageRef, Method, Options
 from worker.core.faithfulness.perturbation import NOISE
 from worker.core.faithfulness.places import overlaps, points_at
+from worker.core.faithfulness.randomisation import rank_correlation
 from worker.core.faithfulness.scores import faithfulness
 from worker.core.model.network import Network
-from worker.core.types import ClassMap, FloatArray, ImageOptions, UInt8Array
+from worker.core.types import ClassMap, FloatArray, ImageOptions, RandomStage, UInt8Array
 from worker.devices.cores import cores
 from worker.image.batcher import Batcher
 from worker.pictures.budget import Budget
@@ -38,18 +39,16 @@ class Evaluator:
         self, ref: ImageRef, options: Options, picture: Picture, check: Callable[[], None]
     ) -> tuple[EvaluationRecord, ...]:
         """One record for each method of `options.evaluate`. Blocks; raises ImageError when the network fails."""
+        methods = tuple(dict.fromkeys(options.evaluate or ()))
         with self._turns.take(1, check):
-            return tuple(
-                self._one(method, ref, options, picture, check) for method in dict.fromkeys(options.evaluate or ())
-            )
+            found = tuple(self._one(method, ref, options, picture, check) for method in methods)
+            return self._randomised(found, methods, options, picture, check) if options.randomise else found
 
     def _one(
         self, method: Method, ref: ImageRef, options: Options, picture: Picture, check: Callable[[], None]
     ) -> EvaluationRecord:
         pixels, geometry = picture.pixels, picture.geometry
-        wish = msgspec.structs.replace(
-            options, method=method, top_k=1, classes=None, min_probability=UNSET, explain=UNSET, evaluate=UNSET
-        )
+        wish = _plain(options, method)
         explanation, seconds = self._batcher.timed(pixels, wish, check=check)
         best = explanation.classes[0]
         # No map is asked for, only how probable the class is.
@@ -84,7 +83,29 @@ class Evaluator:
             complexity=numbers.complexity,
             seconds=seconds,
             pointing=points_at(shown, geometry, boxes, _TOLERANCE) if shown is not None else None,
-            overlaps=tuple(round(each, 4) for each in overlaps(shown, geometry, boxes)) if shown is not None else (),
+            overlaps=_rounded(overlaps(shown, geometry, boxes)) if shown is not None else (),
+            deletion_curve=_rounded(numbers.deletion_curve),
+            insertion_curve=_rounded(numbers.insertion_curve),
+        )
+
+    def _randomised(
+        self,
+        found: tuple[EvaluationRecord, ...],
+        methods: tuple[Method, ...],
+        options: Options,
+        picture: Picture,
+        check: Callable[[], None],
+    ) -> tuple[EvaluationRecord, ...]:
+        """The same records, with what is left of each map while a copy of the network becomes random."""
+        wish = _plain(options, methods[0])
+        asked = ImageOptions(
+            **msgspec.structs.asdict(wish) | {"classes": (found[0].class_index,), "randomised": methods}
+        )
+        explanation, _ = self._batcher.timed(picture.pixels, asked, check=check)
+        real, *stages = explanation.randomised
+        return tuple(
+            msgspec.structs.replace(record, randomisation=_correlations(place, real, stages))
+            for place, record in enumerate(found)
         )
 
     def _true_map(
@@ -96,6 +117,33 @@ class Evaluator:
             return best.values
         asked = msgspec.structs.replace(wish, classes=truth)
         return self._batcher.explain_all([pixels], asked, urgent=False, check=check)[0].classes[0].values
+
+
+def _plain(options: Options, method: Method) -> Options:
+    """The options of the map that is measured: of the best class, by this method."""
+    return msgspec.structs.replace(
+        options,
+        method=method,
+        top_k=1,
+        classes=None,
+        min_probability=UNSET,
+        explain=UNSET,
+        evaluate=UNSET,
+        randomise=UNSET,
+    )
+
+
+def _correlations(place: int, real: RandomStage, stages: Sequence[RandomStage]) -> tuple[tuple[str, float], ...]:
+    """Of the method at this place; none where its map is flat."""
+    own = real.maps[place]
+    assert own is not None  # noqa: S101 -- a map that is not finite fails its picture
+    pairs = [(stage.layer, rank_correlation(own, stage.maps[place])) for stage in stages]
+    return tuple((layer, round(value, 4)) for layer, value in pairs if value is not None)
+
+
+def _rounded(values: Sequence[float]) -> tuple[float, ...]:
+    """To what fits into a line of JSON."""
+    return tuple(round(float(value), 4) for value in values)
 
 
 def _as_bytes(picture: FloatArray) -> UInt8Array:

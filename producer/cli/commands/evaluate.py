@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -18,30 +19,20 @@ from producer.cli.parameters import choice, complete_models, recent_jobs, whole
 from producer.cli.paths import all_of, given_pictures
 from producer.cli.tables import Table, show
 from producer.cli.waiting import exit_status, resumable_watch, wait_for
-from producer.lookup import find_job
+from producer.lookup import EVALUATION, find_job
 from shared.checks.options import OPTIONS
 from shared.contract import SLOW_METHODS, TRUTH_FROM, ImageRef, ModelCard, Options, TruthFrom
 from shared.errors import UnknownJobError, UsageError
+from shared.text import visible
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from producer.results.analysis.evaluation import Estimate, MethodEvaluation
+    from producer.results.analysis.estimates import Estimate
+    from producer.results.analysis.evaluation import MethodEvaluation
     from producer.services import Services
 
 T = TypeVar("T")
-#: The table's columns: the metric's name in JSON, and its head.
-_COLUMNS = {
-    "average_drop": "drop",
-    "average_increase": "increase",
-    "deletion": "deletion",
-    "insertion": "insertion",
-    "road": "ROAD",
-    "pointing": "pointing",
-    "max_box_acc": "box acc.",
-    "sparsity": "sparsity",
-    "complexity": "complexity",
-}
 
 
 def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -69,6 +60,17 @@ def _complete(context: click.Context, parameter: click.Parameter, incomplete: st
 @click.option(
     "--model", metavar="M", shell_complete=complete_models, help="Model to use.  [default: JOB's, or the one served]"
 )
+@click.option(
+    "--randomise",
+    is_flag=True,
+    help="Also measure what is left of the maps while the network's layers become random: the less, the better.",
+)
+@click.option(
+    "--report",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the numbers and their curves as an HTML page.",
+)
 @click.option("--name", metavar="TEXT", help="Name of the job, shown by `camq status` and `camq jobs`.")
 @json_option
 def evaluate(
@@ -80,20 +82,24 @@ def evaluate(
     source_column: str | None,
     truth: TruthFrom | None,
     model: str | None,
+    randomise: bool,
+    report: Path | None,
     name: str | None,
     as_json: bool,
 ) -> int:
     """Measure how faithful the maps of several methods are, as a job on the workers.
 
     The pictures are PATHS, as for `camq submit`, or those of a JOB. Each picture is changed where a map of its best
-    class points, and the network is asked again: about sixty times for each method. Prints each metric's mean with
+    class points, and the network is asked again: about fifty times for each method. Prints each metric's mean with
     its 95 % confidence interval. Of a job that evaluated its pictures, `camq evaluate JOB` prints the numbers again.
+    The job has the tag `evaluation` and is not the `latest` of other commands.
 
     \b
     Examples:
       camq evaluate photos/ --methods cam,layercam,eigencam
       camq evaluate 20261123-081502-3f9ac2 --sample 200
       camq evaluate --manifest boxes.csv --truth labels --json
+      camq evaluate latest --methods cam,gradcam --randomise --report trust.html
     """
     from producer.inputs.expand import Expansion
     from producer.progress import Display
@@ -103,11 +109,13 @@ def evaluate(
 
     with services() as reach:
         known = _known_job(reach, given) if manifest is None else None
-        if known is not None and not (methods or sample or model) and reach.ledger.options(known).evaluate:
-            return _conclude(reach, known, as_json=as_json)
+        if known is not None and not (methods or sample or model or randomise) and reach.ledger.options(known).evaluate:
+            return _conclude(reach, known, report, as_json=as_json)
         before = None if known is None else reach.ledger.status(known).model
         card, _ = resolve(reach.ledger, model or before or reach.settings.model)
         options: dict[str, object] = {"evaluate": _named(methods) if methods else _quick_methods(card), "top_k": 1}
+        if randomise:
+            options["randomise"] = True
         if known is not None:
             options |= _preparation(reach.ledger.options(known), same_model=card.model == before)
             pictures: Iterable[object] = _of_job(reach, known, card, sample)
@@ -121,13 +129,14 @@ def evaluate(
             options=options,
             priority="bulk",
             name=name,
+            tags=(EVALUATION,),
             truth=truth,
         )
         with Display() as display:
             job = submit(
                 reach, pictures, request, Listener(job=_announce, progress=display.upload, notice=display.notice)
             )
-        return _conclude(reach, job, as_json=as_json)
+        return _conclude(reach, job, report, as_json=as_json)
 
 
 def _announce(job: str) -> None:
@@ -139,7 +148,7 @@ def _known_job(reach: Services, given: tuple[str, ...]) -> str | None:
     if len(given) != 1 or os.path.lexists(given[0]):
         return None
     with suppress(UnknownJobError):
-        return find_job(reach.ledger, given[0])
+        return find_job(reach.ledger, given[0], evaluations=True)
     return None
 
 
@@ -211,29 +220,62 @@ def _sampled(items: Iterable[T], size: int) -> list[T]:
     return [item for _, item in sorted(kept, key=lambda pair: pair[0])]
 
 
-def _conclude(reach: Services, job: str, *, as_json: bool) -> int:
+def _conclude(reach: Services, job: str, report: Path | None, *, as_json: bool) -> int:
     """Waits for the job and prints what it found; the exit status."""
     from producer.results.analysis.evaluation import evaluated
+    from producer.web.evaluation import write_evaluation
 
     with resumable_watch(job):
         final = wait_for(reach, job)
     found = evaluated(reach, job)
+    methods, sentence = found.methods, found.sentence
     if as_json:
-        for method in found.methods:
+        for method in methods:
             emit(method)
-    elif found.methods:
-        show(_table(found.methods))
-        click.echo(found.sentence)
+    elif methods:
+        _print(methods, sentence)
+    if report:
+        write_evaluation(report, final, methods, sentence)
+        say(f"page: {report}") if as_json else click.echo(report)
     if final.failed:
         say(f"to see why images failed: camq results {job}")
     return exit_status(final)
 
 
-def _table(methods: list[MethodEvaluation]) -> Table:
-    heads = ("method", "images", *_COLUMNS.values(), "ms/image")
-    rows = Table(*heads, numbers=heads[1:], drop=["complexity", "sparsity", "images", "increase", "ms/image"])
+def _print(methods: list[MethodEvaluation], sentence: str) -> None:
+    """A table, what its columns mean, and what the numbers come to."""
+    from producer.results.analysis.evaluation import METRICS
+
+    names = [name for name in METRICS if any(getattr(each, name) for each in methods)]
+    show(_table(methods, names))
+    click.echo("\nmeans over the pictures, ± their 95 % confidence intervals:")
+    for name in names:
+        metric = METRICS[name]
+        click.echo(f"  {name:<16}  {metric.meaning}{f' ({metric.better} is better)' if metric.better else ''}")
+    _print_randomised(methods)
+    click.echo(f"\n{sentence}")
+
+
+def _print_randomised(methods: list[MethodEvaluation]) -> None:
+    """What is left of each method's maps, stage by stage."""
+    tested = [each for each in methods if each.randomisation]
+    if not tested:
+        return
+    click.echo("\nrank correlation with the real maps, with all layers random from the top down to:")
+    rows = Table("layer", *(each.method for each in tested), numbers=[each.method for each in tested], crop=["layer"])
+    for place, stage in enumerate(tested[0].randomisation):
+        found = (each.randomisation[place : place + 1] for each in tested)
+        cells = (_cell(known[0].correlation if known else None) for known in found)
+        rows.add_row(visible(stage.layer), *cells)
+    show(rows)
+
+
+def _table(methods: list[MethodEvaluation], names: list[str]) -> Table:
+    heads = ("method", "images", *names, "ms/image")
+    order = ["complexity", "sparsity", "ms/image", "average_increase", "images", "max_box_acc", "pointing"]
+    rows = Table(*heads, numbers=heads[1:], drop=order)
     for found in methods:
-        metrics = [_cell(getattr(found, name)) for name in _COLUMNS]
+        metrics = [_cell(getattr(found, name)) for name in names]
         seconds = found.seconds_per_image
         rows.add_row(found.method, f"{found.images:,}", *metrics, f"{seconds.mean * 1000:,.1f}" if seconds else "")
     return rows

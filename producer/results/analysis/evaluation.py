@@ -2,39 +2,58 @@
 
 from __future__ import annotations
 
-import math
-import random
 from array import array
 from collections import defaultdict
-from collections.abc import Sequence
-from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
 from producer.formatting import count
+from producer.results.analysis.estimates import Estimate, estimate, is_noise, normal
 from producer.results.records import records
 from shared.contract import EvaluationRecord, ImageRecord
 
 if TYPE_CHECKING:
     from producer.services import Services
 
-#: Of 100 jobs with other pictures of the same kind, so many would have a mean within its interval.
-CONFIDENCE = 0.95
-#: Samples drawn with replacement from the images' numbers.
-RESAMPLES = 1000
-#: Of more images the mean of a sample is normally distributed, and drawing samples would only take longer.
-MOST_RESAMPLED = 1000
 #: Of a map's box with one that is right: intersection over union.
 ENOUGH_OVERLAP = 0.5
 
 
-class Estimate(msgspec.Struct, frozen=True):
-    """The mean over the images, and its 95 % confidence interval."""
+class Metric(NamedTuple):
+    """What a number says, for people."""
 
-    mean: float
-    low: float
-    high: float
+    better: Literal["lower", "higher", ""]
+    meaning: str
+
+
+#: By their names in JSON, in the table and on the page.
+METRICS = {
+    "average_drop": Metric("lower", "probability lost where the picture is kept only where the map is hot"),
+    "average_increase": Metric("higher", "pictures in which the probability rose instead"),
+    "deletion": Metric("lower", "area under the probability while the hottest pixels are taken away"),
+    "insertion": Metric("higher", "area under the probability while they are put into a blurred picture"),
+    "road": Metric("higher", "half of what filling in the most relevant pixels costs beyond the least relevant ones"),
+    "pointing": Metric("higher", "pictures whose hottest pixel is in one of your boxes"),
+    "max_box_acc": Metric("higher", "pictures in which the map's box meets yours by half"),
+    "sparsity": Metric("", "how few pixels hold the heat, from 0 to 1; says nothing of right or wrong"),
+    "complexity": Metric("", "over how many pixels the heat is spread; says nothing of right or wrong"),
+}
+
+
+class Curve(msgspec.Struct, frozen=True):
+    """The mean probability at equal steps from no pixel to all, and its 95 % confidence interval at each step."""
+
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+class RandomisedStage(msgspec.Struct, frozen=True):
+    """How alike maps still are to the real ones (rank correlation), with all layers from the top to `layer` random."""
+
+    layer: str
+    correlation: Estimate
 
 
 class MethodEvaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +61,8 @@ class MethodEvaluation(msgspec.Struct, frozen=True, kw_only=True):
 
     `average_drop` to `road_lerf` are as in `EvaluationRecord`; `average_increase` and `pointing` are shares of the
     images. `max_box_acc` is the share of the images with a box that the map's box overlaps by at least half, at the
-    threshold that is best for all of them together.
+    threshold that is best for all of them together. `randomisation` has the stages of that test, the topmost layer
+    first; none where it was not asked for.
     """
 
     method: str
@@ -59,6 +79,9 @@ class MethodEvaluation(msgspec.Struct, frozen=True, kw_only=True):
     sparsity: Estimate | None
     complexity: Estimate | None
     seconds_per_image: Estimate | None
+    deletion_curve: Curve | None
+    insertion_curve: Curve | None
+    randomisation: tuple[RandomisedStage, ...]
 
 
 #: Numbers that an image's record has as they are: their names there, and taken together.
@@ -74,10 +97,11 @@ _PLAIN = {
     "complexity": "complexity",
     "seconds": "seconds_per_image",
 }
+_CURVES = ("deletion_curve", "insertion_curve")
 
 
 class Evaluation:
-    """Takes a job's records one by one. In memory it has about 200 bytes for each method of each image."""
+    """Takes a job's records one by one. In memory it has about 600 bytes for each method of each image."""
 
     def __init__(self) -> None:
         self._methods: dict[str, _Numbers] = {}
@@ -104,7 +128,7 @@ class Evaluation:
         if best == worst:
             return f"{on} the maps of {best} keep {1 - sum(drops[best]) / len(drops[best]):.0%} of the score"
         alike = 1
-        while alike < len(ranked) and _is_noise(drops[best], drops[ranked[alike]]):
+        while alike < len(ranked) and is_noise(drops[best], drops[ranked[alike]]):
             alike += 1
         said = f"{on} {best} keeps most of the score and {worst} least"
         if alike == len(ranked):
@@ -130,6 +154,9 @@ class _Numbers:
         self.of: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
         #: For each threshold, whether the box of each image overlaps enough there.
         self._hits: list[array[float]] = []
+        #: For each step of a curve, by its name; for each randomised layer.
+        self._curves: dict[str, list[array[float]]] = {}
+        self._stages: dict[str, array[float]] = {}
 
     def add(self, found: EvaluationRecord) -> None:
         for name, together in _PLAIN.items():
@@ -140,6 +167,13 @@ class _Numbers:
             self._hits = self._hits or [array("d") for _ in found.overlaps]
             for hits, overlap in zip(self._hits, found.overlaps, strict=False):
                 hits.append(overlap >= ENOUGH_OVERLAP)
+        for name in _CURVES:
+            points = getattr(found, name)
+            if points and len(steps := self._curves.setdefault(name, [array("d") for _ in points])) == len(points):
+                for step, point in zip(steps, points, strict=True):
+                    step.append(point)
+        for layer, correlation in found.randomisation:
+            self._stages.setdefault(layer, array("d")).append(correlation)
 
     def together(self, method: str) -> MethodEvaluation:
         best = max(self._hits, key=sum, default=array("d"))
@@ -148,27 +182,22 @@ class _Numbers:
             method=method,
             images=len(self.of["average_drop"]),
             max_box_acc=estimate(best),
+            deletion_curve=_curve(self._curves.get("deletion_curve")),
+            insertion_curve=_curve(self._curves.get("insertion_curve")),
             **{name: estimate(self.of[name]) for name in names},
+            randomisation=tuple(
+                RandomisedStage(layer, known) for layer, values in self._stages.items() if (known := estimate(values))
+            ),
         )
 
 
-def estimate(values: Sequence[float]) -> Estimate | None:
-    """The mean, and where the means of samples of the values lie (percentile bootstrap, always the same samples)."""
-    size = len(values)
-    if not size:
+def _curve(steps: list[array[float]] | None) -> Curve | None:
+    """Its intervals are those of normal means: resampling every step would take most of the command's time."""
+    if not steps:
         return None
-    mean = math.fsum(values) / size
-    if size > MOST_RESAMPLED:
-        error = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (size - 1) / size)
-        reach = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * error
-        return Estimate(mean, mean - reach, mean + reach)
-    draw = random.Random(0).choices  # noqa: S311 - no secret depends on it
-    means = sorted(sum(draw(values, k=size)) / size for _ in range(RESAMPLES))
-    outside = round(RESAMPLES * (1 - CONFIDENCE) / 2)
-    return Estimate(mean, min(mean, means[outside]), max(mean, means[-1 - outside]))
-
-
-def _is_noise(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether the differences of the same images' numbers may well have a mean of zero."""
-    found = estimate([first - second for first, second in zip(one, other, strict=False)])
-    return found is None or found.low <= 0 <= found.high
+    points = [normal(values) for values in steps]
+    mean, low, high = (
+        tuple(round(number, 4) for number in numbers)
+        for numbers in zip(*((point.mean, point.low, point.high) for point in points), strict=True)
+    )
+    return Curve(mean, low, high)

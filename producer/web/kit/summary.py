@@ -84,6 +84,7 @@ _UNSET = {
     "explain": "best",
     "only": "all",
     "evaluate": "no method",
+    "randomise": "no",
     "range": "each file's own",
     "truncated": "fail",
 }

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from shared.contract import Options
 from shared.errors import ImageError, ModelError, UsageError
+from worker.core.engine.randomised import cascade
 from worker.core.maps.explain import Outcome, explain, no_step
 from worker.core.model.network import Network
-from worker.core.types import Explanation, UInt8Array
+from worker.core.types import Explanation, UInt8Array, randomised_in
 
 #: What results say made them where the network ran as it is.
 TORCH = f"torch {torch.__version__.partition('+')[0]}"
@@ -31,6 +32,8 @@ class _Kind(NamedTuple):
     layer: str | None
     #: Hundreds of masked forwards more for each picture.
     scorecam: bool
+    #: A copy of the network for each picture.
+    randomised: bool = False
 
 
 class Engine:
@@ -49,7 +52,8 @@ class Engine:
         self.max_batch_size = max_batch_size
         #: How many of the dearer kinds of pictures fit at once, where that is known to be fewer.
         self._fitting: dict[_Kind, int] = {}
-        #: Called before each masked forward of a Score-CAM, which takes hundreds. What it raises fails that picture.
+        #: Called before each masked forward of a Score-CAM, which takes hundreds, and before each stage of a
+        #: randomisation test. What it raises fails that picture.
         self.on_step: Callable[[], None] = no_step
 
     @property
@@ -84,7 +88,8 @@ class Engine:
             if refusal := refusals[wish]:
                 outcomes[index] = refusal
             else:
-                kind = _Kind(picture.shape[0], self.network.autograd_layer(wish), wish.method == "scorecam")
+                layer, is_random = self.network.autograd_layer(wish), bool(randomised_in(wish))
+                kind = _Kind(picture.shape[0], layer, wish.method == "scorecam", is_random)
                 together[kind].append(index)
         for kind, indices in together.items():
             outcomes |= self._run_alike(kind, indices, pixels, options)
@@ -120,10 +125,10 @@ class Engine:
 
     def _most(self, kind: _Kind) -> int:
         """How many pictures of a kind run at once."""
-        return min(self.max_batch_size, self._fitting.get(kind, self.max_batch_size))
+        return 1 if kind.randomised else min(self.max_batch_size, self._fitting.get(kind, self.max_batch_size))
 
     def _remember(self, kind: _Kind, most: int) -> None:
-        usual = kind.layer == self.network.autograd_layer(Options()) and not kind.scorecam
+        usual = kind.layer == self.network.autograd_layer(Options()) and not (kind.scorecam or kind.randomised)
         # What does not fit of usual pictures, or of smaller ones, fits of none.
         if usual and kind.side <= self.network.spec.size:
             self.max_batch_size = most
@@ -147,7 +152,10 @@ class Engine:
             wishes = [options[i] for i in batch]
             try:
                 inputs = to_input([pixels[i] for i in batch], self.network)
-                explained = explain(self.network, inputs, wishes, most, self.on_step)
+                if methods := randomised_in(wishes[0]):
+                    explained = [cascade(self.network, inputs, methods, wishes[0], self.on_step)]
+                else:
+                    explained = explain(self.network, inputs, wishes, most, self.on_step)
                 outcomes |= zip(batch, signed(explained, TORCH), strict=True)
             except Exception as error:
                 if is_fatal(error):

@@ -17,7 +17,7 @@ from shared.errors import ModelError
 from worker.core.engine.engine import Engine, Finish, is_fatal, is_out_of_memory, signed, to_input
 from worker.core.maps.explain import Outcome, answer, closed_form, read, to_send
 from worker.core.model.network import Network
-from worker.core.types import FloatArray, InputSpec, UInt8Array
+from worker.core.types import FloatArray, InputSpec, UInt8Array, randomised_in
 
 #: How far logits and activations may be from the hooked network's, relative to the largest of them: well above what
 #: another choice of kernels changes, well below any mistake.
@@ -67,10 +67,10 @@ class _Reference:
 class ProvenEngine(Engine):
     """An `Engine` whose usual micro-batches go through a `Runner`. The others run eagerly: the torch network itself.
 
-    Usual are pictures of the network's own size that ask for closed forms, Score-CAM not among them. Whatever
-    raises there is run again eagerly, which halves, and finds the guilty picture. A runner that cannot be prepared, or
-    whose answers are not the hooked network's at the start or later in a sample, is not used any more. `warn` is told
-    of all this, with the reason.
+    Usual are pictures of the network's own size that ask for closed forms, but not for Score-CAM or a randomisation
+    test. Whatever raises there is run again eagerly, which halves, and finds the guilty picture. A runner that cannot
+    be prepared, or whose answers are not the hooked network's at the start or later in a sample, is not used any more.
+    `warn` is told of all this, with the reason.
     """
 
     def __init__(self, network: Network, max_batch_size: int, runner: Runner, warn: Callable[[str], None]) -> None:
@@ -145,7 +145,11 @@ class ProvenEngine(Engine):
 
     def _is_unusual(self, wish: Options) -> bool:
         # Score-CAM's masked pictures are not bytes, and it waits for the device between its forwards.
-        return wish.method == "scorecam" or bool(self._refusal(wish) or self.network.autograd_layer(wish))
+        return (
+            wish.method == "scorecam"
+            or bool(randomised_in(wish))
+            or bool(self._refusal(wish) or self.network.autograd_layer(wish))
+        )
 
     def _launch(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> Finish:
         logits, activations = self.runner.forward(pixels)

@@ -29,6 +29,8 @@ class Faithfulness:
     lerf: float
     sparsity: float
     complexity: float
+    deletion_curve: tuple[float, ...]
+    insertion_curve: tuple[float, ...]
 
     @property
     def road(self) -> float:
@@ -52,15 +54,18 @@ def faithfulness(
     inserted = classify([soft, *list(replaced(soft, picture, order, STEPS))[:-1]])
     morf = classify(list(without(picture, order, PERCENTILES, noise)))
     lerf = classify(list(without(picture, order[::-1], PERCENTILES, noise)))
+    deletion, insertion = (whole, *deleted), (*inserted, whole)
     return Faithfulness(
         drop=drop(whole, kept),
         increase=kept > whole,
-        deletion=area([whole, *deleted]),
-        insertion=area([*inserted, whole]),
+        deletion=area(deletion),
+        insertion=area(insertion),
         morf=float(np.mean(morf)),
         lerf=float(np.mean(lerf)),
         sparsity=gini(heat),
         complexity=entropy(heat),
+        deletion_curve=deletion,
+        insertion_curve=insertion,
     )
 
 

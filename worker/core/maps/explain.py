@@ -68,7 +68,7 @@ def explain(
         logits, activations = network.forward(inputs)
         mapper = closed_form(network, inputs, logits, activations, batch_size, on_step=on_step)
     else:
-        logits, mapper = _taped(network, inputs, layer)
+        logits, mapper = taped(network, inputs, layer)
     answers = answer(logits, mapper, options, network.outputs)
     return read(answers, to_send(answers).cpu().numpy())
 
@@ -144,7 +144,8 @@ def _no_maps(rows: Tensor, classes: Tensor, wish: Options) -> Tensor:  # noqa: A
     return torch.zeros(len(rows), 0, 1, 1, device=rows.device)
 
 
-def _taped(network: Network, inputs: Tensor, layer: str) -> tuple[Tensor, Mapper]:
+def taped(network: Network, inputs: Tensor, layer: str) -> tuple[Tensor, Mapper]:
+    """Logits (N, C), and maps by autograd back to `layer`, from one forward."""
     tape = network.tape(inputs, layer)
     activations = network.as_map(layer, tape.activations)
 

@@ -2,11 +2,13 @@
 
 import random
 import statistics
+from pathlib import Path
 
 import pytest
 
-from producer.results.analysis import evaluation
-from producer.results.analysis.evaluation import Evaluation, estimate
+from producer.results.analysis import estimates
+from producer.results.analysis.estimates import estimate
+from producer.results.analysis.evaluation import METRICS, Evaluation, MethodEvaluation
 from shared.contract import EvaluationRecord, ImageRecord, ImageState
 
 
@@ -50,7 +52,7 @@ def test_of_many_images_the_interval_is_the_same_without_samples(monkeypatch: py
     """To where samples cannot tell them apart."""
     numbers = [random.Random(n).random() ** 2 for n in range(1001)]
     quick = estimate(numbers)
-    monkeypatch.setattr(evaluation, "MOST_RESAMPLED", 2000)
+    monkeypatch.setattr(estimates, "MOST_RESAMPLED", 2000)
     sampled = estimate(numbers)
 
     assert quick is not None
@@ -120,3 +122,12 @@ def test_the_sentence_names_the_best_and_says_what_is_noise() -> None:
     assert alike.sentence.endswith("and layercam least; the differences are within noise")
     assert evaluated((of("cam", 0.25),)).sentence == "on this 1 picture the maps of cam keep 75% of the score"
     assert evaluated().sentence == ""
+
+
+def test_every_metric_is_explained_where_it_is_shown() -> None:
+    """By the name that it has in JSON; `docs/how-to/evaluate.md` explains them by the same names."""
+    others = {"method", "images", "seconds_per_image", "road_morf", "road_lerf"}
+    others |= {"deletion_curve", "insertion_curve", "randomisation"}
+    assert set(METRICS) == set(MethodEvaluation.__struct_fields__) - others
+    text = Path("docs/how-to/evaluate.md").read_text()
+    assert [name for name in METRICS if f"`{name}`" not in text] == []
