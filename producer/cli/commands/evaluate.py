@@ -223,7 +223,7 @@ def _sampled(items: Iterable[T], size: int) -> list[T]:
 def _conclude(reach: Services, job: str, report: Path | None, *, as_json: bool) -> int:
     """Waits for the job and prints what it found; the exit status."""
     from producer.results.analysis.evaluation import evaluated
-    from producer.web.evaluation import write_evaluation
+    from producer.web.evaluation_page import write_evaluation
 
     with resumable_watch(job):
         final = wait_for(reach, job)
