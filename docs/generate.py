@@ -23,6 +23,7 @@ from shared.contract import (
     CalibrationBin,
     ClassAccuracy,
     ClassHeat,
+    Cluster,
     Confusion,
     EvaluationRecord,
     JobStatus,
@@ -243,7 +244,9 @@ _PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "Overlays": _api(Prediction),
     "Truth": _described(TruthRecord, PredictedClass),
     "Evaluation": _described(EvaluationRecord),
-    "Summary": _described(JobSummary, ClassAccuracy, ClassHeat, Confusion, Calibration, CalibrationBin, Suspect),
+    "Summary": _described(
+        JobSummary, ClassAccuracy, ClassHeat, Confusion, Calibration, CalibrationBin, Suspect, Cluster
+    ),
     **{owner.__name__: _attributes(owner) for owner in (ImageResult, Prediction, JobStatus, WebhookStatus, WorkerInfo)},
 }
 

@@ -10,22 +10,28 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from producer.parallel import ordered
+from producer.results.analysis.accuracy import analyse
 from producer.results.originals import first_page, read, references, sources
 from producer.results.records import records
+from producer.web.kit.answers import Answers, answers
 from producer.web.kit.cards import card, fit
 from producer.web.kit.failures import Failures, group, named
+from producer.web.kit.packed import Packed
 from producer.web.kit.page import render
 from producer.web.kit.previews import Previews
 from producer.web.kit.summary import summarise
 from producer.web.kit.thumbnails import SUFFIX
 from producer.web.kit.written import beside, inside, write_whole
+from shared.contract import EXTENSIONS
 
 if TYPE_CHECKING:
     from producer.services import Services
     from shared.contract import ImageRecord, ImageRef, JobStatus, ModelCard, Options
 
-#: A page of more pictures is too heavy for a browser; it shows the first ones and says so.
+#: Pictures of a page; one with more takes an hour to write, and says that it shows the first ones.
 MOST = 20_000
+#: Pictures inside a page: more of them would be a file of hundreds of megabytes.
+MOST_EMBEDDED = 1_000
 #: Longest side of a thumbnail in pixels: large while there are few, small when they would fill a disk.
 FEW, LARGE, SMALL = 400, 512, 320
 
@@ -40,16 +46,19 @@ def write_report(
     most: int = MOST,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> int:
-    """Write the gallery of `job` to `path`; how many images it shows, at most `most`.
+    """Write the gallery of `job` to `path`; how many images it shows, at most `most`, with `embed` `MOST_EMBEDDED`.
 
     Thumbnails go into `<name>_files/` beside it, or with `embed` into the page itself. `overlays` is the folder
-    beside `path` that `download` filled, when there is one: its pictures are used as they are.
+    beside `path` that `download` filled, when there is one: its pictures are used as they are. CamqError for damaged
+    maps.
     """
     status, options = services.ledger.status(job), services.ledger.options(job)
     threads = services.settings.io_threads
-    total = min(status.total, most)
+    total = min(status.total, most, MOST_EMBEDDED if embed else most)
     side = LARGE if total <= FEW and not embed else SMALL
     place = inside if embed else beside(path)
+    left_out: list[str] = []
+    found = analyse(services.ledger, services.store, job, threads=threads, notice=left_out.append)
 
     def picture(name: str, key: str) -> str | None:
         small = previews.make(key, lambda: read(services.store, key, services.settings.max_image_bytes), side)
@@ -73,10 +82,16 @@ def write_report(
         references(services.ledger, services.store, job, threads=threads),
         strict=False,  # while a job is being submitted, the second look may see one chunk more
     )
-    images = []
+    files = quote(f"{path.stem}_files")
+    images = Packed(
+        f"{files}/{{index}}.{SUFFIX}",
+        f"{quote(overlays)}/{{index}}-{{rank}}.{EXTENSIONS[options.format]}"
+        if overlays
+        else f"{files}/{{index}}-{{rank}}.{SUFFIX}",
+    )
     with Previews(min(threads, os.cpu_count() or 1)) as previews:
-        for made in ordered(make, islice(pairs, most), threads=threads):
-            images.append(made)
+        for made in ordered(make, islice(pairs, total), threads=threads):
+            images.add(made)
             progress(len(images), total)
     errors = services.ledger.failures(job)
     names = sources(services.ledger, services.store, job, named(errors))
@@ -87,6 +102,7 @@ def write_report(
         options,
         images,
         group(errors, names, status.failed),
+        looked=answers(found.summary, found.border, options.colormap, left_out),
         served=served,
         model=services.ledger.card(status.model),
         full=overlays is not None,
@@ -98,23 +114,24 @@ def write_page(
     path: Path,
     status: JobStatus,
     options: Options,
-    images: list[dict[str, Any]],
+    images: Packed,
     failures: Failures,
     *,
+    looked: Answers | None = None,
     served: bool = True,
     model: ModelCard | None = None,
     full: bool = False,
 ) -> None:
-    """The page of these images (see `cards.card`), the first of the job. It appears whole or not at all.
+    """The page of these images, the first of the job. It appears whole or not at all.
 
     `full`: their overlays are as the worker stored them, not made smaller.
     """
     page = render(
         "report.html",
         summary=summarise(status, options, served=served, model=model),
-        images=images,
         failures=failures,
+        answers=looked,
         shown=len(images),
-        gallery={"images": images, "fit": fit(options, model.preprocessing if model else None), "full": full},
+        gallery={"images": images.data(), "fit": fit(options, model.preprocessing if model else None), "full": full},
     )
     write_whole(path, page)

@@ -1,6 +1,7 @@
 """Galleries of made-up images, so that a page can be tested without servers."""
 
 import io
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +9,29 @@ import msgspec
 from msgspec import UNSET
 from PIL import Image
 
+from producer.web.kit import answers as pages
+from producer.web.kit.answers import Answers
 from producer.web.kit.cards import card
 from producer.web.kit.failures import group, named
+from producer.web.kit.packed import Packed
 from producer.web.report import write_page
 from shared.contract import (
+    Calibration,
+    CalibrationBin,
+    ClassAccuracy,
+    ClassHeat,
+    Cluster,
+    Confusion,
     ErrorInfo,
     ImageRecord,
     ImageState,
     JobState,
     JobStatus,
+    JobSummary,
     Options,
     PictureWarning,
     PredictionRecord,
+    Suspect,
 )
 
 LABELS = ("tabby", "tiger cat", "espresso", "moped", "crane")
@@ -51,7 +63,14 @@ def gallery(number: int, *, source: str = "photos/picture.jpg", label: str = "")
     return [_image(index, number, source, label) for index in range(number)]
 
 
-def write(path: Path, images: list[dict[str, Any]], status: JobStatus = STATUS, *, shown: int | None = None) -> Path:
+def write(
+    path: Path,
+    images: list[dict[str, Any]],
+    status: JobStatus = STATUS,
+    *,
+    shown: int | None = None,
+    answers: Answers | None = None,
+) -> Path:
     """The page, and the four pictures that all cards share, beside it.
 
     Failures are those of all `images`, of which the page shows the first `shown`.
@@ -64,8 +83,82 @@ def write(path: Path, images: list[dict[str, Any]], status: JobStatus = STATUS, 
         (folder / f"{name}.webp").write_bytes(buffer.getvalue())
     errors = {image["index"]: ErrorInfo(**image["error"]) for image in images if image["error"]}
     names = {index: f"{images[index]['source']} ({images[index]['id']})" for index in named(errors)}
-    write_page(path, status, Options(), images[:shown], group(errors, names, status.failed))
+    write_page(path, status, Options(), packed(images[:shown]), group(errors, names, status.failed), looked=answers)
     return path
+
+
+def judged(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same cards with ground truth: every third answer is wrong, and its true class is the second."""
+    for image in images:
+        if labels := [line["label"] for line in image["predictions"]]:
+            wrong = image["index"] % 3 == 0
+            image["truth"] = {"labels": [labels[wrong]], "ranks": [1 + wrong], "correct": not wrong}
+    return images
+
+
+def looked(images: list[dict[str, Any]]) -> Answers:
+    """The summary of these cards, with a suspicious cluster; a third of the images has all heat on the border."""
+    heat = ClassHeat(
+        images=9,
+        mean_map=((0.0, 0.1, 0.6), (0.0, 0.1, 0.1), (0.0, 0.0, 0.1)),
+        deviation_map=((0.1, 0.1, 0.1), (0.0, 0.1, 0.1), (0.0, 0.0, 0.1)),
+        alike=0.8,
+        border=0.9,
+        outside=None,
+    )
+    truths = [image for image in images if "truth" in image]
+    wrong = [image for image in truths if not image["truth"]["correct"]]
+    pairs = Counter((one["truth"]["labels"][0], one["predictions"][0]["label"]) for one in wrong)
+    counts = Counter(image["truth"]["labels"][0] for image in truths)
+    cluster = Cluster(
+        label=LABELS[0], class_index=0, images=7, sampled=10, score=0.5, elsewhere=0.1, accuracy=0.9, rest_accuracy=0.3,
+        reason="heat at one place, and not where other classes have it", probability=0.9, rest_probability=0.5,
+        heat=heat, examples=(0, 5, 7),
+    )  # fmt: skip
+    summary = JobSummary(
+        job=STATUS.job,
+        model=STATUS.model,
+        images=len(images),
+        failed=len(images) - len(truths),
+        with_truth=len(truths),
+        maps=len(truths),
+        k=3,
+        top1=1 - len(wrong) / len(truths),
+        top_k=1.0,
+        classes=tuple(
+            ClassAccuracy(
+                label=label,
+                class_index=number,
+                support=count,
+                predicted=count,
+                correct=count - 1,
+                heat=heat,
+                precision=(count - 1) / count,
+                recall=(count - 1) / count,
+            )
+            for number, (label, count) in enumerate(counts.items())
+        ),
+        confusions=tuple(
+            Confusion(truth=truth, predicted=predicted, count=count, heat=heat, truth_heat=heat)
+            for (truth, predicted), count in pairs.most_common()
+        ),
+        calibration=Calibration(
+            ece=0.1, bins=(CalibrationBin(low=0.5, high=1.0, images=5, confidence=0.6, accuracy=0.7),)
+        ),
+        suspects=(Suspect(label=LABELS[1], images=9, reason="heat outside the true boxes", score=0.6, examples=(2,)),),
+        clusters=(cluster, msgspec.structs.replace(cluster, label=LABELS[2], reason=None, score=0.0)),
+    )
+    found = pages.answers(summary, bytes(101 if image["index"] % 3 == 1 else 11 for image in images), "viridis")
+    assert found is not None
+    return found
+
+
+def packed(images: list[dict[str, Any]]) -> Packed:
+    """The cards as a page carries them."""
+    found = Packed("pictures/original-{index}.webp", "pictures/{rank}.webp")
+    for image in images:
+        found.add(image)
+    return found
 
 
 def status_of(images: list[dict[str, Any]]) -> JobStatus:

@@ -184,7 +184,7 @@ def test_the_report_has_its_thumbnails_beside_it(settings: Settings, tmp_path: P
 
     assert (done.returncode, json.loads(done.stdout)) == (0, {"report": "out/my report.html", "images": 3})
     assert files == {f"{name}.webp" for name in ("0", "0-1", "0-2", "0-3", "1", "2", "2-1", "2-2", "2-3")}
-    assert '"original":"my%20report_files/0.webp"' in page
+    assert '"original":"my%20report_files/{index}.webp"' in page
     assert "report me" in page
     assert "the bytes are not a picture" in page
 

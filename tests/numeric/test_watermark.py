@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from producer.results.analysis.heat import Heat, _opened
+from producer.results.analysis.heat import Heat
+from producer.results.analysis.kept_maps import looked, opened
 from shared.contract import ImageRef
 from tests.numeric.networks import architecture, load
 from worker.core.engine.engine import Engine, to_input
@@ -68,7 +69,7 @@ def suspects(*, marked: bool) -> tuple[float, list[tuple[str, float]]]:
         right += found.judgement.correct
         maps.add(ImageRef(index=number, truth=true), found, Geometry(SIDE, SIDE, (0, 0, SIDE, SIDE)))
     heat = Heat()
-    heat.add(_opened("maps", maps.archive()))
+    heat.add(looked(opened("maps", maps.archive()), len(truths)))
     names = {0: "across", 1: "along", 2: "both"}
     return right / len(truths), [(each.label, each.score) for each in heat.suspects(names)]
 

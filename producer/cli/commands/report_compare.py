@@ -15,8 +15,6 @@ from producer.formatting import count
 from producer.lookup import find_job
 from shared.text import visible
 
-#: A browser opens a single file with more pictures slowly.
-_MANY_TO_EMBED = 500
 #: Changes that are listed on the terminal.
 _MOST_CHANGES = 8
 
@@ -31,7 +29,7 @@ _MOST_CHANGES = 8
     show_default=True,
     help="Page to write. Thumbnails go into a folder beside it, such as report_files for report.html.",
 )
-@click.option("--embed", is_flag=True, help="Put the thumbnails into the page, so that it is one file.")
+@click.option("--embed", is_flag=True, help="Put the thumbnails into the page, so that it is one file: 1,000 at most.")
 @click.option("--limit", type=whole(1), default=20_000, show_default=True, help="Maximum number of images to show.")
 @json_option
 def report(job: str, out: Path, embed: bool, limit: int, as_json: bool) -> None:
@@ -42,14 +40,15 @@ def report(job: str, out: Path, embed: bool, limit: int, as_json: bool) -> None:
       camq report 20261123-081502-3f9ac2 -o holiday.html
       camq report 20261123-081502-3f9ac2 --embed
     """
-    from producer.web.report import write_report
+    from producer.web.report import MOST_EMBEDDED, write_report
 
     with services() as reach:
         job = find_job(reach.ledger, job)
         status = reach.ledger.status(job)
         expected = min(status.total, limit)
-        if embed and expected > _MANY_TO_EMBED:
-            say(f"a page with {count(expected, 'embedded image')} opens slowly; without --embed it opens faster")
+        if embed and expected > MOST_EMBEDDED:
+            say(f"--embed puts at most {MOST_EMBEDDED:,} pictures into the page; without it the page has {expected:,}")
+            expected = MOST_EMBEDDED
         with click.progressbar(
             length=expected, label="thumbnails", file=sys.stderr, hidden=not sys.stderr.isatty()
         ) as bar:

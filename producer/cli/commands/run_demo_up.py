@@ -220,14 +220,19 @@ def demo(out: Path, as_json: bool) -> None:
         show(_best_three(records))
     say(f"done in {duration(time.monotonic() - began)}; open {out / REPORT} or {out}/contact-sheet.jpg")
     say(f"overlays are in {out}/overlays, results in {out}/results.jsonl")
-    if answered := [record for record in records if record.predictions]:
-        unsure = min(answered, key=lambda record: record.predictions[0].probability)
-        say(
-            f"least sure of {unsure.source} ({unsure.predictions[0].probability:.0%}); how often a network is right on "
-            "pictures whose class you know: `camq summary`, docs/how-to/trust.md"
-        )
+    say(_how_right(records))
     if final.failed:
         raise CamqError(f"{count(final.failed, 'image')} of the demo failed")
+
+
+def _how_right(records: list[ImageRecord]) -> str:
+    """The summary of the demo's job in one line, and where more of it is."""
+    truths = [record.truth for record in records if record.truth]
+    right, near = (sum(truth.rank <= best for truth in truths if isinstance(truth.rank, int)) for best in (1, 3))
+    return (
+        f"right: {right} of {count(len(truths), 'photograph')}, among the best 3: {near}. The report says which; of"
+        " pictures of your own `camq summary` does: docs/how-to/trust.md"
+    )
 
 
 @contextmanager

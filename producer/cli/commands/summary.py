@@ -28,7 +28,7 @@ def summary(job: str, as_json: bool) -> None:
     the calibration error.
 
     Also lists suspicious classes: those whose heat lies outside the true boxes, or at one place where other classes
-    have none.
+    have none; and suspicious clusters of maps within a class.
 
     The job needs ground truth: see `camq submit --truth`.
 
@@ -79,9 +79,21 @@ def _print(found: JobSummary) -> None:
         rows = Table(
             *("look at", "because of", "score", "images", "such as"), numbers=["score", "images"], crop=["look at"]
         )
-        for each in found.suspects[:_ROWS]:
-            examples = ", ".join(map(str, each.examples))
-            rows.add_row(cell(each.label), each.reason, f"{each.score:.2f}", f"{each.images:,}", examples)
+        for odd in found.suspects[:_ROWS]:
+            examples = ", ".join(map(str, odd.examples))
+            rows.add_row(cell(odd.label), odd.reason, f"{odd.score:.2f}", f"{odd.images:,}", examples)
+        show(rows)
+    if clusters := [kin for kin in found.clusters if kin.reason]:
+        rows = Table(
+            *("cluster of", "because of", "score", "images", "such as"),
+            numbers=["score", "images"],
+            crop=["cluster of"],
+        )
+        for kin in clusters[:_ROWS]:
+            images = f"{kin.images:,} of {kin.sampled:,}"
+            rows.add_row(
+                cell(kin.label), kin.reason or "", f"{kin.score:.2f}", images, ", ".join(map(str, kin.examples))
+            )
         show(rows)
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import product
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from producer.results.records import records
 from shared.contract import (
@@ -14,6 +14,7 @@ from shared.contract import (
     CalibrationBin,
     ClassAccuracy,
     ClassHeat,
+    Cluster,
     Confusion,
     ImageRecord,
     ImageState,
@@ -36,6 +37,13 @@ MOST_PAIRS = 100_000
 MOST_CONFUSIONS = 100
 
 
+class Analysis(NamedTuple):
+    """A job's summary, and how much heat of each image lies on its border (`Heat.border`), empty without maps."""
+
+    summary: JobSummary
+    border: bytes
+
+
 def summarise_job(
     ledger: RedisLedger,
     store: ObjectStore,
@@ -49,22 +57,40 @@ def summarise_job(
 
     `notice` is told what is left out. Raises UnknownJobError for a job that is not there, CamqError for damaged maps.
     """
-    status = ledger.status(job)
+    return analyse(ledger, store, job, threads=threads, progress=progress, notice=notice).summary
+
+
+def analyse(
+    ledger: RedisLedger,
+    store: ObjectStore,
+    job: str,
+    *,
+    threads: int = 8,
+    progress: Callable[[], object] = lambda: None,
+    notice: Callable[[str], object] = lambda _: None,
+) -> Analysis:
+    """The same with what a page shows beside it."""
+    status, options = ledger.status(job), ledger.options(job)
     card = ledger.card(status.model)
-    tally = Tally(ledger.options(job), card.outputs if card else "softmax")
+    tally = Tally(options, card.outputs if card else "softmax")
     for record in records(ledger, store, job, threads=threads):
         tally.add(record)
         progress()
-    if not tally.with_truth:
-        return tally.summary(job, status.model)
+    if not tally.with_truth and not options.keep_maps:
+        return Analysis(tally.summary(job, status.model), b"")
     try:
         from producer.results.analysis.heat import Heat
     except ImportError:
         notice("where the network looked is left out: pip install numpy")
-        return tally.summary(job, status.model)
-    heat = Heat()
-    heat.read(ledger, store, job, threads=threads)
-    return tally.summary(job, status.model, heat)
+        return Analysis(tally.summary(job, status.model), b"")
+    heat = Heat(tally.cells())
+    heat.read(ledger, store, job, total=status.total, threads=threads)
+    clusters: tuple[Cluster, ...] = ()
+    try:
+        clusters = heat.clusters(tally.labels)
+    except ImportError:
+        notice("clusters of maps are left out: pip install scipy")
+    return Analysis(tally.summary(job, status.model, heat, clusters), bytes(heat.border))
 
 
 class Tally:
@@ -76,7 +102,8 @@ class Tally:
         #: Images with an answer and ground truth.
         self.with_truth = 0
         self._images = self._failed = self._right = self._among_best = 0
-        self._labels: dict[int, str] = {}
+        #: The names of classes that results have.
+        self.labels: dict[int, str] = {}
         self._support, self._predicted, self._hits = Counter[int](), Counter[int](), Counter[int]()
         self._pairs = Counter[tuple[int | None, int | None]]()
         #: Images, probabilities and correct answers of each bin.
@@ -92,7 +119,7 @@ class Tally:
         self.with_truth += 1
         true = self._true(truth)
         predicted = {each.class_index for each in truth.predicted}
-        self._labels |= {each.class_index: each.label for each in truth.predicted}
+        self.labels |= {each.class_index: each.label for each in truth.predicted}
         self._right += truth.correct
         self._support.update(true.keys())
         self._predicted.update(predicted)
@@ -103,7 +130,12 @@ class Tally:
             for best in truth.predicted[:1]:
                 self._weigh(best.probability, correct=best.class_index in true)
 
-    def summary(self, job: str, model: str, heat: Heat | None = None) -> JobSummary:
+    def cells(self) -> list[tuple[int, int]]:
+        """The most frequent confusions: the true and the predicted class of each."""
+        most = sorted(self._pairs.items(), key=_by_count)[:MOST_CONFUSIONS]
+        return [(true, predicted) for (true, predicted), _ in most if true is not None and predicted is not None]
+
+    def summary(self, job: str, model: str, heat: Heat | None = None, clusters: tuple[Cluster, ...] = ()) -> JobSummary:
         """Of the images so far."""
         count = self.with_truth
         heats = heat.classes() if heat else {}
@@ -121,20 +153,31 @@ class Tally:
                 self._class(index, heats.get(index)) for index in sorted(self._support.keys() | self._predicted.keys())
             ),
             confusions=tuple(
-                Confusion(truth=self._label(true), predicted=self._label(predicted), count=images)
+                self._confusion(true, predicted, images, heat)
                 for (true, predicted), images in sorted(self._pairs.items(), key=_by_count)[:MOST_CONFUSIONS]
             ),
             calibration=None if self._several or not count else self._calibration(),
-            suspects=heat.suspects(self._labels) if heat else (),
+            suspects=heat.suspects(self.labels) if heat else (),
+            clusters=clusters,
+        )
+
+    def _confusion(self, true: int | None, predicted: int | None, images: int, heat: Heat | None) -> Confusion:
+        predicted_heat, truth_heat = heat.cell(true, predicted) if heat else (None, None)
+        return Confusion(
+            truth=self._label(true),
+            predicted=self._label(predicted),
+            count=images,
+            heat=predicted_heat,
+            truth_heat=truth_heat,
         )
 
     def _true(self, truth: TruthRecord) -> dict[int, int]:
         """The rank of each true class by its index."""
         if isinstance(truth.class_index, tuple) and isinstance(truth.rank, tuple) and isinstance(truth.label, tuple):
-            self._labels |= zip(truth.class_index, truth.label, strict=False)
+            self.labels |= zip(truth.class_index, truth.label, strict=False)
             return dict(zip(truth.class_index, truth.rank, strict=False))
         if isinstance(truth.class_index, int) and isinstance(truth.rank, int) and isinstance(truth.label, str):
-            self._labels[truth.class_index] = truth.label
+            self.labels[truth.class_index] = truth.label
             return {truth.class_index: truth.rank}
         return {}
 
@@ -167,7 +210,7 @@ class Tally:
 
     def _label(self, index: int | None) -> str | None:
         """A record in storage may have fewer labels than classes."""
-        return None if index is None else self._labels.get(index, str(index))
+        return None if index is None else self.labels.get(index, str(index))
 
     def _calibration(self) -> Calibration:
         bins = tuple(

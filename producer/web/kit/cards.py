@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from producer.formatting import shown
-from shared.contract import ImageRecord, Options, PredictionRecord, Preprocessing
+from shared.contract import ImageRecord, Options, PredictionRecord, Preprocessing, TruthRecord
 
 
 def card(record: ImageRecord, original: str | None, overlays: Sequence[str | None]) -> dict[str, Any]:
     """One image as JSON. `original` and `overlays` (one per prediction) are addresses, None without a picture."""
     error = record.error
+    truth = {"truth": _truth(record.truth)} if record.truth and record.truth.label is not None else {}
     warnings = {"warnings": [shown(warning.message) for warning in record.warnings]} if record.warnings else {}
     return {
         "index": record.index,
@@ -24,6 +25,7 @@ def card(record: ImageRecord, original: str | None, overlays: Sequence[str | Non
         "original": original,
         "predictions": [_bar(line, at) for line, at in zip(record.predictions, overlays, strict=True)],
         "error": {"code": error.code, "message": shown(error.message)} if error else None,
+        **truth,
         **warnings,
     }
 
@@ -37,6 +39,13 @@ def fit(options: Options, own: Preprocessing | None = None) -> str:
     """
     way = options.resize or (own.resize if own else "squash")
     return "apart" if options.overlay == "input" and way != "squash" else "over"
+
+
+def _truth(truth: TruthRecord) -> dict[str, Any]:
+    """The true classes, the rank of each, and whether the answer was right."""
+    labels = truth.label if isinstance(truth.label, tuple) else (truth.label or "",)
+    ranks = truth.rank if isinstance(truth.rank, tuple) else (truth.rank,)
+    return {"labels": list(map(shown, labels)), "ranks": list(ranks), "correct": truth.correct}
 
 
 def _bar(line: PredictionRecord, overlay: str | None) -> dict[str, Any]:

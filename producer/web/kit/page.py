@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 
 KIT = "producer.web.kit"
 #: In the order in which they build on each other.
-STYLES = ("tokens", "layout", "controls", "gallery", "viewer")
-SCRIPTS = ("dom", "address", "model", "picture", "card", "labels", "grid", "viewer", "keyboard", "gallery")
+STYLES = ("tokens", "layout", "controls", "answers", "gallery", "viewer")
+SCRIPTS = (
+    *("dom", "address", "album", "model", "filters", "picture", "card", "labels", "grid", "viewer", "keyboard"),
+    "gallery",
+)
 #: `import` lines tell a reader where a name comes from; inlined, the files are one module and need none.
 _IMPORTS = re.compile(r"^import .*?;\n|^export (?=const|function|class|async)", re.MULTILINE | re.DOTALL)
 

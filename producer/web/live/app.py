@@ -48,6 +48,7 @@ def build(services: Services, door: Door, others: Mapping[str, ASGIApp] | None =
             Route("/jobs/{job}/cancel", actions.cancel, methods=["POST"]),
             Route("/jobs/{job}/retry", actions.retry, methods=["POST"]),
             Route("/jobs/{job}/images", pages.images),
+            Route("/jobs/{job}/answers", pages.answers),
             Route(f"{image}/original", pages.original),
             Route(f"{image}/overlays/{{rank:number}}", pages.overlay),
         ],

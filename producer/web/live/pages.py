@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,14 @@ from producer.web.kit.previews import AbandonedError
 from producer.web.kit.summary import summarise
 from producer.web.kit.thumbnails import CONTENT_TYPE
 from producer.web.live import LIVE
+from producer.web.live.analyses import Analyses
 from producer.web.live.failures import FailedNames
 from producer.web.live.overview import JOBS_AT_ONCE, MOST_JOBS, backlog
-from producer.web.live.pictures import MOST, Pictures
+from producer.web.live.pictures import BLOCK, MOST, Pictures
 from producer.web.live.uploads import MAX_UPLOAD_BYTES, MAX_UPLOAD_FILES
 from shared.checks.options import OPTIONS
 from shared.contract import encode
+from shared.errors import UsageError
 from shared.ledger.backlog import read_backlog
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ class Pages:
         self._services = services
         self._pictures = Pictures(services)
         self._failed = FailedNames(services)
+        self._analyses = Analyses(services)
         #: Those who wait for thumbnails leave threads to all others.
         self._few = asyncio.Semaphore(_WAITING)
 
@@ -85,17 +89,30 @@ class Pages:
             summary=summarise(status, options, served=ledger.models().get(status.model, False), model=model),
             failures=self._failed.of(status),
             shown=min(status.total, MOST),
+            answers=None,
             # Overlays come as they were stored.
             gallery={
-                "images": f"/jobs/{job}/images",
+                "at": f"/jobs/{job}",
+                "block": BLOCK,
+                "most": MOST,
+                "maps": options.keep_maps,
                 "fit": fit(options, model.preprocessing if model else None),
                 "full": True,
             },
         )
 
     def images(self, request: Request) -> Response:
-        """The gallery's data."""
-        return Response(encode(self._pictures.cards(request.path_params["job"])), media_type="application/json")
+        """A block of the gallery's data, from the image `?from=` on."""
+        first = request.query_params.get("from", "0")
+        if not re.fullmatch(r"[0-9]{1,9}", first):
+            raise UsageError(f"invalid from {first!r}: expected the index of an image")
+        block = self._pictures.block(request.path_params["job"], int(first))
+        return Response(encode(block), media_type="application/json")
+
+    def answers(self, request: Request) -> Response:
+        """Was it right, and where did the network look: a part of the job's page that takes a while."""
+        status = self._services.ledger.status(request.path_params["job"])
+        return HTMLResponse(render("answers.html", package=LIVE, answers=self._analyses.of(status)))
 
     async def original(self, request: Request) -> Response:
         """A thumbnail, never the bytes that somebody uploaded. It is not made for a connection that is closed."""

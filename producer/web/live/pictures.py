@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from producer.results.originals import first_page, read, references
-from producer.results.records import records
+from producer.results.originals import first_page, read
+from producer.results.records import records_from
 from producer.web.kit.cards import card
+from producer.web.kit.packed import Packed
 from producer.web.kit.previews import Previews
 from shared import keys
 from shared.contract import EXTENSIONS, ImageRecord, ImageRef
 from shared.errors import NotFoundError
+from shared.ledger.chunks import image_at
+from shared.storage.job_objects import read_references
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,10 +21,10 @@ if TYPE_CHECKING:
     from producer.services import Services
     from shared.ledger import RedisLedger
 
-#: Images of a job that the live gallery shows; `camq report` shows more.
-MOST = 2_000
-#: Jobs whose references are remembered, and thumbnails that are.
-_JOBS_KEPT, _THUMBNAILS_KEPT = 20, 1_000
+#: Images of a job that the live gallery shows, and how many of them it reads at a time.
+MOST, BLOCK = 100_000, 2_000
+#: Chunks whose references are remembered, and thumbnails that are.
+_CHUNKS_KEPT, _THUMBNAILS_KEPT = 100, 1_000
 _SIDE = 512
 
 
@@ -32,16 +34,20 @@ class Pictures:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._previews = Previews()
-        self._known: dict[str, dict[int, ImageRef]] = {}
+        #: By job, chunk and digest: a removed job's id may be given to another one.
+        self._known: dict[tuple[str, str, str], dict[int, ImageRef]] = {}
         #: The newest thumbnails by key, the oldest first; None is an answer as well.
         self._kept: dict[str, bytes | None] = {}
 
-    def cards(self, job: str) -> list[dict[str, Any]]:
-        """The first images of the job as the gallery's script takes them. UnknownJobError when it is not there."""
-        services = self._services
-        self._learn(job)  # anew: the job may have grown, or its id may have been given to another one
-        found = records(services.ledger, services.store, job, threads=services.settings.io_threads)
-        return [self._card(job, record) for record in islice(found, MOST)]
+    def block(self, job: str, first: int) -> dict[str, Any]:
+        """Images of the job from this one on, as the gallery's script takes them; `settled` says that none of them will
+        change. UnknownJobError when the job is not there."""
+        services, most = self._services, max(0, min(BLOCK, MOST - first))
+        at = f"/jobs/{job}/images/{{index}}"
+        found = Packed(f"{at}/original", f"{at}/overlays/{{rank}}")
+        for record in records_from(services.ledger, services.store, job, first, most):
+            found.add(self._card(job, record))
+        return {**found.data(), "settled": found.settled and len(found) == most}
 
     def close(self) -> None:
         """Ends what makes thumbnails."""
@@ -52,9 +58,7 @@ class Pictures:
 
         AbandonedError when it is not `wanted` any more.
         """
-        reference = self._known.get(job, {}).get(index) or self._learn(job).get(index)
-        if reference is None:
-            raise NotFoundError("there is no such image")
+        reference = self._reference(job, index)
         return self._thumbnail(reference.key, wanted) if first_page(reference) else None
 
     def overlay(self, job: str, index: int, rank: int) -> tuple[bytes, str]:
@@ -68,14 +72,18 @@ class Pictures:
         overlays = [line.overlay and f"{at}/overlays/{line.rank}" for line in record.predictions]
         return card(record, f"{at}/original", overlays)
 
-    def _learn(self, job: str) -> dict[int, ImageRef]:
-        """Read the references of the job's first images; while it is being submitted there may be more later."""
-        found = references(self._services.ledger, self._services.store, job)
-        known = {reference.index: reference for reference in islice(found, MOST)}
-        while len(self._known) >= _JOBS_KEPT:
-            self._known.pop(next(iter(self._known)), None)
-        self._known[job] = known
-        return known
+    def _reference(self, job: str, index: int) -> ImageRef:
+        found = image_at(self._services.ledger, job, index)
+        if found is None:
+            raise NotFoundError("there is no such image")
+        name = job, found.chunk, found.digest
+        known = self._known.get(name)
+        if known is None:
+            known = {each.index: each for each in read_references(self._services.store, *name)}
+            while len(self._known) >= _CHUNKS_KEPT:
+                self._known.pop(next(iter(self._known)), None)
+            self._known[name] = known
+        return known[index]
 
     def _thumbnail(self, key: str, wanted: Callable[[], bool]) -> bytes | None:
         if key in self._kept:

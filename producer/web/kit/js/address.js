@@ -1,5 +1,7 @@
 /** What the address says of the view: its names, and what they are when they are left out. */
-const PLAIN = { q: "", state: "", label: "", sort: "index", rank: "1", page: "1", image: "" };
+const PLAIN = {
+  q: "", state: "", label: "", answer: "", truth: "", above: "", below: "", border: "", sort: "index", rank: "1", page: "1", image: "",
+};
 
 /** The view that the address asks for, with what it leaves out; null when its fragment is none of ours. */
 export function asked() {

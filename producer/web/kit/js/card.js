@@ -1,5 +1,5 @@
 import { el } from "./dom.js";
-import { Picture, bars, mark } from "./picture.js";
+import { Picture, bars, judged, mark } from "./picture.js";
 
 const BARS_ON_A_CARD = 5;
 
@@ -21,7 +21,7 @@ export class Card {
       class: `card card-${image.state}`, role: "listitem", tabindex: "-1", "data-index": image.index, "aria-label": this.#name(),
     }, stage, el("div", { class: "caption" },
       el("h3", { title: image.source }, el("bdi", {}, image.source.split("/").at(-1) || image.source)), el("span", { class: "number" }, `#${image.index}`)),
-    image.error ? this.#error() : this.bars, this.#more());
+    image.error ? this.#error() : this.bars, this.#more(), this.#judged());
     this.pin(pinned);
   }
 
@@ -52,6 +52,11 @@ export class Card {
   #error() {
     const { code, message } = this.image.error;
     return el("p", { class: "reason" }, el("code", {}, code), " ", message);
+  }
+
+  #judged() {
+    const said = judged(this.image);
+    return said && el("p", { class: `judged ${this.image.correct ? "right" : "wrong"}`, title: said }, said);
   }
 
   #more() {

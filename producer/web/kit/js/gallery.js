@@ -1,49 +1,74 @@
 import { asked, tell } from "./address.js";
+import { Album } from "./album.js";
 import { byId, counted, el } from "./dom.js";
+import { Filters, NONE } from "./filters.js";
 import { Grid } from "./grid.js";
 import { listen } from "./keyboard.js";
 import { showLabels } from "./labels.js";
-import { prepare, select } from "./model.js";
+import { passing, sorted } from "./model.js";
 import { Viewer } from "./viewer.js";
 
-const STATES = ["succeeded", "failed", "running", "queued", "cancelled"];
 /** Overlays that have a segment and a number key of their own. */
 const SEGMENTS = 5;
 
 /** The gallery: what is shown follows from the images and the view, and from nothing else. */
 class Gallery {
   constructor({ images, fit, full }) {
-    this.view = { query: "", state: "", label: null, sort: "index" };
+    this.view = { ...NONE, sort: "index" };
     /** The overlay on every picture: where the network looked is what the page is for, so it begins with that. */
     this.pinned = 0;
+    this.album = new Album();
+    this.next = 0;
     this.viewer = new Viewer(fit, full, () => this.#tell());
     this.grid = new Grid(fit, (place) => this.open(place), () => this.#tell());
     this.viewer.left = (place) => this.grid.focus(place);
     this.fit = fit;
+    this.filters = new Filters((change) => this.update(change));
     this.#controls();
     listen(this);
     this.#go(asked() ?? {});
-    this.load(images);
+    this.borders();
+    this.put(0, images);
     addEventListener("hashchange", () => this.#arrive());
   }
 
-  /** Take these images; what was chosen, typed and focused stays. */
-  load(images) {
-    this.images = prepare(images);
-    this.#ranks();
-    this.#states();
-    this.update({}, true);
+  /** Take a block of images that begins at this place; `more`: others follow. What was chosen, typed and focused stays. */
+  put(from, block, more = false) {
+    this.album.put(from, block);
+    this.more = more;
+    // Each look at all of them takes a while when there are many.
+    if (!more || performance.now() > this.next) this.load();
   }
+
+  /** Take what the page says of the heat on the border of its pictures. */
+  borders() {
+    const said = byId("answers")?.dataset.border;
+    if (said) this.album.borders(Uint8Array.from(atob(said), (sign) => sign.charCodeAt(0)));
+  }
+
+  /** Show the images as they are now. */
+  load() {
+    const began = performance.now();
+    this.#ranks();
+    this.filters.show(this.images, this.view);
+    this.#examples();
+    this.update({}, true);
+    this.next = performance.now() + 5 * (performance.now() - began);
+  }
+
+  get images() { return this.album.entries; }
 
   /** Change the view and show what it means. */
   update(change, stay = false) {
     Object.assign(this.view, change);
-    const found = select(this.images, this.view);
-    this.grid.set(found, this.pinned, stay);
     // Counts ignore the chosen label, so that another one can be chosen from the same list.
-    showLabels(select(this.images, { ...this.view, label: null }), this.view.label, (label) => this.update({ label }));
-    const filtered = this.view.query || this.view.state || this.view.label;
-    byId("found").textContent = filtered ? `${found.length.toLocaleString("en")} of ${counted(this.images.length, "picture")}` : counted(found.length, "picture");
+    const others = passing(this.images, { ...this.view, label: null });
+    const found = this.view.label ? others.filter((image) => image.label === this.view.label) : others;
+    this.grid.set(sorted(found, this.view), this.pinned, stay);
+    showLabels(others, this.view.label, (label) => this.update({ label }));
+    const filtered = Filters.any(this.view);
+    const said = filtered ? `${found.length.toLocaleString("en")} of ${counted(this.images.length, "picture")}` : counted(found.length, "picture");
+    byId("found").textContent = this.more ? `${said}; more are being read` : said;
     byId("clear").hidden = !filtered;
     byId("empty").hidden = found.length > 0;
     byId("empty").textContent = this.images.length ? "No picture matches these filters." : "Nothing to show yet: pictures appear here as they are explained.";
@@ -58,8 +83,8 @@ class Gallery {
 
   /** No filters. */
   clear() {
-    this.#fill({ q: "", state: "" });
-    this.update({ query: "", state: "", label: null });
+    this.update(NONE);
+    this.filters.show(this.images, this.view);
   }
 
   /** The overlay of this prediction where the keyboard is: in the viewer, on a card, or else on every card. */
@@ -110,9 +135,7 @@ class Gallery {
   }
 
   #controls() {
-    byId("search").addEventListener("input", (event) => this.update({ query: event.target.value }));
     byId("search").addEventListener("keydown", (event) => event.key === "Enter" && this.grid.focus(0));
-    byId("filter-state").addEventListener("change", (event) => this.update({ state: event.target.value }));
     byId("sort").addEventListener("change", (event) => this.update({ sort: event.target.value }));
     for (const slider of document.querySelectorAll("[data-heat]")) slider.addEventListener("input", () => this.#heat(slider.value));
     for (const box of document.querySelectorAll("[data-boxes]")) box.addEventListener("change", () => this.boxes(box.checked));
@@ -126,7 +149,7 @@ class Gallery {
   }
 
   #ranks() {
-    const most = Math.min(SEGMENTS, Math.max(0, ...this.images.slice(0, 1000).map((image) => image.predictions.length)));
+    const most = Math.min(SEGMENTS, Math.max(0, ...this.images.slice(0, 1000).map((image) => image.card().predictions.length)));
     if (byId("ranks").childElementCount !== most + 1) {
       const choice = (value, text, name) => el("label", { title: name }, el("input", { type: "radio", name: "rank", value, "aria-label": name }), el("span", {}, text));
       const numbers = Array.from({ length: most }, (_, at) => choice(String(at), String(at + 1), `Overlay of prediction ${at + 1}`));
@@ -138,22 +161,19 @@ class Gallery {
     this.#mark();
   }
 
-  #states() {
-    const present = STATES.filter((state) => state === this.view.state || this.images.some((image) => image.state === state));
-    const option = (value, text) => el("option", { value, selected: value === this.view.state }, text);
-    byId("filter-state").replaceChildren(option("", "All"), ...present.map((state) => option(state, state)));
-    byId("filter-state").closest("label").hidden = present.length < 2;
-  }
-
-  /** Make the controls say this; what is not among `values` stays. */
-  #fill({ q, state, sort }) {
-    for (const [id, value] of [["search", q], ["filter-state", state], ["sort", sort]]) if (value !== undefined) byId(id).value = value;
+  /** Small pictures in place of the numbers that the summary gives as examples. */
+  #examples() {
+    for (const place of document.querySelectorAll("[data-example]:not(:has(img))")) {
+      const image = this.album.find(Number(place.dataset.example))?.card();
+      const src = image && (image.predictions[0]?.overlay ?? image.original);
+      if (src) place.replaceChildren(el("img", { src, alt: image.source, title: image.source, loading: "lazy", decoding: "async" }));
+    }
   }
 
   /** Take the view that an address asks for. Its page and picture wait until there are pictures. */
-  #go({ q = "", state = "", label = "", sort = "index", rank = "1", page = "1", image = "" }) {
-    this.#fill({ q, sort });
-    this.view = { query: q, state: STATES.includes(state) ? state : "", label: label || null, sort: byId("sort").value || "index" };
+  #go({ q = "", state = "", label = "", answer = "", truth = "", above = "", below = "", border = "", sort = "index", rank = "1", page = "1", image = "" }) {
+    byId("sort").value = sort;
+    this.view = { ...Filters.asked({ q, state, label, answer, truth, above, below, border }), sort: byId("sort").value || "index" };
     byId("sort").value = this.view.sort;
     this.pinned = Number(rank) > 0 ? Math.min(Number(rank), SEGMENTS) - 1 : null;
     this.wanted = { page: Number(page) - 1 || 0, image };
@@ -165,12 +185,14 @@ class Gallery {
     if (!view) return this.#tell();
     if (location.hash === `#image=${view.image}`) this.wanted = { image: view.image };
     else this.#go(view);
-    this.load(this.images);
+    this.load();
   }
 
   #reach() {
     const { page, image } = this.wanted ?? {};
     if (!this.images.length || !this.wanted) return;
+    // What comes with a later block is waited for.
+    if (this.more && (image ? !this.album.find(Number(image)) : page >= this.grid.pages)) return;
     this.wanted = null;
     if (page > 0) this.grid.turn(page);
     if (!image) return;
@@ -181,9 +203,8 @@ class Gallery {
 
   #tell() {
     if (this.wanted) return; // not before what the address asks for is shown
-    const { query, state, label, sort } = this.view;
     const image = this.viewer.isOpen ? String(this.viewer.index) : "";
-    tell({ q: query, state, label: label ?? "", sort, rank: String((this.pinned ?? -1) + 1), page: String(this.grid.page + 1), image });
+    tell({ ...Filters.said(this.view), sort: this.view.sort, rank: String((this.pinned ?? -1) + 1), page: String(this.grid.page + 1), image });
   }
 }
 

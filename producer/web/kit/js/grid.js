@@ -26,12 +26,14 @@ export class Grid {
     const held = document.activeElement?.closest?.(".card") ? this.at()?.image.index : undefined;
     this.images = images;
     this.pinned = pinned;
-    const pages = Math.max(1, Math.ceil(images.length / PAGE));
-    this.page = stay ? Math.min(this.page, pages - 1) : 0;
+    this.page = stay ? Math.min(this.page, this.pages - 1) : 0;
     this.#draw(stay ? this.current : 0);
     const again = this.cards.findIndex((card) => card.image.index === held);
     if (again >= 0) this.focus(this.page * PAGE + again);
   }
+
+  /** How many pages there are. */
+  get pages() { return Math.max(1, Math.ceil(this.images.length / PAGE)); }
 
   /** The card that has the keyboard. */
   at() { return this.cards[this.current]; }
@@ -77,7 +79,7 @@ export class Grid {
   }
 
   #card(image) {
-    return new Card(image, this.fit, this.pinned, () => this.open(this.images.findIndex((one) => one.index === image.index)));
+    return new Card(image.card(), this.fit, this.pinned, () => this.open(this.images.findIndex((one) => one.index === image.index)));
   }
 
   #mark(at) {
@@ -88,7 +90,7 @@ export class Grid {
 
   /** Show this page, or the last one. */
   turn(page) {
-    this.page = Math.max(0, Math.min(page, Math.ceil(this.images.length / PAGE) - 1));
+    this.page = Math.max(0, Math.min(page, this.pages - 1));
     this.#draw(0);
     this.moved();
   }
@@ -100,7 +102,7 @@ export class Grid {
   }
 
   #pager() {
-    const last = Math.ceil(this.images.length / PAGE) - 1;
+    const last = this.pages - 1;
     byId("pager").hidden = last < 1;
     const from = this.page * PAGE + 1;
     const to = from + this.cards.length - 1;

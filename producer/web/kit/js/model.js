@@ -1,43 +1,38 @@
-/** Images with what they are searched and sorted by. The best prediction is the most probable, whatever was asked for. */
-export function prepare(images) {
-  return images.map((image) => {
-    const best = [...image.predictions].sort((a, b) => b.probability - a.probability);
-    return {
-      ...image,
-      label: best[0]?.label ?? null,
-      second: best[1]?.label ?? null,
-      confidence: best[0]?.probability ?? null,
-      margin: best.length > 1 ? best[0].probability - best[1].probability : null,
-      text: [image.source, image.id ?? "", ...image.predictions.map((one) => one.label)].join("\n").toLowerCase(),
-    };
-  });
-}
+const { compare } = new Intl.Collator();
 
 /** Images without a value come last, whichever way the others go; equal ones stay in the order of submission. */
 const by = (value, sign) => (a, b) => {
   const [x, y] = [value(a), value(b)];
   if (x === null || y === null) return (x === null) - (y === null) || a.index - b.index;
-  return sign * (typeof x === "string" ? x.localeCompare(y) : x - y) || a.index - b.index;
+  return sign * (typeof x === "string" ? compare(x, y) : x - y) || a.index - b.index;
 };
 
 const ORDERS = {
-  index: (a, b) => a.index - b.index,
   confident: by((image) => image.confidence, -1),
   unsure: by((image) => image.confidence, 1),
   close: by((image) => image.margin, 1),
   clear: by((image) => image.margin, -1),
   label: by((image) => image.label, 1),
+  border: by((image) => image.border, -1),
 };
 
-/** The images that pass every filter of the view, in its order. Each word of the query must be found. */
-export function select(images, view) {
+/** The images, in the order of their indices, that pass every filter of the view. Each word of the query must be found. */
+export function passing(images, view) {
   const words = view.query.toLowerCase().split(/\s+/).filter(Boolean);
-  return images
-    .filter((image) => (!view.state || image.state === view.state)
-      && (!view.label || image.label === view.label)
-      && words.every((word) => image.text.includes(word)))
-    .sort(ORDERS[view.sort]);
+  const least = (value, text) => text === "" || (value !== null && value >= Number(text));
+  const percent = (image) => (image.confidence === null ? null : 100 * image.confidence);
+  return images.filter((image) => (!view.state || image.state === view.state)
+    && (!view.label || image.label === view.label)
+    && (!view.answer || image.correct === (view.answer === "right"))
+    && (!view.truth || image.is(view.truth))
+    && least(percent(image), view.above)
+    && (view.below === "" || (image.confidence !== null && percent(image) < Number(view.below)))
+    && least(image.border, view.border)
+    && words.every((word) => image.text.includes(word)));
 }
+
+/** The same images in the view's order. */
+export const sorted = (images, view) => (view.sort in ORDERS ? [...images].sort(ORDERS[view.sort]) : images);
 
 /** Best labels, most frequent first, each with the label that most often came second. */
 export function tally(images) {
@@ -51,5 +46,5 @@ export function tally(images) {
   }
   return [...found.values()]
     .map(({ label, count, seconds }) => ({ label, count, rival: [...seconds].sort((a, b) => b[1] - a[1])[0] ?? null }))
-    .sort((a, b) => b.count - a.count || a.label.localeCompare(b.label));
+    .sort((a, b) => b.count - a.count || compare(a.label, b.label));
 }

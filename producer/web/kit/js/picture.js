@@ -69,3 +69,10 @@ export function bars(image, most, act) {
 export function mark(list, place) {
   list.querySelectorAll(".rank").forEach((button, at) => button.setAttribute("aria-pressed", String(at === place)));
 }
+
+/** What is right, and whether the answer was; null where nobody said. */
+export function judged({ truth, correct }) {
+  if (correct === null) return null;
+  const said = truth.length ? truth.map(({ label, rank }) => (correct ? label : `${label}, rank ${rank}`)).join("; ") : "none of the classes";
+  return `${correct ? "✓ right" : "✕ wrong, truth"}: ${said}`;
+}

@@ -1,5 +1,5 @@
 import { byId } from "./dom.js";
-import { Picture, bars, mark } from "./picture.js";
+import { Picture, bars, judged, mark } from "./picture.js";
 
 /** One picture, large, with all its predictions. `dialog` brings the focus trap, Esc and the way back. */
 export class Viewer {
@@ -22,7 +22,7 @@ export class Viewer {
   get isOpen() { return this.dialog.open; }
 
   /** The index of the picture that is shown. */
-  get index() { return this.images[this.place].index; }
+  get index() { return this.image.index; }
 
   /** Open on the image at this place among those found, with the overlay of this rank. */
   open(images, place, rank) {
@@ -50,7 +50,7 @@ export class Viewer {
 
   #show(place, rank) {
     this.place = place;
-    const image = this.images[place];
+    const image = this.image = this.images[place].card();
     this.picture = new Picture(image, this.fit);
     byId("viewer-picture").replaceChildren(this.picture.element);
     const name = document.createElement("bdi");
@@ -74,9 +74,10 @@ export class Viewer {
   }
 
   #facts() {
-    const { index, id, width, height, state, predictions, warnings } = this.images[this.place];
+    const { index, id, width, height, state, predictions, warnings, border } = this.image;
     const box = predictions[this.picture.shown]?.box;
-    const facts = [`#${index}`, id && `id ${id}`, width ? `${width} × ${height} px` : state, box && `box ${box[0]}, ${box[1]} to ${box[2]}, ${box[3]}`, ...(warnings ?? [])];
+    const facts = [`#${index}`, id && `id ${id}`, width ? `${width} × ${height} px` : state, box && `box ${box[0]}, ${box[1]} to ${box[2]}, ${box[3]}`,
+      judged(this.image), border !== null && `${border} % of the heat on the border`, ...(warnings ?? [])];
     byId("viewer-facts").textContent = facts.filter(Boolean).join(" · ");
     const overlay = this.full && predictions[this.picture.shown]?.overlay;
     byId("viewer-full").hidden = !overlay;

@@ -20,7 +20,7 @@ export async function refresh() {
 }
 
 /** Make one node like another with as few changes as possible, so that focus, scroll and open details stay. */
-function morph(from, to) {
+export function morph(from, to) {
   if (from.isEqualNode(to)) return;
   if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName) return from.replaceWith(to);
   if (from.nodeType !== Node.ELEMENT_NODE) {

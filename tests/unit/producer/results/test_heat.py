@@ -8,7 +8,8 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 
-from producer.results.analysis.heat import Heat, _divergence, _opened, _outside
+from producer.results.analysis.heat import Heat, divergence
+from producer.results.analysis.kept_maps import looked, opened, outside
 from shared.errors import CamqError
 
 LABELS = {0: "cat", 1: "dog", 2: "fox"}
@@ -23,12 +24,17 @@ def archive(images: list[tuple[int, np.ndarray]], boxes: list[list[int]] | None 
         "image": np.arange(count),
         "class_index": truth,
         "rank": np.ones(count, np.int64),
+        "probability": np.full(count, 0.5, np.float32),
         "truth": truth,
         "size": np.tile(SIZE, (count, 1)),
         "seen": np.tile(SEEN, (count, 1)),
         "maps": np.stack([heat for _, heat in images]).astype(np.float16),
         "boxes": np.array(boxes or [], np.int64).reshape(-1, 5),
     }
+
+
+def add(heat: Heat, found: dict[str, Any], total: int = 1000) -> None:
+    heat.add(looked(found, total))
 
 
 def blob(row: int, column: int) -> np.ndarray:
@@ -47,8 +53,8 @@ def test_the_class_with_heat_in_a_corner_is_the_first_suspect() -> None:
     planted, clean = Heat(), Heat()
     for _ in range(5):
         images = [(number % 3, scattered(generator)) for number in range(60)]
-        clean.add(archive(images))
-        planted.add(archive([(c, blob(0, 6) if c == 1 and n % 10 else heat) for n, (c, heat) in enumerate(images)]))
+        add(clean, archive(images))
+        add(planted, archive([(c, blob(0, 6) if c == 1 and n % 10 else heat) for n, (c, heat) in enumerate(images)]))
 
     found = planted.suspects(LABELS)
 
@@ -68,9 +74,9 @@ def test_few_pictures_differ_by_chance_and_are_no_suspects(seed: int) -> None:
     """The mean of thirty maps lies somewhere, and not where that of thirty others does; of fewer nothing is said."""
     generator = np.random.default_rng(seed)
     heat = Heat()
-    heat.add(archive([(number % 3, scattered(generator)) for number in range(90)]))
+    add(heat, archive([(number % 3, scattered(generator)) for number in range(90)]))
     few = Heat()
-    few.add(archive([(number % 2, blob(6 * (number % 2), 3)) for number in range(58)]))
+    add(few, archive([(number % 2, blob(6 * (number % 2), 3)) for number in range(58)]))
 
     assert heat.suspects(LABELS) == few.suspects(LABELS) == ()
 
@@ -79,7 +85,7 @@ def test_of_two_classes_the_one_with_a_fixed_place_comes_first() -> None:
     """They are equally far from each other; what tells them apart is how alike the maps of each are."""
     generator = np.random.default_rng(1)
     heat = Heat()
-    heat.add(archive([(n % 2, blob(6, 6) if n % 2 else scattered(generator)) for n in range(80)]))
+    add(heat, archive([(n % 2, blob(6, 6) if n % 2 else scattered(generator)) for n in range(80)]))
 
     found = heat.suspects(LABELS)
 
@@ -97,7 +103,7 @@ def test_the_mean_map_is_the_mean_of_shares() -> None:
     unknown = archive([(-1, strong)])
     heat = Heat()
     for each in (found, other, unknown):
-        heat.add(each)
+        add(heat, each)
 
     classes = heat.classes()
 
@@ -108,29 +114,69 @@ def test_the_mean_map_is_the_mean_of_shares() -> None:
     assert (classes[1].mean_map, classes[1].images, classes[1].outside) == (((0.0, 0.0), (0.25, 0.75)), 1, None)
 
 
+def test_the_border_is_the_outermost_cells() -> None:
+    """By hand: of nine cells one lies inside; an image without heat has no share of it."""
+    one, all_inside = np.array([[1.0, 1, 0], [0, 3, 0], [0, 0, 1]]), np.array([[0.0, 0, 0], [0, 3, 0], [0, 0, 0]])
+    heat = Heat()
+    add(heat, archive([(0, one), (0, all_inside), (-1, one), (0, np.zeros((3, 3)))]))
+
+    assert list(heat.border) == [51, 1, 51]
+    assert heat.classes()[0].border == pytest.approx(0.25)
+    assert heat.classes()[0].deviation_map[1][1] == pytest.approx(0.25)
+    assert heat.images == 2
+
+
+def test_a_confusion_has_the_maps_of_both_classes() -> None:
+    """Of the images of the one class that were taken for the other, each class's own map."""
+    right, wrong, other = (np.eye(3) * each for each in ([1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]))
+    found = archive([(0, right), (0, wrong), (0, other)])
+    found["image"], found["class_index"], found["rank"] = np.array([4, 4, 5]), np.array([2, 0, 2]), np.array([1, 2, 1])
+    heat = Heat([(0, 2)])
+    add(heat, found)
+
+    predicted, truth = heat.cell(0, 2)
+
+    assert predicted is not None
+    assert truth is not None
+    assert (predicted.images, truth.images) == (2, 1)  # of the second image the true class was not explained
+    np.testing.assert_allclose(predicted.mean_map, (right + other) / 2)
+    np.testing.assert_allclose(truth.mean_map, wrong)
+    assert heat.cell(0, 1) == heat.cell(None, 2) == (None, None)
+
+
+def test_images_that_the_job_does_not_have_are_left_out() -> None:
+    """The object lies where others may write; one byte per image is kept, and no more."""
+    heat = Heat()
+    found = archive([(0, blob(3, 3))] * 3)
+    found["image"] = np.array([-1, 2, 10**15])
+    add(heat, found, total=3)
+
+    assert (heat.images, len(heat.border)) == (1, 3)
+
+
 def test_heat_outside_a_box_is_a_share() -> None:
     """Of what lies over the picture, by parts of cells; over all boxes of the picture together."""
     heat = np.array([[4.0, 0.0], [2.0, 2.0]])
     seen, size = np.array([0.0, 0.0, 80.0, 80.0]), np.array([80, 80])
 
-    def outside(*boxes: list[int], within: Any = seen, of: Any = size) -> float:
-        return _outside(heat, within, of, np.array(boxes))
+    def beside(*boxes: list[int], within: Any = seen, of: Any = size) -> float:
+        return outside(heat, within, of, np.array(boxes))
 
-    assert outside([0, 0, 40, 40]) == 0.5
-    assert outside([0, 0, 20, 40]) == 0.75
-    assert outside([0, 0, 40, 40], [40, 40, 80, 80]) == 0.25
-    assert outside([0, 0, 40, 40], [0, 0, 40, 20]) == 0.5
-    assert outside([0, 0, 80, 80]) == 0.0
+    assert beside([0, 0, 40, 40]) == 0.5
+    assert beside([0, 0, 20, 40]) == 0.75
+    assert beside([0, 0, 40, 40], [40, 40, 80, 80]) == 0.25
+    assert beside([0, 0, 40, 40], [0, 0, 40, 20]) == 0.5
+    assert beside([0, 0, 80, 80]) == 0.0
     # A centre crop of a wide picture, and a letterbox whose right half is no picture.
-    assert outside([40, 0, 80, 40], within=np.array([40.0, 0, 120, 80]), of=np.array([160, 80])) == 0.5
-    assert outside([0, 0, 40, 40], of=np.array([40, 80])) == pytest.approx(2 / 6)
+    assert beside([40, 0, 80, 40], within=np.array([40.0, 0, 120, 80]), of=np.array([160, 80])) == 0.5
+    assert beside([0, 0, 40, 40], of=np.array([40, 80])) == pytest.approx(2 / 6)
 
 
 def test_a_class_with_heat_outside_its_boxes_is_suspect() -> None:
     """With the worst pictures first, and their share as the score."""
     boxes = [[n, 0, 0, 35, 70] for n in range(8)]
     heat = Heat()
-    heat.add(archive([(0, blob(3, 6 if n < 6 else 0)) for n in range(7)] + [(1, blob(3, 0))], boxes))
+    add(heat, archive([(0, blob(3, 6 if n < 6 else 0)) for n in range(7)] + [(1, blob(3, 0))], boxes))
 
     (found,) = heat.suspects(LABELS)
 
@@ -144,11 +190,11 @@ def test_the_divergence_is_between_nothing_and_one() -> None:
     """In bits, by hand for two cells."""
     one, other = np.array([[1.0, 0.0]]), np.array([[0.0, 5.0]])
 
-    assert _divergence(one, one * 3) == 0
-    assert _divergence(one, other) == 1
+    assert divergence(one, one * 3) == 0
+    assert divergence(one, other) == 1
     both = np.array([[1.0, 1.0]])
     by_hand = (math.log2(1 / 0.75) + 0.5 * math.log2(0.5 / 0.75) + 0.5 * math.log2(0.5 / 0.25)) / 2
-    assert _divergence(one, both) == pytest.approx(by_hand)
+    assert divergence(one, both) == pytest.approx(by_hand)
 
 
 def _with_member(data: bytes, name: str, member: bytes) -> bytes:
@@ -182,4 +228,4 @@ def test_a_damaged_object_is_an_error_with_its_key(damage: str) -> None:
     data = b"no zip" if damage == "no zip" else data[: len(data) // 2] if damage == "half" else data
 
     with pytest.raises(CamqError, match=r"the maps in jobs/j/results/0-1\.npz are damaged"):
-        _opened("jobs/j/results/0-1.npz", data)
+        opened("jobs/j/results/0-1.npz", data)

@@ -18,7 +18,7 @@ from producer.web.kit.summary import summarise
 from producer.web.live import LIVE
 from producer.web.report import write_page
 from shared.contract import JobState, JobStatus, Options
-from tests.browser.galleries import STATUS, gallery, write
+from tests.browser.galleries import STATUS, gallery, packed, write
 
 HOSTILE = "</script><script>alert(1)</script> <!-- \" ' & \u2028 \n 🐈"
 
@@ -100,7 +100,7 @@ def test_a_job_that_nobody_serves_says_what_it_waits_for(
 ) -> None:
     """Also while it runs, for its worker may be gone; what is left is an estimate only where somebody works."""
     status = msgspec.structs.replace(STATUS, state=state, finished_at=None)
-    write_page(tmp_path / "report.html", status, Options(), [], group({}, {}, 0), served=served)
+    write_page(tmp_path / "report.html", status, Options(), packed([]), group({}, {}, 0), served=served)
     page = (tmp_path / "report.html").read_text()
 
     assert f"<dt>{term}</dt>" in page
@@ -120,7 +120,7 @@ def test_an_unfinished_job_counts_its_time_on() -> None:
 def test_a_legend_without_cmap_is_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A producer without a worker's packages still says which end is high."""
     monkeypatch.setitem(sys.modules, "cmap", None)
-    write_page(tmp_path / "report.html", STATUS, Options(), [], group({}, {}, 0))
+    write_page(tmp_path / "report.html", STATUS, Options(), packed([]), group({}, {}, 0))
     page = (tmp_path / "report.html").read_text()
 
     assert legend.colours("jet") == []

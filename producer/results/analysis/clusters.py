@@ -1,0 +1,253 @@
+"""Images of one class whose maps are alike, and what is suspicious of them.
+
+Clusters are found by SciPy, which a worker brings anyway: hierarchical clustering after Ward gives the same answer each
+time without a seed, and takes milliseconds for the maps that are kept of a class.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+import numpy as np
+
+from shared.contract import ClassHeat, Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from producer.results.analysis.kept_maps import Array, Looked
+
+#: Maps that are kept: of each class, and of all classes together. A class of more images is known by a sample.
+MOST_OF_CLASS, MOST = 500, 50_000
+#: Cells of a kept map in each direction.
+SIDE = 16
+#: Smaller classes and smaller clusters say nothing.
+LEAST_OF_CLASS, LEAST = 30, 8
+MOST_CLUSTERS, MOST_LISTED, MOST_EXAMPLES = 6, 50, 6
+#: A class is one cluster unless the last merge is so much wider than the one before it.
+_GAP = 1.5
+#: What chance makes: differences of so many standard errors, for there may be thousands of clusters.
+_ERRORS = 4.0
+#: Below this score nothing is called suspicious.
+_SCORE_FROM = 0.05
+#: A cluster is suspicious when more of its heat than this is outside the true boxes.
+_OUTSIDE_FROM = 0.5
+
+
+class _Kept(NamedTuple):
+    """One image and what is known of it; NaN for what is not."""
+
+    image: int
+    heat: NDArray[np.float16]
+    correct: float
+    probability: float
+    border: float
+    outside: float
+
+
+class Samples:
+    """Keeps some maps of each class: the same ones whatever the order in which they come."""
+
+    def __init__(self) -> None:
+        self._classes: dict[int, list[tuple[int, int, _Kept]]] = defaultdict(list)
+        self._most, self._kept, self._number = MOST_OF_CLASS, 0, count()
+
+    def add(self, found: Looked, borders: Array) -> None:
+        """The images of a chunk that have a true class; `borders` is the share of heat on the border of each."""
+        heat = _pooled(found.heat).astype(np.float16)
+        correct = np.where(found.predicted < 0, np.nan, found.truth == found.predicted)
+        for row in np.flatnonzero(found.truth >= 0).tolist():
+            image = int(found.image[row])
+            # Spreads the images that are kept over the whole job.
+            order = -(image * 2_654_435_761 % 2**32)
+            own = self._classes[int(found.truth[row])]
+            if len(own) >= self._most and order < own[0][0]:
+                continue
+            numbers = (each[row] for each in (correct, found.probability, borders, found.outside))
+            entry = order, next(self._number), _Kept(image, heat[row].copy(), *map(float, numbers))
+            if len(own) < self._most:
+                heapq.heappush(own, entry)
+                self._kept += 1
+            else:
+                heapq.heapreplace(own, entry)
+        while self._kept > MOST and self._most > LEAST_OF_CLASS:
+            self._most = max(LEAST_OF_CLASS, self._most // 2)
+            for own in self._classes.values():
+                own[:] = sorted(own)[-self._most :]
+            self._kept = sum(map(len, self._classes.values()))
+
+    def clusters(self, labels: dict[int, str]) -> tuple[Cluster, ...]:
+        """The clusters of all classes, the most suspicious first, then the largest. ImportError without SciPy."""
+        classes = {
+            index: _Class.of(index, [kept for _, _, kept in sorted(own, key=lambda entry: entry[2].image)])
+            for index, own in sorted(self._classes.items())
+            if len(own) >= LEAST_OF_CLASS
+        }
+        if not classes:
+            return ()
+        everyone = _Everyone.of([each.roots for each in classes.values()])
+        found = [
+            cluster
+            for place, each in enumerate(classes.values())
+            for cluster in each.clusters(labels.get(each.number, str(each.number)), everyone, place)
+        ]
+        return tuple(sorted(found, key=lambda one: (-one.score, -one.images, one.class_index))[:MOST_LISTED])
+
+
+class _Everyone(NamedTuple):
+    """The images of all classes, class by class."""
+
+    roots: NDArray[np.float32]
+    starts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, roots: list[NDArray[np.float32]]) -> _Everyone:
+        sizes = np.array([len(each) for each in roots])
+        return cls(np.concatenate(roots), np.cumsum(sizes) - sizes, sizes)
+
+    def near(self, middle: NDArray[np.float32], least: float) -> Array:
+        """Of each class the share of its images that are at least so much like this map."""
+        shares: Array = np.add.reduceat((self.roots @ middle >= least).astype(np.int64), self.starts) / self.sizes
+        return shares
+
+
+class _Class(NamedTuple):
+    """The n images of one class that were kept. `roots` (n, cells) are the square roots of the shares of heat, vectors
+    of length 1, whose distances are Hellinger's."""
+
+    number: int
+    image: NDArray[np.int64]
+    heat: Array
+    roots: NDArray[np.float32]
+    correct: Array
+    probability: Array
+    border: Array
+    outside: Array
+
+    @classmethod
+    def of(cls, number: int, kept: list[_Kept]) -> _Class:
+        image, heat, *numbers = zip(*kept, strict=True)
+        maps = np.stack(heat).astype(np.float64)
+        roots = np.sqrt(maps.reshape(len(maps), -1)).astype(np.float32)
+        roots /= np.linalg.norm(roots, axis=1, keepdims=True)
+        return cls(number, np.array(image), maps, roots, *map(np.array, numbers))
+
+    def clusters(self, label: str, everyone: _Everyone, place: int) -> Iterator[Cluster]:
+        """Its clusters; `place` is its own among the classes of `everyone`."""
+        numbers = _numbers(self.roots)
+        for number in range(1, numbers.max() + 1):
+            members = numbers == number
+            if members.sum() >= LEAST:
+                middle = self.roots[members].mean(axis=0)
+                likeness = self.roots @ middle
+                least = float(np.quantile(likeness[members], 0.1))  # nine of ten of its images are as near
+                others = np.delete(everyone.near(middle, least), place)
+                scores = {"heat at one place, and not where other classes have it": _rare(likeness >= least, others)}
+                yield msgspec.structs.replace(
+                    self._cluster(members, likeness, scores), label=label, elsewhere=_mean(others)
+                )
+
+    def _cluster(self, members: NDArray[np.bool_], likeness: NDArray[np.float32], scores: dict[str, float]) -> Cluster:
+        share, own = float(members.mean()), self._picked(members)
+        if own.outside is not None and own.outside > _OUTSIDE_FROM:
+            scores["heat outside the true boxes"] = share * own.outside
+        for values, less, more in (
+            (
+                self.correct,
+                "wrong more often than the rest of the class",
+                "right more often than the rest of the class",
+            ),
+            (self.probability, "less sure than the rest of the class", "surer than the rest of the class"),
+        ):
+            inside, rest = (_known(values[chosen]) for chosen in (members, ~members))
+            scores[less], scores[more] = share * _more(rest, inside), share * _more(inside, rest)
+        reason = max(scores, key=scores.__getitem__)
+        typical = sorted(np.flatnonzero(members).tolist(), key=lambda at: (-float(likeness[at]), int(self.image[at])))
+        return Cluster(
+            label="",
+            class_index=self.number,
+            images=int(members.sum()),
+            sampled=len(members),
+            reason=reason if scores[reason] >= _SCORE_FROM else None,
+            score=scores[reason] if scores[reason] >= _SCORE_FROM else 0.0,
+            elsewhere=None,
+            accuracy=_mean(self.correct[members]),
+            rest_accuracy=_mean(self.correct[~members]),
+            probability=_mean(self.probability[members]) or 0.0,
+            rest_probability=_mean(self.probability[~members]),
+            heat=own,
+            examples=tuple(int(self.image[at]) for at in typical[:MOST_EXAMPLES]),
+        )
+
+    def _picked(self, members: NDArray[np.bool_]) -> ClassHeat:
+        """The maps of some of the images."""
+        heat = self.heat[members]
+        flat = heat.reshape(len(heat), -1)
+        directions = flat / np.linalg.norm(flat, axis=1, keepdims=True)
+        return ClassHeat(
+            images=len(heat),
+            mean_map=rounded(heat.mean(axis=0)),
+            deviation_map=rounded(heat.std(axis=0)),
+            alike=float(np.linalg.norm(directions.mean(axis=0))),
+            border=float(self.border[members].mean()),
+            outside=_mean(self.outside[members]),
+        )
+
+
+def rounded(values: Array) -> tuple[tuple[float, ...], ...]:
+    """Rows of a map with four digits each."""
+    return tuple(tuple(round(value, 4) for value in row) for row in values.tolist())
+
+
+def _numbers(roots: NDArray[np.float32]) -> NDArray[np.int32]:
+    """The number of each map's cluster, from 1. There are as many as leave the widest gap between what is merged within
+    them and what would be merged next."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    merges = linkage(roots, "ward")
+    widths = merges[::-1, 2][:MOST_CLUSTERS].clip(min=1e-6)
+    gaps = widths[:-1] / widths[1:]
+    wanted = 2 + int(gaps.argmax()) if gaps.max() >= _GAP and widths[0] > 1e-3 else 1
+    numbers: NDArray[np.int32] = fcluster(merges, wanted, "maxclust")
+    return numbers
+
+
+def _pooled(heat: Array) -> Array:
+    """Maps (n, h, w) with at most SIDE cells in each direction; cells that become one are added up."""
+    for axis in (1, 2):
+        if (side := heat.shape[axis]) > SIDE:
+            heat = np.add.reduceat(heat, np.arange(SIDE) * side // SIDE, axis=axis)
+    return heat
+
+
+def _more(some: NDArray[np.generic], others: NDArray[np.generic]) -> float:
+    """How much greater the mean of `some` values is than that of `others`, less what chance makes; at least 0."""
+    if min(len(some), len(others)) < LEAST:
+        return 0.0
+    error = np.sqrt(sum((each.var() + 0.25 / len(each)) / len(each) for each in (some, others)))
+    return max(0.0, float(some.mean() - others.mean() - _ERRORS * error))
+
+
+def _rare(at_place: NDArray[np.bool_], others: Array) -> float:
+    """How much more often a class has its heat at a place than three of four other classes, less what chance makes."""
+    if not len(others):
+        return 0.0
+    share, usual = float(at_place.mean()), float(np.quantile(others, 0.75, method="higher"))
+    variance = share * (1 - share) + usual * (1 - usual) + 0.25 / len(at_place)
+    return max(0.0, share - usual - _ERRORS * float(np.sqrt(variance / len(at_place))))
+
+
+def _known(values: Array) -> Array:
+    return values[np.isfinite(values)]
+
+
+def _mean(values: Array) -> float | None:
+    known = _known(values)
+    return float(known.mean()) if len(known) else None
