@@ -48,12 +48,14 @@ def record_at(ledger: RedisLedger, store: ObjectStore, job: str, index: int) -> 
     return _of_job(status, reference, _record(reference, line, found.state, found.failure))
 
 
-def records_from(ledger: RedisLedger, store: ObjectStore, job: str, first: int, most: int) -> Iterator[ImageRecord]:
+def records_from(
+    ledger: RedisLedger, store: ObjectStore, job: str, first: int, most: int, *, threads: int = 1
+) -> Iterator[ImageRecord]:
     """The records of at most `most` images from this index on, reading only the chunks that hold them."""
     snapshot = _Snapshot(ledger, store, job)
     wanted = range(first, first + most)
-    for chunk in ledger.holders(job, wanted):
-        yield from (record for record in snapshot.load(chunk) if record.index in wanted)
+    for found in ordered(snapshot.load, ledger.holders(job, wanted), threads=threads):
+        yield from (record for record in found if record.index in wanted)
 
 
 class _Snapshot:

@@ -197,7 +197,7 @@ def test_a_report_can_be_one_file(settings: Settings, tmp_path: Path, finished: 
     assert "the first 1 of 3 images" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     page = (tmp_path / "report.html").read_text()
-    assert '"original":"data:image/webp;base64,' in page
+    assert '"data:image/webp;base64,' in page
     assert "shows the first 1 of 3 pictures" in page
     assert "<bdi>b-broken.png</bdi>" in page
 

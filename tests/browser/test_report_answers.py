@@ -82,7 +82,7 @@ def test_a_count_leads_to_its_pictures(open_page: Open, report: str) -> None:
 def test_examples_are_pictures_that_open(open_page: Open, report: str) -> None:
     """Each in place of its number."""
     page = open_page(report)
-    example = page.locator("#answers [data-example='5'] img").first
+    example = page.locator("#answers a[href='#image=5'] img").first
     expect(example).to_have_attribute("src", "pictures/1.webp")
     example.click()
     expect(page.locator("#viewer-facts")).to_contain_text("#5 ")

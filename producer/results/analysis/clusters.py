@@ -77,7 +77,7 @@ class Samples:
             else:
                 heapq.heapreplace(own, entry)
         while self._kept > MOST and self._most > LEAST_OF_CLASS:
-            self._most = max(LEAST_OF_CLASS, self._most // 2)
+            self._most = max(LEAST_OF_CLASS, 3 * self._most // 4)
             for own in self._classes.values():
                 own[:] = sorted(own)[-self._most :]
             self._kept = sum(map(len, self._classes.values()))

@@ -4,10 +4,14 @@ Names are as `wording.shown` writes them, so that none can move or hide the text
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from producer.formatting import shown
 from shared.contract import ImageRecord, Options, PredictionRecord, Preprocessing, TruthRecord
+
+#: A job has many pictures and few labels.
+_label = lru_cache(10_000)(shown)
 
 
 def card(record: ImageRecord, original: str | None, overlays: Sequence[str | None]) -> dict[str, Any]:
@@ -45,13 +49,13 @@ def _truth(truth: TruthRecord) -> dict[str, Any]:
     """The true classes, the rank of each, and whether the answer was right."""
     labels = truth.label if isinstance(truth.label, tuple) else (truth.label or "",)
     ranks = truth.rank if isinstance(truth.rank, tuple) else (truth.rank,)
-    return {"labels": list(map(shown, labels)), "ranks": list(ranks), "correct": truth.correct}
+    return {"labels": list(map(_label, labels)), "ranks": list(ranks), "correct": truth.correct}
 
 
 def _bar(line: PredictionRecord, overlay: str | None) -> dict[str, Any]:
     return {
         "rank": line.rank,
-        "label": shown(line.label),
+        "label": _label(line.label),
         # Six digits: more would be noise, and the page carries one per prediction.
         "probability": round(line.probability, 6),
         "overlay": overlay,

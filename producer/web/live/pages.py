@@ -19,7 +19,7 @@ from producer.web.live import LIVE
 from producer.web.live.analyses import Analyses
 from producer.web.live.failures import FailedNames
 from producer.web.live.overview import JOBS_AT_ONCE, MOST_JOBS, backlog
-from producer.web.live.pictures import BLOCK, MOST, Pictures
+from producer.web.live.pictures import MOST, Pictures
 from producer.web.live.uploads import MAX_UPLOAD_BYTES, MAX_UPLOAD_FILES
 from shared.checks.options import OPTIONS
 from shared.contract import encode
@@ -93,7 +93,6 @@ class Pages:
             # Overlays come as they were stored.
             gallery={
                 "at": f"/jobs/{job}",
-                "block": BLOCK,
                 "most": MOST,
                 "maps": options.keep_maps,
                 "fit": fit(options, model.preprocessing if model else None),

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from producer.services import Services
     from shared.ledger import RedisLedger
 
-#: Images of a job that the live gallery shows, and how many of them it reads at a time.
-MOST, BLOCK = 100_000, 2_000
+#: Images of a job that the live gallery shows; it reads few at first, so that something is there to look at.
+MOST, FIRST, BLOCK = 100_000, 2_000, 10_000
 #: Chunks whose references are remembered, and thumbnails that are.
 _CHUNKS_KEPT, _THUMBNAILS_KEPT = 100, 1_000
 _SIDE = 512
@@ -40,14 +40,15 @@ class Pictures:
         self._kept: dict[str, bytes | None] = {}
 
     def block(self, job: str, first: int) -> dict[str, Any]:
-        """Images of the job from this one on, as the gallery's script takes them; `settled` says that none of them will
-        change. UnknownJobError when the job is not there."""
-        services, most = self._services, max(0, min(BLOCK, MOST - first))
+        """Images of the job from this one on, as the gallery's script takes them; those from `next` on are not among
+        them, and `settled` says that none of them will change. UnknownJobError when the job is not there."""
+        services, most = self._services, max(0, min(BLOCK if first else FIRST, MOST - first))
         at = f"/jobs/{job}/images/{{index}}"
         found = Packed(f"{at}/original", f"{at}/overlays/{{rank}}")
-        for record in records_from(services.ledger, services.store, job, first, most):
+        threads = services.settings.io_threads
+        for record in records_from(services.ledger, services.store, job, first, most, threads=threads):
             found.add(self._card(job, record))
-        return {**found.data(), "settled": found.settled and len(found) == most}
+        return {**found.data(), "next": first + most, "settled": found.settled and len(found) == most}
 
     def close(self) -> None:
         """Ends what makes thumbnails."""

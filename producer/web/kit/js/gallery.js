@@ -40,6 +40,13 @@ class Gallery {
     if (!more || performance.now() > this.next) this.load();
   }
 
+  /** No more blocks come for now. */
+  ready() {
+    if (!this.more) return;
+    this.more = false;
+    this.load();
+  }
+
   /** Take what the page says of the heat on the border of its pictures. */
   borders() {
     const said = byId("answers")?.dataset.border;
@@ -163,10 +170,13 @@ class Gallery {
 
   /** Small pictures in place of the numbers that the summary gives as examples. */
   #examples() {
-    for (const place of document.querySelectorAll("[data-example]:not(:has(img))")) {
+    for (const place of document.querySelectorAll("[data-example]")) {
       const image = this.album.find(Number(place.dataset.example))?.card();
       const src = image && (image.predictions[0]?.overlay ?? image.original);
-      if (src) place.replaceChildren(el("img", { src, alt: image.source, title: image.source, loading: "lazy", decoding: "async" }));
+      if (!src) continue;
+      const onerror = () => place.replaceChildren(`#${image.index}`);
+      place.replaceChildren(el("img", { src, alt: image.source, title: image.source, loading: "lazy", decoding: "async", onerror }));
+      delete place.dataset.example;
     }
   }
 

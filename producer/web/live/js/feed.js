@@ -6,8 +6,8 @@ const SHARE = 10;
 const LEAST_MS = 1000;
 const data = JSON.parse(document.getElementById("gallery-data").textContent);
 const gallery = start({ ...data, images: { labels: [], rows: [], paths: {} } });
-/** Blocks of images that will not change. */
-const settled = new Set();
+/** Blocks of images that will not change: where each begins, and the one after it. */
+const settled = new Map();
 
 /** Reads `read` whenever the job moved since, if the last time is long enough ago. */
 function follower(read) {
@@ -35,12 +35,15 @@ async function ask(path) {
 /** The pictures, block by block. */
 const feed = follower(async (total) => {
   const most = Math.max(1, Math.min(total, data.most));
-  for (let from = 0; from < most; from += data.block) {
-    if (settled.has(from)) continue;
+  for (let from = 0, next = 0; from < most; from = next) {
+    next = settled.get(from);
+    if (next) continue;
     const block = await (await ask(`images?from=${from}`)).json();
-    if (block.settled) settled.add(from);
-    gallery.put(from, block, from + data.block < most);
+    next = block.next;
+    if (block.settled) settled.set(from, next);
+    gallery.put(from, block, next < most);
   }
+  gallery.ready();
   await look();
 });
 
