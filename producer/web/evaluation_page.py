@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 260, 150
 #: Of the interval below a number.
 REACH = 72
-#: A row of the randomisation test, and the room for the layer's name.
-ROW, NAME = 17, 118
+#: A row of the randomisation test, the room for the layer's name, and the longest bar: together as wide as a chart.
+ROW, NAME, BAR = 17, 118, 148
 #: Characters of a layer's name that fit there; its end says which layer it is.
 _LONGEST_NAME = 19
 
@@ -78,7 +78,7 @@ def write_evaluation(path: Path, status: JobStatus, methods: Sequence[MethodEval
         },
         bars={each.method: _bars(each.randomisation, _bottom(methods)) for each in methods if each.randomisation},
         top=top,
-        size=(WIDTH, HEIGHT, REACH, ROW, NAME),
+        size=(WIDTH, HEIGHT, REACH, ROW, NAME, BAR),
     )
     write_whole(path, page)
 
@@ -146,7 +146,7 @@ def _along(top: float) -> Callable[[Sequence[float]], list[str]]:
 
 def _bars(stages: Sequence[RandomisedStage], bottom: float) -> list[Bar]:
     def place(value: float) -> float:
-        return round(WIDTH * (value - bottom) / (1 - bottom), 1)
+        return round(BAR * (value - bottom) / (1 - bottom), 1)
 
     found = []
     for stage in stages:

@@ -192,3 +192,36 @@ def test_boxes_overlap_by_intersection_over_union() -> None:
         pytest.approx((0.5,) * len(THRESHOLDS))
     )
     assert overlaps(np.ones((4, 4), np.float32), WHOLE, [(0, 0, 4, 4)]) == (0.0,) * len(THRESHOLDS)
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (24, 60), (60, 24), (1, 30), (30, 1)])
+def test_many_missing_pixels_are_solved_as_the_whole_system_would_be(shape: tuple[int, int]) -> None:
+    """Whatever order they are eliminated in; noise goes to the pixels row by row."""
+    rng = np.random.default_rng(0)
+    picture = rng.random((*shape, 3)).astype(np.float32)
+    removed = rng.random(shape) < 0.8
+    removed.ravel()[0] = False
+    noise = np.arange(removed.sum())[:, None] * np.ones(3)
+    found = imputed(picture, removed, noise)
+
+    assert found[~removed].tolist() == picture[~removed].tolist()
+    assert found[removed] - noise == pytest.approx(whole_system(picture, removed)[removed], abs=1e-4)
+
+
+def whole_system(picture: FloatArray, removed: np.ndarray) -> np.ndarray:
+    """Every pixel an unknown: those that stay are themselves, the others their neighbours' weighted mean."""
+    height, width = removed.shape
+    system, right = np.eye(height * width), np.zeros((height * width, 3))
+    for y, x in np.ndindex(height, width):
+        if not removed[y, x]:
+            right[y * width + x] = picture[y, x]
+            continue
+        around = {
+            (y + down) * width + x + across: 1 / 6 if 0 in (down, across) else 1 / 12
+            for down in (-1, 0, 1)
+            for across in (-1, 0, 1)
+            if (down or across) and 0 <= y + down < height and 0 <= x + across < width
+        }
+        for place, share in around.items():
+            system[y * width + x, place] = -share / sum(around.values())
+    return np.linalg.solve(system, right).reshape(picture.shape)  # type: ignore[no-any-return]
