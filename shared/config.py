@@ -61,9 +61,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     labels: Annotated[str | None, Meta(description="class names: one per line, `index,name` per line, or JSON")] = None
     device: Annotated[Literal["auto", "cpu", "cuda"], Meta(description="where the network runs")] = "auto"
     precision: Annotated[
-        Literal["fp32", "bf16", "fp16"],
-        Meta(description="of the network's weights and activations; maps are float32 whatever it is"),
+        Literal["fp32", "bf16", "fp16", "int8"],
+        Meta(
+            description="of the network's weights and activations; maps are float32 whatever it is. int8 is for a CPU "
+            "and needs CAMQ_CALIBRATION"
+        ),
     ] = "fp32"
+    calibration: Annotated[
+        str | None,
+        Meta(description="folder of pictures like those to come, on which int8 finds the range of each activation"),
+    ] = None
 
     engine: Annotated[
         Literal["auto", "torch", "onnxruntime"],

@@ -80,6 +80,7 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
             )
         )
         network = explainer.network
+        heart.device = devices.describe(network.device, settings.precision)
         sender = stack.enter_context(closing(Sender(settings)))
         reaper = Reaper(ledger, sender, network.model, measurements)
         quarantine = stack.enter_context(closing(Quarantine(settings)))
@@ -132,7 +133,7 @@ def running(settings: Settings, gpu: str | None = None) -> Iterator[tuple[Celery
         stack.callback(Periodic("reaper", settings.reap_s, reaper.reap).stop)
         # A receiver may be silent: neither the reaper nor the worker's end waits for it.
         stack.callback(Periodic("webhooks", settings.reap_s, webhooks.send_due).abandon)
-        log.info("ready", model=network.model, device=devices.describe(network.device, network.dtype))
+        log.info("ready", model=network.model, device=heart.device)
         yield app, shutdown
 
 

@@ -9,6 +9,7 @@ from shared.errors import CamqError
 from worker.core.engine.choice import engine_for
 from worker.devices import device as devices
 from worker.image.build import load
+from worker.image.calibration import calibration_inputs
 from worker.models.asked import DEFAULT_MODEL
 
 
@@ -33,10 +34,11 @@ def check(settings: Settings) -> Report:
     """Loads the model as a worker would, and runs it once, without touching Redis or storage."""
     model = device = mode = error = None
     try:
-        device = devices.describe(devices.choose(settings.device), devices.PRECISIONS[settings.precision])
+        device = devices.describe(devices.choose(settings.device), settings.precision)
         network = load(settings)
+        examples = calibration_inputs(settings, network.spec)
         # What it would warn of is in its mode.
-        engine = engine_for(network, settings.max_batch_size, lambda _: None, settings.engine)
+        engine = engine_for(network, settings.max_batch_size, lambda _: None, settings.engine, examples)
         engine.warm_up()
         model, mode = network.model, engine.mode
     except CamqError as problem:

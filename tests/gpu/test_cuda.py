@@ -11,8 +11,8 @@ from shared.contract import Options
 from tests.numeric.networks import difference, every_method, explained, load, network, pictures, random_module
 from worker.core.engine.choice import engine_for
 from worker.core.engine.cuda import buckets
-from worker.core.engine.engine import TORCH, Engine
-from worker.core.engine.proven import TOLERANCE, ProvenEngine
+from worker.core.engine.engine import TOLERANCE, TORCH, Engine
+from worker.core.engine.proven import ProvenEngine
 from worker.core.model.network import Network
 
 pytestmark = [

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tests.numeric.networks import tiny
 from worker.core.engine.cuda import buckets
-from worker.core.engine.engine import Normalise
+from worker.core.engine.engine import TOLERANCE, Normalise
 from worker.core.engine.proven import ProvenEngine
 from worker.core.model.network import Network
 from worker.core.types import FloatArray, UInt8Array
@@ -21,6 +21,7 @@ class HostRunner:
     """A declared test adapter: what a device would queue happens at once, in memory that is used again each time."""
 
     name, overlaps = "host", True
+    tolerance, examples = TOLERANCE[torch.float32], ()
 
     def __init__(self, net: Network) -> None:
         self.net, self.normalise = net, Normalise(net)

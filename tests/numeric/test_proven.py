@@ -13,8 +13,8 @@ from tests.numeric.networks import every_method, explained, network, picky, pict
 from worker.core.engine import proven
 from worker.core.engine.choice import engine_for
 from worker.core.engine.cuda import buckets
-from worker.core.engine.engine import TORCH, Engine
-from worker.core.engine.proven import TOLERANCE, ProvenEngine
+from worker.core.engine.engine import TOLERANCE, TORCH, Engine
+from worker.core.engine.proven import ProvenEngine
 from worker.core.model.network import Network
 from worker.core.types import Explanation, FloatArray
 

@@ -4,8 +4,8 @@ import torch
 
 from shared.errors import ModelError
 
-#: By the names of CAMQ_PRECISION.
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+#: Of the network in torch, by the names of CAMQ_PRECISION. What runs in int8 is made of one in float32.
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.float32}
 
 
 def choose(wanted: str) -> torch.device:
@@ -26,8 +26,7 @@ def limit(device: torch.device, share: float) -> torch.device:
     return device
 
 
-def describe(device: torch.device, dtype: torch.dtype = torch.float32) -> str:
-    """The device's name for people: `cpu`, or `cuda:0 NVIDIA …`; with the precision when it is not float32."""
+def describe(device: torch.device, precision: str = "fp32") -> str:
+    """The device's name for people: `cpu`, or `cuda:0 NVIDIA …`; with the precision when it is not `fp32`."""
     name = "cpu" if device.type == "cpu" else f"{device} {torch.cuda.get_device_name(device)}"
-    precision = next(each for each, kind in PRECISIONS.items() if kind == dtype)
     return name if precision == "fp32" else f"{name}, {precision}"

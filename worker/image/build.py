@@ -23,6 +23,7 @@ from worker.devices import device as devices
 from worker.devices import memory
 from worker.devices.cores import cores
 from worker.image.batcher import Batcher
+from worker.image.calibration import calibration_inputs
 from worker.image.evaluation import Evaluator
 from worker.image.explainer import Explainer
 from worker.models.asked import asked
@@ -92,7 +93,8 @@ def explaining(
         setup = wire.Setup(network.spec, limits, settings.decode_s, memory.room(count))
         pictures = Pictures(setup, count, spent)
         stack.callback(pictures.close)
-        engine = engine_for(network, settings.max_batch_size, log.warning, settings.engine)
+        examples = calibration_inputs(settings, network.spec)
+        engine = engine_for(network, settings.max_batch_size, log.warning, settings.engine, examples)
         engine.warm_up()
         log.info("micro-batches", engine=engine.mode)
         batcher = Batcher(engine, settings.max_batch_delay_ms / 1000, stage, exit_fatal, on_batch)

@@ -8,7 +8,6 @@ from celery import Celery
 from shared.config import Settings
 from shared.ledger import RedisLedger
 from worker.chunk.leases import LeaseKeeper
-from worker.devices import device as devices
 from worker.devices.gpus import Utilisation
 from worker.image.explainer import Explainer
 from worker.observe.device_usage import usage
@@ -49,8 +48,7 @@ class Telemetry:
     ) -> Callable[[], None]:
         """Everything is built: watch it. Calling what is returned ends the looks at the services."""
         network, metrics, health, pulse = explainer.network, self.metrics, self.health, Pulse()
-        device = devices.describe(network.device, network.dtype)
-        metrics.model.info({"worker": heart.worker, "model": network.model, "device": device})
+        metrics.model.info({"worker": heart.worker, "model": network.model, "device": heart.device})
         metrics.watch("camq_chunks_in_flight", "Chunks in this worker's hands.", lambda: keeper.held)
         metrics.watch("camq_worker_ready", "1 while /ready says yes.", lambda: not health.ready())
         busy = Utilisation(gpu) if gpu else None

@@ -10,7 +10,6 @@ from shared.ledger import RedisLedger
 from shared.outage import Outage
 from worker.chunk.leases import LeaseKeeper
 from worker.core.model.network import Network
-from worker.devices import device as devices
 from worker.timing.measurements import Measurements
 
 
@@ -28,6 +27,8 @@ class Heart:
         self._host = socket.gethostname()
         #: A worker's id is one incarnation of it: the same pid after a restart is another worker.
         self.worker = f"{self._host}-{os.getpid()}-{secrets.token_hex(2)}"
+        #: For people; known once the network is loaded.
+        self.device = ""
         #: Set once the model is loaded and warm.
         self.network: Network | None = None
 
@@ -38,7 +39,7 @@ class Heart:
             worker=self.worker,
             host=self._host,
             pid=os.getpid(),
-            device=devices.describe(network.device, network.dtype) if network else "",
+            device=self.device,
             models=(network.model,) if network else (),
             state=self._state(),
             images_per_second=measured.images_per_second,

@@ -31,9 +31,9 @@ def test_every_precision_that_may_be_set_is_known_to_the_worker() -> None:
 
 def test_a_device_is_told_with_its_precision_unless_that_is_the_usual_one() -> None:
     """`cpu` stays `cpu`, which programs read."""
-    assert devices.describe(CPU) == devices.describe(CPU, torch.float32) == "cpu"
-    assert devices.describe(CPU, torch.bfloat16) == "cpu, bf16"
-    assert devices.describe(CPU, torch.float16) == "cpu, fp16"
+    assert devices.describe(CPU) == devices.describe(CPU, "fp32") == "cpu"
+    assert devices.describe(CPU, "bf16") == "cpu, bf16"
+    assert devices.describe(CPU, "int8") == "cpu, int8"
 
 
 @pytest.mark.parametrize(

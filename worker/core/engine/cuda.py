@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worker.core.engine.engine import TORCH, Normalise
+from worker.core.engine.engine import TOLERANCE, TORCH, Normalise
 from worker.core.model.network import Network
 from worker.core.types import FloatArray, UInt8Array
 
@@ -32,9 +32,11 @@ class CudaGraphs:
 
     name = f"{TORCH}, CUDA graphs"
     overlaps = True
+    examples: Sequence[UInt8Array] = ()
 
     def __init__(self, network: Network) -> None:
         self._network = network
+        self.tolerance = TOLERANCE[network.dtype]
         self._normalise = Normalise(network)
         self._copies = torch.cuda.Stream(network.device)
         self._aside = torch.cuda.Stream(network.device)

@@ -19,6 +19,9 @@ from worker.core.types import Explanation, UInt8Array, randomised_in
 
 #: What results say made them where the network ran as it is.
 TORCH = f"torch {torch.__version__.partition('+')[0]}"
+#: How far logits and activations may be from the hooked network's in the same precision, relative to the largest of
+#: them: well above what another choice of kernels changes, well below any mistake.
+TOLERANCE: dict[torch.dtype, float] = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 #: Waits for a micro-batch that has begun: one outcome per picture, in order.
 Finish: TypeAlias = Callable[[], list[Outcome]]
 

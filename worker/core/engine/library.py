@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from worker.core.engine.engine import Normalise
+from worker.core.engine.engine import TOLERANCE, Normalise
 from worker.core.model.network import Network
 from worker.core.types import FloatArray, UInt8Array
 
-_INPUT, _OUTPUTS = "pictures", ["logits", "activations"]
+INPUT, _OUTPUTS = "pictures", ["logits", "activations"]
 #: What the exporter looks at: more than one picture, so that it cannot take their number for a constant 1.
 _EXAMPLES = 2
 
@@ -25,6 +25,8 @@ class Library:
     """
 
     overlaps = False
+    tolerance: float = TOLERANCE[torch.float32]
+    examples: Sequence[UInt8Array] = ()
 
     def __init__(self, network: Network) -> None:
         import onnxruntime  # takes a fifth of a second, which a worker with a GPU need not spend
@@ -49,12 +51,16 @@ class Library:
             options.enable_cpu_mem_arena = False
             options.log_severity_level = 3  # errors alone; they are raised as well
             providers = ["CPUExecutionProvider"]
-            self._session = self._library.InferenceSession(exported(self._network), options, providers=providers)
+            self._session = self._library.InferenceSession(self.graph(), options, providers=providers)
+
+    def graph(self) -> bytes:
+        """What it runs, as an ONNX file."""
+        return exported(self._network)
 
     def forward(self, pixels: Sequence[UInt8Array]) -> tuple[Tensor, Tensor]:
         """See `Runner.forward`."""
         assert self._session is not None  # noqa: S101 -- prepared
-        logits, activations = self._session.run(_OUTPUTS, {_INPUT: np.stack(pixels)})
+        logits, activations = self._session.run(_OUTPUTS, {INPUT: np.stack(pixels)})
         return torch.from_numpy(logits), torch.from_numpy(activations)
 
     def fetch(self, values: Tensor) -> Callable[[], FloatArray]:
@@ -95,8 +101,8 @@ def exported(network: Network) -> bytes:
             (example,),
             file,  # type: ignore[arg-type]  # this exporter writes into any file
             dynamo=False,
-            input_names=[_INPUT],
+            input_names=[INPUT],
             output_names=_OUTPUTS,
-            dynamic_axes={each: {0: "count"} for each in (_INPUT, *_OUTPUTS)},
+            dynamic_axes={each: {0: "count"} for each in (INPUT, *_OUTPUTS)},
         )
     return file.getvalue()

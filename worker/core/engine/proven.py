@@ -7,10 +7,11 @@ Only what every device has in common is here; how one runs the forward is behind
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle, islice
 from typing import Protocol
 
 import numpy as np
-from torch import Tensor, bfloat16, dtype, float16, float32
+from torch import Tensor
 
 from shared.contract import Options
 from shared.errors import ModelError
@@ -19,9 +20,6 @@ from worker.core.maps.explain import Outcome, answer, closed_form, read, to_send
 from worker.core.model.network import Network
 from worker.core.types import FloatArray, InputSpec, UInt8Array, randomised_in
 
-#: How far logits and activations may be from the hooked network's, relative to the largest of them: well above what
-#: another choice of kernels changes, well below any mistake.
-TOLERANCE: dict[dtype, float] = {float32: 1e-4, float16: 1e-2, bfloat16: 5e-2}
 #: Of one micro-batch in a thousand, one picture runs through the hooked network as well: in a busy worker one forward
 #: more for 16,000 pictures.
 SAMPLE_EVERY = 1000
@@ -34,6 +32,10 @@ class Runner(Protocol):
     name: str
     #: Whether a second micro-batch may be staged while one runs.
     overlaps: bool
+    #: How far its logits and activations may be from the hooked network's, relative to the largest of them.
+    tolerance: float
+    #: Pictures that it is proven on; none: noise.
+    examples: Sequence[UInt8Array]
 
     def sizes(self, largest: int) -> list[int]:
         """The sizes of micro-batches to prepare and to prove, ascending; the last is `largest`."""
@@ -191,11 +193,12 @@ class ProvenEngine(Engine):
         return prepared
 
     def _prove(self, sizes: Sequence[int], seed: int) -> None:
-        """Noise in micro-batches of every size, all begun before the first is looked at, against the hooked network.
+        """Pictures in micro-batches of every size, all begun before the first is looked at, against the hooked network.
 
-        Raises DifferenceError when one differs by more than `TOLERANCE`.
+        Raises DifferenceError when one differs by more than the runner's tolerance.
         """
-        reference = self._hooked(_noise(sizes[-1], self.network.spec, seed))
+        pictures = self.runner.examples or _noise(sizes[-1], self.network.spec, seed)
+        reference = self._hooked(list(islice(cycle(pictures), sizes[-1])))
         begun = []
         for size in sizes:
             outputs = self.runner.forward(reference.pixels[:size])
@@ -210,7 +213,7 @@ class ProvenEngine(Engine):
 
     def _compare(self, reference: _Reference, logits: FloatArray, activations: FloatArray) -> None:
         """Of as many of the reference's pictures as the outputs, of any shape, are for."""
-        allowed = TOLERANCE[self.network.dtype]
+        allowed = self.runner.tolerance
         for what, found, whole in (
             ("logits", logits, reference.logits),
             ("activations", activations, reference.activations),
