@@ -5,6 +5,8 @@ spelled once. Object keys are pure functions of job, image, rank and attempt, so
 same as writing once.
 """
 
+import re
+
 DAY = 24 * 3600
 
 #: A finished job stays readable for a week: long enough to come back after a holiday weekend.
@@ -85,6 +87,7 @@ EVENTS = PREFIX + "events:%s"
 
 #: Where input pictures lie in camq's bucket.
 INPUTS = "inputs/"
+_INPUT = re.compile(rf"{INPUTS}[0-9a-f]{{2}}/[0-9a-f]{{64}}")
 
 _LUA: tuple[str, ...] = (
     "JOB",
@@ -132,6 +135,11 @@ def explain_queue(name: str) -> str:
 def input_object(sha256: str) -> str:
     """An input picture, stored once however often it is submitted."""
     return f"{INPUTS}{sha256[:2]}/{sha256}"
+
+
+def is_input(key: str) -> bool:
+    """Whether it is the key of an input picture."""
+    return _INPUT.fullmatch(key) is not None
 
 
 def job_prefix(job: str) -> str:

@@ -117,13 +117,14 @@ class _Submission:
         settings = self._services.settings
         count = 0
         try:
-            upload = Uploader(self._services.store, limit=settings.max_image_bytes, patient=self._patient)
+            upload = Uploader(
+                self._services.store, limit=settings.max_image_bytes, patient=self._patient, lone=total == 1
+            )
             with closing(ordered(upload, enumerate(sources), threads=settings.io_threads)) as images:
                 for number, chunk in enumerate(chunks(self._counted(images, total), self._chunk_size)):
                     count += len(chunk)
-                    add = partial(add_chunk, self._ledger, self._services.store, self._job, f"{number:06d}", chunk)
-                    self._patient(add)
-                    self._refill()
+                    where = self._ledger, self._services.store, self._job, f"{number:06d}"
+                    self._patient(partial(add_chunk, *where, chunk, registered=self._refill))
             self._seal(count, left_out)
         finally:
             self._patient.give_up()  # else an upload that waits for storage would outlive us
@@ -142,7 +143,6 @@ class _Submission:
         self._patient(lambda: self._ledger.seal(self._job, left_out.counts))
         if self._resumed:
             self._listener.job(self._job)
-        self._refill()
 
     def _refill(self) -> None:
         """Send what has a place in the queue now, so that an idle worker starts at once."""

@@ -26,11 +26,17 @@ ASK_ONE_IN = 8
 
 
 class Uploader:
-    """Turns a source into its reference. Safe to call from many threads."""
+    """Turns a source into its reference. Safe to call from many threads.
 
-    def __init__(self, store: ObjectStore, *, limit: int, patient: Callable[[Callable[[], object]], object]) -> None:
+    A `lone` picture, the only one of its submission, is sent at once if it is small: somebody waits for it.
+    """
+
+    def __init__(
+        self, store: ObjectStore, *, limit: int, patient: Callable[[Callable[[], object]], object], lone: bool = False
+    ) -> None:
         self._store = store
         self._limit = limit
+        self._lone = lone
         #: Calls again what found storage unreachable.
         self._patient = patient
         #: Pictures sent since the last one that was there. Threads may lose a count; nothing depends on one.
@@ -80,7 +86,9 @@ class Uploader:
 
     def _worth_asking(self, size: int) -> bool:
         """Of a folder that is new storage has nothing, and to be told so costs half as much as to send 40 KB."""
-        return size >= ALWAYS_ASK_FROM or self._sent < SENT_IN_A_ROW or self._sent % ASK_ONE_IN == 0
+        if size >= ALWAYS_ASK_FROM:
+            return True
+        return not self._lone and (self._sent < SENT_IN_A_ROW or self._sent % ASK_ONE_IN == 0)
 
     def _is_there(self, key: str, size: int) -> bool:
         # What is old is written again, so that `gc`, which deletes by age, can never take it from this job.

@@ -3,6 +3,8 @@
 import csv
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cached_property
+from typing import NamedTuple
 
 from shared.contract import ModelCard
 from shared.errors import UsageError
@@ -11,6 +13,14 @@ from shared.text import did_you_mean
 _MOST_DIGITS = 10
 #: Labels that look like a wrong one are looked for this often: it takes milliseconds, and a table may have a million.
 MOST_HINTS = 20
+
+
+class _Named(NamedTuple):
+    """The indices of the classes that a text may mean: labels to the letter, folded labels, folded parts of them."""
+
+    exact: dict[str, list[int]]
+    folded: dict[str, list[int]]
+    parts: dict[str, list[int]]
 
 
 class Classes:
@@ -24,19 +34,24 @@ class Classes:
     def __init__(self, card: ModelCard) -> None:
         self._card = card
         self._hints_left = MOST_HINTS
-        self._exact, self._folded, self._parts = (defaultdict[str, list[int]](list) for _ in range(3))
-        for index, label in enumerate(card.labels):
-            self._exact[label].append(index)
-            self._folded[_folded(label)].append(index)
+
+    @cached_property
+    def _named(self) -> "_Named":
+        # Most submissions name no class, and would wait milliseconds for a thousand labels to be folded.
+        exact, folded, parts = (defaultdict[str, list[int]](list) for _ in range(3))
+        for index, label in enumerate(self._card.labels):
+            exact[label].append(index)
+            folded[_folded(label)].append(index)
             for part in label.split(","):
-                self._parts[_folded(part)].append(index)
+                parts[_folded(part)].append(index)
+        return _Named(exact, folded, parts)
 
     def index(self, wanted: object) -> int:
         """The index of one class. UsageError when there is no such class, or several."""
         if isinstance(wanted, bool):
             raise UsageError(f"invalid class {wanted}: expected an index or a label")
         text = str(wanted).strip()
-        same = self._exact.get(text, []) if isinstance(wanted, str) else []
+        same = self._named.exact.get(text, []) if isinstance(wanted, str) else []
         if len(same) != 1 and (text.isdecimal() or isinstance(wanted, int)):
             # `int` refuses a text of some thousand digits.
             if len(text) < _MOST_DIGITS and 0 <= int(text) < len(self._card.labels):
@@ -44,7 +59,7 @@ class Classes:
             raise UsageError(
                 f"invalid class {text}: {self._card.model} has the classes 0 to {len(self._card.labels) - 1}"
             )
-        same = same or self._folded.get(_folded(text)) or self._parts.get(_folded(text)) or []
+        same = same or self._named.folded.get(_folded(text)) or self._named.parts.get(_folded(text)) or []
         if len(same) == 1:
             return same[0]
         if same:

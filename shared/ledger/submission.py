@@ -1,7 +1,7 @@
 """How a chunk gets into a job: reserve it, write its references, register it."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from shared import keys
 from shared.contract import ImageRef, encode, encode_lines
@@ -10,19 +10,36 @@ from shared.ledger.scripts import LedgerSide
 from shared.ledger.values import NewChunk
 from shared.storage.port import ObjectStore
 
+#: References of so many bytes, those of a few pictures, also travel in the ledger, so that a worker need not ask
+#: storage for them: of a lone picture's time that is 2 ms.
+MOST_CARRIED = 1000
+
 
 def add_chunk(
-    ledger: "RedisSubmission", store: ObjectStore, job: str, chunk: str, references: Sequence[ImageRef]
+    ledger: "RedisSubmission",
+    store: ObjectStore,
+    job: str,
+    chunk: str,
+    references: Sequence[ImageRef],
+    *,
+    registered: Callable[[], None] = lambda: None,
 ) -> None:
     """Make the chunk with these images part of an open job; one that is registered already is only compared.
 
-    Their inputs must be in the store. UsageError when the job has other pictures there; then nothing was written over.
+    Their inputs must be in the store. `registered` is called once a worker may claim the chunk. UsageError when the job
+    has other pictures there; then nothing was written over.
     """
     raw = encode_lines(references)
     new = NewChunk(chunk, references[0].index, len(references), hashlib.sha256(raw).hexdigest())
-    if not ledger.reserve(job, new):
-        store.put(keys.chunk_object(job, chunk), raw, "application/x-ndjson")
-    ledger.register(job, new)
+    key, carried = keys.chunk_object(job, chunk), len(raw) <= MOST_CARRIED
+    known = ledger.reserve(job, new)
+    if not carried and not known:
+        store.put(key, raw, "application/x-ndjson")
+    ledger.register(job, new, raw.decode() if carried else "")
+    registered()
+    # The worker has carried ones already: they are written beside its work. An earlier run may have ended right here.
+    if carried and not (known and store.stat(key)):
+        store.put(key, raw, "application/x-ndjson")
 
 
 class RedisSubmission(LedgerSide):
@@ -37,10 +54,13 @@ class RedisSubmission(LedgerSide):
         _check(job, answer)
         return False
 
-    def register(self, job: str, chunk: NewChunk) -> None:
+    def register(self, job: str, chunk: NewChunk, carried: str = "") -> None:
         """A reserved chunk joins the job, once. UsageError if it is known with other content, or it is too late;
-        DeletionError if the job was removed and begun again since, and the chunk must be reserved once more."""
-        _check(job, self.scripts("register", job, chunk.chunk, chunk.first, chunk.count, chunk.digest))
+        DeletionError if the job was removed and begun again since, and the chunk must be reserved once more.
+
+        Its references may be `carried` to the worker by the ledger.
+        """
+        _check(job, self.scripts("register", job, chunk.chunk, chunk.first, chunk.count, chunk.digest, carried))
 
     def seal(self, job: str, left_out: Mapping[str, int] | None = None) -> None:
         """No more chunks will come. `left_out` counts by kind what was not taken for a picture."""

@@ -1,6 +1,6 @@
 """What producers and workers may ask of the ledger, and the values that pass."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from shared.contract import ChunkMessage, ErrorInfo, ImageState, Options, Priority
@@ -34,9 +34,9 @@ class Claim:
     """The right to work on a chunk until the lease runs out. `token`, unique to this claim, is the fence.
 
     `references` names the chunk whose reference file holds the images, `digest` is that file's SHA-256 (empty: nothing
-    is known of it); `indices` are those of its images to work on. A chunk in `quarantine` holds one picture, to be run
-    in a process that holds nothing else. `trace` is where its job came from (see `shared.tracing`), empty when its
-    producer was not traced.
+    is known of it), `carried` the content of a small one, if the digest says so; `indices` are those of its images to
+    work on. A chunk in `quarantine` holds one picture, to be run in a process that holds nothing else. `trace` is where
+    its job came from (see `shared.tracing`), empty when its producer was not traced.
     """
 
     message: ChunkMessage
@@ -49,6 +49,7 @@ class Claim:
     trace: str = ""
     token: str = ""
     digest: str = ""
+    carried: bytes = field(default=b"", repr=False)
 
 
 #: Why a chunk was not claimed: another attempt is newer (`stale`), has it (`held`) or is `done`, the job is cancelled,

@@ -78,7 +78,7 @@ class RedisFlow(LedgerSide):
         return self._claim(ChunkMessage(job=job, chunk=chunk, attempt=int(answer[1])), answer[2:], token)
 
     def _claim(self, message: ChunkMessage, answer: Sequence[Any], token: str) -> Claim:
-        options, model, priority, references, indices, quarantine, trace, digest = answer
+        options, model, priority, references, indices, quarantine, trace, digest, carried = answer
         claim = Claim(
             message,
             Options(),
@@ -90,6 +90,7 @@ class RedisFlow(LedgerSide):
             trace=trace,
             token=token,
             digest=digest,
+            carried=carried.encode(),
         )
         try:
             return replace(claim, options=decode(options or "", Options))

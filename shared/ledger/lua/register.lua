@@ -1,4 +1,5 @@
--- ARGV: job, then chunk, first, count, digest of a reserved chunk. Registering a chunk again does nothing.
+-- ARGV: job, then chunk, first, count, digest of a reserved chunk, its references if the ledger is to carry them, else ''.
+-- Registering a chunk again does nothing.
 -- Answers ok; or cancelled or gone (the job was cancelled or removed meanwhile), sealed, differs:<chunk>, unreadable
 -- (camq did not write its record), or unreserved (the job was removed and begun again, and its references may be gone),
 -- and then nothing was registered. A submission registers its chunks in their order: one that would leave a gap belongs
@@ -21,6 +22,7 @@ else
   redis.call('HDEL', key(RESERVED, job), chunk)
   redis.call('SETRANGE', key(IMAGES, job), first, string.rep('q', size))
   redis.call('HSET', key(JOB, job), 'total', redis.call('STRLEN', key(IMAGES, job)))
+  if ARGV[6] ~= '' then redis.call('HSET', key(JOB, job), 'carried', ARGV[6]) end
   make_pending(job, chunk, { f = first, n = size, a = 0, d = digest })
 end
 redis.call('HSET', key(JOB, job), 'producer_seen_at', stamp(NOW))
