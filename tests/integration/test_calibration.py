@@ -32,6 +32,7 @@ def checked(folder: Path, **settings: str) -> Report:
 
 
 def test_a_worker_calibrates_its_network_and_says_so(examples: Path, tmp_path: Path) -> None:
+    """In the device, as other precisions do, and in the engine that results are signed with."""
     report = checked(tmp_path, precision="int8", calibration=str(examples))
     assert (report.ok, report.device) == (True, "cpu, int8"), report.error
     assert (report.engine or "").endswith(" int8")

@@ -60,6 +60,7 @@ def test_a_map_and_its_bias_still_add_up_to_the_logit() -> None:
 
 
 def test_what_needs_a_backward_pass_runs_in_float32() -> None:
+    """In torch, with the answers of a worker that was not asked for int8."""
     net, wish = small(network("resnet18", 10)), Options(method="gradcam", target_layer="layer3")
     engine = int8(net, pictures(8, SIDE))
     (found,), (expected,) = (each.run(pictures(1, SIDE), [wish]) for each in (engine, Engine(net, 4)))
@@ -79,6 +80,7 @@ def test_a_graph_of_other_answers_is_not_used(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_what_cannot_run_in_int8_is_refused() -> None:
+    """Each with what to do instead."""
     with pytest.raises(UsageError, match="leave CAMQ_ENGINE unset"):
         engine_for(tiny(), 4, pytest.fail, "torch", pictures(8))
     with pytest.raises(UsageError, match="need a backward pass"):

@@ -40,6 +40,7 @@ def sources(desk: Desk, carried: bytes, digest: str) -> set[str]:
 
 
 def test_carried_references_are_taken_without_asking_storage(desk: Desk) -> None:
+    """Storage has not even got them."""
     desk.store.delete([keys.chunk_object("job", "000000")])
     carried = raw(*OURS)
     assert sources(desk, carried, hashlib.sha256(carried).hexdigest()) == {"carried"}
@@ -47,6 +48,7 @@ def test_carried_references_are_taken_without_asking_storage(desk: Desk) -> None
 
 
 def test_those_of_another_chunk_of_the_job_are_left_alone(desk: Desk) -> None:
+    """A job keeps those of one chunk; the digest says whose they are."""
     stored = desk.store.get(keys.chunk_object("job", "000000"))
     assert sources(desk, raw(*OURS), hashlib.sha256(stored).hexdigest()) == {"stored"}
 
@@ -61,6 +63,7 @@ def test_those_that_name_anything_but_uploaded_pictures_are_not_believed(desk: D
 
 
 def test_a_picture_that_could_not_be_uploaded_is_carried_with_its_reason(desk: Desk) -> None:
+    """It has no key, and nothing is fetched for it."""
     lines = [ImageRef(index=0, source="carried", error=ErrorInfo("not_an_image", "notes.txt is text"))]
     lines += [ImageRef(index=index, source="carried", key=key) for index, key in enumerate(OURS[1:], 1)]
     carried = encode_lines(lines)
