@@ -38,7 +38,7 @@ class Fetch:
         held = b""
         while part := os.read(self._process.stderr.fileno(), 4096):
             # The last line is held back: it may be the reason, which the demo tells in its own words.
-            passed, held = _split_last_line(held + part)
+            passed, held = split_last_line(held + part)
             sys.stderr.buffer.write(passed)
             sys.stderr.flush()
         reason = held.decode(errors="replace").strip().removeprefix("camq worker: ")
@@ -63,7 +63,7 @@ def fetching() -> Iterator[Fetch]:
         fetch.stop()
 
 
-def _split_last_line(text: bytes) -> tuple[bytes, bytes]:
+def split_last_line(text: bytes) -> tuple[bytes, bytes]:
     """What may be shown at once, and the line that may be the last. A progress bar's `\\r` ends a line as well."""
     end = max(text.rstrip(b"\n").rfind(b"\n"), text.rfind(b"\r")) + 1
     return text[:end], text[end:]

@@ -6,9 +6,10 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from producer.parallel import ordered
-from producer.results.folder import RESULTS, ResultsFolder
+from producer.results.folder import REPORT, RESULTS, SHEET, results_folder
 from producer.results.names import FileNames
 from producer.results.records import records
+from producer.written_folder import thumbnails_folder
 from shared import keys
 from shared.contract import ImageRecord, Options, PredictionRecord, encode
 from shared.ledger import RedisLedger
@@ -34,7 +35,7 @@ def download(
     replaced then, with a notice; UsageError when a file that camq did not write is in the way.
     """
     options = ledger.options(job)
-    with ResultsFolder(folder, job) as files:
+    with results_folder(folder, job) as files:
 
         def fetch(named: tuple[ImageRecord, str]) -> ImageRecord:
             record, stem = named
@@ -49,9 +50,13 @@ def download(
             for record in ordered(fetch, every, threads=threads):
                 lines.write(encode(record) + b"\n")
                 yield record
-        before = files.complete(("overlays", *_extra_folders(options)))
-    if before is not None:
-        notice(f"replaced the results of job {before} in {folder}")
+        completed = files.complete(("overlays", *_extra_folders(options)))
+        if REPORT in completed.removed:
+            thumbnails_folder(folder / REPORT).remove()
+    if completed.before:
+        pages = sorted(name for name in completed.removed if name in (REPORT, SHEET))
+        of_it = f" and removed its {' and '.join(pages)}" if pages else ""
+        notice(f"replaced the results of job {completed.before} in {folder}{of_it}")
 
 
 def drain(items: Iterable[object]) -> int:

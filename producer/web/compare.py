@@ -10,9 +10,10 @@ from producer.results.originals import read
 from producer.web.kit.page import render
 from producer.web.kit.previews import Previews
 from producer.web.kit.thumbnails import SUFFIX
-from producer.web.kit.written import beside, inside, write_whole
+from producer.web.kit.written import WrittenPage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from producer.results.analysis.comparison import Comparison, Difference
@@ -24,15 +25,22 @@ SIDE = 320
 _Row = tuple["Difference", str | None, str | None, str | None]
 
 
-def write_comparison(services: Services, found: Comparison, path: Path, *, embed: bool = False) -> None:
+def write_comparison(
+    services: Services,
+    found: Comparison,
+    path: Path,
+    *,
+    embed: bool = False,
+    notice: Callable[[str], None] = lambda _: None,
+) -> None:
     """Write the page of the pictures that `found` lists to `path`, thumbnails beside it or with `embed` inside it."""
-    place, settings = inside if embed else beside(path), services.settings
+    settings = services.settings
 
     def picture(name: str, key: str | None) -> str | None:
         if not key:
             return None
         small = previews.make(key, lambda: read(services.store, key, settings.max_image_bytes), SIDE)
-        return place(f"{name}.{SUFFIX}", small) if small else None
+        return page.place(f"{name}.{SUFFIX}", small) if small else None
 
     def row(numbered: tuple[int, Difference]) -> _Row:
         number, pair = numbered
@@ -43,7 +51,10 @@ def write_comparison(services: Services, found: Comparison, path: Path, *, embed
             picture(f"{number}-b", pair.right.overlay),
         )
 
-    with Previews(min(settings.io_threads, os.cpu_count() or 1)) as previews:
+    with (
+        WrittenPage(path, embed=embed, notice=notice) as page,
+        Previews(min(settings.io_threads, os.cpu_count() or 1)) as previews,
+    ):
         rows = list(ordered(row, enumerate(found.pictures), threads=settings.io_threads))
-    names = [side.name or side.job for side in (found.left, found.right)]
-    write_whole(path, render("compare.html", found=found, rows=rows, title=" and ".join(names)))
+        names = [side.name or side.job for side in (found.left, found.right)]
+        page.complete(render("compare.html", found=found, rows=rows, title=" and ".join(names)))

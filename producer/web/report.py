@@ -21,7 +21,7 @@ from producer.web.kit.page import render
 from producer.web.kit.previews import Previews
 from producer.web.kit.summary import summarise
 from producer.web.kit.thumbnails import SUFFIX
-from producer.web.kit.written import beside, inside, write_whole
+from producer.web.kit.written import WrittenPage
 from shared.contract import EXTENSIONS
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def write_report(
     overlays: str | None = None,
     most: int = MOST,
     progress: Callable[[int, int], None] = lambda *_: None,
+    notice: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Write the gallery of `job` to `path`; how many images it shows, at most `most`, with `embed` `MOST_EMBEDDED`.
 
@@ -56,13 +57,12 @@ def write_report(
     threads = services.settings.io_threads
     total = min(status.total, most, MOST_EMBEDDED if embed else most)
     side = LARGE if total <= FEW and not embed else SMALL
-    place = inside if embed else beside(path)
     left_out: list[str] = []
     found = analyse(services.ledger, services.store, job, threads=threads, notice=left_out.append)
 
     def picture(name: str, key: str) -> str | None:
         small = previews.make(key, lambda: read(services.store, key, services.settings.max_image_bytes), side)
-        return place(f"{name}.{SUFFIX}", small) if small else None
+        return page.place(f"{name}.{SUFFIX}", small) if small else None
 
     def make(pair: tuple[ImageRecord, ImageRef]) -> dict[str, Any]:
         record, reference = pair
@@ -89,29 +89,30 @@ def write_report(
         if overlays
         else f"{files}/{{index}}-{{rank}}.{SUFFIX}",
     )
-    with Previews(min(threads, os.cpu_count() or 1)) as previews:
+    with (
+        WrittenPage(path, embed=embed, notice=notice) as page,
+        Previews(min(threads, os.cpu_count() or 1)) as previews,
+    ):
         for made in ordered(make, islice(pairs, total), threads=threads):
             images.add(made)
             progress(len(images), total)
-    errors = services.ledger.failures(job)
-    names = sources(services.ledger, services.store, job, named(errors))
-    served = services.ledger.models().get(status.model, False)
-    write_page(
-        path,
-        status,
-        options,
-        images,
-        group(errors, names, status.failed),
-        looked=answers(found.summary, found.border, options.colormap, left_out),
-        served=served,
-        model=services.ledger.card(status.model),
-        full=overlays is not None,
-    )
+        errors = services.ledger.failures(job)
+        names = sources(services.ledger, services.store, job, named(errors))
+        html = report_page(
+            status,
+            options,
+            images,
+            group(errors, names, status.failed),
+            looked=answers(found.summary, found.border, options.colormap, left_out),
+            served=services.ledger.models().get(status.model, False),
+            model=services.ledger.card(status.model),
+            full=overlays is not None,
+        )
+        page.complete(html)
     return len(images)
 
 
-def write_page(
-    path: Path,
+def report_page(
     status: JobStatus,
     options: Options,
     images: Packed,
@@ -121,12 +122,12 @@ def write_page(
     served: bool = True,
     model: ModelCard | None = None,
     full: bool = False,
-) -> None:
-    """The page of these images, the first of the job. It appears whole or not at all.
+) -> str:
+    """The page of these images, the first of the job.
 
     `full`: their overlays are as the worker stored them, not made smaller.
     """
-    page = render(
+    return render(
         "report.html",
         summary=summarise(status, options, served=served, model=model),
         failures=failures,
@@ -134,4 +135,3 @@ def write_page(
         shown=len(images),
         gallery={"images": images.data(), "fit": fit(options, model.preprocessing if model else None), "full": full},
     )
-    write_whole(path, page)

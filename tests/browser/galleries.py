@@ -14,7 +14,7 @@ from producer.web.kit.answers import Answers
 from producer.web.kit.cards import card
 from producer.web.kit.failures import group, named
 from producer.web.kit.packed import Packed
-from producer.web.report import write_page
+from producer.web.report import report_page
 from shared.contract import (
     Calibration,
     CalibrationBin,
@@ -83,7 +83,9 @@ def write(
         (folder / f"{name}.webp").write_bytes(buffer.getvalue())
     errors = {image["index"]: ErrorInfo(**image["error"]) for image in images if image["error"]}
     names = {index: f"{images[index]['source']} ({images[index]['id']})" for index in named(errors)}
-    write_page(path, status, Options(), packed(images[:shown]), group(errors, names, status.failed), looked=answers)
+    failures = group(errors, names, status.failed)
+    page = report_page(status, Options(), packed(images[:shown]), failures, looked=answers)
+    path.write_text(page, "utf-8")
     return path
 
 

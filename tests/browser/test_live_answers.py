@@ -183,7 +183,10 @@ def test_the_report_has_its_thumbnails_beside_it(settings: Settings, tmp_path: P
     files = {path.name for path in (tmp_path / "out/my report_files").iterdir()}
 
     assert (done.returncode, json.loads(done.stdout)) == (0, {"report": "out/my report.html", "images": 3})
-    assert files == {f"{name}.webp" for name in ("0", "0-1", "0-2", "0-3", "1", "2", "2-1", "2-2", "2-3")}
+    assert done.stderr.splitlines() == ["made the folder out", "9 thumbnails in out/my report_files"]
+    assert files == {f"{name}.webp" for name in ("0", "0-1", "0-2", "0-3", "1", "2", "2-1", "2-2", "2-3")} | {
+        ".camq-files"
+    }
     assert '"original":"my%20report_files/{index}.webp"' in page
     assert "report me" in page
     assert "the bytes are not a picture" in page

@@ -11,12 +11,14 @@ from PIL import Image
 
 from producer import Client, Job
 from producer.results.download import download
+from producer.results.folder import REPORT, results_folder
 from producer.results.records import records
 from producer.services import Services
+from producer.web.report import write_report
 from shared import keys
 from shared.config import Settings
 from shared.contract import ErrorInfo, ImageState, JobState
-from shared.errors import NotFoundError, UnknownJobError
+from shared.errors import NotFoundError, UnknownJobError, UsageError
 from shared.storage import MemoryStore
 from tests.scripted_worker import BROKEN, MODEL, ScriptedWorker, picture
 
@@ -224,6 +226,29 @@ def test_results_jsonl_appears_last_or_not_at_all(
         list(download(services.ledger, store, job.id, tmp_path))
 
     assert not list(tmp_path.iterdir())
+
+
+def test_the_page_of_an_earlier_job_goes_with_its_results(
+    services: Services, client: Client, worker: ScriptedWorker, store: MemoryStore, tmp_path: Path
+) -> None:
+    """Its pictures are overwritten by those of the other job, so it would show those under the wrong names."""
+    jobs = [client.submit([picture(colour=(number, 0, 0))]).id for number in range(2)]
+    for job in jobs:
+        worker.work_off(job)
+    said: list[str] = []
+    list(download(services.ledger, store, jobs[0], tmp_path))
+    write_report(services, jobs[0], results_folder(tmp_path, jobs[0]).add(REPORT), overlays="overlays")
+    assert (tmp_path / "report_files/0.webp").exists()
+
+    list(download(services.ledger, store, jobs[1], tmp_path, notice=said.append))
+
+    assert said == [f"replaced the results of job {jobs[0]} in {tmp_path} and removed its report.html"]
+    assert not {"report.html", "report_files"} & {path.name for path in tmp_path.iterdir()}
+    (tmp_path / REPORT).write_text("mine")
+    list(download(services.ledger, store, jobs[0], tmp_path))
+    assert (tmp_path / REPORT).read_text() == "mine"
+    with pytest.raises(UsageError, match=r"report\.html exists and was not written by camq"):
+        results_folder(tmp_path, jobs[0]).add(REPORT)
 
 
 def test_waiting_returns_the_final_status(client: Client, worker: ScriptedWorker) -> None:

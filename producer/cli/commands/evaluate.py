@@ -117,8 +117,8 @@ def evaluate(
         if randomise:
             options["randomise"] = True
         if known is not None:
-            options |= _preparation(reach.ledger.options(known), same_model=card.model == before)
-            pictures: Iterable[object] = _of_job(reach, known, card, sample)
+            options |= preparation(reach.ledger.options(known), same_model=card.model == before)
+            pictures: Iterable[object] = pictures_of(reach, known, card, sample)
         elif sample is None:
             pictures = all_of(given_pictures(given, manifest, source_column))
         else:
@@ -160,14 +160,14 @@ def _quick_methods(card: ModelCard) -> list[str]:
     return [method for method in card.methods if method not in SLOW_METHODS]
 
 
-def _preparation(options: Options, *, same_model: bool) -> dict[str, object]:
+def preparation(options: Options, *, same_model: bool) -> dict[str, object]:
     """The options by which a job's pictures became the network's input; size and resizing depend on the model."""
     names = ("range", "truncated", "resize", "input_size") if same_model else ("range", "truncated")
     found = {name: getattr(options, name) for name in names}
     return {name: value for name, value in found.items() if value is not UNSET and value is not None}
 
 
-def _of_job(reach: Services, job: str, card: ModelCard, sample: int | None) -> Iterator[object]:
+def pictures_of(reach: Services, job: str, card: ModelCard, sample: int | None) -> Iterator[object]:
     """The job's pictures, with what is known of them. Their true classes go by their labels to another model."""
     from producer.inputs.notes import Labels, Notes, Row
     from producer.inputs.source import LazySource

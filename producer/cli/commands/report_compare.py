@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -42,6 +44,7 @@ def report(job: str, out: Path, embed: bool, limit: int, as_json: bool) -> None:
     """
     from producer.web.report import MOST_EMBEDDED, write_report
 
+    notices: list[str] = []
     with services() as reach:
         job = find_job(reach.ledger, job)
         status = reach.ledger.status(job)
@@ -49,10 +52,12 @@ def report(job: str, out: Path, embed: bool, limit: int, as_json: bool) -> None:
         if embed and expected > MOST_EMBEDDED:
             say(f"--embed puts at most {MOST_EMBEDDED:,} pictures into the page; without it the page has {expected:,}")
             expected = MOST_EMBEDDED
-        with click.progressbar(
-            length=expected, label="thumbnails", file=sys.stderr, hidden=not sys.stderr.isatty()
-        ) as bar:
-            shown = write_report(reach, job, out, embed=embed, most=limit, progress=lambda *_: bar.update(1))
+        with _progress("thumbnails", expected) as step:
+            shown = write_report(
+                reach, job, out, embed=embed, most=limit, progress=lambda *_: step(), notice=notices.append
+            )
+    for notice in notices:  # below the bar
+        say(notice)
     if not status.state.finished:
         say(f"job {job} is still {status.state}; the page shows its results so far")
     if shown < status.total:
@@ -92,15 +97,15 @@ def compare(jobs: tuple[str, str], out: Path, embed: bool, limit: int, as_json: 
     """
     from producer.results.analysis.comparison import compare as compared
     from producer.web.compare import write_comparison
+    from producer.web.kit.written import check_page
 
+    check_page(out)  # before the work
     with services() as reach:
         left, right = (find_job(reach.ledger, job) for job in jobs)
         expected = min(reach.ledger.status(job).total for job in (left, right))
-        with click.progressbar(
-            length=expected, label="comparing", file=sys.stderr, hidden=not sys.stderr.isatty()
-        ) as bar:
-            found = compared(reach, left, right, most=limit, progress=lambda: bar.update(1))
-        write_comparison(reach, found, out, embed=embed)
+        with _progress("comparing", expected) as step:
+            found = compared(reach, left, right, most=limit, progress=step)
+        write_comparison(reach, found, out, embed=embed, notice=say)
         for job in (left, right):
             if not (status := reach.ledger.status(job)).state.finished:
                 say(f"job {job} is still {status.state}; this compares its results so far")
@@ -123,3 +128,11 @@ def compare(jobs: tuple[str, str], out: Path, embed: bool, limit: int, as_json: 
             rows.add_row(*names, f"{change.images:,}")
         show(rows)
     click.echo(out)
+
+
+@contextmanager
+def _progress(label: str, length: int) -> Iterator[Callable[[], None]]:
+    """A bar on stderr where that is a terminal; each call of what it yields is a step."""
+    hidden = not sys.stderr.isatty()
+    with click.progressbar(length=length, label=label, file=sys.stderr, hidden=hidden) as bar:
+        yield lambda: bar.update(1)

@@ -81,7 +81,7 @@ def results(
       camq results 20261123-081502-3f9ac2 --urls --expires 12h
       camq results 20261123-081502-3f9ac2 --json | jq -r '.predictions[0].label'
     """
-    from producer.results.folder import RESULTS
+    from producer.results.folder import RESULTS, results_folder
     from producer.results.records import records
 
     form = form or ("jsonl" if urls else None)
@@ -91,13 +91,16 @@ def results(
     with services() as reach:
         job = find_job(reach.ledger, job)
         if out:
+            files = results_folder(out, job)
+            if form in _WRITERS:
+                files.check(f"results.{form}")
             print_results(
                 fetch(reach, job, out, as_json=as_json, names=names or "index"),
                 as_json=as_json,
                 every=str(out / RESULTS),
             )
             if form in _WRITERS:
-                with (out / f"results.{form}").open("wb") as file:
+                with files.add(f"results.{form}").open("wb") as file:
                     _write(form, _read_again(out), file, raw=raw_csv)
             say(f"overlays and results are in {out}")
             return

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from producer.submission.request import Request
     from shared.contract import ImageRecord, JobStatus, WorkerInfo
 
-#: The page that `run` and `demo` write beside the downloaded overlays.
-REPORT, OVERLAYS = "report.html", "overlays"
+OVERLAYS = "overlays"
 _folder = click.Path(file_okay=False, path_type=Path)
 
 
@@ -150,7 +149,7 @@ def run(
       camq run photos/ --top-k 5 --weights resnet18-f37072fd.pth --out maps
       ls *.png | camq run - --model efficientnet_lite0
     """
-    from producer.results.folder import RESULTS
+    from producer.results.folder import REPORT, RESULTS, results_folder
     from producer.watch import tried_once
     from producer.web.report import write_report
     from shared.config import Settings
@@ -163,14 +162,16 @@ def run(
         return 0
     names = list(all_of(pictures))
     _check_local(names)
+    results_folder(out, "").check(RESULTS, REPORT)
     overrides = serving(model or settings.model, given)
     try:
         with _temporary() as camq:
             _start(camq, 1, overrides)
             final = _explain(camq, names, request)
+            files = results_folder(out, final.job)
             records = fetch(camq.services, final.job, out, as_json=as_json)
             print_results(records, as_json=as_json, every=str(out / RESULTS))
-            write_report(camq.services, final.job, out / REPORT, overlays=OVERLAYS)
+            write_report(camq.services, final.job, files.add(REPORT), overlays=OVERLAYS)
             if hook := tried_once(camq.services.ledger, final.job):
                 say(f"webhook {webhook_line(hook)}{'' if hook.state == 'delivered' else '; it is not retried'}")
     except KeyboardInterrupt:
@@ -196,10 +197,12 @@ def demo(out: Path, as_json: bool) -> None:
     """
     from producer.local.demo import FIRST_CHOICE, SECOND_CHOICE, fetching, write_sheet
     from producer.local.samples import samples
+    from producer.results.folder import REPORT, RESULTS, SHEET, results_folder
     from producer.submission.request import Request
     from producer.web.report import write_report
 
     began = time.monotonic()
+    results_folder(out, "").check(RESULTS, REPORT, SHEET)
     pictures = samples()
     with fetching() as weights, _temporary() as camq:
         reason = weights.wait()
@@ -211,15 +214,16 @@ def demo(out: Path, as_json: bool) -> None:
         _start(camq, 1, own)
         final = _explain(camq, pictures, Request(options={"top_k": 3}, name="demo"))
         records = list(fetch(camq.services, final.job, out, as_json=as_json))
-        write_report(camq.services, final.job, out / REPORT, overlays=OVERLAYS)
-    write_sheet(out / "contact-sheet.jpg", pictures, records, final.model)
+        files = results_folder(out, final.job)
+        write_report(camq.services, final.job, files.add(REPORT), overlays=OVERLAYS)
+    write_sheet(files.add(SHEET), pictures, records, final.model)
     if as_json:
         for record in records:
             emit(record)
     else:
         show(_best_three(records))
-    say(f"done in {duration(time.monotonic() - began)}; open {out / REPORT} or {out}/contact-sheet.jpg")
-    say(f"overlays are in {out}/overlays, results in {out}/results.jsonl")
+    say(f"done in {duration(time.monotonic() - began)}; open {out / REPORT} or {out / SHEET}")
+    say(f"overlays are in {out}/overlays, results in {out / RESULTS}")
     say(_how_right(records))
     if final.failed:
         raise CamqError(f"{count(final.failed, 'image')} of the demo failed")

@@ -53,7 +53,7 @@ def show(what: str, rank: int | None, as_json: bool) -> None:
     """
     of_job = re.fullmatch(r"([^:]+):(\d{1,9})", what)
     if Path(what).is_file():
-        _show_file(what, as_json=as_json)
+        show_file(what, as_json=as_json)
     elif of_job:
         _show_image(of_job[1], int(of_job[2]), rank, as_json=as_json)
     else:
@@ -61,7 +61,7 @@ def show(what: str, rank: int | None, as_json: bool) -> None:
         raise UsageError(f"invalid argument {what!r}: expected an existing file, or JOB:INDEX such as {job}:0")
 
 
-def _show_file(name: str, *, as_json: bool) -> None:
+def show_file(name: str, *, as_json: bool) -> None:
     from PIL import Image
 
     from shared.pictures import readable_formats

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from producer.results.folder import MARKER, RESULTS, ResultsFolder
+from producer.results.folder import RESULTS, results_folder
+from producer.written_folder import MARKER
 from shared.errors import UsageError
 
 
@@ -25,11 +26,11 @@ def found(folder: Path) -> dict[str, bytes]:
 
 def download(folder: Path, job: str, *names: str) -> str | None:
     """As `download` writes: these files and the results."""
-    with ResultsFolder(folder, job) as files:
+    with results_folder(folder, job) as files:
         for name in (*names, RESULTS):
             with files.open(name) as file:
                 file.write(job.encode())
-        return files.complete(("overlays",))
+        return files.complete(("overlays",)).before
 
 
 def test_an_earlier_jobs_pictures_do_not_lie_among_the_new_ones(tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_a_download_that_fails_keeps_the_old_one(tmp_path: Path) -> None:
     download(tmp_path, "old", "overlays/0-1.jpg")
     before = found(tmp_path)
 
-    with ResultsFolder(tmp_path, "new") as files, files.open("overlays/0-1.jpg") as file:
+    with results_folder(tmp_path, "new") as files, files.open("overlays/0-1.jpg") as file:
         file.write(b"new")
 
     assert found(tmp_path) == before

@@ -2,7 +2,7 @@
 
 import pytest
 
-from producer.results.folder import _NAME
+from producer.results.folder import NAMES
 from producer.results.names import FileNames
 from shared.contract import ImageRecord, ImageState
 
@@ -39,7 +39,7 @@ def test_by_index_a_name_is_the_index() -> None:
 def test_by_source_a_name_is_the_pictures(source: str, name: str) -> None:
     """Without its folder and suffix, and without what a file name cannot have; camq knows it as its own again."""
     assert names(source) == [name]
-    assert _NAME.fullmatch(f"overlays/{name}-1.jpg")
+    assert NAMES.fullmatch(f"overlays/{name}-1.jpg")
     assert len(f"{name}-100000000-1.jpeg".encode()) < 255
 
 

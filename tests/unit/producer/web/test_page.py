@@ -16,7 +16,7 @@ from producer.web.kit.failures import group
 from producer.web.kit.page import SCRIPTS, render, script, script_json
 from producer.web.kit.summary import summarise
 from producer.web.live import LIVE
-from producer.web.report import write_page
+from producer.web.report import report_page
 from shared.contract import JobState, JobStatus, Options
 from tests.browser.galleries import STATUS, gallery, packed, write
 
@@ -95,13 +95,10 @@ def test_the_summary_says_when_how_long_and_with_what() -> None:
         (JobState.RUNNING, False, "Running for", True),
     ],
 )
-def test_a_job_that_nobody_serves_says_what_it_waits_for(
-    tmp_path: Path, state: JobState, served: bool, term: str, told: bool
-) -> None:
+def test_a_job_that_nobody_serves_says_what_it_waits_for(state: JobState, served: bool, term: str, told: bool) -> None:
     """Also while it runs, for its worker may be gone; what is left is an estimate only where somebody works."""
     status = msgspec.structs.replace(STATUS, state=state, finished_at=None)
-    write_page(tmp_path / "report.html", status, Options(), packed([]), group({}, {}, 0), served=served)
-    page = (tmp_path / "report.html").read_text()
+    page = report_page(status, Options(), packed([]), group({}, {}, 0), served=served)
 
     assert f"<dt>{term}</dt>" in page
     assert ('<p class="waits">' in page) == told
@@ -117,11 +114,10 @@ def test_an_unfinished_job_counts_its_time_on() -> None:
     assert elapsed_s(later) == 0
 
 
-def test_a_legend_without_cmap_is_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_legend_without_cmap_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """A producer without a worker's packages still says which end is high."""
     monkeypatch.setitem(sys.modules, "cmap", None)
-    write_page(tmp_path / "report.html", STATUS, Options(), packed([]), group({}, {}, 0))
-    page = (tmp_path / "report.html").read_text()
+    page = report_page(STATUS, Options(), packed([]), group({}, {}, 0))
 
     assert legend.colours("jet") == []
     assert "linearGradient" not in page
