@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Self, TypeVar
 from xml.etree import ElementTree
@@ -37,7 +37,7 @@ _OURS_ALREADY = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 #: The client splits larger bodies into parts, three requests at least; below 5 GB S3 takes one PUT.
 _MIN_PART = 5 * 1024 * 1024
 #: Written where the bucket itself may not be asked for: only writing shows that it can be used.
-_PROOF = "jobs/camq-check/check.json"
+_PROOF, _PROVEN = "jobs/camq-check/check.json", b"{}"
 #: Buckets named in a message.
 _NAMED = 10
 
@@ -66,6 +66,7 @@ class S3Store:
         self._input_account, self._inputs = inputs or (account, client)
         #: The rights do not include listing: then what is not there is refused like what may not be read.
         self._may_list = True
+        self._is_s3 = False  # not yet proven
 
     @classmethod
     def from_settings(cls, settings: Settings, pool_size: int = 32) -> Self:
@@ -197,17 +198,33 @@ class S3Store:
         """Whether the bucket is there. Rights to its objects alone are enough, and do not include asking for it."""
         try:
             with self._translated(self.bucket):
-                return self._probe.bucket_exists(self.bucket)
+                found = self._probe.bucket_exists(self.bucket)
+                self._prove_s3()
+                return found
         except CredentialsError:
             raise
         except DeniedError as refused:
             try:
                 with self._translated(_PROOF):
-                    self._probe.put_object(self.bucket, _PROOF, io.BytesIO(b"{}"), 2, "application/json")
+                    self._probe.put_object(self.bucket, _PROOF, io.BytesIO(_PROVEN), len(_PROVEN), "application/json")
             except DeniedError:
                 raise refused from None
             self._may_list = False
             return True
+
+    def _prove_s3(self) -> None:
+        """One GET, once: a web server with a page for each address says yes to a HEAD. UnreachableError then."""
+        if self._is_s3:
+            return
+        try:
+            response = self._probe.get_object(self.bucket, _PROOF)
+        except S3Error:  # in the XML of one, whatever it says
+            self._is_s3 = True
+            return
+        with closing(response):
+            self._is_s3 = response.read(len(_PROVEN) + 1) == _PROVEN
+        if not self._is_s3:
+            raise UnreachableError(f"S3 storage at {self._endpoint} {_NOT_S3}")
 
     def _others(self) -> str:
         """The buckets that these credentials may see, for a message."""

@@ -42,7 +42,8 @@ def serving() -> Iterator[Seen]:
             path = urlsplit(self.path).path
             seen.requests.append((self.command, path, {k.lower(): v for k, v in self.headers.items()}))
             refused = f"{self.command} {path}" in seen.refused
-            body = XML.encode() if refused else b"12345"
+            written = b"{}" if path.endswith("check.json") else b"12345"
+            body = XML.encode() if refused else written
             self.send_response(403 if refused else 200)
             self.send_header("Content-Type", "application/xml")
             self.send_header("ETag", '"etag"')

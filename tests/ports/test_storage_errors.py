@@ -93,11 +93,13 @@ def test_every_answer_is_ours(status: int, body: str, expected: type[Exception] 
                 store.get("key")
 
 
-def test_a_web_server_in_the_place_of_storage_is_named() -> None:
-    """A proxy's login page, or the server's console at another port: HTTP 200 to whatever is asked, and no S3."""
-    with server_that_answers(200, "<html>log in", etag="") as port:
+@pytest.mark.parametrize("status", [200, 403, 404])
+def test_a_web_server_in_the_place_of_storage_is_named(status: int) -> None:
+    """A proxy's login page, or the server's console at another port: one answer to whatever is asked, and no S3."""
+    with server_that_answers(status, "<html>log in", etag="") as port:
         store = _store_at(port)
-        for ask in (lambda: store.put("key", b"1"), lambda: list(store.list("inputs/")), lambda: store.delete(["key"])):
+        asks = [lambda: store.put("key", b"1"), lambda: list(store.list("inputs/")), lambda: store.delete(["key"])]
+        for ask in (*asks, store.check, store.ensure_bucket):
             with pytest.raises(UnreachableError, match="not as an S3 server does: check CAMQ_S3_ENDPOINT"):
                 ask()
 
