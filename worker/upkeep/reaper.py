@@ -4,7 +4,9 @@ import structlog
 
 from shared.broker import Sender
 from shared.ledger import RedisLedger
+from shared.storage import ObjectStore
 from worker.timing.measurements import Measurements
+from worker.upkeep.restore import restore
 
 log = structlog.get_logger()
 
@@ -12,8 +14,11 @@ log = structlog.get_logger()
 class Reaper:
     """One in every worker; the ledger's scripts decide, so any number of them is safe."""
 
-    def __init__(self, ledger: RedisLedger, sender: Sender, model: str, measurements: Measurements) -> None:
+    def __init__(
+        self, ledger: RedisLedger, store: ObjectStore, sender: Sender, model: str, measurements: Measurements
+    ) -> None:
         self._ledger = ledger
+        self._store = store
         self._sender = sender
         self._model = model
         self._measurements = measurements
@@ -30,6 +35,10 @@ class Reaper:
         if found.broken:
             log.error("chunk records that cannot be read were left alone", chunks=found.broken)
         self.refill()
+        for job in found.stranded:
+            log.error(
+                "images that nobody held were queued again", job=job, images=restore(self._ledger, self._store, job)
+            )
 
     def refill(self) -> None:
         """Fills the broker's queue up to its mark."""

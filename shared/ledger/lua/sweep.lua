@@ -1,5 +1,6 @@
--- ARGV: most jobs to look at, seconds between two audits of a job. Jobs whose record expired go from the index that is listed to the one that `gc` reads, so
--- that no listing walks them. The next call goes on behind these.
+-- ARGV: most jobs to look at, seconds between two audits of a job, newest schema version that the worker knows. Jobs
+-- whose record expired go from the index that is listed to the one that `gc` reads, so that no listing walks them. The
+-- next call goes on behind these. Answers the jobs that wait for what will never come.
 local last = number(redis.call('GET', SWEPT))
 if not (last >= 0 and last < 1e15) then last = 0 end -- camq did not write it
 local jobs = redis.call('ZRANGEBYSCORE', JOBS, '(' .. stamp(last), '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[1])
@@ -12,30 +13,22 @@ local function each_slice(job, look)
   return false
 end
 
--- Whether a chunk of the job is in a worker's hands, or will be, or is being cancelled.
-local function in_hand(job)
-  local model, front = field(job, 'model'), job .. '/'
-  local places = { redis.call('ZRANGE', LEASES, 0, -1), redis.call('ZRANGE', key(LATER, model), 0, -1),
-    redis.call('LRANGE', key(AGAIN, model), 0, -1) }
-  for _, members in ipairs(places) do
-    for _, member in ipairs(members) do
-      if string.sub(member, 1, #front) == front then return true end
-    end
-  end
-  return redis.call('HEXISTS', CANCELLING, job) == 1
-end
-
 -- A sealed job whose images are all final has ended; if it has not, somebody wrote over its counters: they are counted
--- anew.
+-- anew. One of which nothing is in hand, and some images are not final, has records that somebody wrote over: it is
+-- stranded.
+local stranded = {}
 local function audit(job)
   local j = redis.call('HMGET', key(JOB, job), 'sealed', 'finished_at', 'audited_at')
   if j[1] ~= '1' or j[2] or NOW - number(j[3]) < tonumber(ARGV[2]) then return end
-  if redis.call('ZCARD', key(PENDING, job)) > 0 then return end
+  if redis.call('ZCARD', key(PENDING, job)) > 0 or is_newer(job, ARGV[3]) then return end
   redis.call('HSET', key(JOB, job), 'audited_at', stamp(NOW))
   local function goes_on(slice) return string.find(slice, 'q', 1, true) or string.find(slice, 'r', 1, true) end
   if each_slice(job, goes_on) then
-    -- Of a cancelled job nothing is sent any more. What nobody holds belongs to a record that nobody can read.
-    if not field(job, 'cancel') or in_hand(job) then return end
+    if in_hand(job) then return end
+    if not field(job, 'cancel') then
+      stranded[#stranded + 1] = job
+      return
+    end
     for start = 0, redis.call('STRLEN', key(IMAGES, job)) - 1, 1048576 do
       local slice = redis.call('GETRANGE', key(IMAGES, job), start, start + 1048575)
       redis.call('SETRANGE', key(IMAGES, job), start, (string.gsub(slice, '[qr]', 'c')))
@@ -64,3 +57,4 @@ if #jobs < 2 * tonumber(ARGV[1]) then
 else
   redis.call('SET', SWEPT, jobs[#jobs], 'EX', INDEX_TTL_S)
 end
+return stranded
