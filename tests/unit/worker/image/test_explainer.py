@@ -1,5 +1,6 @@
 """What an image may read, where its overlays may be written, and what ends it."""
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -18,7 +19,6 @@ from shared.contract import ChunkMessage, ErrorInfo, ImageRef, ImageState, Optio
 from shared.errors import (
     CredentialsError,
     DeniedError,
-    ImageError,
     NotFoundError,
     UnavailableError,
     UnreachableError,
@@ -26,7 +26,8 @@ from shared.errors import (
 )
 from shared.ledger import Claim
 from shared.storage import MemoryStore, ObjectStore
-from worker.core.types import ClassMap, Explanation, InputSpec, Limits
+from tests.submitting import Requests
+from worker.core.types import ClassMap, Drawing, Explanation, InputSpec, Limits
 from worker.errors import CancelledJobError
 from worker.image.explainer import Explainer, maps_archive
 from worker.pictures.budget import Budget
@@ -136,25 +137,74 @@ def test_output_is_limited_to_the_named_prefixes(output: str, said: str) -> None
     assert said in error.message
 
 
+def working(store: ObjectStore) -> Explainer:
+    """An explainer whose network, device and picture processes always succeed: declared test adapters."""
+    labels = tuple("abc")
+    maps = [ClassMap(rank, rank - 1, 1.0, 0.5, np.zeros((2, 3), np.float32)) for rank in range(1, 4)]
+
+    class Device:
+        def coming(self) -> Any:
+            return nullcontext(go_on)
+
+        def explain(self, _pixels: object, options: Options, **_: object) -> Explanation:
+            return Explanation(tuple(maps[: options.top_k]), "cam")
+
+    def opened(_data: bytes, options: Options, *_: object, **__: object) -> Any:
+        def draw(classes: tuple[ClassMap, ...]) -> list[Drawing]:
+            return [Drawing(b"overlay", b"heat" if options.heatmaps else None, None, 0, 1, False) for _ in classes]
+
+        geometry = SimpleNamespace(width=8, height=6)
+        return nullcontext(SimpleNamespace(pixels=None, geometry=geometry, warnings=(), draw=draw))
+
+    return replace(
+        explainer(store),
+        network=cast(Any, SimpleNamespace(model="net@1", labels=labels)),
+        batcher=cast(Any, Device()),
+        pictures=cast(Any, SimpleNamespace(open=opened)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "puts"),
+    [
+        (Options(top_k=1), 1),
+        (Options(top_k=3), 3),
+        (Options(top_k=2, heatmaps=True), 4),
+        (Options(top_k=2, keep_maps=True), 3),
+        (Options(top_k=3, heatmaps=True, only="below:0.1"), 0),
+    ],
+)
+def test_an_image_costs_one_get_and_a_put_for_each_file(options: Options, puts: int) -> None:
+    """As `docs/operations.md` reckons the bill of an object store."""
+    store = Requests(buckets={"camq": {}})
+    store.put("inputs/a", b"picture")
+    store.made.clear()
+
+    record = working(store).record(ImageRef(index=0, key="inputs/a"), replace(CLAIM, options=options), go_on)
+
+    assert (record.state, store.made) == (ImageState.SUCCEEDED, Counter(get=1, put=puts))
+
+
 def test_a_users_bucket_that_cannot_be_written_fails_the_image_and_ours_does_not() -> None:
     """Camq's own bucket is the operator's to mend, and an outage nobody's fault: the chunk is tried again then."""
 
     def away(*_: object, **__: object) -> None:
         raise UnreachableError("S3 storage does not answer")
 
-    def put(store: MemoryStore, key: str) -> None:
-        explainer(store)._put(go_on, key, b"overlay", "image/jpeg")
-
-    silent = MemoryStore()
+    silent = MemoryStore(buckets={"camq": {}, "mine": {}})
+    silent.put("inputs/a", b"picture")
     silent.put = away  # type: ignore[method-assign]
-    cases: list[tuple[Callable[[], None], type[Exception]]] = [
-        (partial(put, MemoryStore(), "s3://mine/j/overlays/0-1.jpg"), ImageError),
-        (partial(put, MemoryStore(), "jobs/j/overlays/0-1.jpg"), UnreachableError),
-        (partial(put, silent, "s3://mine/j/overlays/0-1.jpg"), UnreachableError),
-    ]
-    for act, expected in cases:
-        with pytest.raises(expected):
-            act()
+    missing = MemoryStore(buckets={"camq": {}})
+    missing.put("inputs/a", b"picture")
+    mine = replace(CLAIM, options=Options(output="s3://mine/j"))
+    ref = ImageRef(index=0, key="inputs/a")
+
+    error = working(missing).record(ref, mine, go_on).error
+    assert error is not None
+    assert (error.code, "s3://mine/j" in error.message) == ("output", True)
+    for claim in (CLAIM, mine):
+        with pytest.raises(UnreachableError):
+            working(silent).record(ref, claim, go_on)
 
 
 def test_kept_maps_have_every_array_that_is_promised() -> None:
