@@ -4,13 +4,14 @@ from typing import Any
 
 import msgspec
 
-from shared.contract import ErrorInfo, ImageRecord, ImageRef, ImageState
+from shared.contract import EXPLAIN_TASK, ErrorInfo, ImageRecord, ImageRef, ImageState, Options
 from shared.ledger import Claim, RedisLedger
+from shared.ledger.submission import add_chunk
 from shared.outage import Patience
 from shared.storage import MemoryStore
 from shared.tracing import Untraced
 from tests.scripted_worker import CARD, MODEL
-from worker.chunk.explain_task import Calls
+from worker.chunk.explain_task import CHUNK, JOB_PREFIX, Calls
 from worker.chunk.leases import LeaseKeeper
 from worker.chunk.pipeline import Outcome, Pipeline
 from worker.chunk.traces import ChunkTraces
@@ -72,3 +73,12 @@ class Desk:
 
     def run(self, task: str = TASK, **given: object) -> ImageRecord | Outcome:
         return self.calls.run(task, {"key": KEY, **given})
+
+    def begin(self, task: str = TASK) -> str:
+        """The call is in the ledger, as the worker that took it first left it; its job."""
+        job = f"{JOB_PREFIX}{task}"
+        options = Options()
+        self.ledger.open_job(job, model=MODEL, options=options, priority="high", name=EXPLAIN_TASK)
+        add_chunk(self.ledger, self.store, job, CHUNK, [ImageRef(index=0, key=KEY, source=KEY)])
+        self.ledger.seal(job)
+        return job

@@ -40,14 +40,14 @@ def _serve(settings: Settings) -> int:
     logs.configure(settings)
     from worker.devices.slots import claimed
 
-    _warn_of_memory(settings)
+    warn_of_memory(settings)
     with claimed(settings) as slot:  # before torch is imported, which looks for devices only once
         from worker.app import serve  # torch takes seconds to import; a wrong setting is told before
 
         return serve(settings, slot.gpu.uuid if slot else None)
 
 
-def _warn_of_memory(settings: Settings) -> None:
+def warn_of_memory(settings: Settings) -> None:
     """Before torch is imported, which alone may be too much: then this line is the log's last."""
     from worker.core.types import InputSpec, Limits
     from worker.devices.cores import cores

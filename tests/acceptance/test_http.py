@@ -5,14 +5,16 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event, Thread
 
+import msgspec
 import pytest
 import urllib3
 
 from producer.local.embedded.ports import free_ports
+from shared.config import Settings
 from shared.storage import S3Store
 from tests.acceptance.command import CAMQ
 from tests.acceptance.conftest import Camq, Start
@@ -26,10 +28,10 @@ EXAMPLES = blocks(ROOT / "docs" / "how-to" / "http.md", "sh")[1:]
 
 
 @pytest.fixture
-def pictures_in_storage(s3_store: S3Store) -> None:
+def pictures_in_storage(settings: Settings, s3_store: S3Store) -> None:
     """What an example reads in place."""
-    if not s3_store._client.bucket_exists("pictures"):
-        s3_store._client.make_bucket("pictures")
+    with closing(S3Store.from_settings(msgspec.structs.replace(settings, bucket="pictures"))) as store:
+        store.ensure_bucket()
     s3_store.put("s3://pictures/holiday/1.png", picture())
 
 

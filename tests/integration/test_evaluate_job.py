@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from producer.cli.commands.evaluate import _of_job, _preparation
+from producer.cli.commands.evaluate import pictures_of, preparation
 from producer.cli.paths import all_of, given_pictures
 from producer.results.originals import references
 from producer.services import Services
@@ -25,7 +25,7 @@ def test_a_page_stays_that_page(services: Services, worker: ScriptedWorker, tmp_
     (tmp_path / "scan.tif").write_bytes(picture(file_format="tiff"))
     job = send(services, [f"{tmp_path}/scan.tif#2", f"{tmp_path}/scan.tif"])
 
-    again = send(services, _of_job(services, job, worker.card, None))
+    again = send(services, pictures_of(services, job, worker.card, None))
 
     assert of(services, again) == of(services, job)
     assert [reference.page or 1 for reference in of(services, again)] == [2, 1]
@@ -43,7 +43,7 @@ def test_a_true_class_goes_to_another_model_by_its_label(
     other = msgspec.structs.replace(CARD, model="other@ffffffffffff", labels=("goldfish", "tench", "rabbit"))
     ScriptedWorker(services.ledger, services.store, other, pid=2).beat()
 
-    again = send(services, _of_job(services, job, other, None), model=other.model)
+    again = send(services, pictures_of(services, job, other, None), model=other.model)
 
     assert [reference.truth for reference in of(services, again)] == [0, msgspec.UNSET]
 
@@ -52,11 +52,11 @@ def test_pictures_are_prepared_as_in_their_job() -> None:
     """The size of the input and how a picture gets it are kept for the same model alone."""
     options = Options(range="-160:240", truncated="keep", resize="letterbox", input_size=320, alpha=0.3)
 
-    assert _preparation(options, same_model=True) == {
+    assert preparation(options, same_model=True) == {
         "range": "-160:240",
         "truncated": "keep",
         "resize": "letterbox",
         "input_size": 320,
     }
-    assert _preparation(options, same_model=False) == {"range": "-160:240", "truncated": "keep"}
-    assert _preparation(Options(), same_model=True) == {}
+    assert preparation(options, same_model=False) == {"range": "-160:240", "truncated": "keep"}
+    assert preparation(Options(), same_model=True) == {}

@@ -163,8 +163,8 @@ def test_a_stopping_worker_gives_the_call_back(desk: Desk) -> None:
 
 def test_a_call_that_another_worker_holds_is_left_to_it(desk: Desk) -> None:
     """A message that comes twice at once is worked on once."""
-    desk.calls._open(f"explain-{TASK}", {"key": KEY})
-    assert isinstance(desk.ledger.take(f"explain-{TASK}", "000000", "token", "other"), Claim)
+    job = desk.begin()
+    assert isinstance(desk.ledger.take(job, "000000", "token", "other"), Claim)
 
     assert desk.run() is Outcome.SKIPPED
     assert desk.explainer.done == []
@@ -172,8 +172,7 @@ def test_a_call_that_another_worker_holds_is_left_to_it(desk: Desk) -> None:
 
 def test_when_its_worker_died_whoever_commits_the_image_answers(desk: Desk, settings: Settings) -> None:
     """The call's message comes again in an hour at best; the ledger sends the chunk within seconds."""
-    job = f"explain-{TASK}"
-    desk.calls._open(job, {"key": KEY})
+    job = desk.begin()
     with closing(RedisLedger(msgspec.structs.replace(settings, lease_s=1e-6))) as hasty:
         assert isinstance(hasty.take(job, "000000", "token", "dead"), Claim)
     assert desk.calls.answer(job) is None
@@ -213,8 +212,7 @@ def test_a_submission_that_broke_off_is_resumed(desk: Desk) -> None:
 
 def test_a_cancelled_call_says_so(desk: Desk) -> None:
     """As its line in the results does."""
-    job = f"explain-{TASK}"
-    desk.calls._open(job, {"key": KEY})
+    job = desk.begin()
     desk.ledger.cancel(job)
 
     answer = desk.run()

@@ -67,7 +67,7 @@ def test_a_line_without_an_id_is_what_it_was() -> None:
     assert b"id" not in encode(ImageRecord(index=0, source="", state=ImageState.QUEUED)).replace(b"width", b"")
 
 
-def test_every_result_carries_its_fields(client: Client, worker: ScriptedWorker) -> None:
+def test_every_result_carries_its_fields(client: Client, services: Services, worker: ScriptedWorker) -> None:
     """Of an image that succeeded, of one that failed before a worker, and of one that is still queued."""
     given = [(picture(), "cat"), ("nothere.png", 3), {"image": picture(colour=(1, 2, 3)), "site": "north", "age": 4.5}]
     job = client.submit(given)
@@ -83,7 +83,7 @@ def test_every_result_carries_its_fields(client: Client, worker: ScriptedWorker)
     table = job.to_pandas().drop_duplicates("index")["fields"]
     assert [json.loads(cell) for cell in table] == expected
     plain = client.submit(picture())
-    assert b"fields" not in encode(next(records(worker.ledger, client._services.store, plain.id)))
+    assert b"fields" not in encode(next(records(worker.ledger, services.store, plain.id)))
 
 
 def test_every_result_carries_its_id(

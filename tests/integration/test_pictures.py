@@ -23,7 +23,7 @@ from worker.core.picture.preprocess import prepare
 from worker.core.types import InputSpec, Limits
 from worker.pictures import pool as module
 from worker.pictures import wire
-from worker.pictures.pool import Picture, Pictures
+from worker.pictures.pool import DEATHS_TO_POISON, Picture, Pictures
 
 LIMITS = Limits(max_pixels=4_000_000)
 SETUP = wire.Setup(InputSpec(), LIMITS, 20.0)
@@ -166,14 +166,16 @@ def test_pictures_whose_canvas_is_lost_are_decoded_again_uncharged() -> None:
 
 
 def test_a_process_killed_at_rest_is_nobodys_fault() -> None:
-    """The next picture is not charged with it."""
+    """However often: the picture that it held, or that comes next, is not charged with it."""
     data = encoded(photo(), "PNG")
     with closing(Pictures(SETUP, 1)) as pictures, pictures.open(data, Options(), go_on) as picture:
-        (pid,) = pictures.lanes.pids()
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, "it is dead", START_S)
+        for _ in range(DEATHS_TO_POISON + 1):
+            (pid,) = pictures.lanes.pids()
+            process = psutil.Process(pid)
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda process=process: process.status() == psutil.STATUS_ZOMBIE, "it is dead", START_S)
+            picture.decode()
         assert picture.draw(MAPS)
-        assert picture._deaths == 0
 
 
 def test_drawing_does_not_wait_behind_a_long_decode(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +184,7 @@ def test_drawing_does_not_wait_behind_a_long_decode(monkeypatch: pytest.MonkeyPa
     with closing(Pictures(wire.Setup(InputSpec(), LIMITS, 30.0), 2, command=ACTS)) as pictures:
         wait_until(lambda: len(pictures.lanes.pids()) == 2, "both run", START_S)
         with pictures.open(encoded(photo(), "PNG"), Options(), go_on) as picture:
-            place = picture._place
+            place = picture.place
             assert place
             stop = threading.Event()
 
@@ -260,10 +262,8 @@ def test_a_library_is_loaded_when_its_first_picture_comes() -> None:
     with closing(Pictures(SETUP, 1)) as pictures, pictures.open(plain, Options(), go_on) as first:
         wait_until(pictures.lanes.pids, "it runs", START_S)
         before = pictures.lanes.pids()
-        assert pictures.lanes._loaded == [frozenset()]
         with pictures.open(scan, Options(overlay_size=16), go_on) as second:
             assert (second.geometry.width, second.geometry.height) == (30, 9)
-            assert pictures.lanes._loaded == [{"pydicom"}]
             assert pictures.lanes.pids() != before
             after = pictures.lanes.pids()
             assert len(first.draw(MAPS)) == len(MAPS)

@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -56,9 +56,21 @@ def test_what_hangs_or_dies_has_no_thumbnail_and_the_next_one_has(
     assert previews.make("b", lambda: DATA, 50)
 
 
+def asking() -> tuple[set[int], Callable[[], bool]]:
+    """The threads that wait for a thumbnail, and what each of them calls meanwhile."""
+    threads: set[int] = set()
+
+    def wanted() -> bool:
+        threads.add(threading.get_ident())
+        return True
+
+    return threads, wanted
+
+
 def test_a_thumbnail_is_made_once_however_many_ask(previews: Previews) -> None:
-    """All of them get it."""
+    """All of them get it. Nothing is kept of it: whoever asks later has it made again."""
     reads, gate = [], threading.Event()
+    threads_that_wait, wanted = asking()
 
     def read() -> bytes:
         reads.append(1)
@@ -66,13 +78,14 @@ def test_a_thumbnail_is_made_once_however_many_ask(previews: Previews) -> None:
         return DATA
 
     with ThreadPoolExecutor(8) as threads:
-        asked = [threads.submit(previews.make, "a", read, 50) for _ in range(8)]
-        wait_until(lambda: previews._making and len(previews._making["a"][1]) == 8, "all ask", 60)
+        asked = [threads.submit(previews.make, "a", read, 50, wanted) for _ in range(8)]
+        wait_until(lambda: len(threads_that_wait) == 8, "all ask", 60)
         gate.set()
         found = {answer.result() for answer in asked}
 
     assert (len(reads), found) == (1, {thumbnail(DATA, 50)})
-    assert previews._making == {}
+    assert previews.make("a", read, 50) in found
+    assert len(reads) == 2
 
 
 def test_one_that_nobody_wants_any_more_is_stopped(previews: Previews) -> None:
@@ -80,8 +93,10 @@ def test_one_that_nobody_wants_any_more_is_stopped(previews: Previews) -> None:
     assert previews.make("a", lambda: DATA, 50)
     with ThreadPoolExecutor(2) as threads:
         closed = threading.Event()
-        asked = [threads.submit(previews.make, "b", lambda: b"HANG", 50, lambda: not closed.is_set()) for _ in range(2)]
-        wait_until(lambda: len(previews._making.get("b", (0, []))[1]) == 2, "both ask", 60)
+        threads_that_wait, wanted = asking()
+        given = ("b", lambda: b"HANG", 50, lambda: wanted() and not closed.is_set())
+        asked = [threads.submit(previews.make, *given) for _ in range(2)]
+        wait_until(lambda: len(threads_that_wait) == 2, "both ask", 60)
         closed.set()
         for answer in asked:
             with pytest.raises(AbandonedError):

@@ -11,7 +11,7 @@ import redis
 from PIL import EpsImagePlugin, Image
 
 from producer import Client
-from producer.cli.commands.show import _show_file
+from producer.cli.commands.show import show_file
 from producer.results.download import download
 from producer.results.originals import references
 from producer.services import Services
@@ -41,8 +41,9 @@ def client(settings: Settings, empty_redis: redis.Redis, store: MemoryStore) -> 
 
 
 @pytest.fixture
-def services(client: Client) -> Services:
-    return client._services
+def services(settings: Settings, empty_redis: redis.Redis, store: MemoryStore) -> Iterator[Services]:
+    with Services(settings, store=store) as found:
+        yield found
 
 
 @pytest.fixture(autouse=True)
@@ -140,7 +141,7 @@ def test_a_drawing_in_the_place_of_a_picture_runs_no_program(
     with pytest.raises(OSError, match="cannot identify"):
         image.predictions[0].overlay()
     with pytest.raises(UsageError, match="cannot show"):
-        _show_file(str(tmp_path / named), as_json=False)
+        show_file(str(tmp_path / named), as_json=False)
     assert thumbnail(drawing, 64) is None
     assert not ran.exists()
 

@@ -10,7 +10,7 @@ from shared.contract import Options
 from tests.numeric.networks import pictures, tiny
 from worker.core.engine.choice import engine_for
 from worker.core.engine.engine import Engine, to_input
-from worker.core.maps.explain import _judged
+from worker.core.maps.explain import judged
 from worker.core.model.network import Network
 from worker.core.types import Explanation, ImageOptions, Judgement, Standing
 
@@ -61,7 +61,7 @@ def test_ties_are_ordered_as_in_top_k() -> None:
     """By class index."""
     logits = np.array([1.0, 2.0, 2.0, 0.0, 2.0], np.float32)
 
-    found = _judged((4, 1), np.stack([logits, logits / 10]), "softmax")
+    found = judged((4, 1), np.stack([logits, logits / 10]), "softmax")
 
     assert [standing.rank for standing in found.true] == [3, 1]
     assert found == Judgement(found.true, (Standing(1, 1, pytest.approx(0.2)),))

@@ -63,7 +63,8 @@ class Picture:
         self._check = check
         self._urgent = urgent
         self._deaths = 0
-        self._place: Place | None = None
+        #: Where its canvas is.
+        self.place: Place | None = None
         self._grant = ExitStack()
 
     def decode(self) -> None:
@@ -99,7 +100,7 @@ class Picture:
         file = _FILE_BYTES + _FILE_BYTES_PER_PIXEL * min(side * side, self._pool.setup.limits.max_pixels)
         while True:
             try:
-                reply, files = self._ask(request, body, 2 * len(maps) * file, self._place)
+                reply, files = self._ask(request, body, 2 * len(maps) * file, self.place)
             except LostError:
                 self.decode()
                 continue
@@ -112,8 +113,8 @@ class Picture:
 
     def close(self) -> None:
         """Gives back its memory, here and there."""
-        if self._place:
-            self._pool.lanes.release(self._key, self._place)
+        if self.place:
+            self._pool.lanes.release(self._key, self.place)
         self._grant.close()
 
     @property
@@ -134,7 +135,7 @@ class Picture:
         pool, work = self._pool, type(request).__name__.lower()
         limit_s = pool.setup.decode_s * (request.shape[0] if isinstance(request, wire.Draw) else 1)
         asked = Asked(request, body, limit_s + _GRACE_S, most, self._urgent, place)
-        self._place = None
+        self.place = None
         pool.lanes.put(asked)
         try:
             while not ended(asked.answer, LOOK_S):
@@ -155,7 +156,7 @@ class Picture:
                 what = f"it ended its picture process {self._deaths} times, at last in {work} ({death})"
                 raise ImageError("poison", what) from None
             raise LostError from None
-        self._place = where if isinstance(reply, wire.Decoded) else None
+        self.place = where if isinstance(reply, wire.Decoded) else None
         return reply, answer
 
 

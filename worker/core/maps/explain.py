@@ -206,7 +206,7 @@ def _read_alike(answers: Answers, table: FloatArray, every: FloatArray) -> list[
         Explanation(
             _class_maps(wish, classes, image),
             wish.method,
-            _judged(truth, every[place], answers.outputs) if (truth := truth_in(wish)) is not None else None,
+            judged(truth, every[place], answers.outputs) if (truth := truth_in(wish)) is not None else None,
         )
         if (classes[0][-1] if classes else np.isfinite(every[place]).all())
         else ImageError("inference", "the network's output for this picture is not finite")
@@ -225,7 +225,7 @@ def _class_maps(wish: Options, classes: list[list[float]], maps: FloatArray) -> 
     return tuple(found.values())
 
 
-def _judged(truth: tuple[int, ...], every: FloatArray, outputs: Outputs) -> Judgement:
+def judged(truth: tuple[int, ...], every: FloatArray, outputs: Outputs) -> Judgement:
     """From the logits and probabilities (2, C) of all classes of one picture; ranks as in `ranks`."""
     logits, shares = every
     order = np.argsort(-logits, kind="stable")

@@ -38,10 +38,8 @@ def explained(ref: ImageRef, _claim: Any, _check: Any, maps: Any) -> ImageRecord
 
 @pytest.fixture
 def desk() -> Iterator[Desk]:
-    made = Desk()
+    made = Desk(store=Store())
     made.explainer.record = explained  # type: ignore[method-assign, assignment]
-    made.store = made.pipeline._store = Store()
-    made.store.ensure_bucket()
     yield made
     made.pipeline.close()
 
@@ -55,7 +53,7 @@ def test_maps_are_there_before_the_results(truth: dict[str, int], written: list[
     desk.pipeline.run(MESSAGE)
 
     assert isinstance(desk.store, Store)
-    assert desk.store.written[1:] == written
+    assert desk.store.written[2:] == written
     if truth:
         found = np.load(io.BytesIO(desk.store.get(MAPS)))
         assert found["truth"].tolist() == [-1, 2, -1]
@@ -70,7 +68,7 @@ def test_a_box_that_no_picture_has_room_for_fails_its_chunk_alone(desk: Desk) ->
     desk.pipeline.run(MESSAGE)
 
     assert isinstance(desk.store, Store)
-    assert desk.store.written[1:] == [RESULTS]
+    assert desk.store.written[2:] == [RESULTS]
     assert b"boxes" in desk.store.get(RESULTS)
 
 

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.config import Settings
-from worker.__main__ import _warn_of_memory
+from worker.__main__ import warn_of_memory
 from worker.devices import memory
 from worker.devices.memory import LEAST_BYTES, NETWORK_BYTES, PROCESS_BYTES, limit, own_files, room, shortage
 
@@ -51,10 +51,10 @@ def test_a_worker_warns_before_it_loads_anything(monkeypatch: pytest.MonkeyPatch
     """By its own settings: torch alone may be too much, and this is then the last line of its log."""
     monkeypatch.setattr(memory, "limit", lambda _: 400 << 20)
     with capture_logs() as logs:
-        _warn_of_memory(Settings(picture_processes=2))
-        _warn_of_memory(Settings(picture_processes=2, max_image_pixels=1, max_image_bytes=1))
+        warn_of_memory(Settings(picture_processes=2))
+        warn_of_memory(Settings(picture_processes=2, max_image_pixels=1, max_image_bytes=1))
     monkeypatch.setattr(memory, "limit", lambda _: 64 << 30)
-    _warn_of_memory(Settings())
+    warn_of_memory(Settings())
 
     assert [line["event"] for line in logs] == ["memory is short"] * 2
     assert ["with 0.2 GiB for pictures" in line["reason"] for line in logs] == [True, False]

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from shared.contract import Options
 from shared.errors import ImageError
 from tests.waiting import wait_until
 from worker.core.types import Explanation, UInt8Array
+from worker.image import batcher as module
 from worker.image.batcher import AbandonedError, Batcher
 
 PICTURE = np.zeros((1, 1, 3), np.uint8)
@@ -131,10 +133,15 @@ def test_a_batch_waits_for_images_on_their_way_but_a_lone_one_does_not() -> None
 
 def test_the_engines_thread_is_woken_for_a_batch_and_for_its_first_image_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first begins the wait for company, the fourth fills the batch; those between need nobody."""
-    engine = GatedEngine()
+    engine, woken = GatedEngine(), list[int]()
+
+    class Noted(threading.Condition):
+        def notify(self, n: int = 1) -> None:
+            woken.append(batcher.waiting)
+            super().notify(n)
+
+    monkeypatch.setattr(module, "threading", SimpleNamespace(Condition=Noted, Thread=threading.Thread))
     batcher = Batcher(engine, 3600.0, untimed, fatal)
-    notify, woken = batcher._wake.notify, list[int]()
-    monkeypatch.setattr(batcher._wake, "notify", lambda: (woken.append(batcher.waiting), notify()))
     engine.gate.release(2)
     with ThreadPoolExecutor(8) as pool, closing(batcher), batcher.coming() as arrived:
         for shade in (1, 2, 3):
