@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from producer.results.analysis.evaluation import METRICS
 from producer.web.kit.page import render
-from producer.web.kit.written import write_whole
+from producer.web.kit.written import WrittenPage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +61,14 @@ class Bar(NamedTuple):
     reach: tuple[float, float]
 
 
-def write_evaluation(path: Path, status: JobStatus, methods: Sequence[MethodEvaluation], sentence: str) -> None:
+def write_evaluation(
+    path: Path,
+    status: JobStatus,
+    methods: Sequence[MethodEvaluation],
+    sentence: str,
+    *,
+    notice: Callable[[str], None] = lambda _: None,
+) -> None:
     """The page of these methods, which are those of an evaluation's job. It appears whole or not at all."""
     names = [name for name in METRICS if any(getattr(each, name) for each in methods)]
     top = _top(methods)
@@ -80,7 +87,8 @@ def write_evaluation(path: Path, status: JobStatus, methods: Sequence[MethodEval
         top=top,
         size=(WIDTH, HEIGHT, REACH, ROW, NAME, BAR),
     )
-    write_whole(path, page)
+    with WrittenPage(path, embed=True, notice=notice) as written:
+        written.complete(page)
 
 
 def _cells(name: str, methods: Sequence[MethodEvaluation]) -> dict[str, Cell]:

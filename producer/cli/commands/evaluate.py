@@ -106,7 +106,10 @@ def evaluate(
     from producer.submission.model_choice import resolve
     from producer.submission.request import Request
     from producer.submission.submit import Listener, submit
+    from producer.web.kit.written import check_page
 
+    if report:
+        check_page(report)  # before the work
     with services() as reach:
         known = _known_job(reach, given) if manifest is None else None
         if known is not None and not (methods or sample or model or randomise) and reach.ledger.options(known).evaluate:
@@ -235,7 +238,7 @@ def _conclude(reach: Services, job: str, report: Path | None, *, as_json: bool) 
     elif methods:
         _print(methods, sentence)
     if report:
-        write_evaluation(report, final, methods, sentence)
+        write_evaluation(report, final, methods, sentence, notice=say)
         say(f"page: {report}") if as_json else click.echo(report)
     if final.failed:
         say(f"to see why images failed: camq results {job}")
