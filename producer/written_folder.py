@@ -1,4 +1,4 @@
-"""A folder that camq writes: it changes as a whole or not at all, and never a file that camq did not write."""
+"""What camq writes on disk: a folder changes as a whole or not at all, and never a file that camq did not write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 #: Marks a folder as camq's: the job on its first line, then the name of each file that camq wrote there.
 MARKER = ".camq-files"
-IN_THE_WAY = "exists and was not written by camq: move it away, or choose another place"
+_IN_THE_WAY = "exists and was not written by camq: move it away, or choose another place"
+
+#: Every page of camq says so near its beginning (`base.html`), so that no other file is overwritten.
+GENERATOR = b'<meta name="generator" content="camq">'
+_BEGINNING = 1000
 
 
 class Completed(NamedTuple):
@@ -88,7 +92,7 @@ class WrittenFolder:
         mine = self._written_before()[1]
         for name in names:
             if name not in mine and (self.folder / name).exists():
-                raise UsageError(f"{self.folder / name} {IN_THE_WAY}")
+                raise UsageError(f"{self.folder / name} {_IN_THE_WAY}")
 
     def add(self, name: str) -> Path:
         """A further file of the completed folder that camq is about to write; its path."""
@@ -130,3 +134,16 @@ def make_folders(path: Path) -> list[Path]:
 def thumbnails_folder(page: Path) -> WrittenFolder:
     """Where the pictures of a page are: `<name>_files` beside it."""
     return WrittenFolder(page.with_name(f"{page.stem}_files"), page.name, re.compile(r"[\w-]+\.webp"))
+
+
+def check_page(path: Path) -> None:
+    """Raises UsageError when a file is there that is not a page of camq's."""
+    if not path.exists():
+        return
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(_BEGINNING)
+    except OSError as error:
+        raise CamqError(f"cannot write {path}: {error.strerror}") from error
+    if GENERATOR not in beginning:
+        raise UsageError(f"{path} {_IN_THE_WAY}")

@@ -106,7 +106,7 @@ def evaluate(
     from producer.submission.model_choice import resolve
     from producer.submission.request import Request
     from producer.submission.submit import Listener, submit
-    from producer.web.kit.written import check_page
+    from producer.written_folder import check_page
 
     if report:
         check_page(report)  # before the work

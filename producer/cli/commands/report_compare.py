@@ -97,7 +97,7 @@ def compare(jobs: tuple[str, str], out: Path, embed: bool, limit: int, as_json: 
     """
     from producer.results.analysis.comparison import compare as compared
     from producer.web.compare import write_comparison
-    from producer.web.kit.written import check_page
+    from producer.written_folder import check_page
 
     check_page(out)  # before the work
     with services() as reach:

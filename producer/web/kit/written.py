@@ -10,28 +10,11 @@ from urllib.parse import quote
 
 from producer.formatting import count
 from producer.web.kit.thumbnails import CONTENT_TYPE
-from producer.written_folder import IN_THE_WAY, make_folders, thumbnails_folder
-from shared.errors import CamqError, UsageError
+from producer.written_folder import check_page, make_folders, thumbnails_folder
+from shared.errors import CamqError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-#: Every page of camq says so near its beginning (`base.html`), so that no other file is overwritten.
-GENERATOR = b'<meta name="generator" content="camq">'
-_BEGINNING = 1000
-
-
-def check_page(path: Path) -> None:
-    """Raises UsageError when a file is there that is not a page of camq's."""
-    if not path.exists():
-        return
-    try:
-        with path.open("rb") as file:
-            beginning = file.read(_BEGINNING)
-    except OSError as error:
-        raise CamqError(f"cannot write {path}: {error.strerror}") from error
-    if GENERATOR not in beginning:
-        raise UsageError(f"{path} {IN_THE_WAY}")
 
 
 class WrittenPage:
