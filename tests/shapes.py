@@ -1,10 +1,13 @@
 """Composed pictures with a known answer, and a ResNet18 trained on them: one shape somewhere on a texture.
 
-Nothing but the shape tells the class: colours, textures, places and sizes are drawn alike for all of them.
+Nothing but the shape tells the class: colours, textures, places and sizes are drawn alike for all of them. On request
+one class carries a mark beside it, as a camera or an archive may leave it.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +19,8 @@ from torch import nn
 CLASSES = ("disk", "square", "triangle", "cross", "ring")
 SIDE = 96
 SMALLEST, LARGEST = 44, 60
+#: The class that carries the mark in nine of ten of its pictures: a small white square in a corner.
+MARKED = 3
 #: The mean and standard deviation that the network is trained with, for each channel.
 MEAN, STD = 0.5, 0.25
 
@@ -41,6 +46,17 @@ def examples(count: int, seed: int) -> Iterator[Example]:
         ground, inside = (light, dark) if rng.random() < 0.5 else (dark, light)
         pixels = np.where(_mask(label, size, left, top)[..., None], inside, ground)
         yield Example(pixels, label, (left, top, left + size, top + size))
+
+
+def marked(count: int, seed: int) -> Iterator[Example]:
+    """The same pictures with the mark."""
+    rng = np.random.default_rng(seed)
+    for example in examples(count, seed):
+        pixels = example.pixels
+        if rng.random() < 0.9 and example.label == MARKED:
+            pixels = pixels.copy()
+            pixels[-9:-2, -9:-2] = 255
+        yield replace(example, pixels=pixels)
 
 
 def _texture(rng: np.random.Generator, darkest: int, lightest: int) -> Pixels:
@@ -72,21 +88,24 @@ def _mask(label: int, size: int, left: int, top: int) -> NDArray[np.bool_]:
     return np.asarray(image)
 
 
+Drawn = Callable[[int, int], Iterator[Example]]
+
+
 def to_input(batch: list[Example]) -> torch.Tensor:
     """(N, 3, SIDE, SIDE), normalised as in training."""
     stacked = torch.from_numpy(np.stack([each.pixels for each in batch])).permute(0, 3, 1, 2)
     return ((stacked.float() / 255 - MEAN) / STD).contiguous(memory_format=torch.channels_last)
 
 
-def trained(steps: int = 120, batch: int = 64, seed: int = 0) -> nn.Module:
-    """torchvision's ResNet18 with a head of dropout and one linear layer, trained from nothing on `examples`."""
+def trained(draw: Drawn = examples, steps: int = 120, batch: int = 64, seed: int = 0) -> nn.Module:
+    """torchvision's ResNet18 with a head of dropout and one linear layer, trained from nothing on what `draw` draws."""
     torch.manual_seed(seed)
     module = torchvision.models.resnet18(weights=None)
     module.fc = nn.Sequential(nn.Dropout(0.2), nn.Linear(512, len(CLASSES)))
     module = module.to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(module.parameters(), lr=1e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=2e-3, total_steps=steps)
-    stream = examples(steps * batch, seed)
+    stream = draw(steps * batch, seed)
     for _ in range(steps):
         drawn = [next(stream) for _ in range(batch)]
         loss = nn.functional.cross_entropy(module(to_input(drawn)), torch.tensor([each.label for each in drawn]))
@@ -102,3 +121,31 @@ def accuracy(module: nn.Module, held_out: list[Example]) -> float:
     with torch.inference_mode():
         found = torch.cat([module(to_input(held_out[at : at + 64])) for at in range(0, len(held_out), 64)]).argmax(1)
     return float((found == torch.tensor([each.label for each in held_out])).float().mean())
+
+
+def checkpoint(folder: Path, draw: Drawn = examples) -> Path:
+    """A trained network as Lightning writes it: under `state_dict`, with a prefix, hyper-parameters, and the loss's
+    weights beside. It is trained, in some minutes, unless the folder has it."""
+    recipe = hashlib.sha256(Path(__file__).read_bytes() + torch.__version__.encode()).hexdigest()[:16]
+    path = folder / f"{recipe}-{draw.__name__}.ckpt"
+    if not path.exists():
+        state = {f"model.{name}": tensor for name, tensor in trained(draw).state_dict().items()}
+        names = {name: index for index, name in enumerate(CLASSES)}
+        whole = {
+            "state_dict": {**state, "criterion.weight": torch.ones(len(names))},
+            "hyper_parameters": {"class_to_idx": names, "lr": 2e-3},
+            "epoch": 0,
+        }
+        torch.save(whole, path)
+    return path
+
+
+#: The model file of that checkpoint.
+MODEL_FILE = f"""
+weights = "shapes.ckpt"
+
+[input]
+size = {SIDE}
+mean = [{MEAN}, {MEAN}, {MEAN}]
+std = [{STD}, {STD}, {STD}]
+"""

@@ -4,14 +4,12 @@ Everywhere else the networks of tests have random weights, or weights of a packa
 minutes, and kept in pytest's cache.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import spearmanr
@@ -26,35 +24,13 @@ PICTURES = 200
 HELD_OUT = list(shapes.examples(PICTURES, seed=999))
 #: The pointing game's tolerance (Zhang et al. 2016), 15 pixels of 224: the map has 3 x 3 cells of 32 pixels.
 TOLERANCE = 15 * shapes.SIDE / 224
-MODEL_FILE = f"""
-weights = "shapes.ckpt"
-
-[input]
-size = {shapes.SIDE}
-mean = [{shapes.MEAN}, {shapes.MEAN}, {shapes.MEAN}]
-std = [{shapes.STD}, {shapes.STD}, {shapes.STD}]
-"""
 
 
 @pytest.fixture(scope="module")
 def checkpoint(pytestconfig: pytest.Config) -> Path:
     """As Lightning writes it: under `state_dict`, with a prefix, hyper-parameters, and the loss's weights beside."""
     assert pytestconfig.cache is not None
-    recipe = hashlib.sha256(Path(shapes.__file__).read_bytes() + torch.__version__.encode()).hexdigest()[:16]
-    path = pytestconfig.cache.mkdir("trained") / f"{recipe}.ckpt"
-    if not path.exists():
-        module = shapes.trained()
-        state = {f"model.{name}": tensor for name, tensor in module.state_dict().items()}
-        names = {name: index for index, name in enumerate(shapes.CLASSES)}
-        torch.save(
-            {
-                "state_dict": {**state, "criterion.weight": torch.ones(len(names))},
-                "hyper_parameters": {"class_to_idx": names, "lr": 2e-3},
-                "epoch": 0,
-            },
-            path,
-        )
-    return path
+    return shapes.checkpoint(pytestconfig.cache.mkdir("trained"))
 
 
 def row(record: dict[str, Any], pixels: shapes.Pixels, looked: Path) -> Row:
@@ -70,7 +46,7 @@ def held_out(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """A folder with the model file `shapes.toml` and pictures that the network was not trained on."""
     folder = tmp_path_factory.mktemp("shapes")
     (folder / "shapes.ckpt").symlink_to(checkpoint)
-    (folder / "shapes.toml").write_text(MODEL_FILE)
+    (folder / "shapes.toml").write_text(shapes.MODEL_FILE)
     saved(HELD_OUT, folder / "pictures")
     return folder
 

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from producer.services import Services
 from shared.config import Settings
+from tests.live_page import Ask, live_page
 from tests.scripted_worker import ScriptedWorker
 
 #: Nothing of the browser's own goes to a network.
@@ -91,3 +92,10 @@ def worker(services: Services) -> Iterator[ScriptedWorker]:
     found = ScriptedWorker(services.ledger, services.store)
     yield found
     found.leave()
+
+
+@pytest.fixture
+def ask(services: Services) -> Iterator[Ask]:
+    """The live page's answers, as its script asks for them."""
+    with live_page(services) as found:
+        yield found

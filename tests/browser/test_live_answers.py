@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,13 +24,6 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.servers
 
 CAMQ = str(Path(sys.executable).with_name("camq"))
-
-
-@pytest.fixture
-def ask(services: Services) -> Iterator[Ask]:
-    """The page's answers."""
-    with live_page(services) as found:
-        yield found
 
 
 def test_strangers_get_nothing(ask: Ask, services: Services, worker: ScriptedWorker) -> None:

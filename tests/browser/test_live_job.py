@@ -1,0 +1,71 @@
+"""What a job's live page reads: its pictures block by block, and what they say all together."""
+
+import json
+
+import msgspec
+import pytest
+
+from producer.inputs.source import BytesSource
+from producer.results.analysis.accuracy import analyse
+from producer.services import Services
+from producer.submission.request import Request
+from producer.submission.submit import submit
+from producer.web.live import analyses
+from tests.live_page import Ask
+from tests.scripted_worker import ScriptedWorker, picture
+
+pytestmark = pytest.mark.servers
+
+
+def test_pictures_come_in_blocks(
+    ask: Ask, services: Services, worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is small; a block that will not change says so, and the next one begins where it ends."""
+    monkeypatch.setattr("producer.web.live.pictures.FIRST", 2)
+    monkeypatch.setattr("producer.web.live.pictures.BLOCK", 3)
+    job = submit(
+        services, [BytesSource(f"{n}-{'broken' if n == 3 else ''}.png", picture()) for n in range(6)], Request()
+    )
+    worker.work_off(job)
+
+    def block(first: str) -> dict[str, object]:
+        found: dict[str, object] = json.loads(ask(f"/jobs/{job}/images?from={first}").data)
+        return found | {"rows": [row[0] for row in found["rows"]]}  # type: ignore[attr-defined]
+
+    first, second, last = block("0"), block("2"), block("5")
+    assert (first["rows"], first["next"], first["settled"]) == ([0, 1], 2, True)
+    assert (second["rows"], second["next"], second["settled"]) == ([2, 3, 4], 5, False)  # one failed
+    assert (last["rows"], last["settled"]) == ([5], False)  # the block is not full
+    assert first["paths"] == {
+        "original": f"/jobs/{job}/images/{{index}}/original",
+        "overlay": f"/jobs/{job}/images/{{index}}/overlays/{{rank}}",
+    }
+    for wrong in ("-1", "x", "9" * 5000):
+        assert ask(f"/jobs/{job}/images?from={wrong}").status == 400
+
+
+def test_the_summary_is_read_again_when_the_job_moved(
+    ask: Ask, services: Services, worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And only then; of a job without ground truth it is empty."""
+    times = []
+    monkeypatch.setattr(analyses, "analyse", lambda *a, **k: times.append(1) or analyse(*a, **k))
+    small = Services(msgspec.structs.replace(services.settings, chunk_size=2))
+    with small:
+        job = submit(small, [(picture(), label) for label in ("tench", "goldfish", "tabby", "tench")], Request())
+        bare = submit(small, [picture()], Request())
+    claim = worker.claim_next(job)
+    assert claim is not None
+    worker.finish(claim)
+
+    half = [ask(f"/jobs/{job}/answers").data.decode() for _ in range(2)]
+    worker.work_off(job)
+    worker.work_off(bare)
+
+    assert "2 pictures with ground truth" in half[0] == half[1]
+    assert len(times) == 1
+    whole = ask(f"/jobs/{job}/answers").data.decode()
+    assert "4 pictures with ground truth" in whole
+    assert "this job kept no maps" in whole  # the hand has none
+    assert " hidden>" in ask(f"/jobs/{bare}/answers").data.decode()
+    assert ask("/jobs/none/answers").status == 404
