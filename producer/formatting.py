@@ -40,7 +40,8 @@ def rate(images_per_second: float) -> str:
 def prepared(own: Preprocessing) -> str:
     """How pictures become a network's input, in one line."""
     height, width = own.sides()
-    way = f"{own.resize} from {own.resize_size}" if own.resize in ("center-crop", "squash-crop") else own.resize
+    before = f"{own.resize_size}{f'x{own.resize_width}' if own.resize_width else ''}"
+    way = f"{own.resize} from {before}" if own.resize.endswith("crop") else own.resize
     parts = [
         f"{height} pixels" if height == width else f"{height}x{width} pixels",
         way,

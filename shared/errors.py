@@ -115,7 +115,8 @@ class ImageError(CamqError):
 CODES = {
     "not_an_image": "the bytes are not a picture in a format camq reads",
     "unsupported": "a known kind of file that camq does not read; the message says which, and how to convert it",
-    "truncated": "the picture ends before its data is complete, or its data is damaged",
+    "truncated": "the picture ends before its data is complete",
+    "damaged": "the picture does not end early, but its data is broken",
     "empty": "the file has no bytes",
     "not_found": "the input is not there",
     "denied": "no permission to read the input: file or object rights, CAMQ_INPUT_PREFIXES, or where a URL leads",
@@ -130,7 +131,7 @@ CODES = {
 
 #: What the result of a picture may warn of.
 WARNINGS = {
-    "truncated": "the picture ends early; what is there was used (--truncated keep)",
+    "truncated": "the picture ends early or is damaged; what is there was used (--truncated keep)",
     "bands": "the picture has more bands than red, green and blue; the first three were used",
     "dark": "the picture is nearly black in the range that was used for its numbers; --range data stretches them",
 }

@@ -1,10 +1,16 @@
 """The formats that Pillow may open, for every place that opens a picture. Without Pillow until bytes are looked at."""
 
+from __future__ import annotations
+
 import re
 from functools import cache
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 from shared.unsupported import RAW, Library, unsupported
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 __all__ = [
     "COMMON_FORMATS",
@@ -17,6 +23,7 @@ __all__ = [
     "looks_like_a_picture",
     "readable_formats",
     "refusal",
+    "small_webp",
     "unsupported",
 ]
 
@@ -48,6 +55,7 @@ NOT_AN_IMAGE = (
     "the bytes are not a picture in a format that camq reads: send JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, HEIC, "
     "DICOM or another pixel format; texts, archives and drawings such as PDF, SVG and EPS are not opened"
 )
+_PREVIEW_QUALITY = 80
 #: Bytes that Pillow shows a format's own check.
 _PREFIX = 16
 
@@ -92,3 +100,13 @@ def refusal(data: bytes | bytearray | memoryview) -> tuple[str, str]:
     if kind is None:
         return "not_an_image", NOT_AN_IMAGE
     return "unsupported", f"this is {kind.name}, which camq does not read: {kind.way}"
+
+
+def small_webp(picture: Picture, side: int) -> bytes:
+    """A picture, its longest side at most `side` pixels, as WebP without anything of where it came from."""
+    small = picture.convert("RGB")
+    small.thumbnail((side, side))
+    small.info.clear()
+    buffer = BytesIO()
+    small.save(buffer, "WEBP", quality=_PREVIEW_QUALITY)
+    return buffer.getvalue()

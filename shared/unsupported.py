@@ -38,7 +38,9 @@ _KINDS: tuple[tuple[bytes, Kind], ...] = (
     # A file of the family that names AVIF is read by Pillow.
     (rb"....ftyp(?:hei[cxms]|hev[cxms]|(?:mif1|msf1)(?!.{0,40}avi[fs]))",
      Kind("HEIC", "install camq[heic], or convert it: heif-convert FILE FILE.jpg", "pillow_heif")),
-    (rb".{128}DICM", Kind("DICOM", "install camq[dicom], or save it as 8-bit PNG with pydicom", "pydicom")),
+    # Also a data set without the header of a file: its first group is 0008; or 0002 without a preamble.
+    (rb".{128}DICM|\x08\0[\0\1\5\x08\x12-\x18]\0(?:(?:UL|CS|DA|TM|UI).\0|[\x02-\x40]\0\0\0)|\x02\0\0\0UL\x04\0",
+     Kind("DICOM", "install camq[dicom], or save it as 8-bit PNG with pydicom", "pydicom")),
     (rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", Kind("JPEG XL", "convert it: djxl FILE FILE.png")),
     (rb"II\xbc\x01", Kind("JPEG XR", "convert it: JxrDecApp -i FILE -o FILE.bmp")),
     (rb"8BPS\0\x02", Kind("a large Photoshop document", _EXPORT)),

@@ -8,7 +8,18 @@ import numpy as np
 import pydicom
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGLosslessSV1, JPEGLSLossless, RLELossless, generate_uid
+from pydicom.uid import (
+    HTJ2K,
+    UID,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEGExtended12Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+    generate_uid,
+)
 
 
 def dicom(
@@ -50,13 +61,31 @@ def dicom(
 
 
 def compressed(pixels: np.ndarray[Any, Any]) -> dict[str, bytes]:
-    """A frame of 12 bits in the lossless JPEGs of most clinics, encoded by imagecodecs."""
+    """A frame of 12 bits in the lossless compressions of most clinics, encoded by imagecodecs."""
     lossless = imagecodecs.ljpeg_encode(pixels, bitspersample=12)
     return {
         "JPEG lossless": dicom(pixels, syntax=JPEGLosslessSV1, packed=lossless),
         "JPEG-LS": dicom(pixels, syntax=JPEGLSLossless, packed=imagecodecs.jpegls_encode(pixels)),
         "run lengths": dicom(pixels, syntax=RLELossless),
+        **{
+            uid.name: dicom(pixels, syntax=uid, packed=imagecodecs.htj2k_encode(pixels, reversible=True))
+            for uid in (HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K)
+        },
     }
+
+
+def lossy_12_bit(pixels: np.ndarray[Any, Any]) -> bytes:
+    """JPEG Extended, as old angiographies are."""
+    packed = imagecodecs.jpeg8_encode(pixels, level=98, bitspersample=12)
+    return dicom(pixels, syntax=JPEGExtended12Bit, packed=packed)
+
+
+def headerless(data: bytes, *, implicit: bool) -> bytes:
+    """The data set alone, as some networks and old archives keep it."""
+    whole = pydicom.dcmread(BytesIO(data))
+    bare, file = pydicom.Dataset({element.tag: element for element in whole}), BytesIO()
+    pydicom.dcmwrite(file, bare, implicit_vr=implicit, little_endian=True, enforce_file_format=False)
+    return file.getvalue()
 
 
 def item(**elements: Any) -> pydicom.Sequence:

@@ -34,7 +34,7 @@ from worker.pictures import wire
 from worker.pictures.pool import Pictures
 
 #: What a damaged picture may end as.
-FORESEEN = {"decoded", "empty", "not_an_image", "unsupported", "truncated", "too_large", "timeout"}
+FORESEEN = {"decoded", "empty", "not_an_image", "unsupported", "truncated", "damaged", "too_large", "timeout"}
 MOST_PIXELS = 20_000_000
 #: Numbers at which sizes, counts and offsets go wrong.
 EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)

@@ -12,7 +12,7 @@ import pillow_heif
 import tifffile
 from PIL import Image
 
-from tests.dicoms import compressed, dicom, item
+from tests.dicoms import compressed, dicom, headerless, item
 from tests.numeric.pictures import MODES, encoded, in_mode, one_of_each, photo
 
 KINDS = (
@@ -105,6 +105,11 @@ def telephones_and_scanners() -> Iterator[tuple[str, Odd]]:
         yield f"dicom/{name}", Odd(dicom(numbers(24, 32), SpecificCharacterSet=name, PatientName="A^B"))
     table = item(LUTDescriptor=[4000, 0, 16], LUTData=np.arange(0, 64000, 16, dtype=np.uint16).tobytes())
     yield "dicom/table", Odd(dicom(numbers(24, 32), VOILUTSequence=table))
+    rescaled = dicom(numbers(24, 32), VOILUTSequence=table, RescaleSlope=2, RescaleIntercept=-1000)
+    yield "dicom/table-rescaled", Odd(rescaled)
+    yield "dicom/sigmoid", Odd(dicom(numbers(24, 32), WindowCenter=2000, WindowWidth=500, VOILUTFunction="SIGMOID"))
+    for implicit in (True, False):
+        yield f"dicom/headerless-{implicit}", Odd(headerless(dicom(numbers(24, 32)), implicit=implicit))
     film = dicom(numbers(24, 32), syntax="1.2.840.10008.1.2.4.102", packed=b"film")
     yield "dicom/film", Odd(film, "unsupported", "gdcmconv")
     yield from pages("dicom/movie", dicom(numbers(3, 24, 32)), 3)
@@ -123,6 +128,9 @@ def cut_short() -> Iterator[tuple[str, Odd]]:
     yield "cut/heic.heic", Odd(heic[: len(heic) // 2], "truncated")
     yield "cut/dicom.dcm", Odd(scan[: len(scan) // 2], "truncated")
     yield "cut/empty.jpg", Odd(b"", "empty")
+    png = bytearray(encoded(photo(200, 200), "PNG"))
+    png[len(png) // 2] ^= 0xFF
+    yield "cut/damaged.png", Odd(bytes(png), "damaged", "is damaged")
 
 
 def other_kinds() -> Iterator[tuple[str, Odd]]:

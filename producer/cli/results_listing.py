@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from producer.cli.common import emit, say
@@ -23,16 +23,18 @@ def print_results(found: Iterable[ImageRecord], *, as_json: bool, every: str) ->
 
     A terminal gets the first records, the failures of all by code, and `every`, a hint how to see all images.
     """
+    drawn = _Drawn()
     if as_json:
-        for record in found:
+        for record in drawn.counting(found):
             emit(record)
+        drawn.say()
         return
     rows = Table("image", "source", "state", "prediction", numbers=["image"], fold=["source"], crop=["prediction"])
     terminal = sys.stdout.isatty()
     failures: Counter[str] = Counter()
     first: dict[str, str] = {}
     total = 0
-    for total, record in enumerate(found, 1):
+    for total, record in enumerate(drawn.counting(found), 1):
         if not terminal or total <= _ROWS_ON_A_TERMINAL:
             rows.add_row(*map(cell, (record.index, _name_of(record), record.state, _prediction(record))))
         if record.error:
@@ -43,6 +45,26 @@ def print_results(found: Iterable[ImageRecord], *, as_json: bool, every: str) ->
         say(f"… and {count(total - rows.row_count, 'more image')}; to see all:\n  {every}")
     if terminal and failures:
         show(_by_code(failures, first))
+    drawn.say()
+
+
+class _Drawn:
+    """How many pictures were drawn, of a job that was to draw only some of them."""
+
+    def __init__(self) -> None:
+        self._drawn = self._classified = 0
+
+    def counting(self, found: Iterable[ImageRecord]) -> Iterator[ImageRecord]:
+        """The same records, counted as they pass."""
+        for record in found:
+            self._classified += bool(record.predictions)
+            self._drawn += any(line.overlay for line in record.predictions)
+            yield record
+
+    def say(self) -> None:
+        """On stderr, where some were not."""
+        if self._drawn < self._classified:
+            say(f"drawn: {self._drawn:,} of {count(self._classified, 'classified image')}")
 
 
 def _by_code(failures: Counter[str], first: dict[str, str]) -> Table:

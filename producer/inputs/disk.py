@@ -7,7 +7,8 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from producer.inputs.archive import looks_like_an_archive, member, members
+from producer.inputs.archives.archive import looks_like_an_archive, members
+from producer.inputs.archives.members import Members
 from producer.inputs.left_out import LeftOut
 from producer.inputs.source import FailedSource, FileSource, Source, split_page, unreadable, with_page
 from producer.inputs.wanted import HEAD_BYTES, is_wanted
@@ -20,8 +21,8 @@ MOST_NEIGHBOURS = 10_000
 _Above = tuple[tuple[int, int], ...]
 
 
-def paths(name: str, left_out: LeftOut, *, pattern: bool) -> Iterator[Source]:
-    """The pictures that a path stands for; what is passed over is counted in `left_out`.
+def paths(name: str, left_out: LeftOut, *, pattern: bool, inside: Members) -> Iterator[Source]:
+    """The pictures that a path stands for; what is passed over is counted in `left_out`. `inside` knows archives.
 
     `FILE#n` is page n of a file, unless a file of that very name exists.
     """
@@ -33,7 +34,7 @@ def paths(name: str, left_out: LeftOut, *, pattern: bool) -> Iterator[Source]:
     elif page is not None and os.path.isfile(file):  # noqa: PTH113 - as above
         yield FileSource(name, page=page)
     elif (archive := _archive_above(name)) is not None:
-        yield member(archive, name)
+        yield inside.find(archive, name)
     elif pattern and glob.has_magic(name):
         found = _matches(file, left_out)
         yield from found if page is None else (with_page(source, page) for source in found)

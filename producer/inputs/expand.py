@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+from producer.inputs.archives.members import Members
 from producer.inputs.bucket import objects
 from producer.inputs.data_sets import items, row_in
 from producer.inputs.disk import nearest_path, paths
@@ -42,6 +43,7 @@ class Expansion:
         self._given = [given] if one else items(given)
         self._store = store
         self._notice = notice
+        self._inside = Members()
         #: Named files that are missing: they count only once something else was found.
         self._missing: list[FailedSource] = []
         self._found = False
@@ -65,7 +67,7 @@ class Expansion:
         if not self._found:
             reasons = [*map(_why, self._missing[:5]), str(self.left_out)]
             said = ", ".join(reason for reason in reasons if reason)
-            raise UsageError(f"no path matches anything{f': {said}' if said else ''}")
+            raise UsageError(f"no picture to submit{f': {said}' if said else ''}")
 
     def _expand(self, item: Any, position: int) -> Iterator[Source]:
         if isinstance(item, Source):
@@ -77,7 +79,7 @@ class Expansion:
         elif isinstance(item, str) and not os.path.lexists(item) and (found := addressed(item)) is not None:
             yield found
         elif isinstance(item, str | os.PathLike):
-            yield from paths(os.fsdecode(item), self.left_out, pattern=isinstance(item, str))
+            yield from paths(os.fsdecode(item), self.left_out, pattern=isinstance(item, str), inside=self._inside)
         elif (picture := picture_of(item, f"image-{position}")) is not None:
             yield picture
         elif (row := row_in(item)) is not None:
@@ -90,7 +92,7 @@ class Expansion:
         if isinstance(picture, str) and (written := written_out(picture)) is not None:
             return replace(written, notes=known)
         if isinstance(picture, str) and not picture.startswith(SCHEME) and addressed(picture) is None:
-            images = paths(picture, self.left_out, pattern=False)
+            images = paths(picture, self.left_out, pattern=False, inside=self._inside)
         else:
             images = self._expand(picture, position)
         found = list(islice(images, 2))

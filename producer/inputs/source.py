@@ -135,9 +135,12 @@ class ObjectSource(Source):
 
 
 def split_page(name: str) -> tuple[str, int | None]:
-    """A file and its page of what may be written `FILE#n`; None where no page is named. Pages count from 1."""
+    """A file and its page of what may be written `FILE#n`; None where no page is named.
+
+    Pages count from 1; a picture of page 0 fails when it is uploaded.
+    """
     file, _, number = name.rpartition("#")
-    is_page = file and number.isascii() and number.isdecimal() and len(number) <= _MOST_DIGITS and int(number) > 0
+    is_page = file and number.isascii() and number.isdecimal() and len(number) <= _MOST_DIGITS
     return (file, int(number)) if is_page else (name, None)
 
 

@@ -34,7 +34,7 @@ def inspected(file: str, model: str | None, settings: Settings) -> dict[str, Any
 
 
 def as_model_file(report: dict[str, Any], weights: str) -> str:
-    """A model file that says what the report says, with `weights` as its checkpoint."""
+    """A model file that says what the report says, with `weights` as its checkpoint; what was assumed is marked."""
     own = report["input"]
     top: dict[str, Any] = {"architecture": report["architecture"], "weights": weights}
     if report["labels_from"] != "ImageNet":
@@ -42,11 +42,18 @@ def as_model_file(report: dict[str, Any], weights: str) -> str:
     top |= {"outputs": report["outputs"], "target_layer": report["target_layer"]}
     if report["target_layer"] == "pool_input":  # no layer of the network's own
         del top["target_layer"]
-    keys = ("size", "mean", "std", "resize", "resize_size", "interpolation", "channels", "exif", "antialias")
+    keys = ("size", "mean", "std", "resize", "resize_size", "interpolation", "fill", "channels", "exif", "antialias")
     table = {name: own[name] for name in keys}
     if own["squash_interpolation"] != own["interpolation"] and own["resize"] == "squash":
         table["interpolation"] = own["squash_interpolation"]
-    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in top.items()]
-    if own["resize"] == "squash":
+    if not own["resize"].endswith("crop"):
         del table["resize_size"]
-    return "\n".join([*lines, "", "[input]", *(f"{name} = {json.dumps(value)}" for name, value in table.items()), ""])
+    if not own["resize"].startswith("letterbox"):
+        del table["fill"]
+
+    def line(name: str, value: object, prefix: str = "") -> str:
+        mark = "  # assumed" if prefix + name in report["assumed"] else ""
+        return f"{name} = {json.dumps(value, ensure_ascii=False)}{mark}"
+
+    lines = [line(name, value) for name, value in top.items()]
+    return "\n".join([*lines, "", "[input]", *(line(name, value, "input.") for name, value in table.items()), ""])

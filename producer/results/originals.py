@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from producer.parallel import ordered
-from shared.contract import ImageRef
+from shared.contract import ImageRef, ModelCard, Options
+from shared.contract.preview import PreviewRequest
 from shared.errors import DeniedError, NotFoundError, ObjectTooLargeError, UnavailableError, UsageError
 from shared.ledger import RedisLedger
 from shared.storage.job_objects import read_references
@@ -36,9 +37,16 @@ def _name(reference: ImageRef) -> str:
     return f"{reference.source} ({reference.id})" if reference.id else reference.source
 
 
-def first_page(reference: ImageRef) -> bool:
-    """Whether the image is the first page of its file: previews are made of no other."""
-    return (reference.page or 1) == 1
+def previewed(reference: ImageRef, options: Options, model: ModelCard | None, side: int) -> PreviewRequest:
+    """A preview of the original of an image, as its job reads pictures: its page, its range, its orientation."""
+    own = model.preprocessing if model else None
+    return PreviewRequest(
+        side=side,
+        page=reference.page or 1,
+        range=options.range or None,
+        keep_truncated=options.truncated == "keep",
+        exif=own.exif if own else True,
+    )
 
 
 def read(store: ObjectStore, key: str, limit: int) -> bytes | None:

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import TypeVar
 
 from producer.inputs.notes import Labels, Truth, boxes
-from producer.inputs.source import FileSource, Source
+from producer.inputs.source import FileSource, ObjectSource, Source
 from producer.inputs.urls.fetch import UrlSource
 from shared.checks.classes import Classes
 from shared.contract import ModelCard, Options, TruthFrom
@@ -126,7 +126,8 @@ class Expected:
 
 def _folder(source: Source) -> str | None:
     """The name of the folder that a picture lies in; None for one that lies in none."""
-    in_no_folder = isinstance(source, UrlSource) and source.name.count("/") <= 3  # https://host/name
+    # https://host/name and s3://bucket/name: neither a host nor a bucket is a class.
+    in_no_folder = isinstance(source, UrlSource | ObjectSource) and source.name.count("/") <= 3
     if in_no_folder or source.name.startswith(("data:", "base64,")):
         return None
     name = os.path.abspath(source.name) if isinstance(source, FileSource) else source.name  # noqa: PTH100 - links stay

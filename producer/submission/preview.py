@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from producer.inputs.archive import MemberSource
+from producer.inputs.archives.archive import MemberSource
 from producer.inputs.expand import Expansion
 from producer.inputs.source import BytesSource, FailedSource, FileSource, ObjectSource, Source, check_size
 from producer.inputs.urls.fetch import UrlSource

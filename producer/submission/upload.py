@@ -64,14 +64,15 @@ class Uploader:
             return replace(reference, error=ErrorInfo(error.code, printable(error.message)))
 
     def _place(self, source: Source) -> str:
+        if source.page == 0:
+            raise ImageError("not_found", "there is no page 0: pages and frames are counted from 1")
         if isinstance(source, ObjectSource):
             source.check(self._limit)
             return source.path
         data = source.read(self._limit)
         if not looks_like_a_picture(data):
             # Not sent: a link or a name in a folder from strangers may lead to a file that nobody meant to give away.
-            code, reason = refusal(data)
-            raise ImageError(code, f"{source.name}: {reason}")
+            raise ImageError(*refusal(data))
         key = keys.input_object(hashlib.sha256(data).hexdigest())
         self._patient(lambda: self._put_once(key, data))
         return key

@@ -11,6 +11,7 @@ from producer.web.kit.page import render
 from producer.web.kit.previews import Previews
 from producer.web.kit.thumbnails import SUFFIX
 from producer.web.kit.written import WrittenPage
+from shared.contract.preview import PreviewRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,17 +37,18 @@ def write_comparison(
     """Write the page of the pictures that `found` lists to `path`, thumbnails beside it or with `embed` inside it."""
     settings = services.settings
 
-    def picture(name: str, key: str | None) -> str | None:
+    def picture(name: str, key: str | None, wanted: int = 1) -> str | None:
         if not key:
             return None
-        small = previews.make(key, lambda: read(services.store, key, settings.max_image_bytes), SIDE)
+        request = PreviewRequest(side=SIDE, page=wanted)
+        small = previews.make(f"{key}#{wanted}", lambda: read(services.store, key, settings.max_image_bytes), request)
         return page.place(f"{name}.{SUFFIX}", small) if small else None
 
     def row(numbered: tuple[int, Difference]) -> _Row:
         number, pair = numbered
         return (
             pair,
-            picture(f"{number}", pair.key if pair.page == 1 else None),  # previews are made of no other page
+            picture(f"{number}", pair.key, pair.page),
             picture(f"{number}-a", pair.left.overlay),
             picture(f"{number}-b", pair.right.overlay),
         )

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from producer.parallel import ordered
 from producer.results.analysis.accuracy import analyse
-from producer.results.originals import first_page, read, references, sources
+from producer.results.originals import previewed, read, references, sources
 from producer.results.records import records
 from producer.web.kit.answers import Answers, answers
 from producer.web.kit.cards import card, fit
@@ -23,6 +23,7 @@ from producer.web.kit.summary import summarise
 from producer.web.kit.thumbnails import SUFFIX
 from producer.web.kit.written import WrittenPage
 from shared.contract import EXTENSIONS
+from shared.contract.preview import PreviewRequest
 
 if TYPE_CHECKING:
     from producer.services import Services
@@ -54,14 +55,16 @@ def write_report(
     maps.
     """
     status, options = services.ledger.status(job), services.ledger.options(job)
+    model = services.ledger.card(status.model)
     threads = services.settings.io_threads
     total = min(status.total, most, MOST_EMBEDDED if embed else most)
     side = LARGE if total <= FEW and not embed else SMALL
     left_out: list[str] = []
     found = analyse(services.ledger, services.store, job, threads=threads, notice=left_out.append)
 
-    def picture(name: str, key: str) -> str | None:
-        small = previews.make(key, lambda: read(services.store, key, services.settings.max_image_bytes), side)
+    def picture(name: str, key: str, request: PreviewRequest) -> str | None:
+        most = services.settings.max_image_bytes
+        small = previews.make(f"{key}#{request.page}", lambda: read(services.store, key, most), request)
         return page.place(f"{name}.{SUFFIX}", small) if small else None
 
     def make(pair: tuple[ImageRecord, ImageRef]) -> dict[str, Any]:
@@ -71,11 +74,11 @@ def write_report(
             if line.overlay is None
             else f"{quote(overlays)}/{quote(PurePosixPath(line.overlay).name)}"
             if overlays
-            else picture(f"{record.index}-{line.rank}", line.overlay)
+            else picture(f"{record.index}-{line.rank}", line.overlay, PreviewRequest(side=side))
             for line in record.predictions
         ]
-        shown = first_page(reference) and picture(str(record.index), reference.key)
-        return card(record, shown or None, heat)
+        original = picture(str(record.index), reference.key, previewed(reference, options, model, side))
+        return card(record, original, heat)
 
     pairs = zip(
         records(services.ledger, services.store, job, threads=threads),
@@ -105,7 +108,7 @@ def write_report(
             group(errors, names, status.failed),
             looked=answers(found.summary, found.border, options.colormap, left_out),
             served=services.ledger.models().get(status.model, False),
-            model=services.ledger.card(status.model),
+            model=model,
             full=overlays is not None,
         )
         page.complete(html)

@@ -99,13 +99,15 @@ def check_served(path: Path, card: ModelCard) -> None:
         wrong.append(f"outputs are {card.outputs}, not {file.outputs}")
     if isinstance(file.labels, tuple) and file.labels != card.labels:
         wrong.append("its labels are others")
-    for name in ("mean", "std", "resize", "interpolation", "channels", "exif", "antialias"):
+    for name in ("mean", "std", "resize", "interpolation", "fill", "channels", "exif", "antialias"):
         wanted = getattr(file.input, name)
         if told is not None and wanted is not None and getattr(told, name) != wanted:
             wrong.append(f"input.{name} is {getattr(told, name)}, not {wanted}")
     if told is not None and file.input.sides is not None and told.sides() != file.input.sides:
         height, width = told.sides()
         wrong.append(f"input.size is {height if height == width else [height, width]}, not {file.input.size}")
+    if told is not None and file.input.before_crop not in (None, told.before_crop()):
+        wrong.append(f"input.resize_size is {told.resize_size}, not {file.input.resize_size}")
     if wrong:
         raise UsageError(f"{card.model}, which is served now, is not what {path} says: {'; '.join(wrong)}")
 

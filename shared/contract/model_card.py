@@ -7,7 +7,7 @@ import msgspec
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
-Resize = Literal["squash", "center-crop", "letterbox", "squash-crop"]
+Resize = Literal["squash", "center-crop", "letterbox", "squash-crop", "letterbox-crop"]
 RESIZES: tuple[str, ...] = get_args(Resize)
 Outputs = Literal["softmax", "sigmoid"]
 OUTPUTS: tuple[str, ...] = get_args(Outputs)
@@ -18,8 +18,9 @@ class Preprocessing:
     """What a network was trained to see: how a picture becomes its input, said once, in the model's card.
 
     `size` is the height of its input, and the width too unless there is a `width`; `resize` how a picture becomes that
-    where a job asks for no other way; `resize_size` the shorter side before a centre crop, and the side of the square
-    before the crop of a squash-crop. `interpolation` is that of the training's own transforms, used by all ways but a
+    where a job asks for no other way. `resize_size` is the shorter side before a centre crop, and the square's side
+    before the crop of a squash-crop or a letterbox-crop; with a `resize_width` it is the height of a rectangle, which a
+    picture covers before a centre crop. `interpolation` is that of the training's own transforms, used by all but a
     squash; `squash_interpolation` that of a squash. `fill` is the colour beside a letterbox. `mean` and `std` normalise
     values in 0..1, one number for each of the `channels`. `exif`: whether pictures are turned upright first;
     `antialias`: whether a smaller picture is averaged, as Pillow does, or sampled, as torch resizes tensors by default.
@@ -37,11 +38,18 @@ class Preprocessing:
     width: int | None = None
     exif: bool = True
     antialias: bool = True
+    resize_width: int | None = None
 
     def sides(self, height: int | None = None) -> tuple[int, int]:
         """Height and width of the input; of another height than its own, in the same proportions."""
         height = height or self.size
         return height, height if self.width is None else round(self.width * height / self.size)
+
+    def before_crop(self, height: int | None = None) -> tuple[int, int | None]:
+        """`resize_size` and `resize_width` for an input of another height, which then shows the same part."""
+        height, width = height or self.size, self.resize_width
+        shorter = round(self.resize_size * height / self.size)
+        return shorter, None if width is None else round(width * height / self.size)
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ class InputTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     mean: _Numbers | None = None
     std: _Numbers | None = None
     resize: Resize | None = None
-    resize_size: _Side | None = None
+    resize_size: _Side | _Sides | None = None
     interpolation: Interpolation | None = None
     fill: tuple[int, int, int] | None = None
     channels: Literal[1, 3, 4] | None = None
@@ -32,12 +32,20 @@ class InputTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     @property
     def sides(self) -> tuple[int, int] | None:
         """`size` as height and width."""
-        if self.size is None:
-            return None
-        if isinstance(self.size, int):
-            return self.size, self.size
-        height, width = self.size
-        return height, width
+        return None if self.size is None else _both(self.size)
+
+    @property
+    def before_crop(self) -> tuple[int, int | None] | None:
+        """`resize_size` as height and width, or as the shorter side alone."""
+        given = self.resize_size
+        return None if given is None else (given, None) if isinstance(given, int) else _both(given)
+
+
+def _both(size: int | tuple[int, ...]) -> tuple[int, int]:
+    if isinstance(size, int):
+        return size, size
+    height, width = size
+    return height, width
 
 
 class ModelFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

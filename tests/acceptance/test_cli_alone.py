@@ -109,9 +109,9 @@ def test_submit_and_run_have_every_option(command: str, camq: Camq) -> None:
         (["submit", "x.png", "--colormap", "jett"], "did you mean jet"),
         (["status"], "Missing argument"),
         (["up", "--weights", "nothere.pth"], "nothere.pth"),
-        (["run", "nothere.png"], "no path matches anything"),
+        (["run", "nothere.png"], "no picture to submit"),
         (["run", "s3://bucket/prefix"], "camq submit"),
-        (["submit", "nothere.png"], "no path matches anything"),
+        (["submit", "nothere.png"], "no picture to submit"),
     ],
 )
 def test_a_mistake_is_exit_status_2_and_says_what_was_meant(arguments: list[str], says: str, camq: Camq) -> None:

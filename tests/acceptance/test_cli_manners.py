@@ -151,7 +151,7 @@ def test_a_reader_that_leaves_early_makes_no_noise(start: Start, camq: Camq, wor
         (["photos", "--dry-run", "--target-layer", "layer44"], "did you mean layer4"),
         (["photos", "--model", "tinny"], f"known: {MODEL}"),
         (["photos", "--job-id", "a/b"], "expected up to 64 letters"),
-        (["*.gif", "nothere/"], "no path matches anything"),
+        (["*.gif", "nothere/"], "no picture to submit"),
     ],
 )
 def test_a_wrong_request_is_a_usage_error_before_anything_is_uploaded(

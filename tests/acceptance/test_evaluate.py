@@ -113,7 +113,7 @@ def test_a_jobs_pictures_are_evaluated_with_their_boxes(up: Up) -> None:
     [
         (("photos", "--methods", "cam,layrcam"), "invalid --methods 'layrcam' (did you mean layercam"),
         (("photos", "--sample", "0"), "invalid --sample 0: expected a whole number of at least 1"),
-        (("nowhere",), "no path matches anything"),
+        (("nowhere",), "no picture to submit"),
         ((), "Missing argument 'PATHS...' or --manifest FILE."),
     ],
 )

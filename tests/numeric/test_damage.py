@@ -132,6 +132,18 @@ def test_a_picture_cut_off_anywhere_is_truncated_or_still_whole(kind: str) -> No
         assert found == "truncated" or length > len(data) / 2 or kind == "JPEG2000", length
 
 
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "PCX"])
+def test_a_whole_picture_with_broken_data_is_damaged(kind: str) -> None:
+    """And not said to end early, which a new copy of the same file would not mend. (Few formats notice damage.)"""
+    data = one_of_each()[f"{kind} RGB" if kind != "GIF" else "GIF P"]
+    half = len(data) // 2
+    torn = [data[:half] + bytes([value]) * 8 + data[half + 8 :] for value in range(256)]
+    found = [outcome(each) for each in torn]
+
+    assert "damaged" in found
+    assert found.count("truncated") < len(found) / 10
+
+
 def test_trailing_garbage_does_not_hurt() -> None:
     """A zip archive behind a JPEG, say, is not our business."""
     for name, data in one_of_each().items():
@@ -217,7 +229,7 @@ def test_mutated_pictures_decode_or_fail_by_name(kind: str) -> None:
     seeds = [one_of_each()[f"{kind} {mode}"] for mode in MODES if f"{kind} {mode}" in one_of_each()]
     seen = {outcome(_mutated(rng.choice(seeds), rng)) for _ in range(120)}
 
-    assert seen <= {"ok", "truncated", "not_an_image", "unsupported", "too_large", "empty"}
+    assert seen <= {"ok", "truncated", "damaged", "not_an_image", "unsupported", "too_large", "empty"}
     assert len(seen) > 1
 
 
@@ -226,4 +238,4 @@ def test_a_compressed_text_in_a_png_cannot_fill_the_memory() -> None:
     chunks = PngImagePlugin.PngInfo()
     chunks.add(b"zTXt", b"note\0\0" + zlib.compress(bytes(100_000_000), 9))
 
-    assert outcome(encoded(photo(), "PNG", pnginfo=chunks)) == "truncated"
+    assert outcome(encoded(photo(), "PNG", pnginfo=chunks)) == "damaged"

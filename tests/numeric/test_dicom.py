@@ -3,12 +3,15 @@
 import io
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
+from pydicom.pixels.processing import apply_voi, apply_windowing
+from pydicom.uid import HTJ2KLossless
 
 from shared.errors import ImageError
-from tests.dicoms import compressed, dicom, item
+from tests.dicoms import compressed, dicom, headerless, item, lossy_12_bit
 from tests.numeric.pictures import photo
 from worker.core.picture.decode import decode
 from worker.core.types import Limits, Reading
@@ -115,6 +118,58 @@ def test_a_compressed_dicom_is_read() -> None:
     for name, data in compressed(whole).items():
         assert pydicom.dcmread(io.BytesIO(data)).file_meta.TransferSyntaxUID.is_compressed
         assert (name, row(data)) == (name, row(dicom(whole)))
+
+
+def test_jpeg_of_12_bits_is_read() -> None:
+    """Within what it loses, and in colour; a frame of other sides than the file says is damage."""
+    smooth = np.add.outer(np.arange(0, 2000, 50), np.arange(0, 2000, 40)).astype(np.uint16)
+
+    assert np.abs(pixels(lossy_12_bit(smooth)) - pixels(dicom(smooth))).max() <= 1
+    assert failure(lossy_12_bit(smooth).replace(*lied(smooth.shape[0]))).code == "damaged"
+    colour = np.asarray(photo())
+    packed = imagecodecs.htj2k_encode(colour, reversible=True)
+    data = dicom(colour, bits=8, PhotometricInterpretation="YBR_RCT", syntax=HTJ2KLossless, packed=packed)
+    assert (pixels(data) == colour).all()
+
+
+def lied(rows: int) -> tuple[bytes, bytes]:
+    """The element of its rows, and one that says another number."""
+    return b"\x28\0\x10\0US\2\0" + bytes([rows, 0]), b"\x28\0\x10\0US\2\0" + bytes([rows + 1, 0])
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_a_data_set_without_the_header_of_a_file_is_read(implicit: bool) -> None:
+    """As networks and old archives keep it; what says nothing of its compression is refused with the way."""
+    assert row(headerless(dicom(VALUES), implicit=implicit)) == row(dicom(VALUES))
+    packed = headerless(compressed(np.repeat(VALUES, 4, axis=0))["run lengths"], implicit=implicit)
+    assert (failure(packed).code, "gdcmconv" in failure(packed).message) == ("unsupported", True)
+
+
+def test_a_sigmoid_window_is_that_of_the_standard() -> None:
+    """PS3.3 C.11.2.1.3.1, as pydicom computes it; a range that is asked for is linear."""
+    wide = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    window = {"WindowCenter": 1500, "WindowWidth": 800, "VOILUTFunction": "SIGMOID"}
+    file = pydicom.dcmread(io.BytesIO(dicom(wide, **window)))
+    peer = apply_windowing(wide, file) / 4095 * 255
+
+    assert np.abs(pixels(dicom(wide, **window))[..., 0] - peer).max() <= 0.51
+    assert row(dicom(VALUES, **window), range="0:4095") == [0, 62, 125, 187, 255]
+    assert row(dicom(VALUES, PixelPaddingValue=4095, **window))[-1] == 0
+
+
+def test_a_table_of_interest_counts_rescaled_numbers() -> None:
+    """From its first one on, which may be negative though stored without a sign; numbers outside take its ends."""
+    table = item(LUTDescriptor=[3, 64536, 8], LUTData=np.array([10, 120, 250], np.uint16).tobytes())
+    data = dicom(np.array([[0, 1, 2, 3, 900]], np.uint16), RescaleSlope=1, RescaleIntercept=-1001, VOILUTSequence=table)
+
+    assert row(data) == [10, 10, 120, 250, 250]
+    assert row(data, range="-1001:-101") == [0, 0, 1, 1, 255]
+    fine = np.arange(0, 4096, dtype=np.uint16).reshape(64, 64)
+    curve = item(
+        LUTDescriptor=[4096, 0, 16], LUTData=(np.linspace(0, 1, 4096) ** 2 * 65535).astype(np.uint16).tobytes()
+    )
+    peer = apply_voi(fine, pydicom.dcmread(io.BytesIO(dicom(fine, VOILUTSequence=curve)))) / 65535 * 255
+    assert np.abs(pixels(dicom(fine, VOILUTSequence=curve))[..., 0] - peer).max() <= 0.51
 
 
 def test_what_is_no_picture_of_dicom_says_so() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import ModelError
+from shared.errors import UsageError
 from worker.core.model.labels import given_labels, read_labels
 
 ABC = ("cat", "dog", "bird")
@@ -37,7 +37,7 @@ def test_names_are_read_in_every_form(form: str, tmp_path: Path) -> None:
     ("content", "reason"),
     [
         (b"caf\xe9\ndog\nbird\n", "labels is not UTF-8: invalid continuation byte at byte 3; save it as UTF-8"),
-        (b"cat\ndog\n", "has 2 names, but the weights are for 3 classes"),
+        (b"cat\ndog\n", "2 names, but the weights are for 3 classes"),
         (b'["cat", "dog"', "begins as JSON does, but is none"),
         (b'{"cat": 0, "dog": 2, "bird": 3}', "neither a list of names"),
         (b"0,cat\n1,dog\n1,bird\n", "not each of 0 to 2 once"),
@@ -46,7 +46,7 @@ def test_names_are_read_in_every_form(form: str, tmp_path: Path) -> None:
 def test_what_is_no_list_of_names_is_refused(content: bytes, reason: str, tmp_path: Path) -> None:
     """With what it is, and never taken as text by chance."""
     (tmp_path / "labels").write_bytes(content)
-    with pytest.raises(ModelError, match=reason):
+    with pytest.raises(UsageError, match=reason):
         read_labels(tmp_path / "labels", 3)
 
 

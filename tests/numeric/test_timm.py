@@ -159,12 +159,18 @@ PREPARED = {
     "no cut": {"crop_pct": 1.0},
     "squash": {"crop_pct": 1.0, "crop_mode": "squash"},
     "squash, then crop": {"crop_pct": 0.9, "crop_mode": "squash"},
+    "borders": {"crop_pct": 1.0, "crop_mode": "border", "mean": (0.5, 0.4, 0.3)},
+    "borders, then crop": {"crop_pct": 0.8, "crop_mode": "border", "interpolation": "bilinear"},
+    "a tall crop": {"input_size": (3, 192, 96), "crop_pct": 0.875},
+    "a wide crop, uncut": {"input_size": (3, 96, 160), "crop_pct": 1.0, "interpolation": "bilinear"},
+    "a tall squash, then crop": {"input_size": (3, 192, 96), "crop_pct": 0.9, "crop_mode": "squash"},
+    "tall borders": {"input_size": (3, 192, 96), "crop_pct": 0.9, "crop_mode": "border"},
     "another size": {"input_size": (3, 160, 160), "crop_pct": 0.95, "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)},
 }
 
 
 @pytest.mark.parametrize("kind", PREPARED)
-@pytest.mark.parametrize("size", [(500, 375), (375, 501), (224, 224), (90, 300)])
+@pytest.mark.parametrize("size", [(500, 375), (375, 501), (224, 224), (90, 300), (343, 256)])
 def test_pictures_are_prepared_as_timm_does(kind: str, size: tuple[int, int], tmp_path: Path) -> None:
     """Pixel for pixel, with timm's own transform made of its own configuration."""
     net = _with_config("test_resnet", PREPARED[kind], tmp_path)

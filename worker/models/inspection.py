@@ -35,6 +35,8 @@ class Inspected(msgspec.Struct, frozen=True, kw_only=True):
     ignored: tuple[str, ...]
     renamed: tuple[str, ...]
     notes: tuple[str, ...]
+    #: Keys of a model file for which what is usual was taken, since nothing says them.
+    assumed: tuple[str, ...] = ()
 
 
 def inspect(file: str, model: str | None, settings: Settings) -> Inspected:
@@ -55,14 +57,18 @@ def inspect(file: str, model: str | None, settings: Settings) -> Inspected:
             "Name the one that they were trained with: --model NAME"
         )
     labels = Path(settings.labels) if settings.labels else None
-    return _said(_loaded(ModelFile(), architecture, path, labels))
+    guessed = not model and architecture_in(path) is None
+    found = _said(_loaded(ModelFile(), architecture, path, labels))
+    return msgspec.structs.replace(found, assumed=("architecture", *found.assumed)) if guessed else found
 
 
 def _input(spec: Preprocessing) -> dict[str, Any]:
     """As a model file says it: one size for a square, height and width for another."""
     told = asdict(spec)
-    width = told.pop("width")
-    return told if width is None else told | {"size": [spec.size, width]}
+    for name, width in (("size", told.pop("width")), ("resize_size", told.pop("resize_width"))):
+        if width is not None:
+            told[name] = [told[name], width]
+    return told
 
 
 def _loaded(given: ModelFile, architecture: str, weights: Path | None, labels: Path | None) -> Network:
@@ -86,4 +92,5 @@ def _said(network: Network) -> Inspected:
         ignored=network.ignored,
         renamed=network.renamed,
         notes=network.notes,
+        assumed=network.assumed,
     )

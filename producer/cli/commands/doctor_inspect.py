@@ -104,12 +104,16 @@ def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
     names = report["classes"]
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     error = report["identity_error"]
+    assumed = report["assumed"]
+    guessed = "  (guessed from its tensors)" if "architecture" in assumed else ""
+    of_input = [name.removeprefix("input.") for name in assumed if name.startswith("input.")]
     rows = [
-        ("architecture", report["architecture"]),
+        ("architecture", report["architecture"] + guessed),
         ("served as", report["model"]),
         ("classes", f"{len(names)}: {', '.join(names[:_MOST_NAMES])}{more} (from: {report['labels_from']})"),
-        ("outputs", report["outputs"]),
+        ("outputs", report["outputs"] + ("  (assumed)" if "outputs" in assumed else "")),
         ("input", prepared(_preprocessing(report["input"]))),
+        ("  assumed of it", ", ".join(of_input) + "; a checkpoint does not say them" if of_input else ""),
         ("target layer", report["target_layer"]),
         ("methods", ", ".join(report["methods"])),
         ("why no others", report["reason"]),
@@ -122,6 +126,8 @@ def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _preprocessing(told: dict[str, Any]) -> Preprocessing:
-    size = told["size"]
-    height, width = size if isinstance(size, list) else (size, None)
-    return msgspec.convert(told | {"size": height, "width": width}, Preprocessing)
+    found = dict(told)
+    for name, other in (("size", "width"), ("resize_size", "resize_width")):
+        if isinstance(told[name], list):
+            found[name], found[other] = told[name]
+    return msgspec.convert(found, Preprocessing)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from importlib.metadata import version
 from urllib.parse import unquote, urljoin, urlsplit
+from urllib.request import getproxies_environment
 
 import urllib3
 from urllib3.exceptions import (
@@ -74,7 +75,7 @@ def fetch(address: str, limit: int, *, private: bool) -> bytes:
         except RefusedAddressError as error:
             raise ImageError("denied", f"cannot fetch {shown}: {error}") from None
         except (HTTPError, OSError) as error:
-            reason = _reason(error)
+            reason = _reason(error) + _without_proxy(address, error)
         if attempt.is_over.is_set():  # what was read may have been cut off
             reason = f"no complete answer within {TOTAL_S:g} s"
     if reason:
@@ -150,3 +151,13 @@ def _reason(error: Exception) -> str:
     if isinstance(cause, ReadTimeoutError):
         return f"no answer within {READ_S:g} s"
     return f"the connection broke ({type(cause).__name__})"
+
+
+def _without_proxy(address: str, error: Exception) -> str:
+    """A hint where the environment names a proxy and no connection could be made. camq uses none: the proxy would look
+    the name up, and nobody could check the address that it connects to."""
+    cause = error.reason if isinstance(error, MaxRetryError) else error
+    unconnected = isinstance(cause, ConnectTimeoutError | NameResolutionError | NewConnectionError)
+    if not unconnected or address.partition(":")[0].lower() not in getproxies_environment():
+        return ""
+    return "; the proxy of this environment (HTTPS_PROXY) is not used: fetch the picture first, as with curl -O"

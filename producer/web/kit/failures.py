@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 #: Images that a page names at most, all codes together: more rows than that nobody reads, and a page must open.
 ROWS = 500
 #: Codes that a second look at the same bytes does not mend.
-PERMANENT = frozenset({"not_an_image", "unsupported", "truncated", "empty", "too_large", "poison"})
+PERMANENT = frozenset({"not_an_image", "unsupported", "truncated", "damaged", "empty", "too_large", "poison"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from producer.web.kit.thumbnails import LIMIT_S, MEMORY, thumbnail
+import msgspec
+
+from producer.web.kit.thumbnails import thumbnail
+from shared.contract.preview import LIMIT_S, MEMORY, PreviewRequest
 from shared.pictures import readable_formats
 from shared.processes.confined import Channel, allow_seconds, confine
 
@@ -13,16 +16,19 @@ if TYPE_CHECKING:
 
 
 def answer(head: bytearray, body: bytearray) -> tuple[bytes, list[Data]]:
-    """The head is the longest side in digits, the body a picture; the answer's body its thumbnail, or nothing."""
+    """The head is a `PreviewRequest` of a first page, the body a file; the answer's body its thumbnail, or none."""
     allow_seconds(LIMIT_S)
-    small = thumbnail(bytes(body), int(head))
+    request = msgspec.json.decode(head, type=PreviewRequest)
+    small = thumbnail(bytes(body), request.side, exif=request.exif)
     allow_seconds(0)
     return b"", [small or b""]
 
 
 if __name__ == "__main__":
     readable_formats()  # loads every decoder
-    thumbnail(b"GIF89a\1\0\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;", 16)  # and the encoder
+    answer(
+        bytearray(b'{"side":16}'), bytearray(b"GIF89a\1\0\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;")
+    )  # and the encoder
     channel = Channel()
     confine(MEMORY)
     channel.serve(answer)

@@ -7,9 +7,12 @@ import os
 import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Self
 
-from producer.web.kit.thumbnails import LARGEST, LIMIT_S
+import msgspec
+
+from shared.contract.preview import LARGEST, LIMIT_S, PreviewRequest
 from shared.processes.confined import environment
 from shared.processes.deadline import Deadline
 from shared.processes.piped import FramedChild, LateError
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _COMMAND = [sys.executable, "-P", "-m", "producer.web.kit.preview_process"]
+#: The worker's half, for later pages and for what only workers read; it needs NumPy, which a producer may lack.
+_WORKERS = [sys.executable, "-P", "-m", "worker.pictures.preview"] if find_spec("numpy") else None
 _START_S = 60.0
 #: How often a wait asks whether it is still wanted.
 _LOOK_S = 0.2
@@ -46,8 +51,11 @@ class _Wanted(Deadline):
 class Previews:
     """Safe to call from many threads. Close it at the end."""
 
-    def __init__(self, processes: int = 1, command: Sequence[str] = _COMMAND) -> None:
-        self._command = command
+    def __init__(
+        self, processes: int = 1, command: Sequence[str] = _COMMAND, rest: Sequence[str] | None = _WORKERS
+    ) -> None:
+        #: What makes those of common files, and what is asked for the rest.
+        self._commands = (command, rest)
         # Each process has a thread for its whole life: on Linux a bound child ends with the thread that started it.
         self._threads = ThreadPoolExecutor(processes, thread_name_prefix="previews")
         self._own = threading.local()
@@ -63,7 +71,11 @@ class Previews:
         self.close()
 
     def make(
-        self, name: str, read: Callable[[], bytes | None], side: int, wanted: Callable[[], bool] = lambda: True
+        self,
+        name: str,
+        read: Callable[[], bytes | None],
+        request: PreviewRequest,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> bytes | None:
         """The thumbnail of the bytes that `read` gives, None where there is none: no picture, too large, too slow.
 
@@ -76,7 +88,7 @@ class Previews:
                 waiting.append(me)
             else:
                 waiting = [me]
-                future = self._threads.submit(self._make, read, side, waiting)
+                future = self._threads.submit(self._make, read, request, waiting)
                 self._making[name] = future, waiting
         try:
             while True:
@@ -97,24 +109,34 @@ class Previews:
         for child in list(self._children):
             self._drop(child)
 
-    def _make(self, read: Callable[[], bytes | None], side: int, waiting: list[object]) -> bytes | None:
+    def _make(self, read: Callable[[], bytes | None], request: PreviewRequest, waiting: list[object]) -> bytes | None:
         data = read() if waiting else None
         if not data:
             return None
-        child: FramedChild | None = getattr(self._own, "child", None)
+        common, rest = self._commands
+        small = self._ask(common, data, request, waiting) if request.page == 1 else b""
+        if small == b"" and rest and waiting:
+            small = self._ask(rest, data, request, waiting)
+        return small or None
+
+    def _ask(self, command: Sequence[str], data: bytes, request: PreviewRequest, waiting: list[object]) -> bytes | None:
+        """Empty for what it cannot show; None where it ended, or had to be ended."""
+        children: dict[str, FramedChild] = self._own.__dict__.setdefault("children", {})
+        child = children.get(command[-1])
         try:
             if child is None or child.poll() is not None:
                 self._drop(child)
-                child = self._own.child = FramedChild(self._command, environment(os.environ), _START_S)
+                child = children[command[-1]] = FramedChild(command, environment(os.environ), _START_S)
                 self._children.add(child)
-            _, small = child.ask(str(side).encode(), data, _Wanted(LIMIT_S, lambda: bool(waiting)), LARGEST)
+            limit = _Wanted(LIMIT_S, lambda: bool(waiting))
+            _, small = child.ask(msgspec.json.encode(request), data, limit, LARGEST)
         except (EOFError, LateError):
-            self._own.child = None
+            children.pop(command[-1], None)
             self._drop(child)
             if waiting:
                 log.warning("a picture has no preview: it took too long, or ended the process that makes it")
             return None
-        return bytes(small) or None
+        return bytes(small)
 
     def _drop(self, child: FramedChild | None) -> None:
         if child:

@@ -71,8 +71,8 @@ def _input(options: Options, model: ModelCard | None) -> str:
     if own is None:
         return ""
     height, width = own.sides(options.input_size)
-    by = round(own.resize_size * height / own.size)
-    seen = replace(own, size=height, width=width if own.width else None, resize_size=by)
+    before = own.before_crop(height)
+    seen = replace(own, size=height, width=own.width and width, resize_size=before[0], resize_width=before[1])
     return prepared(replace(seen, resize=options.resize) if options.resize else seen)
 
 

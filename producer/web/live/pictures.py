@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from producer.results.originals import first_page, read
+from producer.results.originals import previewed, read
 from producer.results.records import records_from
 from producer.web.kit.cards import card
 from producer.web.kit.packed import Packed
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from producer.services import Services
+    from shared.contract.preview import PreviewRequest
     from shared.ledger import RedisLedger
 
 #: Images of a job that the live gallery shows; it reads few at first, so that something is there to look at.
@@ -36,7 +37,7 @@ class Pictures:
         self._previews = Previews()
         #: By job, chunk and digest: a removed job's id may be given to another one.
         self._known: dict[tuple[str, str, str], dict[int, ImageRef]] = {}
-        #: The newest thumbnails by key, the oldest first; None is an answer as well.
+        #: The newest thumbnails by key and request, the oldest first; None is an answer as well.
         self._kept: dict[str, bytes | None] = {}
 
     def block(self, job: str, first: int) -> dict[str, Any]:
@@ -59,8 +60,9 @@ class Pictures:
 
         AbandonedError when it is not `wanted` any more.
         """
-        reference = self._reference(job, index)
-        return self._thumbnail(reference.key, wanted) if first_page(reference) else None
+        reference, ledger = self._reference(job, index), self._services.ledger
+        request = previewed(reference, ledger.options(job), ledger.card(ledger.status(job).model), _SIDE)
+        return self._thumbnail(reference.key, request, wanted)
 
     def overlay(self, job: str, index: int, rank: int) -> tuple[bytes, str]:
         """An overlay and its content type. NotFoundError when there is none."""
@@ -86,16 +88,17 @@ class Pictures:
             self._known[name] = known
         return known[index]
 
-    def _thumbnail(self, key: str, wanted: Callable[[], bool]) -> bytes | None:
-        if key in self._kept:
-            return self._kept[key]
+    def _thumbnail(self, key: str, request: PreviewRequest, wanted: Callable[[], bool]) -> bytes | None:
+        name = f"{key} {request}"
+        if name in self._kept:
+            return self._kept[name]
         services = self._services
         small = self._previews.make(
-            key, lambda: read(services.store, key, services.settings.max_image_bytes), _SIDE, wanted
+            name, lambda: read(services.store, key, services.settings.max_image_bytes), request, wanted
         )
         while len(self._kept) >= _THUMBNAILS_KEPT:
             self._kept.pop(next(iter(self._kept)), None)
-        self._kept[key] = small
+        self._kept[name] = small
         return small
 
 

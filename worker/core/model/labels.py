@@ -8,9 +8,11 @@ from typing import Any
 
 from torchvision.models import ResNet18_Weights
 
-from shared.errors import ModelError
+from shared.errors import UsageError
 
 IMAGENET_CLASSES = 1000
+#: Where the names are from if nobody gave any.
+USUAL = ("ImageNet", "numbers")
 #: A file of names is read whole, and each name goes into the model's card and every result.
 MOST_BYTES, MOST_LETTERS = 64 << 20, 1_000
 _NUMBERED = re.compile(r"\s*(\d+)\s*[,;\t]\s*(.*?)\s*")
@@ -37,10 +39,10 @@ def find_labels(
     if path is not None:
         return read_labels(path, classes), str(path)
     if isinstance(given, tuple):
-        return checked(given, classes, "labels in the model file"), "model file"
+        return checked(given, classes, "the labels in the model file"), "model file"
     if found := given_labels(facts, classes):
         return found[0], f"checkpoint, {found[1]}"
-    return default_labels(classes), "ImageNet" if classes == IMAGENET_CLASSES else "numbers"
+    return default_labels(classes), USUAL[classes != IMAGENET_CLASSES]
 
 
 def read_labels(path: Path, classes: int) -> tuple[str, ...]:
@@ -48,26 +50,26 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     of the positive answer.
 
     The file holds one name per line, `index,name` per line, or JSON: a list, `{name: index}` or `{index: name}`.
-    Raises ModelError when it cannot be read or its count is another.
+    Raises UsageError when it cannot be read or its count is another.
     """
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise ModelError(f"the labels file {path} has more than {MOST_BYTES:,} bytes; it needs one name per line")
+            raise UsageError(f"the labels file {path} has more than {MOST_BYTES:,} bytes; it needs one name per line")
         text = _decoded(path.read_bytes())
     except UnicodeDecodeError as error:
         fault = f"is not UTF-8: {error.reason} at byte {error.start}; save it as UTF-8"
-        raise ModelError(f"the labels file {path} {fault}") from error
+        raise UsageError(f"the labels file {path} {fault}") from error
     except OSError as error:
-        raise ModelError(f"the labels file {path} cannot be read: {error}") from error
+        raise UsageError(f"the labels file {path} cannot be read: {error}") from error
     what = f"the labels file {path}"
     if text.lstrip()[:1] in ("[", "{"):
         try:
             value = json.loads(text)
         except ValueError as error:
-            raise ModelError(f"{what} begins as JSON does, but is none: {error}") from None
+            raise UsageError(f"{what} begins as JSON does, but is none: {error}") from None
         names = in_order(value)
         if names is None:
-            raise ModelError(f"{what} is JSON, but neither a list of names, nor {{name: index}}, nor {{index: name}}")
+            raise UsageError(f"{what} is JSON, but neither a list of names, nor {{name: index}}, nor {{index: name}}")
         return checked(names, classes, what)
     # Not `splitlines`, which also cuts at characters that a name may hold, U+2028 and vertical tabs among them.
     text = text.replace("\r\n", "\n")
@@ -100,16 +102,17 @@ def fits(names: int, classes: int) -> bool:
 
 
 def checked(names: Sequence[str], classes: int, what: str) -> tuple[str, ...]:
-    """The names without surrounding space. ModelError, naming `what` holds them, for another count or endless names."""
+    """The names without surrounding space. UsageError, naming `what` holds them, for another count or endless names."""
     if not fits(len(names), classes):
-        two = " (or two, of the negative and the positive answer)" if classes == 1 else ""
-        raise ModelError(
-            f"{what} has {len(names)} names, but the weights are for {classes} classes{two}; it needs one name per "
-            "class, in index order"
+        many = (
+            f"{classes} classes" if classes > 1 else "1 class (or two names, of the negative and the positive answer)"
+        )
+        raise UsageError(
+            f"{what}: {len(names)} names, but the weights are for {many}; expected one name per class, in index order"
         )
     stripped = tuple(name.strip() for name in names)
     if number := next((number for number, name in enumerate(stripped, 1) if len(name) > MOST_LETTERS), None):
-        raise ModelError(f"{what}, name {number}: a name has at most {MOST_LETTERS:,} characters")
+        raise UsageError(f"{what}, name {number}: a name has at most {MOST_LETTERS:,} characters")
     return stripped
 
 
@@ -148,7 +151,7 @@ def _of_lines(lines: list[str], classes: int, what: str) -> list[str]:
     if numbered and len(numbered) == len(body):
         names = in_order({match[1]: match[2].strip('"') for match in numbered})
         if names is None or len(names) != len(body):
-            raise ModelError(f"{what} numbers its names, but not each of 0 to {len(body) - 1} once")
+            raise UsageError(f"{what} numbers its names, but not each of 0 to {len(body) - 1} once")
         return names
     if all(_WORDNET.fullmatch(line.strip()) for line in lines):
         return [match[1] for line in lines if (match := _WORDNET.fullmatch(line.strip()))]

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from shared.contract import METHODS, ModelFile, Options, Outputs
+from shared.contract import METHODS, InputTable, ModelFile, Options, Outputs
 from shared.errors import ModelError, UsageError
 from worker.core.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from worker.core.checkpoint.files import read_index
@@ -21,7 +21,7 @@ from worker.core.model.checkpoints import Assembled, channels_of, fingerprint, r
 from worker.core.model.gradients import Tape
 from worker.core.model.head import Head
 from worker.core.model.hooks import ActivationHook
-from worker.core.model.labels import find_labels
+from worker.core.model.labels import USUAL, find_labels
 from worker.core.model.layout import Layout, layout_of
 from worker.core.model.observed import AsMap, read_logits
 from worker.core.model.proof import find, is_fixed
@@ -62,6 +62,8 @@ class Network:
     ignored: tuple[str, ...] = ()
     renamed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    #: Keys of a model file that nobody said, for which what is usual was taken.
+    assumed: tuple[str, ...] = ()
     #: How probabilities are made of its logits.
     outputs: Outputs = "softmax"
     #: Where the labels are from, for people.
@@ -208,6 +210,12 @@ def load_network(
         # Pictures lie in memory with their channels last, and convolutions on a CPU run faster so.
         each.to(dtype=dtype).to(memory_format=torch.channels_last)
     outputs = given.outputs or source.outputs or ("sigmoid" if classes == 1 else "softmax")
+    known_input = source.knows_input(weights)
+    trained_here = weights is not None or path is None  # else by those who publish them, as they say
+    assumed = () if known_input else _assumed(given.input, spec)
+    if trained_here and not (known and known_input):
+        unsaid = given.outputs is None and source.outputs is None and classes > 1
+        assumed = (*["outputs"] * unsaid, *["labels"] * (labels_from in USUAL), *assumed)
     served = given.name or name
     return Network(
         name=served,
@@ -228,11 +236,19 @@ def load_network(
         renamed=assembled.renamed,
         notes=tuple(dict.fromkeys((*assembled.notes, *source.notes))),
         outputs=outputs,
+        assumed=assumed,
         labels_from=labels_from,
         architecture=name,
         layout=layout,
         fixed_size=layout is not None and is_fixed(module, layer, layout, noise),
     )
+
+
+def _assumed(given: InputTable, spec: InputSpec) -> tuple[str, ...]:
+    """The keys of [input] that are not given and matter for this preprocessing."""
+    names = ["size", "mean", "std", "resize", "interpolation", "exif", "antialias"]
+    names += ["resize_size"] * spec.resize.endswith("crop") + ["fill"] * spec.resize.startswith("letterbox")
+    return tuple(f"input.{name}" for name in names if getattr(given, name) is None)
 
 
 def _assembled(source: Architecture, checkpoint: Checkpoint | None, activation: str) -> Assembled:

@@ -1,14 +1,11 @@
 """torchvision's architectures with their published ImageNet weights: where these are, how they are fetched, what they
 were trained to see. And which source an architecture's name means."""
 
-import socket
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
 from torch import nn
 from torch.hub import HASH_REGEX, download_url_to_file, get_dir
@@ -22,6 +19,7 @@ from worker.core.model.architectures import LITE, import_lite
 from worker.core.sources import folder
 from worker.core.sources.architecture import Architecture
 from worker.core.sources.own_code import PREFIX, OwnCode
+from worker.core.sources.reach import reach
 from worker.core.sources.timm_names import Timm
 from worker.core.sources.transformers_class import TransformersClass
 from worker.core.types import InputSpec
@@ -50,6 +48,14 @@ class Torchvision:
     def published(self) -> Path:
         """See `find_weights`."""
         return find_weights(self.name)
+
+    def knows_input(self, weights: Path | None) -> bool:
+        """Of published weights, by the name of their file."""
+        if self.name == LITE:
+            return weights is None or weights == find_weights(LITE)
+        return weights is None or any(
+            cache_path(each.url).name == weights.name for each in get_model_weights(self.name)
+        )
 
     def spec(self, module: nn.Module, weights: Path | None) -> InputSpec:
         """See `input_spec`."""
@@ -111,7 +117,7 @@ def download(url: str, timeout_s: float = 10) -> Path:
     the content is not what the name promises.
     """
     path = cache_path(url)
-    _reach(url, timeout_s)
+    reach(url, timeout_s)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         match = HASH_REGEX.search(path.name)
@@ -146,6 +152,9 @@ def specified(own: InputSpec, given: InputTable, channels: int) -> InputSpec:
     if channels not in (1, 3, 4):
         raise ModelError(f"the weights take pictures of {channels} channels; camq has pictures of 1, 3 and 4")
     size, width = given.sides or own.sides()
+    in_proportion = round(own.resize_size * max(size, width) / max(own.sides()))
+    own_width = own.resize_width if (size, width) == own.sides() else None
+    before, before_width = given.before_crop or (in_proportion, own_width)
     mean, std = given.mean or _for(own.mean, channels), given.std or _for(own.std, channels)
     if len(mean) != channels or len(std) != channels:
         raise ModelError(
@@ -155,7 +164,8 @@ def specified(own: InputSpec, given: InputTable, channels: int) -> InputSpec:
         own,
         size=size,
         width=None if width == size else width,
-        resize_size=given.resize_size or round(own.resize_size * max(size, width) / max(own.sides())),
+        resize_size=before,
+        resize_width=before_width,
         interpolation=given.interpolation or own.interpolation,
         squash_interpolation=given.interpolation or own.squash_interpolation,
         resize=given.resize or own.resize,
@@ -177,23 +187,3 @@ def _for(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
 def published(name: str) -> WeightsEnum:
     """torchvision's entry for the default weights of an architecture."""
     return get_model_weights(name).DEFAULT
-
-
-def _reach(url: str, timeout_s: float) -> None:
-    """Ask for the headers only. In a thread, since a name lookup obeys no timeout of ours."""
-    failures: list[Exception] = [TimeoutError(f"no answer within {timeout_s:g} s")]
-
-    def ask() -> None:
-        try:
-            with urlopen(Request(url, method="HEAD"), timeout=timeout_s):  # noqa: S310 -- torchvision's own https addresses
-                failures.clear()
-        except (OSError, ValueError) as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    if failures:
-        reason = getattr(failures[-1], "reason", failures[-1])
-        plain = "its name is not known here" if isinstance(reason, socket.gaierror) else reason
-        raise ModelError(f"the host {urlsplit(url).hostname} gives no file: {plain}")

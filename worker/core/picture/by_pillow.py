@@ -99,7 +99,7 @@ def _loaded(
             image.load()
         if image.getbbox() is None:  # nothing was there
             raise
-        reading.warn("truncated", f"the picture ends early ({short(error)}): what is there was used")
+        reading.warn("truncated", f"the picture ends early or is damaged ({short(error)}): what is there was used")
     return image
 
 

@@ -1,6 +1,7 @@
 """Bytes of any picture format → an upright RGB picture, or an ImageError that names what is wrong."""
 
 import re
+import struct
 from collections.abc import Callable
 from io import BytesIO
 
@@ -34,6 +35,14 @@ _NOT_READ = re.compile(
     r"(?i)unsupported|not support(?:ed)?\b|unknown|unimplemented|not implemented|cannot handle|not available"
     r"|requires the"
 )
+#: What they say of a file that ends early, and where a header may end: other bytes may be missing behind it.
+_ENDS = re.compile(
+    r"(?i)truncat|\bend(?:s|ed|ing)?\b|\beof|premature|not enough|too (?:short|small|few)|incomplete|less than|no more"
+    r"|requires a buffer|out of range|not large enough|insufficient"
+)
+_HEADER = 1024
+#: Chunks of a PNG or boxes of an AVIF that are looked at.
+_MOST_PIECES = 100_000
 #: EXIF orientation → what sets the picture upright. Those from 5 on swap width and height.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -57,7 +66,7 @@ def decode(
 
     `look` is told the number of its pixels before they are decoded, or more where one takes more memory than
     BYTES_PER_PIXEL, and may raise PostponedError. NeededError asks for a library. Else this raises ImageError with the
-    code empty, too_large, not_an_image, unsupported, truncated or not_found, and nothing else.
+    code empty, too_large, not_an_image, unsupported, truncated, damaged or not_found, and nothing else.
     """
     if not data:
         raise ImageError("empty", "the file has no bytes: check that it was written to its end, and send it again")
@@ -148,13 +157,55 @@ def _failure(error: Exception, data: Data, limits: Limits) -> ImageError:
             f"this {name} is of a kind that camq does not read ({reason}): save it as 8-bit PNG or JPEG, as with "
             f"magick FILE FILE.png{extra}",
         )
+    early = _ends_early(bytes(data), reason)
     if isinstance(error, UnidentifiedImageError):
-        reason = "its header cannot be read"
+        early, reason = early or len(data) < _HEADER, "its header cannot be read"
+    what = "the picture ends before its data is complete" if early else "the picture's data is damaged"
     return ImageError(
-        "truncated",
-        f"the picture ends before its data is complete, or its data is damaged ({reason}): "
-        "open and save it in a picture editor, or send a whole copy",
+        "truncated" if early else "damaged",
+        f"{what} ({reason}): open and save it in a picture editor, or send a whole copy",
     )
+
+
+def _ends_early(data: bytes, reason: str) -> bool:
+    """Whether a picture that cannot be read lacks its end: by its container where that tells, else by its reader's
+    words."""
+    if data.startswith(b"\x89PNG"):
+        return _reached(data, 8, 4, b"IEND") is False
+    if data.startswith(b"\xff\xd8"):
+        return data.find(b"\xff\xd9", _scan_of(data)) < 0
+    if data.startswith(b"\xff\x4f\xff\x51"):
+        return not data.endswith(b"\xff\xd9")
+    if data.startswith(b"RIFF"):
+        return int.from_bytes(data[4:8], "little") + 8 > len(data)
+    if data[4:8] in (b"ftyp", b"jP  ") and (whole := _reached(data, 0, -8, b"")) is not None:
+        return not whole
+    return bool(_ENDS.search(reason))
+
+
+def _reached(data: bytes, at: int, beside: int, last: bytes) -> bool | None:
+    """Whether the pieces of a file, each behind its length and name, lie in it whole, up to the one called `last` or to
+    its end; None where they do not tell. A length does not count `beside` + 8 of a piece's bytes."""
+    for _ in range(_MOST_PIECES):
+        if at == len(data) and not last:
+            return True
+        if at + 8 > len(data):
+            return False
+        length, name = struct.unpack_from(">I4s", data, at)
+        if beside + 8 + length < 8:  # up to the end, or a length that stands elsewhere
+            return None
+        at += beside + 8 + length
+        if name == last:
+            return at <= len(data)
+    return None
+
+
+def _scan_of(data: bytes) -> int:
+    """Where the first scan of a JPEG begins, behind which its end mark is no preview's."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big") if data[at + 1] != 0xFF else 1
+    return at
 
 
 def _format(data: Data) -> str:

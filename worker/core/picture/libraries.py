@@ -83,6 +83,13 @@ def _dicom(module: Any) -> None:
     for syntax in AllTransferSyntaxes:
         with suppress(NotImplementedError):
             _ = get_decoder(syntax).is_available
+    with suppress(ImportError):  # then pictures in the transfer syntaxes that need it are refused
+        import imagecodecs
+        import numpy as np
+
+        tiny = np.zeros((64, 64), np.uint16)
+        imagecodecs.jpeg8_decode(imagecodecs.jpeg8_encode(tiny, bitspersample=12))
+        imagecodecs.htj2k_decode(imagecodecs.htj2k_encode(tiny, reversible=True))
 
 
 def _tiff(module: Any) -> None:

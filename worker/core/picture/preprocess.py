@@ -1,6 +1,7 @@
 """Bytes → what the network sees and what the overlay is drawn on, with the way back to the original's pixels."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,11 @@ MAX_SIDE = {"jpeg": 65500, "webp": 16383, "png": 2**31 - 1}
 #: A centre crop of a long, thin picture would first resize all of it, a 1 x 30000 strip to 2 gigapixels; above
 #: this many pixels only the part that is kept is computed, the same to within one level.
 MAX_RESIZED_PIXELS = 16_000_000
+
+
+#: Height and width; before a crop the shorter side alone has no width.
+_Sides = tuple[int, int]
+_Before = tuple[int, int | None]
 
 
 class _Seen(NamedTuple):
@@ -42,7 +48,7 @@ def prepare(  # noqa: PLR0917 - tests stand in for it, whatever it takes
     picture, exactly. `page` counts from 1. Raises ImageError, NeededError, and what `look` raises (see `decode`).
     """
     size = spec.sides(options.input_size)
-    shorter = round(spec.resize_size * size[0] / spec.size)
+    before = spec.before_crop(size[0])
     longest = min(options.overlay_size, MAX_SIDE[options.format])
     reading = Reading(options.range or None, options.truncated == "keep", page, exif=spec.exif)
     picture = decode(data, limits, look, reading)
@@ -50,11 +56,13 @@ def prepare(  # noqa: PLR0917 - tests stand in for it, whatever it takes
     source = picture if spec.channels != 1 else picture.convert("L")
     match options.resize or spec.resize:
         case "center-crop":
-            seen = _centre(source, size, shorter, spec)
+            seen = _centre(source, size, before, spec)
         case "letterbox":
             seen = _letterbox(source, size, spec)
+        case "letterbox-crop":
+            seen = _letterbox_crop(source, size, before, spec)
         case "squash-crop":
-            seen = _squash_crop(source, size, shorter, spec)
+            seen = _squash_crop(source, size, before, spec)
         case _:
             seen = _squash(source, size, spec)
     geometry = Geometry(width, height, seen.part)
@@ -68,48 +76,77 @@ def prepare(  # noqa: PLR0917 - tests stand in for it, whatever it takes
     return Prepared(pixels, canvas, geometry, canvas_seen, tuple(reading.warnings))
 
 
-def _squash(picture: Image.Image, size: tuple[int, int], spec: InputSpec) -> _Seen:
+def _squash(picture: Image.Image, size: _Sides, spec: InputSpec) -> _Seen:
     """The whole picture in the input's proportions. Bilinear for torchvision's networks, unless a model file says
     otherwise."""
     image = _resized(picture, size, spec.squash_interpolation, spec)
     return _Seen(image, (0.0, 0.0, float(picture.width), float(picture.height)))
 
 
-def _squash_crop(picture: Image.Image, size: tuple[int, int], side: int, spec: InputSpec) -> _Seen:
-    """The whole picture as a square of `side`, then the centre of it: as DeiT is trained."""
-    left, top = round((side - size[1]) / 2), round((side - size[0]) / 2)
-    crop = (left, top, left + size[1], top + size[0])
-    part = _scaled(crop, picture.width / side, picture.height / side)
-    return _Seen(_resized(picture, (side, side), spec.interpolation, spec).crop(crop), part)
+def _squash_crop(picture: Image.Image, size: _Sides, before: _Before, spec: InputSpec) -> _Seen:
+    """The whole picture as a square or a rectangle, then the centre of it: as DeiT is trained."""
+    sides = before[0], before[1] or before[0]
+    return _middle(_resized(picture, sides, spec.interpolation, spec), size, picture, spec)
 
 
-def _letterbox(picture: Image.Image, size: tuple[int, int], spec: InputSpec) -> _Seen:
+def _letterbox(picture: Image.Image, size: _Sides, spec: InputSpec) -> _Seen:
     """The whole picture in its own proportions, in the middle of `spec.fill`."""
     scale = min(size[1] / picture.width, size[0] / picture.height)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    left, top = (size[1] - width) // 2, (size[0] - height) // 2
-    image = Image.new("RGB", size[::-1], spec.fill).convert(picture.mode)
-    image.paste(_resized(picture, (height, width), spec.interpolation, spec), (left, top))
-    square = (-left, -top, size[1] - left, size[0] - top)
-    return _Seen(image, _scaled(square, picture.width / width, picture.height / height))
+    sides = max(1, round(picture.height * scale)), max(1, round(picture.width * scale))
+    return _middle(_resized(picture, sides, spec.interpolation, spec), size, picture, spec)
 
 
-def _centre(picture: Image.Image, size: tuple[int, int], shorter: int, spec: InputSpec) -> _Seen:
-    """The weights' own transforms: the shorter side to `shorter` pixels, then the centre of `size`.
+def _letterbox_crop(picture: Image.Image, size: _Sides, before: _Before, spec: InputSpec) -> _Seen:
+    """A letterbox of other sides, then the centre of it. Rounds as timm's `ResizeKeepRatio` and `CenterCropOrPad` do,
+    pixel for pixel."""
+    ratio = max(picture.height / before[0], picture.width / (before[1] or before[0]))
+    sides = max(1, round(picture.height / ratio)), max(1, round(picture.width / ratio))
+    return _middle(_resized(picture, sides, spec.interpolation, spec), size, picture, spec)
 
-    Rounds as torchvision's `Resize` and `CenterCrop` do, pixel for pixel.
+
+def _centre(picture: Image.Image, size: _Sides, before: _Before, spec: InputSpec) -> _Seen:
+    """The weights' own transforms: the shorter side to so many pixels, or a rectangle covered, then the centre of
+    `size`.
+
+    Rounds as torchvision's `Resize` and `CenterCrop` do and, for a rectangle, as timm's `ResizeKeepRatio`, pixel for
+    pixel.
     """
-    scale_of = picture.width, picture.height
-    width, height = (int(shorter * side / min(scale_of)) for side in scale_of)
-    left, top = round((width - size[1]) / 2), round((height - size[0]) / 2)
-    crop = (left, top, left + size[1], top + size[0])
-    part = _scaled(crop, picture.width / width, picture.height / height)
-    if width * height > MAX_RESIZED_PIXELS:
+    if before[1] is None:
+        shortest = min(picture.size)
+        sides = int(before[0] * picture.height / shortest), int(before[0] * picture.width / shortest)
+    else:
+        ratio = min(picture.height / before[0], picture.width / before[1])
+        sides = round(picture.height / ratio), round(picture.width / ratio)
+    if sides[0] * sides[1] > MAX_RESIZED_PIXELS:
+        part = _part(sides, size, picture)
         return _Seen(picture.resize(size[::-1], _FILTERS[spec.interpolation], box=part), part)
-    return _Seen(_resized(picture, (height, width), spec.interpolation, spec).crop(crop), part)
+    return _middle(_resized(picture, sides, spec.interpolation, spec), size, picture, replace(spec, fill=(0, 0, 0)))
 
 
-def _resized(picture: Image.Image, size: tuple[int, int], method: Interpolation, spec: InputSpec) -> Image.Image:
+def _middle(resized: Image.Image, size: _Sides, picture: Image.Image, spec: InputSpec) -> _Seen:
+    """The middle of a resized picture, where it is smaller in the middle of `spec.fill`."""
+    part = _part((resized.height, resized.width), size, picture)
+    top, left = (_offset(inner, outer) for inner, outer in zip((resized.height, resized.width), size, strict=True))
+    if top >= 0 and left >= 0:
+        return _Seen(resized.crop((left, top, left + size[1], top + size[0])), part)
+    image = Image.new("RGB", size[::-1], spec.fill).convert(picture.mode)
+    image.paste(resized, (-left, -top))
+    return _Seen(image, part)
+
+
+def _part(sides: _Sides, size: _Sides, picture: Image.Image) -> tuple[float, float, float, float]:
+    """What the middle of `size` of a picture that is resized to `sides` shows of it."""
+    top, left = _offset(sides[0], size[0]), _offset(sides[1], size[1])
+    crop = (left, top, left + size[1], top + size[0])
+    return _scaled(crop, picture.width / sides[1], picture.height / sides[0])
+
+
+def _offset(resized: int, kept: int) -> int:
+    """Where the middle begins, by the rounding of torchvision's `CenterCrop`; negative where it must be padded."""
+    return round((resized - kept) / 2) if resized >= kept else -((kept - resized) // 2)
+
+
+def _resized(picture: Image.Image, size: _Sides, method: Interpolation, spec: InputSpec) -> Image.Image:
     """To height and width `size`: by Pillow, or as torch resizes tensors without antialiasing."""
     if spec.antialias or method not in TAPS:
         return picture.resize(size[::-1], _FILTERS[method])

@@ -35,6 +35,10 @@ class Architecture(Protocol):
     def notes(self) -> tuple[str, ...]:
         """Sentences for people, once it is built."""
 
+    def knows_input(self, weights: Path | None) -> bool:
+        """Whether `spec` is what was done in training; else it is only what is usual. `weights` as for `spec`, None for
+        the published ones."""
+
     def build(self, shapes: Mapping[str, Shape]) -> nn.Module:
         """The network, in its weights' form as far as a checkpoint of these shapes tells."""
 

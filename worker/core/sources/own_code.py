@@ -61,6 +61,10 @@ class OwnCode:
         """None: its code may load what it wants."""
         return None
 
+    def knows_input(self, weights: Path | None) -> bool:  # noqa: ARG002
+        """Its code does not say it."""
+        return False
+
     def spec(self, module: nn.Module, weights: Path | None) -> InputSpec:  # noqa: ARG002
         """As ImageNet's networks; a model file says what it was."""
         return InputSpec()

@@ -12,6 +12,8 @@ from worker.core.types import InputSpec
 
 #: Pillow's numbers of its filters.
 _RESAMPLE = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
+#: timm's ways to come from a picture to the input's size, by their names.
+_CROPS: Mapping[str, Resize] = {"center": "center-crop", "squash": "squash-crop", "border": "letterbox-crop"}
 #: Hugging Face's ConvNeXt processor cuts no borders at this size and above.
 _UNCUT = 384
 #: What its processors may do with a picture beside cutting, scaling and normalising it.
@@ -26,20 +28,22 @@ def of_timm(config: Mapping[str, Any], where: str) -> InputSpec:
     channels, height, width = _checked(config, "input_size", tuple[int, int, int], where, (3, 224, 224))
     percent = _checked(config, "crop_pct", float, where, 0.875) or 0.875
     mode = config.get("crop_mode") or "center"
-    if mode not in ("center", "squash") or not 0.1 <= percent <= 1:
+    if mode not in _CROPS or not 0.1 <= percent <= 1:
         raise ModelError(f"{where}: camq does not know the crop_mode {mode!r} with crop_pct {percent:g}")
-    if height != width and mode == "center":
-        raise ModelError(f"{where}: a centre crop of {height}x{width} is not known; say how in [input] of a model file")
+    before = math.floor(height / percent), math.floor(width / percent)
+    mean = _checked(config, "mean", tuple[float, ...], where, InputSpec().mean)
     interpolation = config.get("interpolation") or "bilinear"
     return _spec(
         where,
         size=height,
         width=None if width == height else width,
-        resize_size=math.floor(height / percent),
+        resize_size=before[0],
+        resize_width=None if before[0] == before[1] else before[1],
         interpolation=interpolation if interpolation != "random" else "bilinear",
-        mean=_checked(config, "mean", tuple[float, ...], where, InputSpec().mean),
+        mean=mean,
         std=_checked(config, "std", tuple[float, ...], where, InputSpec().std),
-        resize="center-crop" if mode == "center" else "squash" if percent == 1 else "squash-crop",
+        resize="squash" if (mode, percent) == ("squash", 1) else _CROPS[mode],
+        fill=_border(mean) if mode == "border" else InputSpec().fill,
         channels=channels,
     )
 
@@ -59,7 +63,7 @@ def of_processor(config: Mapping[str, Any], own_size: int, channels: int, where:
     resample = config.get("resample")
     if not isinstance(resample, int) or not 0 <= resample < len(_RESAMPLE):
         raise ModelError(f"{where}: resample {resample!r} is not a filter of Pillow's")
-    resize, resize_size, kept = _resizing(config, kind, own_size, where)
+    resize, before, kept = _resizing(config, kind, own_size, where)
     mean = _numbers(config, "image_mean", channels, where, 0.0)
     std = _numbers(config, "image_std", channels, where, 1.0)
     if config.get("include_top"):
@@ -70,7 +74,8 @@ def of_processor(config: Mapping[str, Any], own_size: int, channels: int, where:
         where,
         size=kept[0],
         width=None if kept[0] == kept[1] else kept[1],
-        resize_size=resize_size,
+        resize_size=before[0],
+        resize_width=before[1],
         interpolation=_RESAMPLE[resample],
         mean=tuple((each + offset) / factor for each in mean),
         std=tuple(each / factor for each in std),
@@ -79,44 +84,48 @@ def of_processor(config: Mapping[str, Any], own_size: int, channels: int, where:
     )
 
 
-def _resizing(config: Mapping[str, Any], kind: str, own_size: int, where: str) -> tuple[Resize, int, tuple[int, int]]:
-    """How, by way of which size, and to which height and width."""
+def _resizing(
+    config: Mapping[str, Any], kind: str, own_size: int, where: str
+) -> tuple[Resize, tuple[int, int | None], tuple[int, int]]:
+    """How, by way of which shorter side or height and width, and to which height and width."""
     sides = _sides(config, "size", own_size, where)
-    edge = sides[0]
     percent = _checked(config, "crop_pct", float, where, None)
     if kind.startswith("ConvNext"):
+        edge = sides[0]
         cut = edge < _UNCUT
-        return (
-            ("center-crop", int(edge / (percent or 224 / 256)), (edge, edge)) if cut else ("squash", edge, (edge, edge))
-        )
+        before = int(edge / (percent or 224 / 256)) if cut else edge
+        return "center-crop" if cut else "squash", (before, None), (edge, edge)
+    crop = bool(config.get("do_center_crop"))
     if kind.startswith("Levit"):
-        edge = int(256 / 224 * edge)
-    elif percent and config.get("do_center_crop"):  # PoolFormer's
-        edge = int(edge / percent)
-    if not config.get("do_center_crop"):
-        return ("center-crop", edge, (edge, edge)) if len(sides) == 1 else ("squash", edge, (sides[0], sides[1]))
-    kept = _sides(config, "crop_size", own_size, where)
-    kept_both = (kept[0], kept[-1])
+        sides = tuple(int(256 / 224 * side) for side in sides)
+    elif percent and crop:  # PoolFormer's
+        sides = tuple(int(side / percent) for side in sides)
+    edge, other = sides[0], sides[-1]
+    kept = _sides(config, "crop_size", own_size, where) if crop else sides
+    both = kept[0], kept[-1]
     if len(sides) == 1:
-        return "center-crop", edge, kept_both
-    if sides == kept_both:
-        return "squash", edge, kept_both
-    if sides[0] != sides[1]:
-        raise ModelError(f"{where}: a crop out of {sides[0]}x{sides[1]} pixels is not known to camq")
-    return "squash-crop", edge, kept_both
+        return "center-crop", (edge, None), both
+    if sides == both:
+        return "squash", (edge, None), both
+    return "squash-crop", (edge, None if edge == other else other), both
 
 
 def _spec(where: str, **values: Any) -> InputSpec:
     """The same with the squash's interpolation that of the training; within the bounds of any network's input."""
     if values["interpolation"] not in INTERPOLATIONS:
         raise ModelError(f"{where}: camq does not know the interpolation {values['interpolation']!r}")
-    sides = [values["size"], values["width"] or values["size"], values["resize_size"]]
+    sides = [values[each] for each in ("size", "width", "resize_size", "resize_width") if values.get(each) is not None]
     if not all(SMALLEST_INPUT <= side <= 2 * LARGEST_INPUT for side in sides):
         raise ModelError(f"{where}: its size must be from {SMALLEST_INPUT} to {LARGEST_INPUT} pixels, not {sides[0]}")
     numbers = (*values["mean"], *values["std"])
     if not all(map(math.isfinite, numbers)) or not all(values["std"]):
         raise ModelError(f"{where}: mean and std must be finite numbers, and std not 0")
     return InputSpec(squash_interpolation=values["interpolation"], **values)
+
+
+def _border(mean: tuple[float, ...]) -> tuple[int, ...]:
+    """The colour beside a picture in timm's letterboxes: what normalisation makes 0."""
+    return tuple(round(255 * min(1.0, max(0.0, each))) for each in (mean * 3)[:3])
 
 
 def _sides(config: Mapping[str, Any], key: str, own_size: int, where: str) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +14,11 @@ from shared.errors import ModelError, UsageError
 from worker.core.sources import folder
 from worker.core.sources.architecture import Shape
 from worker.core.sources.preprocessing import of_timm
+from worker.core.sources.reach import reach
 from worker.core.types import InputSpec
 
-#: timm asks the hub; a worker that cannot reach it should say so soon.
-_HUB_S = 10.0
+#: A worker that cannot reach the hub should say so soon.
+_HUB_S = 5.0
 
 
 class Timm:
@@ -67,21 +69,28 @@ class Timm:
 
         Raises ModelError, with the remedy, when neither can be had.
         """
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import constants, hf_hub_download, hf_hub_url
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
         settings = self._timm.get_pretrained_cfg(self._own)
         remedy = f"give your own with --weights FILE, or put them into a folder with a {folder.CONFIG}"
         if settings is None or not settings.hf_hub_id:
             raise ModelError(f"timm publishes no weights for {self.name}: {remedy}")
+        repository, name = settings.hf_hub_id, settings.hf_hub_filename or "model.safetensors"
+        with suppress(LocalEntryNotFoundError):
+            return Path(hf_hub_download(repository, name, local_files_only=True))
         try:
-            name = settings.hf_hub_filename or "model.safetensors"
-            return Path(hf_hub_download(settings.hf_hub_id, name, etag_timeout=_HUB_S))
-        except (OSError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+            if constants.HF_HUB_OFFLINE:
+                raise ModelError("they are not in the hub's cache on this machine, and HF_HUB_OFFLINE is set")
+            reach(hf_hub_url(repository, name), _HUB_S, refusals=False)  # the library itself tries for half a minute
+            return Path(hf_hub_download(repository, name, etag_timeout=_HUB_S))
+        except (ModelError, OSError, HfHubHTTPError, LocalEntryNotFoundError) as error:
             reason = str(error).splitlines()[0]
-            raise ModelError(
-                f"the weights of {self.name}, {settings.hf_hub_id}, cannot be had ({reason}): {remedy}"
-            ) from error
+            raise ModelError(f"the weights of {self.name}, {repository}, cannot be had ({reason}): {remedy}") from error
+
+    def knows_input(self, weights: Path | None) -> bool:
+        """Of published weights, and where the folder has the configuration."""
+        return weights is None or bool(self._config.get("pretrained_cfg"))
 
     def spec(self, module: nn.Module, weights: Path | None) -> InputSpec:  # noqa: ARG002 -- named by tag or folder
         """timm's own data configuration for evaluation."""

@@ -119,6 +119,10 @@ class TransformersClass:
         """The folder's own."""
         return self._folder
 
+    def knows_input(self, weights: Path | None) -> bool:  # noqa: ARG002
+        """Where the folder has an image processor."""
+        return (self._folder / folder.PREPROCESSOR).is_file()
+
     def spec(self, module: nn.Module, weights: Path | None) -> InputSpec:  # noqa: ARG002
         """As the folder's image processor prepares pictures."""
         inner = self._config.get("vision_config")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.inputs import archive
+from producer.inputs.archives import archive
 from producer.inputs.expand import Expansion
 from producer.inputs.source import Source
 from shared.errors import ImageError, UsageError
@@ -123,7 +123,7 @@ def test_a_member_whose_bytes_are_damaged_fails_alone(tmp_path: Path) -> None:
     with pytest.raises(ImageError) as caught:
         damaged.read(LIMIT)
 
-    assert caught.value.code == "truncated"
+    assert caught.value.code == "damaged"
     assert good.read(LIMIT) == picture()
 
 
@@ -153,7 +153,7 @@ def test_an_archive_without_pictures_is_like_an_empty_folder(tmp_path: Path) -> 
 
     assert len(list(Expansion([empty, picture()], store=MemoryStore, notice=heard.append))) == 1
     assert heard == [f"no picture matches {str(empty)!r}"]
-    with pytest.raises(UsageError, match="no path matches anything"):
+    with pytest.raises(UsageError, match="no picture to submit"):
         expand(empty)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.inputs import archive
+from producer.inputs.archives import archive
 from producer.inputs.left_out import LeftOut
 from shared.errors import UsageError
 

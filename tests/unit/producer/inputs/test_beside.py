@@ -52,7 +52,7 @@ def test_an_archive_of_descriptions_alone_does_not_fill_the_memory(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are kept while its pictures are read, and packed they may be small."""
-    monkeypatch.setattr("producer.inputs.beside.MOST_BYTES_IN_ALL", 1000)
+    monkeypatch.setattr("producer.inputs.archives.beside.MOST_BYTES_IN_ALL", 1000)
     with tarfile.open(tmp_path / name, "w:gz" if name.endswith("gz") else "w") as archive:
         for number in range(4):
             info = tarfile.TarInfo(f"{number}.json")

@@ -141,7 +141,7 @@ def test_a_file_below_a_folder_that_may_not_be_entered_is_denied(monkeypatch: py
 @pytest.mark.parametrize("given", [["nothere.png"], ["*.gif"], ["one.png", "two.png"], []])
 def test_nothing_at_all_is_a_usage_error(given: list[str]) -> None:
     """A job without images would succeed, which nobody who mistyped a path wants to hear."""
-    with pytest.raises(UsageError, match="no path matches anything"):
+    with pytest.raises(UsageError, match="no picture to submit"):
         expand(*given)
 
 

@@ -94,7 +94,7 @@ def test_what_is_left_out_is_said_once_with_the_way(photos: Path) -> None:
 
     (photos.parent / "phone").mkdir()
     (photos / "1.JXL").rename("phone/1.JXL")
-    with pytest.raises(UsageError, match=r"no path matches anything: left out: 1 \.JXL \(convert it"):
+    with pytest.raises(UsageError, match=r"no picture to submit: left out: 1 \.JXL \(convert it"):
         left_out("phone")
 
 

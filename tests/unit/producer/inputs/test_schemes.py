@@ -56,7 +56,7 @@ def test_a_store_that_camq_does_not_read_fails_alone_with_the_way(address: str, 
         assert way in caught.value.message
         assert "secret" not in caught.value.message
         assert good.read(LIMIT) == picture()
-    with pytest.raises(UsageError, match="no path matches anything: camq does not read"):
+    with pytest.raises(UsageError, match="no picture to submit: camq does not read"):
         expand(address)
 
 

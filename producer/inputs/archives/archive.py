@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, BinaryIO, Self
 
-from producer.inputs.beside import Beside
+from producer.inputs.archives.beside import Beside
 from producer.inputs.left_out import LeftOut
-from producer.inputs.source import BytesSource, FailedSource, Source, check_size, checked, split_page, with_page
+from producer.inputs.source import BytesSource, FailedSource, Source, check_size, checked
 from producer.inputs.wanted import HEAD_BYTES, is_wanted
 from shared.errors import ImageError, UsageError
 from shared.unsupported import ARCHIVE, unsupported
@@ -94,7 +94,7 @@ class MemberSource(Source):
         try:
             return checked(self.name, self.load(), limit)
         except _DAMAGE as error:
-            raise ImageError("truncated", f"{self.name} cannot be read from its archive: {error}") from error
+            raise ImageError("damaged", f"{self.name} cannot be read from its archive: {error}") from error
 
 
 def looks_like_an_archive(name: str) -> bool:
@@ -109,18 +109,6 @@ def members(name: str, left_out: LeftOut) -> Iterator[Source]:
     has too many pictures. An archive inside it is opened as well; one that is broken fails alone.
     """
     return _members(name, _On(lambda: Path(name).open("rb")), left_out)
-
-
-def member(archive: str, name: str) -> Source:
-    """The picture of this name in an archive, or a page of it, as `archive/inner/name#n`."""
-    file, page = split_page(name)
-    whole: Source | None = None
-    for source in members(archive, LeftOut()):
-        if source.name == name:
-            return source
-        if page is not None and source.name == file:
-            whole = with_page(source, page)
-    return whole or FailedSource(name, f"the archive {archive} has no picture {name.removeprefix(archive + '/')}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +215,7 @@ def _nested(name: str, size: int, load: Callable[[], bytes], on: _On, left_out: 
             left_out.file(name)
             return
         reason = str(error) if name in str(error) else f"cannot read the archive {name}: {error}"
-        yield FailedSource(name, reason, "truncated")
+        yield FailedSource(name, reason, "damaged")
 
 
 def _is_archive(data: bytes) -> bool:

@@ -1,0 +1,1 @@
+"""Archives: the pictures in them, and what stands beside a picture."""
