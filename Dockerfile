@@ -3,26 +3,29 @@
 #   docker build -t camq:dev .
 #   docker build -t camq:cpu --build-arg TORCH_INDEX=URL .
 #   docker build -t camq:resnet50 --build-arg BAKE_MODEL=resnet50 .
+#   docker build -t camq:timm --build-arg EXTRAS=timm,transformers .
 #
 # One image serves CPU and GPU: the torch wheels of the public package index bring CUDA libraries (several GB) and
 # run on a CPU as well. A small CPU image needs torch's own index of CPU builds; give its address as TORCH_INDEX.
 # torch and torchvision then come from there in the locked versions but without the lock's hashes, which are of
 # the other builds. BAKE_MODEL puts a model's published weights into the image, outside /models, where a volume would
 # hide them; such an image downloads no others. Without it they are downloaded to /models at the first start, or
-# mounted (CAMQ_WEIGHTS). Linted by hadolint.
+# mounted (CAMQ_WEIGHTS). EXTRAS are further extras of camq, in the locked versions: `timm` for `--model timm:NAME`,
+# `transformers` for folders of Hugging Face's. Linted by hadolint.
 
 # Give a digest (python@sha256:…) where builds must be the same for ever.
 ARG PYTHON_IMAGE=python:3.12-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS dependencies
 ARG TORCH_INDEX=
+ARG EXTRAS=
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv /opt/camq
 # A layer of gigabytes, here and in the image; a change of the code leaves both as they are.
 COPY pyproject.toml requirements.lock ./
 COPY deploy/runtime_lock.py deploy/
-RUN python deploy/runtime_lock.py ${TORCH_INDEX:+--without-torch} > runtime.lock \
+RUN python deploy/runtime_lock.py "--extras=$EXTRAS" ${TORCH_INDEX:+--without-torch} > runtime.lock \
     && /opt/camq/bin/pip install --only-binary :all: --require-hashes --no-deps -r runtime.lock
 RUN if [ -n "$TORCH_INDEX" ]; then \
         python deploy/runtime_lock.py --torch-only > torch.lock \
@@ -55,7 +58,8 @@ COPY --from=code /opt/code /opt/camq
 COPY deploy/healthcheck.py /opt/camq/healthcheck.py
 # NVML, which lists the GPUs before torch is loaded, is the driver's `utility` part.
 # Weights from s3:// are kept in the cache.
-ENV PATH=/opt/camq/bin:$PATH TORCH_HOME=${BAKE_MODEL:+/opt}/models XDG_CACHE_HOME=/models \
+ENV PATH=/opt/camq/bin:$PATH TORCH_HOME=${BAKE_MODEL:+/opt}/models \
+    HF_HOME=${BAKE_MODEL:+/opt}/models/huggingface XDG_CACHE_HOME=/models \
     PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     CAMQ_HTTP_HOST=0.0.0.0 CAMQ_HTTP_PORT=9100 NVIDIA_DRIVER_CAPABILITIES=compute,utility
 # By number, so that Kubernetes can see that it is not root.

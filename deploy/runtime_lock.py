@@ -1,7 +1,8 @@
 """Print the part of requirements.lock that the image needs: `dependencies`, some extras, Flower; hashes kept.
 
 Standard library only, because it runs in a bare build stage. `--without-torch` leaves out torch and what only
-its CUDA builds need; `--torch-only` prints `torch==… torchvision==…` and nothing else.
+its CUDA builds need; `--torch-only` prints `torch==… torchvision==…` and nothing else. `--extras=timm,transformers`
+adds further extras.
 """
 
 import re
@@ -14,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _TORCH = ("torch", "torchvision")
 #: One image is worker, exporter, live page, HTTP API and command.
 EXTRAS = ("worker", "heic", "dicom", "tiff", "serve", "tracing")
+_MORE = "--extras="
 #: Celery's own page, which no room of ours imports.
 TOOLS = ("flower",)
 _CUDA = re.compile(r"(nvidia|cuda|triton)\b")
@@ -59,7 +61,12 @@ def _parents(entry: str) -> set[str]:
 def main(arguments: list[str]) -> None:
     """Print what is asked for."""
     lock = (ROOT / "requirements.lock").read_text()
-    found = runtime(lock, (ROOT / "pyproject.toml").read_text())
+    pyproject = (ROOT / "pyproject.toml").read_text()
+    more = " ".join(each.removeprefix(_MORE) for each in arguments if each.startswith(_MORE)).replace(",", " ").split()
+    known = tomllib.loads(pyproject)["project"]["optional-dependencies"]
+    if unknown := [name for name in more if name not in known]:
+        raise SystemExit(f"no such extra: {', '.join(unknown)}; expected some of {', '.join(known)}")
+    found = runtime(lock, pyproject, [*EXTRAS, *more])
     if "--torch-only" in arguments:
         print(*(found[name].split()[0] for name in _TORCH), sep="\n")  # noqa: T201
         return

@@ -90,6 +90,14 @@ def parse_model_file(raw: bytes, path: str) -> ModelFile:
     return found
 
 
+def check_there(path: Path, key: str, file: Path) -> None:
+    """UsageError, with the line, where the file that a model file names under `key` is not there, with or without the
+    `#` that takes a part of a checkpoint."""
+    if not file.exists() and not (file.name.count("#") and file.with_name(file.name.rpartition("#")[0]).exists()):
+        place = _place(path.read_text("utf-8-sig", "replace"), str(path), key)
+        raise UsageError(f"{place}: {key}: there is no file {file}; expected a path relative to the model file")
+
+
 def check_served(path: Path, card: ModelCard) -> None:
     """UsageError where the model that is served under the file's name is not what the file says."""
     file = read_model_file(path)

@@ -49,9 +49,12 @@ def test_a_checkpoint_is_inspected_written_as_a_model_file_and_run(trained: nn.M
     assert report["labels_from"] == "checkpoint, hyper_parameters.class_to_idx"
     assert (report["target_layer"], report["identity_error"] < 1e-5) == ("layer4", True)
     assert report["ignored"] == ["state_dict.criterion.weight"]
+    in_input = [f"input.{name}" for name in ("size", "mean", "std", "resize", "interpolation", "exif", "antialias")]
+    assert report["assumed"] == ["architecture", "outputs", *in_input]
 
     text = (folder / "pets.toml").read_text()
     assert tomllib.loads(text)["weights"] == "p.ckpt"
+    assert 'outputs = "softmax"  # assumed' in text
     text = text.replace('outputs = "softmax"', 'outputs = "sigmoid"').replace(
         "[0.485, 0.456, 0.406]", "[0.5, 0.5, 0.5]"
     )
@@ -73,6 +76,16 @@ def test_a_checkpoint_is_inspected_written_as_a_model_file_and_run(trained: nn.M
     for name, logit in zip(NAMES, logits, strict=True):
         assert found[name]["logit"] == pytest.approx(float(logit), abs=1e-4)
         assert found[name]["probability"] == pytest.approx(float(logit.sigmoid()), abs=1e-5)
+
+
+def test_what_was_assumed_is_marked(folder: Path) -> None:
+    """On a terminal as in JSON and in the model file that is written."""
+    shown = camq("inspect", "p.ckpt", cwd=folder).stdout
+    assert "resnet18  (guessed from its tensors)" in shown
+    assert "softmax  (assumed)" in shown
+    assert "size, mean, std, resize, interpolation, exif, antialias; a checkpoint does not say them" in shown
+    done = camq("inspect", "gone.pth", cwd=folder)
+    assert (done.returncode, "there is no file gone.pth" in done.stderr) == (2, True)
 
 
 def test_what_fits_nothing_ends_at_once_with_what_was_found(folder: Path) -> None:

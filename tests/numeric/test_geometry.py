@@ -189,6 +189,36 @@ def test_a_letterboxed_corner_is_hit(place: tuple[int, int, int, int], size: tup
     assert heat[size[1] // 2, size[0] // 2] < 10
 
 
+@pytest.mark.parametrize("place", [(230, 60, 270, 110), (210, 260, 250, 300)])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        InputSpec(size=224, resize="letterbox-crop", resize_size=280, fill=(0, 0, 0)),
+        InputSpec(size=224, width=112, resize="letterbox-crop", resize_size=280, resize_width=140, fill=(0, 0, 0)),
+        InputSpec(size=224, width=112, resize="center-crop", resize_size=256, resize_width=128),
+        InputSpec(size=112, width=224, resize="center-crop", resize_size=112, resize_width=224),
+        InputSpec(size=224, width=112, resize="squash-crop", resize_size=256, resize_width=140),
+    ],
+    ids=lambda spec: f"{spec.resize} {spec.sides()}",
+)
+def test_a_mark_is_hit_however_the_picture_is_cut(place: tuple[int, int, int, int], spec: InputSpec) -> None:
+    """timm's borders, and crops that are not square: heat and box come back to the original's pixels."""
+    options = Options(format="png", colormap="gray", box_threshold=0.5, alpha=1.0)
+    prepared = prepare(encoded(marked(500, 375, place), "PNG"), options, spec, LIMITS)
+    height, width = (side // 8 for side in prepared.pixels.shape[:2])
+    seen = prepared.pixels.mean(axis=2).reshape(height, 8, width, 8).mean(axis=(1, 3))
+    [drawing] = render(prepared, [class_map(seen)], options)
+
+    x0, y0, x1, y1 = place
+    assert drawing.box is not None
+    cell = max((prepared.geometry.seen[2] - prepared.geometry.seen[0]) / width, 375 / height)
+    np.testing.assert_allclose(drawing.box, place, atol=cell)
+    heat = np.asarray(Image.open(BytesIO(drawing.overlay)))[..., 0].astype(int)
+    assert heat[(y0 + y1) // 2, (x0 + x1) // 2] > 150
+    heat[max(0, y0 - 40) : y1 + 40, max(0, x0 - 40) : x1 + 40] = 0
+    assert heat.max() < 30
+
+
 def test_bars_that_are_brightest_are_not_boxed() -> None:
     """The box stays within the picture, whatever the network looked at beside it."""
     values = np.zeros((28, 28), np.float32)

@@ -1,6 +1,8 @@
 """timm's architectures with random weights: camq's answers are the network's own, run by hand."""
 
 import json
+import socket
+import time
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -233,6 +235,24 @@ def test_published_weights_are_the_hubs(tmp_path: Path, monkeypatch: pytest.Monk
     with torch.inference_mode():
         torch.testing.assert_close(net.classify(x), module(x), atol=1e-5, rtol=1e-5)
     assert net.labels[0] == "tench"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "reason"), [("silent", "no answer within 5 s"), ("nowhere", r"finds no host hub\.invalid")]
+)
+def test_a_hub_that_is_away_is_given_up_soon(
+    endpoint: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library itself would try for half a minute."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it accepts, and never answers
+        where = f"http://127.0.0.1:{silent.getsockname()[1]}" if endpoint == "silent" else "https://hub.invalid"
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", where + "/{repo_id}/{filename}")
+        began = time.monotonic()
+        with pytest.raises(ModelError, match=rf"cannot be had \(.*{reason}.*\): give your own with --weights FILE"):
+            load_network("timm:test_resnet", device=CPU)
+    assert time.monotonic() - began < 10
 
 
 def test_a_data_configuration_that_is_none_says_so(tmp_path: Path) -> None:

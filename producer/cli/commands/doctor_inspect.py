@@ -80,8 +80,7 @@ def inspect(file: str, model: str | None, labels: str | None, write: str | None,
     """
     from producer.local.worker_half import as_model_file, inspected
 
-    path = file if Path(file).exists() else file.rpartition("#")[0]
-    if not Path(path).exists():
+    if not any(name and Path(name).exists() for name in (file, file.rpartition("#")[0])):
         raise UsageError(f"there is no file {file}: expected a checkpoint, a folder of weights or a model file")
     if write and not write.lower().endswith(".toml"):
         raise UsageError(f"invalid --write {write!r}: expected a name that ends in .toml")

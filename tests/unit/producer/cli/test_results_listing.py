@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from producer.cli.results_listing import print_results
-from shared.contract import ErrorInfo, ImageRecord, ImageState, PictureWarning
+from shared.contract import ErrorInfo, ImageRecord, ImageState, PictureWarning, PredictionRecord
 
 BROKEN = ErrorInfo("not_an_image", "the bytes are not a picture")
 
@@ -44,6 +44,32 @@ def test_a_pipe_gets_every_image_and_nothing_else(capsys: pytest.CaptureFixture[
     assert len(out.splitlines()) == 1001
     assert sum("failed" in line for line in out.splitlines()) == 30
     assert err == ""
+
+
+def test_how_many_were_drawn_is_said_where_some_were_not(capsys: pytest.CaptureFixture[str]) -> None:
+    """As with --only; failed images are no part of it, and where all were drawn it says nothing."""
+    (plain,) = records(1, 0)
+    drawn = replace(plain, predictions=(prediction("o.jpg"), prediction(None)))
+    left = replace(plain, predictions=(prediction(None),))
+    for as_json in (False, True):
+        print_results([drawn, left, left, *records(1, 1)], as_json=as_json, every="x")
+        assert capsys.readouterr().err == "drawn: 1 of 3 classified images\n"
+        print_results([drawn, *records(2, 1)], as_json=as_json, every="x")
+        assert capsys.readouterr().err == ""
+
+
+def prediction(overlay: str | None) -> PredictionRecord:
+    return PredictionRecord(
+        rank=1,
+        class_index=0,
+        label="a",
+        probability=0.5,
+        overlay=overlay,
+        box=None,
+        map_min=0.0,
+        map_max=1.0,
+        flat=False,
+    )
 
 
 def test_a_warning_stands_behind_the_prediction(capsys: pytest.CaptureFixture[str]) -> None:

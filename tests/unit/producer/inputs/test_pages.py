@@ -73,6 +73,27 @@ def test_what_is_no_page_is_no_file(photos: Path, store: MemoryStore, given: str
         list(Expansion([f"photos/{given}"], store=lambda: store))
 
 
+def test_there_is_no_page_0(photos: Path, store: MemoryStore) -> None:
+    """It fails alone and says how pages count, wherever its file is; a file of that very name is taken."""
+    store.put("a.png", b"one")
+    with zipfile.ZipFile("pack.zip", "w") as packed:
+        packed.write("photos/a.png", "a.png")
+    Path("photos/b.png#0").write_bytes(Path("photos/a.png").read_bytes())
+    given = [
+        "photos/a.png#0",
+        "pack.zip/a.png#0",
+        "s3://mine/a.png#0",
+        "https://example.org/a.png#0",
+        "photos/*.png#00",
+    ]
+    upload = Uploader(store, limit=LIMIT, patient=lambda call: call())
+    found = [upload(item) for item in enumerate(Expansion([*given, "photos/b.png#0"], store=lambda: store))]
+
+    errors = [reference.error and (reference.error.code, reference.error.message) for reference in found]
+    assert set(errors[:-1]) == {("not_found", "there is no page 0: pages and frames are counted from 1")}
+    assert errors[-1] is None
+
+
 def test_a_picture_that_an_archive_does_not_have_fails_alone(photos: Path, store: MemoryStore) -> None:
     """With the archive's name and its own."""
     with zipfile.ZipFile("pack.zip", "w") as packed:

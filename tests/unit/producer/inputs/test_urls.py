@@ -43,6 +43,19 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
+def test_a_proxy_of_the_environment_is_named_where_it_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    """Only where no connection could be made: the proxy would decide which address is read from."""
+    monkeypatch.setenv("https_proxy", "http://secret@127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", server.url)
+    for scheme in ("http", "https"):
+        message = failure(f"{scheme}://nowhere.invalid/a.png").message
+        assert "the proxy of this environment (HTTPS_PROXY) is not used: fetch the picture first" in message
+    assert server.heard == []
+    assert "proxy" not in failure(f"{server.url}/a.png", limit=3).message
+
+
 def failure(address: str, *, limit: int = LIMIT, private: bool = True) -> ImageError:
     with pytest.raises(ImageError) as caught:
         fetch(address, limit, private=private)

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from producer.inputs.notes import NOTHING, Notes, Truth, boxes, row_of
-from producer.inputs.source import BytesSource, FileSource
+from producer.inputs.source import BytesSource, FileSource, ObjectSource
 from producer.inputs.urls.fetch import picture_at
 from producer.submission.expected import Expected
 from shared.checks.classes import MOST_HINTS
@@ -149,7 +149,13 @@ def test_the_folder_one_is_in_is_a_folder(tmp_path: Any, monkeypatch: pytest.Mon
     assert expected(FileSource("1.jpg")).notes.truth == Truth(2)
     assert expected(FileSource("1.jpg", notes=Notes(label="tench"))).notes.truth == Truth(0)
     assert expected(picture_at("https://example.org/tabby/1.jpg", private=True)).notes.truth == Truth(2)
-    for source in (BytesSource("data:image/png;base64,iVBO…", b"x"), picture_at("https://tabby/1.jpg", private=True)):
+    assert expected(ObjectSource("s3://photos/tabby/1.jpg", 9)).notes.truth == Truth(2)
+    no_folder = (
+        BytesSource("data:image/png;base64,iVBO…", b"x"),
+        picture_at("https://tabby/1.jpg", private=True),
+        ObjectSource("s3://tabby/1.jpg", 9),  # a bucket is no class
+    )
+    for source in no_folder:
         assert expected(source).notes is NOTHING
 
 

@@ -115,6 +115,20 @@ def test_height_and_width_are_compared_with_what_is_served(tmp_path: Path) -> No
     assert own.sides(512) == (512, 256)
 
 
+def test_a_rectangle_before_the_crop_and_a_colour_beside_it(tmp_path: Path) -> None:
+    """`resize_size` may have a height and a width, as `size` may."""
+    path = written('[input]\nresize = "letterbox-crop"\nresize_size = [288, 144]\nfill = [1, 2, 3]\n', tmp_path)
+    own = Preprocessing(resize="letterbox-crop", resize_size=288, resize_width=144, fill=(1, 2, 3))
+    card = ModelCard(model="pets@1", labels=("a", "b"), input_size=224, methods=("cam",), preprocessing=own)
+    assert own.before_crop(448) == (576, 288)
+    check_served(path, card)
+    other = msgspec.structs.replace(card, preprocessing=replace(own, resize_width=None, fill=(0, 0, 0)))
+    with pytest.raises(
+        UsageError, match=r"input\.fill is \(0, 0, 0\), not \(1, 2, 3\); input\.resize_size is 288, not"
+    ):
+        check_served(path, other)
+
+
 def test_a_folder_that_describes_its_network_is_as_good_as_a_model_file(tmp_path: Path) -> None:
     """Written with a slash: a bare word is a network's name."""
     folder = tmp_path / "my pets"
