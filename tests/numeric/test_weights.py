@@ -289,8 +289,7 @@ def test_a_host_that_does_not_answer_is_given_up_with_the_remedies(tmp_path: Pat
         assert part in str(refused.value)
 
 
-def test_a_host_that_is_not_found_is_said_to_be_so():
-    """Its name, and that it is a matter of the network."""
+def test_a_host_that_is_not_found_is_said_to_be_so():  # and that it is a matter of the network
     with pytest.raises(ModelError, match=r"this machine finds no host nowhere\.invalid: the network is away"):
         download("https://nowhere.invalid/net-00000000.pth")
 
