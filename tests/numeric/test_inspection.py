@@ -10,6 +10,7 @@ from shared.config import Settings
 from shared.errors import ModelError, UsageError
 from tests.numeric.networks import random_module
 from tests.numeric.test_timm import created
+from worker.core.model.published import download
 from worker.models.inspection import inspect
 
 IN_INPUT = [f"input.{name}" for name in ("size", "mean", "std", "resize", "interpolation", "exif", "antialias")]
@@ -83,3 +84,9 @@ def test_a_file_that_fits_nothing_is_none(folder: Path) -> None:
     (folder / "text.pth").write_text("hello")
     with pytest.raises(ModelError, match=r"neither a file of torch\.save nor of safetensors"):
         inspect(str(folder / "text.pth"), None, Settings())
+
+
+def test_a_host_that_is_not_found_is_said_to_be_so() -> None:
+    """Its name, and that it is a matter of the network."""
+    with pytest.raises(ModelError, match=r"this machine finds no host nowhere\.invalid: the network is away"):
+        download("https://nowhere.invalid/net-00000000.pth")
