@@ -1,7 +1,8 @@
 """Quantus' numbers for the same maps, pictures and network.
 
-It is no dependency: it brings opencv-python, which overwrites the opencv-python-headless of pytorch-grad-cam. Before
-this runs: `uv pip install --no-deps quantus==0.6.0 cachetools`.
+It is no dependency: it brings opencv-python, which overwrites the opencv-python-headless of pytorch-grad-cam. These
+tests run where it lies beside the rest: `uv pip install --target FOLDER --no-deps quantus==0.6.0 cachetools`, and then
+`PYTHONPATH=FOLDER`.
 """
 
 from typing import Any
@@ -11,11 +12,15 @@ import pytest
 import torch
 from torch import nn
 
-from tests.numeric.networks import network
+from shared.contract import Options
+from tests.numeric.networks import CPU, network, tiny
+from worker.core.engine.randomised import cascade
 from worker.core.faithfulness.perturbation import ranked, replaced
 from worker.core.faithfulness.places import points_at
+from worker.core.faithfulness.randomisation import rank_correlation
 from worker.core.faithfulness.scores import entropy, gini
-from worker.core.types import Geometry
+from worker.core.maps.explain import no_step
+from worker.core.types import Explanation, Geometry
 
 quantus = pytest.importorskip("quantus", reason="Quantus is installed by hand")
 
@@ -77,3 +82,42 @@ def test_the_curve_of_a_deletion() -> None:
         with torch.inference_mode():
             logits = GREY(torch.from_numpy(np.stack(list(changed)).transpose(0, 3, 1, 2).copy()))
         assert logits.softmax(1)[:, CLASS].tolist() == pytest.approx(list(curve), abs=1e-5)
+
+
+def cam(model: nn.Sequential, inputs: Any, targets: Any, **_: object) -> Any:
+    """The maps of a network of features, pool, and one linear layer."""
+    with torch.inference_mode():
+        activations = model[0](torch.as_tensor(inputs))
+        weights = model[3].weight[torch.as_tensor(targets)]
+        maps = torch.einsum("nk,nkhw->nhw", weights, activations)[:, None].numpy()
+    # It wants them as wide as the pictures; cells that are repeated alike have the same correlation.
+    return maps.repeat(7, axis=2).repeat(7, axis=3)
+
+
+def test_the_randomisation_test() -> None:
+    """Its cascade has the same layers in the same order. It draws from their initialisation, so its networks are taken:
+    the correlations of their maps are the same."""
+    net = tiny()
+    module: Any = net.module
+    pictures = torch.randn(COUNT, 3, 63, 63, generator=torch.Generator().manual_seed(0))  # maps of 9 x 9 cells
+    theirs = quantus.MPRT(normalise=False, abs=False, **QUIET)(
+        model=module,
+        x_batch=pictures.numpy(),
+        y_batch=np.full(COUNT, CLASS),
+        a_batch=None,
+        explain_func=cam,
+        device="cpu",
+    )
+    real = cam(module, pictures, [CLASS] * COUNT)
+    networks = quantus.helpers.model.pytorch_model.PyTorchModel(module, device=CPU)
+    ours = {
+        name: [rank_correlation(a[0], b[0]) for a, b in zip(real, cam(random, pictures, [CLASS] * COUNT), strict=True)]
+        for name, random in networks.get_random_layer_generator(order="top_down", seed=42)
+    }
+    found = cascade(net, pictures[:1], ("cam",), Options(classes=(CLASS,)), no_step)
+
+    assert isinstance(found, Explanation)
+    assert found.randomised[0].maps[0] == pytest.approx(real[0, 0, ::7, ::7], abs=1e-5)
+    assert [stage.layer for stage in found.randomised[1:]] == list(ours)
+    for name, correlations in ours.items():
+        assert theirs[name] == pytest.approx(correlations, abs=1e-5)
