@@ -168,8 +168,13 @@ def overlay_object(job: str, index: int, rank: int, extension: str, output: str 
 
 
 def heatmap_object(job: str, index: int, rank: int, output: str | None = None) -> str:
-    """The coloured map of one class at map size."""
+    """The coloured map of one class."""
     return f"{_drawn(job, output)}heatmaps/{index}-{rank}.png"
+
+
+def mask_object(job: str, index: int, rank: int, output: str | None = None) -> str:
+    """Where the map of one class exceeds the threshold, in black and white."""
+    return f"{_drawn(job, output)}masks/{index}-{rank}.png"
 
 
 def maps_object(job: str, index: int, output: str | None = None) -> str:

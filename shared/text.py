@@ -1,7 +1,7 @@
 """Text for people: a stranger's, escaped for where it goes, and suggestions for a mistyped word."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 #: DEL, C1, marks and embeddings of writing direction, line and paragraph separators: JSON leaves them as they are.
@@ -23,6 +23,12 @@ def visible_lines(text: str) -> str:
 def visible_json(document: bytes) -> bytes:
     """The same JSON document, with what a terminal acts on or hides written as JSON escapes."""
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", document.decode()).encode()
+
+
+def one_of(words: Sequence[str]) -> str:
+    """Such as `cam, gradcam or layercam`."""
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def for_spreadsheet(value: object) -> object:

@@ -6,6 +6,7 @@ name alone: one with `broken` in it fails, every other succeeds with the classes
 
 import io
 
+import msgspec
 from msgspec import UNSET, UnsetType
 from PIL import Image
 
@@ -16,6 +17,7 @@ from shared.contract import (
     ImageRecord,
     ImageRef,
     ImageState,
+    MaskRecord,
     ModelCard,
     Options,
     PredictedClass,
@@ -137,9 +139,14 @@ class ScriptedWorker:
         self.store.put(overlay, picture((8, 6), (index % 256, rank, 0), options.format))
         if options.heatmaps:
             self.store.put(keys.heatmap_object(job, index, rank, output), picture((7, 7)))
+        if options.masks:
+            self.store.put(keys.mask_object(job, index, rank, output), picture((8, 6)))
         if options.keep_maps:
             self.store.put(keys.maps_object(job, index, output), b"maps")
-        return self._line(rank, number, overlay)
+        line = self._line(rank, number, overlay)
+        # All of it but the first pixel.
+        mask = MaskRecord(size=(6, 8), counts="1_1") if options.masks else UNSET
+        return msgspec.structs.replace(line, mask=mask, boxes=((0, 0, 8, 6),) if options.boxes else UNSET)
 
     def _line(self, rank: int, number: int, overlay: str | None) -> PredictionRecord:
         return PredictionRecord(

@@ -16,9 +16,9 @@ from bench.context import Bench
 from bench.pictures import cuts
 from bench.results import Row, Series, Target, ratio
 from shared.contract import Options
-from worker.core.picture.colormaps import palette
+from worker.core.drawing.colormaps import palette
+from worker.core.drawing.render import encode, paint
 from worker.core.picture.preprocess import prepare
-from worker.core.picture.render import encode, paint
 from worker.core.types import ClassMap, InputSpec, Limits
 from worker.pictures import wire
 from worker.pictures.pool import Pictures

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -23,10 +24,41 @@ def option_of(name: str) -> Callable[[F], F]:
     """The command-line option for one declared option of a job."""
     declared = OPTIONS[name]
     flag = f"--{name.replace('_', '-')}"
-    if declared.values.kind is bool:
+    if declared.values.kind is bool and not declared.values.choices:
         return click.option(flag, is_flag=True, help=declared.help)
     kind = None if declared.values.kind is tuple else Value(declared.values)
     return click.option(flag, metavar=declared.metavar, type=kind, help=_help(name, kind))
+
+
+class OptionalWords(click.Command):
+    """A command whose flags of a job may be followed by one of their words, as in `--heatmaps full`.
+
+    Any other word after such a flag is an argument, as after every flag.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Each such flag is given its value before click reads the arguments."""
+        return super().parse_args(ctx, list(_with_values(args)))
+
+
+def _with_values(args: list[str]) -> Iterator[str]:
+    words = {
+        f"--{name.replace('_', '-')}": option.values.choices
+        for name, option in OPTIONS.items()
+        if option.values.kind is bool and option.values.choices
+    }
+    rest = deque(args)
+    while rest:
+        argument = rest.popleft()
+        if argument == "--":
+            yield argument
+            yield from rest
+            return
+        if argument in words:
+            is_followed = bool(rest) and rest[0] in words[argument]
+            yield f"{argument}={rest.popleft() if is_followed else 'true'}"
+        else:
+            yield argument
 
 
 def _help(name: str, kind: Value | None) -> str:

@@ -72,6 +72,9 @@ def _files(job: str, record: ImageRecord, options: Options, stem: str) -> Iterat
         if options.heatmaps:
             name = f"heatmaps/{stem}-{prediction.rank}.png"
             yield keys.heatmap_object(job, record.index, prediction.rank, options.output or None), name
+        if prediction.mask:
+            name = f"masks/{stem}-{prediction.rank}.png"
+            yield keys.mask_object(job, record.index, prediction.rank, options.output or None), name
     if options.keep_maps and drawn:
         yield keys.maps_object(job, record.index, options.output or None), f"maps/{stem}.npz"
 
@@ -89,4 +92,5 @@ def _overlay_name(prediction: PredictionRecord, stem: str) -> str:
 
 
 def _extra_folders(options: Options) -> list[str]:
-    return ["heatmaps"] * options.heatmaps + ["maps"] * options.keep_maps
+    wanted = {"heatmaps": options.heatmaps, "masks": options.masks, "maps": options.keep_maps}
+    return [name for name, is_asked in wanted.items() if is_asked]

@@ -14,7 +14,7 @@ RESULTS = "results.jsonl"
 #: The page that `run` and `demo` write beside the downloaded overlays, and the demo's sheet.
 REPORT, SHEET = "report.html", "contact-sheet.jpg"
 NAMES = re.compile(
-    r"overlays/[\w.-]+-\d+\.(jpg|webp|png)|heatmaps/[\w.-]+-\d+\.png|maps/[\w.-]+\.npz"
+    r"overlays/[\w.-]+-\d+\.(jpg|webp|png)|(heatmaps|masks)/[\w.-]+-\d+\.png|maps/[\w.-]+\.npz"
     r"|results\.(jsonl|csv|parquet)|report\.html|contact-sheet\.jpg"
 )
 

@@ -15,13 +15,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from shared.contract import ErrorInfo, FieldValue, ImageRecord, PictureWarning, PredictionRecord, TruthRecord
+    from shared.contract import (
+        ErrorInfo,
+        FieldValue,
+        ImageRecord,
+        MaskRecord,
+        PictureWarning,
+        PredictionRecord,
+        TruthRecord,
+    )
     from shared.storage import ObjectStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Prediction:
-    """One class of one image. `box` is (x0, y0, x1, y1) in pixels of the upright original, x1, y1 exclusive."""
+    """One class of one image. `box` is (x0, y0, x1, y1) in pixels of the upright original, x1, y1 exclusive.
+
+    `boxes` are those of separate areas, the hottest first, and `rle` is the mask as COCO's compressed RLE; both only
+    where the job asked for them.
+    """
 
     rank: int
     class_index: int
@@ -35,6 +47,8 @@ class Prediction:
     flat: bool
     #: What the network puts out for the class, before softmax or sigmoid; None from workers of older releases.
     logit: float | None = None
+    boxes: tuple[tuple[int, int, int, int], ...] = ()
+    rle: MaskRecord | None = None
     _store: ObjectStore = field(repr=False, compare=False)
 
     @classmethod
@@ -51,6 +65,8 @@ class Prediction:
             map_max=line.map_max,
             flat=line.flat,
             logit=line.logit,
+            boxes=line.boxes or (),
+            rle=line.mask or None,
             _store=store,
         )
 
@@ -121,6 +137,8 @@ class ImageResult:
     height: int | None
     model: str | None
     method: str | None
+    #: `flips` where each map is the mean of the picture's and its mirror image's.
+    smooth: str | None = None
     #: What ran the network, such as `onnxruntime 1.32.0`.
     engine: str | None = None
     predictions: tuple[Prediction, ...]
@@ -142,6 +160,7 @@ class ImageResult:
             height=record.height,
             model=record.model,
             method=record.method,
+            smooth=record.smooth or None,
             engine=record.engine,
             predictions=tuple(Prediction.of(line, store) for line in record.predictions),
             error=record.error,

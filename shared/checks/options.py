@@ -15,9 +15,9 @@ from msgspec import UNSET, UnsetType
 from shared.checks.classes import Classes
 from shared.checks.only import for_model, parse_only
 from shared.colormaps import NAMES
-from shared.contract import ModelCard, Options, number_range
+from shared.contract import LAYER_METHODS, ModelCard, Options, layers_in, number_range
 from shared.errors import UsageError
-from shared.text import did_you_mean
+from shared.text import did_you_mean, one_of
 
 #: An error lists this many allowed words at most, and a few examples of more.
 _MOST_LISTED = 12
@@ -25,7 +25,7 @@ _MOST_LISTED = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Values:
-    """The values that an option may have: numbers in a range, or words."""
+    """The values that an option may have: numbers in a range, words, or true, false and words beside them."""
 
     kind: type = str
     choices: tuple[str, ...] = ()
@@ -46,16 +46,20 @@ class Values:
     @property
     def expected(self) -> str:
         """What an error says was expected."""
+        if self.kind is bool:
+            return one_of(("true", "false", *self.choices))
         if self.choices:
             if len(self.choices) > _MOST_LISTED:
                 return f"one of the {len(self.choices)} names in the documentation"
             return f"one of {', '.join(self.choices)}"
-        kind = {int: "a whole number", float: "a number", bool: "true or false"}.get(self.kind, "text")
+        kind = {int: "a whole number", float: "a number"}.get(self.kind, "text")
         within = f" {self.limits}" if self.high is not None else f" of {self.limits}"
         return kind + (within if self.limits else "")
 
     def parse(self, name: str, text: str) -> Any:
         """The value that a command line or form means by `text`. Raises UsageError as `check` does."""
+        if self.kind is bool:
+            return self.check(name, {"true": True, "false": False}.get(text, text))
         try:
             return self.check(name, self.kind(text))
         except ValueError:
@@ -63,8 +67,10 @@ class Values:
 
     def check(self, name: str, value: Any) -> Any:
         """The value, if it is allowed. UsageError names the option, the value, and what was expected."""
-        allowed: tuple[type, ...] = (int, float) if self.kind is float else (self.kind,)
-        if not isinstance(value, allowed) or (isinstance(value, bool) and self.kind is not bool):
+        if self.kind is bool and isinstance(value, bool):
+            return value
+        allowed: tuple[type, ...] = (int, float) if self.kind is float else (str if self.choices else self.kind,)
+        if not isinstance(value, allowed) or isinstance(value, bool):
             raise self._error(name, value)
         if self.choices and value not in self.choices:
             raise self._error(name, value)
@@ -97,13 +103,14 @@ class JobOption:
 
 
 def _declared(field: msgspec.structs.FieldInfo) -> JobOption:
-    kind, metas = field.type, []
+    kind, metas, is_flag = field.type, [], False
     while get_origin(kind) in (Annotated, Union, UnionType):
         if get_origin(kind) is Annotated:
             kind, *found = get_args(kind)
             metas += found
         else:
-            (kind,) = (part for part in get_args(kind) if part not in (type(None), UnsetType))
+            *flag, kind = (part for part in get_args(kind) if part not in (type(None), UnsetType))
+            is_flag = flag == [bool]  # true, false, or one of a few words
     words = next((meta for meta in metas if meta.description), msgspec.Meta())
     bounds = next((meta for meta in metas if (meta.ge if meta.gt is None else meta.gt) is not None), msgspec.Meta())
     extra = words.extra or {}
@@ -114,7 +121,7 @@ def _declared(field: msgspec.structs.FieldInfo) -> JobOption:
         name=field.name,
         help=words.description or "",
         values=Values(
-            kind=str if choices else get_origin(kind) or kind,
+            kind=bool if is_flag else str if choices else get_origin(kind) or kind,
             choices=choices,
             low=bounds.gt if is_open else bounds.ge,
             high=bounds.lt if is_open else bounds.le,
@@ -180,6 +187,8 @@ def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:
             "min_probability takes the place of top_k and of classes: give one of the three "
             f"(got {', '.join(name for name in ('min_probability', 'top_k', 'classes') if name in values)})"
         )
+    if values.get("overlay") == "transparent" and values.setdefault("format", "png") == "jpeg":
+        raise UsageError("a JPEG cannot be transparent: use the format png or webp with overlay transparent")
     # A model of two classes has no third best.
     values["top_k"] = min(values.get("top_k", OPTIONS["top_k"].default), count)
     if card.preprocessing is not None and card.preprocessing.resize != "squash":
@@ -196,8 +205,7 @@ def _check_method(card: ModelCard, values: Mapping[str, Any]) -> None:
     for method in (values.get("method", OPTIONS["method"].default), *values.get("evaluate", ())):
         if method not in card.methods:
             reason = f": {card.reason}" if card.reason else ""
-            known = " or ".join(card.methods)
-            raise UsageError(f"{card.name} does not support the method {method}{reason}. Use {known}")
+            raise UsageError(f"{card.name} does not support the method {method}{reason}. Use {one_of(card.methods)}")
 
 
 def _methods(given: object) -> tuple[str, ...]:
@@ -222,16 +230,24 @@ def _check_input_size(card: ModelCard, values: Mapping[str, Any]) -> None:
 
 def _check_layer(card: ModelCard, values: Mapping[str, Any]) -> None:
     """A worker would refuse every image. The card of an older worker has no layers; then only the worker checks."""
-    layer = values.get("target_layer")
+    given = values.get("target_layer")
     methods = (values.get("method", OPTIONS["method"].default), *values.get("evaluate", ()))
-    method = next((name for name in methods if name != "gradcam"), "gradcam")
-    if layer is None or not card.layers:
+    if given is None or not card.layers:
         return
-    if layer not in card.layers:
-        outermost = ", ".join(name for name in card.layers if "." not in name)
-        hint = did_you_mean(layer, card.layers)
-        raise UsageError(f"{card.model} has no layer {layer!r}{hint}; its outermost layers are {outermost}")
-    if layer != card.target_layer and method != "gradcam":
+    layers = layers_in(given)
+    if not layers:
+        raise UsageError(f"invalid target_layer {given!r}: expected a layer, or several separated by commas")
+    for layer in layers:
+        if layer not in card.layers:
+            outermost = ", ".join(name for name in card.layers if "." not in name)
+            hint = did_you_mean(layer, card.layers)
+            raise UsageError(f"{card.model} has no layer {layer!r}{hint}; its outermost layers are {outermost}")
+    elsewhere = next((name for name in methods if name not in LAYER_METHODS), None)
+    if elsewhere and layers != (card.target_layer,):
         raise UsageError(
-            f"the method {method} works on the layer {card.target_layer} only; for {layer} use the method gradcam"
+            f"the method {elsewhere} works on the layer {card.target_layer} only; for {given} use the method "
+            f"{one_of(LAYER_METHODS) if len(layers) == 1 else 'layercam'}"
         )
+    single = next((name for name in methods if name != "layercam"), None)
+    if single and len(layers) > 1:
+        raise UsageError(f"the method {single} maps one layer; for several ({given}) use the method layercam")

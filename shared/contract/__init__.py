@@ -10,6 +10,7 @@ from shared.contract.job_options import (
     EXTENSIONS,
     FORMATS,
     LARGEST_INPUT,
+    LAYER_METHODS,
     METHODS,
     PRIORITIES,
     SLOW_METHODS,
@@ -20,6 +21,7 @@ from shared.contract.job_options import (
     Options,
     Priority,
     TruthFrom,
+    layers_in,
     number_range,
 )
 from shared.contract.model_card import (
@@ -49,6 +51,7 @@ from shared.contract.records import (
     ImageRecord,
     ImageRef,
     JobId,
+    MaskRecord,
     PictureWarning,
     PredictedClass,
     PredictionRecord,
@@ -74,6 +77,7 @@ __all__ = [
     "FORMATS",
     "INTERPOLATIONS",
     "LARGEST_INPUT",
+    "LAYER_METHODS",
     "MAX_IMAGES_PER_JOB",
     "METHODS",
     "MOST_PAGES",
@@ -110,6 +114,7 @@ __all__ = [
     "JobState",
     "JobStatus",
     "JobSummary",
+    "MaskRecord",
     "Method",
     "ModelCard",
     "ModelFile",
@@ -132,6 +137,7 @@ __all__ = [
     "encode",
     "encode_lines",
     "job_state",
+    "layers_in",
     "number_range",
     "prepare",
 ]

@@ -12,19 +12,27 @@ from shared.contract.model_card import Resize
 SMALLEST_INPUT, LARGEST_INPUT = 32, 4096
 
 Method = Literal[
-    "cam", "gradcam", "hirescam", "xgradcam", "layercam", "gradcam++", "eigencam", "ablationcam", "scorecam"
+    "cam", "gradcam", "hirescam", "xgradcam", "layercam", "gradcam++", "eigencam", "ablationcam", "scorecam", "finercam"
 ]
 Format = Literal["jpeg", "webp", "png"]
 Priority = Literal["high", "bulk"]
 #: Where the labels of pictures come from: tables and data sets, or the names of the folders that they lie in.
 TruthFrom = Literal["labels", "folders"]
 METHODS: tuple[str, ...] = get_args(Method)
+#: They look at any layer, by autograd; layercam at several at once.
+LAYER_METHODS: tuple[Method, ...] = ("gradcam", "layercam")
 #: They take seconds per picture, where the others take milliseconds.
 SLOW_METHODS = frozenset({"scorecam"})
 FORMATS: tuple[str, ...] = get_args(Format)
 PRIORITIES: tuple[str, ...] = get_args(Priority)
 TRUTH_FROM: tuple[str, ...] = get_args(TruthFrom)
 EXTENSIONS = {"jpeg": "jpg", "webp": "webp", "png": "png"}
+
+
+def layers_in(target_layer: str | None) -> tuple[str, ...]:
+    """The layers of the option `target_layer`, each once."""
+    names = (name.strip() for name in (target_layer or "").split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def number_range(text: str) -> tuple[float, float]:
@@ -59,8 +67,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     target_layer: Annotated[
         str | None,
         Meta(
-            description="Layer to map; any but the default needs the method gradcam.",
-            extra={"metavar": "NAME", "default": "the model's last convolutional layer"},
+            description="Layer to map; any but the default needs the method gradcam or layercam. layercam fuses the"
+            " maps of several, as in layer2,layer3,layer4.",
+            extra={"metavar": "NAME[,NAME…]", "default": "the model's last convolutional layer"},
         ),
     ] = None
     scale: Annotated[
@@ -134,17 +143,61 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             description="With evaluate, also measure what is left of maps while the network's layers become random.",
         ),
     ] = UNSET
+    #: Left out while unset, as `output`.
+    smooth: Annotated[
+        Literal["flips"] | UnsetType,
+        Meta(
+            description="With flips, each map is the mean of the picture's own and of its mirror image's, which is"
+            " turned back. A picture then takes two forwards.",
+            extra={"default": "the picture's own map"},
+        ),
+    ] = UNSET
     input_size: Annotated[
         Annotated[int, Meta(ge=SMALLEST_INPUT, le=LARGEST_INPUT)] | None,
         Meta(description="Side of the network's input in pixels.", extra={"default": "the model's own"}),
     ] = None
-    overlay: Annotated[Literal["original", "input"], Meta(description="Picture to draw on.")] = "original"
+    overlay: Annotated[
+        Literal["original", "input", "transparent"],
+        Meta(
+            description="Picture to draw on: the original, or the network's input. With transparent the overlay is the"
+            " heat alone, to be laid over the picture, as PNG or WebP.",
+        ),
+    ] = "original"
     overlay_size: Annotated[int, Meta(ge=16, le=16384, description="Maximum side of an overlay in pixels.")] = 512
     format: Annotated[Format, Meta(description="File format of overlays.")] = "jpeg"
     box_threshold: Annotated[
         float, Meta(gt=0, lt=1, description="Box the area where the map exceeds this share of its maximum.")
     ] = 0.2
-    heatmaps: Annotated[bool, Meta(description="Also store the heatmaps without the picture.")] = False
+    #: Left out while unset, as `output`.
+    boxes: Annotated[
+        Annotated[int, Meta(ge=1, le=100)] | UnsetType,
+        Meta(description="Also list the boxes of up to N separate areas, the hottest first.", extra={"metavar": "N"}),
+    ] = UNSET
+    #: Left out while unset, as `output`.
+    masks: Annotated[
+        bool | UnsetType,
+        Meta(description="Also store where the map exceeds the threshold: a PNG, and COCO RLE in the result."),
+    ] = UNSET
+    #: Left out while unset, as `output`.
+    mask_threshold: Annotated[
+        Annotated[float, Meta(gt=0, lt=1)] | UnsetType,
+        Meta(
+            description="Mask the area where the map exceeds this share of its maximum.",
+            extra={"default": "that of the box"},
+        ),
+    ] = UNSET
+    #: Left out while unset, as `output`.
+    caption: Annotated[
+        bool | UnsetType,
+        Meta(description="Write the class, its probability and a colour bar onto each overlay."),
+    ] = UNSET
+    heatmaps: Annotated[
+        bool | Literal["full"],
+        Meta(
+            description="Also store the heatmaps without the picture: as large as the map or, with full, as large as"
+            " the picture."
+        ),
+    ] = False
     keep_maps: Annotated[bool, Meta(description="Also store the raw maps, as NumPy archives.")] = False
     #: Left out while unset, so that workers of older releases refuse only the jobs that they would write elsewhere.
     output: Annotated[

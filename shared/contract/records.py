@@ -80,8 +80,19 @@ class ImageRef(msgspec.Struct, frozen=True, kw_only=True):
     page: Annotated[int, Meta(ge=1, le=MOST_PAGES)] | UnsetType = UNSET
 
 
+class MaskRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A mask as COCO's compressed RLE, of the upright original: `size` is its height and width."""
+
+    size: tuple[int, int]
+    counts: str
+
+
 class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One class of one image. `box` is (x0, y0, x1, y1) in pixels of the upright original, x1 and y1 exclusive."""
+    """One class of one image. `box` is (x0, y0, x1, y1) in pixels of the upright original, x1 and y1 exclusive.
+
+    `boxes` are those of separate areas, the hottest first. `mask` is where the map exceeds the threshold, null where
+    it does so nowhere. Both are left out where the job does not ask for them.
+    """
 
     rank: int
     class_index: int
@@ -92,6 +103,8 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
     #: None where the job draws only some of its pictures, and not this one; it has no box then.
     overlay: str | None
     box: Box | None
+    boxes: tuple[Box, ...] | UnsetType = UNSET
+    mask: MaskRecord | UnsetType | None = UNSET
     map_min: float
     map_max: float
     flat: bool
@@ -171,6 +184,8 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     height: int | None = None
     model: str | None = None
     method: str | None = None
+    #: `flips` where each map is the mean of the picture's and its mirror image's; left out where it is its own.
+    smooth: str | UnsetType = UNSET
     #: What ran the network, such as `onnxruntime 1.32.0`; older workers do not tell.
     engine: str | None = None
     predictions: tuple[PredictionRecord, ...] = ()

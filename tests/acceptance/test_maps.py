@@ -14,7 +14,18 @@ from tests.acceptance.local import camq, serving
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 
-METHODS = ("cam", "gradcam", "hirescam", "xgradcam", "layercam", "gradcam++", "eigencam", "ablationcam", "scorecam")
+METHODS = (
+    "cam",
+    "gradcam",
+    "hirescam",
+    "xgradcam",
+    "layercam",
+    "gradcam++",
+    "eigencam",
+    "ablationcam",
+    "scorecam",
+    "finercam",
+)
 #: Above the networks' own minimum, and small: what is tested here is the way, not the speed.
 SIZE = 64
 

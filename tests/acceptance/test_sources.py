@@ -100,7 +100,10 @@ def test_a_folder_of_hugging_faces(picture: Image.Image, tmp_path: Path) -> None
     report = json.loads(done.stdout)
     assert (report["architecture"], report["classes"]) == ("transformers:ViTForImageClassification", [*names.values()])
     assert (report["input"]["mean"], report["input"]["exif"], report["input"]["antialias"]) == ([0.5] * 3, True, True)
-    assert (report["target_layer"], report["methods"]) == ("vit.layers.1.layernorm_before", ["gradcam", "hirescam"])
+    assert (report["target_layer"], report["methods"]) == (
+        "vit.layers.1.layernorm_before",
+        ["gradcam", "hirescam", "layercam", "finercam"],
+    )
     assert "its head looks at tokens that stand for no position" in report["reason"]
 
     with torch.no_grad():

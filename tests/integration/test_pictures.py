@@ -20,7 +20,7 @@ from tests.numeric.pictures import class_map, encoded, in_mode, photo, render
 from tests.waiting import wait_until
 from worker.core.picture.decode import decode
 from worker.core.picture.preprocess import prepare
-from worker.core.types import InputSpec, Limits
+from worker.core.types import Caption, InputSpec, Limits
 from worker.pictures import pool as module
 from worker.pictures import wire
 from worker.pictures.pool import DEATHS_TO_POISON, Picture, Pictures
@@ -79,6 +79,8 @@ def failure(pictures: Pictures, data: bytes) -> ImageError:
         ("PPM", "RGB", Options(overlay="input", input_size=96)),
         ("AVIF", "RGB", Options(overlay_size=64)),
         ("ICO", "RGBA", Options()),
+        ("JPEG", "RGB", Options(heatmaps="full", masks=True, boxes=3, resize="letterbox")),
+        ("PNG", "RGB", Options(overlay="transparent", format="webp", overlay_size=300)),
     ],
 )
 def test_an_answer_is_that_of_the_same_work_here(pictures: Pictures, kind: str, mode: str, options: Options) -> None:
@@ -92,10 +94,25 @@ def test_an_answer_is_that_of_the_same_work_here(pictures: Pictures, kind: str, 
         assert picture.draw(MAPS) == render(expected, MAPS, options)
 
 
+def test_captions_are_written_where_no_file_can_be_opened(pictures: Pictures) -> None:
+    """The font is there already, in sizes that nobody asked for before."""
+    options = Options(caption=True, format="png")
+    captions = [Caption("Łoś", each.class_index, 0.25) for each in MAPS]
+    data = encoded(photo(400, 301), "PNG")
+    with pictures.open(data, options, go_on) as picture:
+        drawn = picture.draw(MAPS, captions)
+    expected = render(prepare(data, options, SETUP.spec, LIMITS), MAPS, options, captions)
+    assert drawn == expected
+    assert drawn != render(prepare(data, options, SETUP.spec, LIMITS), MAPS, options)
+
+
 def test_a_large_picture_asks_for_its_memory_and_gives_it_back(pictures: Pictures) -> None:
-    """The exact picture, and afterwards the budget is whole."""
+    """The exact picture, and afterwards the budget is whole; what is made at its own size counts."""
     data = encoded(photo(2000, 1500), "JPEG")
+    with pictures.open(data, Options(masks=True), go_on):
+        large = pictures.budget.taken
     with pictures.open(data, Options(), go_on) as picture:
+        assert large - pictures.budget.taken == wire.BYTES_PER_FULL_PIXEL * 2000 * 1500
         assert 0 < pictures.budget.taken < wire.BYTES_PER_PIXEL * 2000 * 1500
         assert np.array_equal(picture.pixels, prepare(data, Options(), SETUP.spec, LIMITS).pixels)
 

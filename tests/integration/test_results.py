@@ -17,7 +17,7 @@ from producer.services import Services
 from producer.web.report import write_report
 from shared import keys
 from shared.config import Settings
-from shared.contract import ErrorInfo, ImageState, JobState
+from shared.contract import ErrorInfo, ImageState, JobState, MaskRecord
 from shared.errors import NotFoundError, UnknownJobError, UsageError
 from shared.storage import MemoryStore
 from tests.scripted_worker import BROKEN, MODEL, ScriptedWorker, picture
@@ -188,10 +188,9 @@ def test_an_unknown_job_is_named(client: Client) -> None:
 
 
 def test_a_download_has_the_files_that_its_lines_name(client: Client, worker: ScriptedWorker, tmp_path: Path) -> None:
-    """`overlay` is relative to the folder; heatmaps and maps come where they were asked for."""
-    job = client.submit(
-        [picture(), b"", picture(colour=(1, 2, 3))], top_k=2, heatmaps=True, keep_maps=True, format="png"
-    )
+    """`overlay` is relative to the folder; heatmaps, masks and maps come where they were asked for."""
+    wanted = {"heatmaps": "full", "masks": True, "boxes": 2, "keep_maps": True, "format": "png"}
+    job = client.submit([picture(), b"", picture(colour=(1, 2, 3))], top_k=2, **wanted)
     worker.work_off(job.id)
 
     written = job.download(tmp_path / "out" / "deep")
@@ -209,9 +208,15 @@ def test_a_download_has_the_files_that_its_lines_name(client: Client, worker: Sc
         ".camq-files",
         *("heatmaps/0-1.png", "heatmaps/0-2.png", "heatmaps/2-1.png", "heatmaps/2-2.png"),
         *("maps/0.npz", "maps/2.npz"),
+        *("masks/0-1.png", "masks/0-2.png", "masks/2-1.png", "masks/2-2.png"),
         *("overlays/0-1.png", "overlays/0-2.png", "overlays/2-1.png", "overlays/2-2.png"),
         "results.jsonl",
     ]
+    best = next(job.results()).predictions[0]
+    assert lines[0]["predictions"][0]["mask"] == {"size": [6, 8], "counts": "1_1"}
+    assert best.rle == MaskRecord(size=(6, 8), counts="1_1")
+    assert lines[0]["predictions"][0]["boxes"] == [[0, 0, 8, 6]]
+    assert best.boxes == ((0, 0, 8, 6),)
 
 
 def test_results_jsonl_appears_last_or_not_at_all(

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from shared.contract import Options
-from worker.core.picture.colormaps import palette
-from worker.core.picture.render import encode, paint
-from worker.core.types import ClassMap, Drawing, Geometry, Prepared
+from worker.core.drawing.colormaps import palette
+from worker.core.drawing.render import encode, paint
+from worker.core.types import Caption, ClassMap, Drawing, Geometry, Prepared
 
 #: EXIF orientation → how a camera that writes it has stored the upright picture.
 STORED = {
@@ -81,10 +81,12 @@ def class_map(values: Any, rank: int = 1) -> ClassMap:
     return ClassMap(rank, rank, 0.0, 0.0, np.asarray(values, np.float32))
 
 
-def render(prepared: Prepared, maps: Sequence[ClassMap], options: Options) -> list[Drawing]:
+def render(
+    prepared: Prepared, maps: Sequence[ClassMap], options: Options, captions: Sequence[Caption] = ()
+) -> list[Drawing]:
     """Each map over the picture, painted and encoded."""
-    values = [found.values for found in maps]
-    return [encode(painting, options) for painting in paint(prepared, values, palette(options.colormap), options)]
+    values, colours = [found.values for found in maps], palette(options.colormap)
+    return [encode(painting, options) for painting in paint(prepared, values, colours, options, captions)]
 
 
 def seen(canvas: Image.Image, part: tuple[float, float, float, float] | None = None) -> Prepared:

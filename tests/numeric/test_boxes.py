@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.measure import label, regionprops
 
-from worker.core.picture.boxes import GRID, box
+from worker.core.drawing.boxes import GRID, box
 from worker.core.types import Geometry
 
 Box = tuple[int, int, int, int]

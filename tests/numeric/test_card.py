@@ -34,7 +34,10 @@ def test_a_producer_refuses_with_the_networks_own_reason() -> None:
 
     with pytest.raises(UsageError) as caught:
         check_options(card, {"method": "cam"})
-    assert str(caught.value) == f"alexnet does not support the method cam: {net.reason}. Use gradcam or hirescam"
+    assert (
+        str(caught.value)
+        == f"alexnet does not support the method cam: {net.reason}. Use gradcam, hirescam, layercam or finercam"
+    )
     assert "classifier.5 (ReLU)" in net.reason
     with pytest.raises(UsageError, match="invalid input_size 62: alexnet takes 63 to 4096 pixels"):
         check_options(card, {"method": "gradcam", "input_size": 62})

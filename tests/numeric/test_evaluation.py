@@ -166,7 +166,7 @@ def test_who_asks_for_no_class_gets_no_map_but_learns_where_the_true_one_stands(
         assert outcome.judgement is not None
         assert outcome.judgement.true[0].probability == pytest.approx(float(share), abs=1e-5)
     assert [len(explained(outcome)) for outcome in mixed] == [0, 1, 0]
-    assert net.autograd_layer(asked) is None
+    assert net.autograd_layers(asked) == ()
 
 
 def test_a_picture_without_a_finite_answer_fails_also_where_no_map_is_asked_for(monkeypatch: Any) -> None:

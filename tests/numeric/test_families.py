@@ -124,7 +124,12 @@ def serves_every_method(net: Network, module: nn.Module, layer: str, size: int, 
 def test_any_other_network_serves_gradcam(name: str, layer: str, size: int, side: int):
     """From a sensible layer of its family, and nothing stays behind on its parameters."""
     net = network(name, 10)
-    assert (net.methods, net.target_layer, net.head, net.graph) == (("gradcam", "hirescam"), layer, None, None)
+    assert (net.methods, net.target_layer, net.head, net.graph) == (
+        ("gradcam", "hirescam", "layercam", "finercam"),
+        layer,
+        None,
+        None,
+    )
     wishes = [Options(method="gradcam", top_k=2), Options(method="gradcam", classes=(3,), target="softmax")]
     first, second = Engine(net, 2).run(pictures(2, size), wishes)
     for each in (*explained(first), *explained(second)):

@@ -48,7 +48,7 @@ def test_the_second_output_of_the_graph_is_what_the_hook_catches(dtype: torch.dt
 def test_no_hook_stays_behind_when_the_forward_raises():
     """Counted before and after, for the hooked and for the differentiated forward."""
     net = network()
-    for run in (net.hooked, lambda x: net.tape(x, "layer4")):
+    for run in (net.hooked, lambda x: net.tape(x, ["layer4"])):
         with pytest.raises(RuntimeError):
             run(torch.zeros(1, 5, 64, 64))  # five channels
         assert hooks(net.hookable) + hooks(net.module) == 0

@@ -140,7 +140,7 @@ def test_gradcam_is_that_by_hand(kind: str, tmp_path: Path) -> None:
     expected, by_hand = gradcam_by_hand(module, layer, x, special)
     close(logits.numpy(), expected.numpy())
     close(maps, by_hand)
-    assert (net.target_layer, net.methods) == (layer, ("gradcam", "hirescam"))
+    assert (net.target_layer, net.methods) == (layer, ("gradcam", "hirescam", "layercam", "finercam"))
     assert net.reason
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.contract import Options
+from worker.core.drawing.boxes import box
 from worker.core.engine.engine import Engine
 from worker.core.model.network import load_network
-from worker.core.picture.boxes import box
 from worker.core.types import ClassMap, Geometry
 
 SIDE, FACE, PLACES = 224, 112, 60

@@ -1,6 +1,5 @@
 """Every method's closed form against its paper's formula, computed by autograd in float64."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,29 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from shared.contract import METHODS as CONTRACT_METHODS
+from tests.numeric.evidences import CLASSES, HEADS, SIDE, TARGETS, C, K, N, seen
 from tests.numeric.networks import evidence, inputs, network
 from worker.core.maps.evidence import Evidence, Target, target_scores
 from worker.core.maps.methods import METHODS
 from worker.core.maps.methods.eigencam import first_component
 from worker.core.maps.methods.scorecam import stretched
-from worker.core.model.head import Head, LinearHead, PooledConvHead
-
-N, K, C, SIDE = 3, 6, 7, 4
-CLASSES = torch.tensor([[2, 0], [5, 1], [6, 6]])
-
-
-def head(kind: type[Head], seed: int = 0) -> Head:
-    generator = torch.Generator().manual_seed(seed)
-    weight = torch.randn(C, K, generator=generator, dtype=torch.float64)
-    return kind(weight, torch.randn(C, generator=generator, dtype=torch.float64))  # type: ignore[call-arg]
-
-
-def seen(kind: type[Head], target: Target, seed: int = 0) -> Evidence:
-    """Random activations, some negative as behind a SiLU, with the logits of `head`."""
-    generator = torch.Generator().manual_seed(seed + 100)
-    activations = torch.rand(N, K, SIDE, SIDE, generator=generator, dtype=torch.float64) * 1.3 - 0.2
-    its_head = head(kind, seed)
-    return Evidence(its_head, activations, its_head.logits(activations), CLASSES, target, activations, math.nan, 1)  # type: ignore[arg-type]
+from worker.core.model.head import Head, LinearHead
 
 
 def autograd(e: Evidence) -> Tensor:
@@ -75,8 +58,6 @@ PAPERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "layercam": paper_layercam,
     "gradcam++": paper_gradcam_plus_plus,
 }
-HEADS = pytest.mark.parametrize("kind", [LinearHead, PooledConvHead])
-TARGETS = pytest.mark.parametrize("target", ["logit", "softmax"])
 
 
 def test_the_methods_are_those_of_the_contract():

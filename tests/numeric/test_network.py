@@ -86,10 +86,10 @@ def test_a_callers_grad_mode_is_left_as_it_was():
     x = inputs(1)
     net.forward(x)
     assert torch.is_grad_enabled()
-    [expected] = net.tape(x, "layer4").gradients(lambda logits: logits[:, :1])
+    [(expected,)] = net.tape(x, ["layer4"]).gradients(lambda logits: logits[:, :1])
     with torch.inference_mode():
-        gradients = net.tape(x, "layer4").gradients(lambda logits: logits[:, :1])
-        found = next(gradients)
+        gradients = net.tape(x, ["layer4"]).gradients(lambda logits: logits[:, :1])
+        [found] = next(gradients)
         assert torch.is_inference_mode_enabled()
     assert torch.equal(found, expected)
 
@@ -135,10 +135,10 @@ def test_autograd_and_closed_form_agree_where_both_exist():
         net = network(name, 10)
         x = inputs(2, 96)
         closed = FUNCTIONS["gradcam"](evidence(net, x, [3, 7]))
-        tape = net.tape(x, net.target_layer)
-        g = torch.stack(list(tape.gradients(lambda logits: logits[:, [3, 7]])), dim=1)
+        tape = net.tape(x, [net.target_layer])
+        g = torch.stack([each for (each,) in tape.gradients(lambda logits: logits[:, [3, 7]])], dim=1)
         weights = g.mean((3, 4), keepdim=True)
-        expected = F.relu((weights * tape.activations[:, None]).sum(2))
+        expected = F.relu((weights * tape.activations[0][:, None]).sum(2))
         assert (closed - expected).abs().max() < 1e-4 * expected.max(), name
 
 
@@ -162,7 +162,7 @@ def test_gradients_of_many_classes_are_not_in_memory_at_once(monkeypatch: pytest
 
 def test_only_what_lies_behind_the_layer_is_differentiated():
     """The leaf is cut off from the layers before it: their backward never runs."""
-    tape = Tape(network("resnet18", 10).module, "layer3", inputs(1))
+    tape = Tape(network("resnet18", 10).module, ["layer3"], inputs(1))
     recorded, waiting = set(), [tape.logits.grad_fn]
     while waiting:
         node = waiting.pop()
@@ -232,8 +232,8 @@ def test_gradcam_of_the_softmax_is_pytorch_grad_cams():
 
 def test_a_method_without_closed_form_is_refused_with_reason_and_alternatives():
     """What stands in the way, what this network can do, and where the method works."""
-    message = refusal(network("mobilenet_v3_small", 10), method="layercam")
-    refused = "mobilenet_v3_small does not support the method layercam"
+    message = refusal(network("mobilenet_v3_small", 10), method="xgradcam")
+    refused = "mobilenet_v3_small does not support the method xgradcam"
     for part in (refused, "classifier.1 (Hardswish)", "Use gradcam", "resnet18"):
         assert part in message
 
@@ -242,10 +242,10 @@ def test_a_layer_asked_for_takes_gradcam_and_must_exist():
     """Unknown names are answered with close ones; the pool's own input needs no autograd."""
     net = network("resnet18", 10)
     assert "did you mean layer4" in refusal(net, method="gradcam", target_layer="layer44")
-    assert "takes the method gradcam" in refusal(net, method="cam", target_layer="layer3")
+    assert "takes the method gradcam or layercam" in refusal(net, method="cam", target_layer="layer3")
     net.check(Options(method="cam", target_layer="layer4"))
-    assert net.autograd_layer(Options(target_layer="layer4")) is None
-    assert net.autograd_layer(Options(target_layer="layer3")) == "layer3"
+    assert net.autograd_layers(Options(target_layer="layer4")) == ()
+    assert net.autograd_layers(Options(target_layer="layer3")) == ("layer3",)
     dense = network("densenet121", 10)
     dense.check(Options(method="layercam", target_layer=dense.target_layer))
 

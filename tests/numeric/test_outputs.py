@@ -150,5 +150,5 @@ def test_the_layer_that_a_model_file_names(tmp_path: Path) -> None:
     """Its own target layer changes nothing; another one is differentiated back to."""
     assert "cam" in loaded(resnet(), tmp_path, target_layer="layer4").methods
     net = loaded(resnet(), tmp_path, target_layer="layer3")
-    assert (net.methods, net.target_layer) == (("gradcam", "hirescam"), "layer3")
+    assert (net.methods, net.target_layer) == (("gradcam", "hirescam", "layercam", "finercam"), "layer3")
     assert one(net, method="hirescam")[0].values.shape == (4, 4)

@@ -44,12 +44,19 @@ def peer_of(net: Network) -> nn.Module:
 
 def pgc_finish(maps: Tensor, size: int) -> np.ndarray:
     """pytorch-grad-cam's way from a raw map to the one it returns, in its order and with its epsilons."""
-    maps = maps.relu()
+    return pgc_stretched(pgc_scaled(maps, size)).numpy()
+
+
+def pgc_scaled(maps: Tensor, size: int) -> Tensor:
+    """Of one layer, before its layers are averaged."""
+    maps = pgc_stretched(maps.relu())
+    return F.interpolate(maps[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
+
+
+def pgc_stretched(maps: Tensor) -> Tensor:
+    """To 0..1."""
     maps = maps - maps.amin((1, 2), keepdim=True)
-    maps = maps / (1e-7 + maps.amax((1, 2), keepdim=True))
-    maps = F.interpolate(maps[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
-    maps = maps - maps.amin((1, 2), keepdim=True)
-    return (maps / (1e-7 + maps.amax((1, 2), keepdim=True))).numpy()
+    return maps / (1e-7 + maps.amax((1, 2), keepdim=True))
 
 
 def tc_finish(maps: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from shared.colormaps import NAMES
 from shared.contract import FORMATS
 from shared.errors import UsageError
 from tests.numeric.pictures import draw, photo
-from worker.core.picture import colormaps
-from worker.core.picture.render import ENCODERS
+from worker.core.drawing import colormaps
+from worker.core.drawing.render import ENCODERS
 
 RNG = np.random.default_rng(5)
 

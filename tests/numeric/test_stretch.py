@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from worker.core.picture.stretch import MOST_CELLS, ROUNDING, by_pillow, stretch
+from worker.core.drawing.stretch import MOST_CELLS, ROUNDING, by_pillow, stretch
 
 RNG = np.random.default_rng(7)
 

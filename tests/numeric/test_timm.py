@@ -107,7 +107,7 @@ def test_gradcam_is_that_by_hand(name: str, layer: str, special: int, tmp_path: 
     expected, by_hand = gradcam_by_hand(module, net.target_layer, x, special)
     close(logits.numpy(), expected.numpy())
     close(maps, by_hand)
-    assert (net.target_layer, net.methods) == (layer, ("gradcam", "hirescam"))
+    assert (net.target_layer, net.methods) == (layer, ("gradcam", "hirescam", "layercam", "finercam"))
     assert net.reason
 
 

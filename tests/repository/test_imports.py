@@ -57,7 +57,8 @@ ROOMS = {
     "worker.core": "",
     "worker.core.checkpoint": "worker.core",
     "worker.core.engine": "worker.core worker.core.maps worker.core.model",
-    "worker.core.faithfulness": "worker.core worker.core.picture",
+    "worker.core.drawing": "worker.core",
+    "worker.core.faithfulness": "worker.core worker.core.drawing",
     "worker.core.maps": "worker.core worker.core.model",
     "worker.core.model": "worker.core worker.core.checkpoint worker.core.sources",
     "worker.core.picture": "worker.core",
@@ -70,7 +71,7 @@ ROOMS = {
     ),
     "worker.models": "worker.core.checkpoint worker.core.model worker.core.sources",
     "worker.observe": "worker.chunk worker.devices worker.image worker.timing worker.upkeep",
-    "worker.pictures": "worker.core worker.core.picture worker.errors worker.timing",
+    "worker.pictures": "worker.core worker.core.drawing worker.core.picture worker.errors worker.timing",
     "worker.timing": "",
     "worker.upkeep": "worker.chunk worker.core.model worker.devices worker.timing",
 }

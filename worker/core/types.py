@@ -1,7 +1,7 @@
 """The values that pass between the stages of the core."""
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,13 +154,26 @@ class Explanation:
     randomised: tuple[RandomStage, ...] = ()
 
 
+class Caption(NamedTuple):
+    """What is written onto the overlay of one class."""
+
+    label: str
+    class_index: int
+    probability: float
+
+
 @dataclass(frozen=True, slots=True)
 class Painting:
-    """One class painted: overlay, heatmap at map size (when asked for), box in original pixels."""
+    """One class painted: overlay, heatmap and mask (when asked for), box and boxes in original pixels.
+
+    The mask is (height, width) of the original.
+    """
 
     overlay: Image
     heatmap: Image | None
+    mask: NDArray[np.bool_] | None
     box: tuple[int, int, int, int] | None
+    boxes: tuple[tuple[int, int, int, int], ...]
     map_min: float
     map_max: float
     flat: bool
@@ -168,11 +181,14 @@ class Painting:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A painting whose pictures are encoded."""
+    """A painting whose pictures are encoded; `runs` is the mask once more, as the counts of COCO's compressed RLE."""
 
     overlay: bytes
     heatmap: bytes | None
+    mask: bytes | None
+    runs: bytes | None
     box: tuple[int, int, int, int] | None
+    boxes: tuple[tuple[int, int, int, int], ...]
     map_min: float
     map_max: float
     flat: bool

@@ -1,6 +1,7 @@
 """How faithful the maps of one image are: the changed pictures go through the batcher like any other pictures."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -12,9 +13,10 @@ from worker.core.faithfulness.places import overlaps, points_at
 from worker.core.faithfulness.randomisation import rank_correlation
 from worker.core.faithfulness.scores import faithfulness
 from worker.core.model.network import Network
-from worker.core.types import ClassMap, FloatArray, ImageOptions, RandomStage, UInt8Array
+from worker.core.types import ClassMap, Explanation, FloatArray, ImageOptions, RandomStage, UInt8Array
 from worker.devices.cores import cores
 from worker.image.batcher import Batcher
+from worker.image.smoothing import smoothed
 from worker.pictures.budget import Budget
 from worker.pictures.pool import Picture
 
@@ -49,8 +51,15 @@ class Evaluator:
     ) -> EvaluationRecord:
         pixels, geometry = picture.pixels, picture.geometry
         wish = _plain(options, method)
-        explanation, seconds = self._batcher.timed(pixels, wish, check=check)
-        best = explanation.classes[0]
+        seconds = 0.0
+
+        def timed(asked: UInt8Array, options: Options) -> Explanation:
+            nonlocal seconds
+            explanation, took = self._batcher.timed(asked, options, check=check)
+            seconds += took
+            return explanation
+
+        best = smoothed(timed, pixels, wish).classes[0]
         # No map is asked for, only how probable the class is.
         asked = ImageOptions(**msgspec.structs.asdict(wish) | {"classes": (), "truth": (best.class_index,)})
 
@@ -115,8 +124,8 @@ class Evaluator:
         truth = (ref.truth,) if isinstance(ref.truth, int) else ref.truth or ()
         if len(truth) != 1 or truth[0] == best.class_index:
             return best.values
-        asked = msgspec.structs.replace(wish, classes=truth)
-        return self._batcher.explain_all([pixels], asked, urgent=False, check=check)[0].classes[0].values
+        explain = partial(self._batcher.explain, urgent=False, check=check)
+        return smoothed(explain, pixels, msgspec.structs.replace(wish, classes=truth)).classes[0].values
 
 
 def _plain(options: Options, method: Method) -> Options:

@@ -4,12 +4,24 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
+import msgspec
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from shared import keys
-from shared.contract import EXTENSIONS, Box, ErrorInfo, ImageRecord, ImageRef, ImageState, Options, PredictionRecord
+from shared.contract import (
+    EXTENSIONS,
+    Box,
+    ErrorInfo,
+    ImageRecord,
+    ImageRef,
+    ImageState,
+    MaskRecord,
+    Options,
+    PredictionRecord,
+)
 from shared.errors import (
     CredentialsError,
     DeniedError,
@@ -25,12 +37,13 @@ from shared.outage import Patience
 from shared.storage import SCHEME, ObjectStore
 from worker.core.map_range import MapRange, map_range
 from worker.core.model.network import Network
-from worker.core.types import ClassMap, Drawing, Explanation, Limits
+from worker.core.types import Caption, ClassMap, Drawing, Explanation, Geometry, Limits
 from worker.errors import CancelledJobError
 from worker.image.batcher import Batcher
 from worker.image.chunk_maps import ChunkMaps
 from worker.image.evaluation import Evaluator
 from worker.image.ground_truth import compared, drawn, options_of
+from worker.image.smoothing import smoothed
 from worker.pictures.budget import Budget
 from worker.pictures.pool import Pictures
 from worker.timing.measurements import Stage
@@ -90,15 +103,18 @@ class Explainer:
                 check()
                 arrived()
                 wish = options_of(ref, options)
-                explanation = self.batcher.explain(picture.pixels, wish, urgent=urgent, check=check)
+                explain = partial(self.batcher.explain, urgent=urgent, check=check)
+                explanation = smoothed(explain, picture.pixels, wish)
             evaluation = self.evaluator(ref, options, picture, check) if options.evaluate else UNSET
             check()
-            drawings = picture.draw(explanation.classes) if drawn(options, explanation) else None
+            captions = self._captions(explanation) if options.caption else ()
+            drawings = picture.draw(explanation.classes, captions) if drawn(options, explanation) else None
         if drawings is None:
             predictions = self._undrawn(explanation)
         else:
             with self.stage("upload"):
-                predictions = self._upload(ref, claim, check, explanation, drawings)
+                geometry = picture.geometry
+                predictions = self._upload(ref, claim, check, explanation, drawings=drawings, geometry=geometry)
         if maps:
             maps.add(ref, explanation, picture.geometry)
         return ImageRecord.of(
@@ -108,6 +124,7 @@ class Explainer:
             height=picture.geometry.height,
             model=claim.model,
             method=explanation.method,
+            smooth=options.smooth,
             engine=explanation.engine,
             predictions=predictions,
             truth=compared(ref, explanation, self.network.labels),
@@ -165,7 +182,14 @@ class Explainer:
             raise ImageError(code, f"{ref.key} cannot be read in place: {error}") from error
 
     def _upload(
-        self, ref: ImageRef, claim: Claim, check: Check, explanation: Explanation, drawings: list[Drawing]
+        self,
+        ref: ImageRef,
+        claim: Claim,
+        check: Check,
+        explanation: Explanation,
+        *,
+        drawings: list[Drawing],
+        geometry: Geometry,
     ) -> tuple[PredictionRecord, ...]:
         job, options = claim.message.job, claim.options
         output = self._output(options)
@@ -176,12 +200,19 @@ class Explainer:
             if drawing.heatmap is not None:
                 heatmap = keys.heatmap_object(job, ref.index, found.rank, output)
                 self._put(check, heatmap, drawing.heatmap, "image/png")
+            if drawing.mask is not None:
+                self._put(check, keys.mask_object(job, ref.index, found.rank, output), drawing.mask, "image/png")
             span = MapRange(drawing.map_min, drawing.map_max, drawing.flat)
-            records.append(self._prediction(found, overlay, drawing.box, span))
+            record = self._prediction(found, overlay, drawing.box, span)
+            records.append(_with_areas(record, options, drawing, geometry))
         if options.keep_maps:
             archive = maps_archive(explanation, claim.model)
             self._put(check, keys.maps_object(job, ref.index, output), archive, "application/octet-stream")
         return tuple(records)
+
+    def _captions(self, explanation: Explanation) -> list[Caption]:
+        labels = self.network.labels
+        return [Caption(labels[each.class_index], each.class_index, each.probability) for each in explanation.classes]
 
     def _undrawn(self, explanation: Explanation) -> tuple[PredictionRecord, ...]:
         return tuple(self._prediction(found, None, None, map_range(found.values)) for found in explanation.classes)
@@ -217,6 +248,14 @@ class Explainer:
 
     def _ended(self, ref: ImageRef, state: ImageState, error: ErrorInfo | None) -> ImageRecord:
         return ImageRecord.of(ref, state, model=self.network.model, error=error)
+
+
+def _with_areas(record: PredictionRecord, options: Options, drawing: Drawing, geometry: Geometry) -> PredictionRecord:
+    """With boxes and mask, where the job asks for them."""
+    mask: MaskRecord | UnsetType | None = None if options.masks else UNSET
+    if drawing.runs is not None:
+        mask = MaskRecord(size=(geometry.height, geometry.width), counts=drawing.runs.decode())
+    return msgspec.structs.replace(record, boxes=drawing.boxes if options.boxes else UNSET, mask=mask)
 
 
 def maps_archive(explanation: Explanation, model: str) -> bytes:

@@ -15,8 +15,8 @@ from shared.contract import Options, PictureWarning
 from shared.errors import CODES, ImageError, UsageError
 from shared.outage import LOOK_S
 from shared.processes.confined import Data, environment
-from worker.core.picture.colormaps import palette
-from worker.core.types import ClassMap, Drawing, Geometry, UInt8Array
+from worker.core.drawing.colormaps import palette
+from worker.core.types import Caption, ClassMap, Drawing, Geometry, UInt8Array
 from worker.errors import DEATHS_TO_POISON
 from worker.pictures import wire
 from worker.pictures.budget import Budget
@@ -32,6 +32,8 @@ DRAW_WAIT_S = 2.0
 _GRACE_S = 1.0
 #: Bytes of one encoded overlay per pixel of its canvas, at most, and of anything small.
 _FILE_BYTES_PER_PIXEL, _FILE_BYTES = 4, 1 << 20
+#: The same of heatmap, mask and runs at the picture's own size.
+_FULL_BYTES_PER_PIXEL = 4
 
 
 #: Takes note of seconds that an image spent in a stage.
@@ -85,8 +87,8 @@ class Picture:
         self._urgent = True  # from now on it has waited long enough
         self._pool.spent("decode", reply.seconds)
 
-    def draw(self, maps: Sequence[ClassMap]) -> list[Drawing]:
-        """Each map over the picture, in this order. Raises ImageError."""
+    def draw(self, maps: Sequence[ClassMap], captions: Sequence[Caption] = ()) -> list[Drawing]:
+        """Each map over the picture, in this order, with its caption if there are any. Raises ImageError."""
         try:
             if not maps:  # no class is as probable as the job asks for
                 return []
@@ -94,13 +96,11 @@ class Picture:
         except UsageError as error:
             raise ImageError("inference", str(error)) from error
         values = np.stack([found.values for found in maps]).astype(np.float32, copy=False)
-        request = wire.Draw(self._key, self._options, values.shape)
+        request = wire.Draw(self._key, self._options, values.shape, tuple(captions))
         body = colours.tobytes() + values.tobytes()
-        side = max(self._options.overlay_size, *self._size)
-        file = _FILE_BYTES + _FILE_BYTES_PER_PIXEL * min(side * side, self._pool.setup.limits.max_pixels)
         while True:
             try:
-                reply, files = self._ask(request, body, 2 * len(maps) * file, self.place)
+                reply, files = self._ask(request, body, len(maps) * self._most_bytes, self.place)
             except LostError:
                 self.decode()
                 continue
@@ -120,6 +120,16 @@ class Picture:
     @property
     def _size(self) -> tuple[int, int]:
         return self._pool.setup.spec.sides(self._options.input_size)
+
+    @property
+    def _most_bytes(self) -> int:
+        """That the files of one map may have."""
+        side, most = max(self._options.overlay_size, *self._size), self._pool.setup.limits.max_pixels
+        file = _FILE_BYTES + _FILE_BYTES_PER_PIXEL * min(side * side, most)
+        if not wire.is_full_size(self._options):
+            return 2 * file
+        full = _FILE_BYTES + _FULL_BYTES_PER_PIXEL * min(self.geometry.width * self.geometry.height, most)
+        return 2 * file + full
 
     def _decoded(self, *, granted: bool) -> tuple[wire.Reply, bytearray]:
         request = wire.Decode(self._key, self._options, granted, self._page)
@@ -220,8 +230,14 @@ def _drawings(reply: wire.Drawings, files: bytearray) -> list[Drawing]:
     """Copies; fewer than there should be when they are not as long as they say."""
     found, at = [], 0
     for one in reply.drawn:
-        middle, end = at + one.overlay, at + one.overlay + one.heatmap
-        heatmap = bytes(files[middle:end]) if one.heatmap else None
-        found.append(Drawing(bytes(files[at:middle]), heatmap, one.box, one.map_min, one.map_max, one.flat))
-        at = end
+        parts = []
+        for size in (one.overlay, one.heatmap, one.mask, one.runs):
+            parts.append(bytes(files[at : at + size]))
+            at += size
+        overlay, *others = parts
+        heatmap, mask, runs = (part or None for part in others)
+        if runs is not None and not runs.isascii():
+            return []
+        known = one.box, one.boxes, one.map_min, one.map_max, one.flat
+        found.append(Drawing(overlay, heatmap, mask, runs, *known))
     return found if at == len(files) else []

@@ -17,11 +17,11 @@ from shared.contract import Options
 from shared.errors import ImageError
 from shared.pictures import Library
 from shared.processes.confined import Channel, Data, allow_seconds, confine
+from worker.core.drawing.render import encode, paint
 from worker.core.picture.decode import OUT_OF_MEMORY, PostponedError
 from worker.core.picture.libraries import THREADED, NeededError, load, seal
 from worker.core.picture.preprocess import prepare
-from worker.core.picture.render import encode, paint
-from worker.core.types import BYTES_PER_PIXEL, Prepared
+from worker.core.types import BYTES_PER_PIXEL, Caption, Prepared
 from worker.pictures import wire
 
 #: Of an error's text, and of its trace: they may quote the picture's bytes.
@@ -82,6 +82,8 @@ class Desk:
             return wire.Needed(error.library), []
         self._canvases[request.key] = replace(found, pixels=_NOTHING)
         kept = wire.BYTES_PER_CANVAS_PIXEL * found.canvas.width * found.canvas.height
+        if wire.is_full_size(options):
+            kept += wire.BYTES_PER_FULL_PIXEL * found.geometry.width * found.geometry.height
         reply = wire.Decoded(found.geometry, kept, time.perf_counter() - started, found.warnings[: wire.MOST_WARNINGS])
         return reply, [found.pixels.tobytes()]
 
@@ -91,14 +93,15 @@ class Desk:
         maps = np.frombuffer(body, np.float32, offset=colours.nbytes).reshape(request.shape)
         drawn, files = list[wire.Drawn](), list[Data]()
         encode_s, started = 0.0, time.perf_counter()
-        for painting in paint(prepared, list(maps), colours, request.options):
+        for painting in paint(prepared, list(maps), colours, request.options, request.captions):
             begun = time.perf_counter()
             drawing = encode(painting, request.options)
             encode_s += time.perf_counter() - begun
-            heatmap = drawing.heatmap or b""
-            files += [drawing.overlay, heatmap]
-            sizes = len(drawing.overlay), len(heatmap)
-            drawn.append(wire.Drawn(*sizes, drawing.box, drawing.map_min, drawing.map_max, drawing.flat))
+            made = [drawing.overlay, drawing.heatmap or b"", drawing.mask or b"", drawing.runs or b""]
+            files += made
+            found = drawing.box, drawing.boxes, drawing.map_min, drawing.map_max, drawing.flat
+            overlay, heatmap, mask, runs = map(len, made)
+            drawn.append(wire.Drawn(overlay, heatmap, mask, runs, *found))
         return wire.Drawings(drawn, time.perf_counter() - started - encode_s, encode_s), files
 
 
@@ -108,10 +111,12 @@ def rehearse(desk: Desk) -> None:
     for kind in ("JPEG", "PNG", "WEBP", "TIFF", "GIF"):
         file = BytesIO()
         Image.linear_gradient("L").save(file, kind)
-        options = Options(overlay_size=16, heatmaps=True, format="webp" if kind == "WEBP" else "jpeg")
+        options = Options(
+            overlay_size=128, heatmaps="full", format="webp" if kind == "WEBP" else "jpeg", boxes=4, masks=True
+        )
         decode = wire.Decode(0, options, granted=True)
         desk.answer(bytearray(msgspec.json.encode(decode)), bytearray(file.getvalue()))
-        draw = wire.Draw(0, options, (1, 4, 4))
+        draw = wire.Draw(0, options, (1, 4, 4), (Caption("class", 0, 0.5),))
         spots = np.eye(4, dtype=np.float32)  # four components, which have to be told apart
         desk.answer(bytearray(msgspec.json.encode(draw)), bytearray(256 * 3) + spots.tobytes())
 

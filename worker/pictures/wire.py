@@ -5,15 +5,17 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from shared.contract import MOST_PAGES, Options, PictureWarning
+from shared.contract import MOST_PAGES, Box, Options, PictureWarning
 from shared.pictures import Library
-from worker.core.types import BYTES_PER_PIXEL, Geometry, InputSpec, Limits
+from worker.core.types import BYTES_PER_PIXEL, Caption, Geometry, InputSpec, Limits
 
 Size = Annotated[int, Meta(ge=0)]
 #: Of one picture.
 MOST_WARNINGS = 8
 #: The same of what is drawn on: the canvas, its half of the blend, the stretched map, the blend and its picture.
 BYTES_PER_CANVAS_PIXEL = 30
+#: The same of what is made at the picture's own size: a mask, its runs, and a picture of it.
+BYTES_PER_FULL_PIXEL = 6
 #: Pixels of the network's input: two pictures and an array.
 BYTES_PER_INPUT_PIXEL = 11
 #: What a picture may take without asking: a photograph of 1.3 million pixels.
@@ -54,6 +56,8 @@ class Draw(msgspec.Struct, frozen=True, tag=True):
     options: Options
     #: Number, height and width of the maps.
     shape: tuple[int, int, int]
+    #: What is written onto each overlay; none where nobody asked for it.
+    captions: tuple[Caption, ...] = ()
 
 
 class Release(msgspec.Struct, frozen=True, tag=True):
@@ -84,11 +88,17 @@ class Large(msgspec.Struct, frozen=True, tag=True):
 
 
 class Drawn(msgspec.Struct, frozen=True):
-    """One map drawn: the lengths of its files in the body, in this order (no heatmap: 0), and what was found."""
+    """One map drawn: the lengths of its files in the body, in this order (0 where there is none), and what was found.
+
+    `runs` is the mask's RLE.
+    """
 
     overlay: Size
     heatmap: Size
-    box: tuple[int, int, int, int] | None
+    mask: Size
+    runs: Size
+    box: Box | None
+    boxes: tuple[Box, ...]
     map_min: float
     map_max: float
     flat: bool
@@ -113,6 +123,11 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 
 class Released(msgspec.Struct, frozen=True, tag=True):
     """The canvas is gone."""
+
+
+def is_full_size(options: Options) -> bool:
+    """Whether something is made as large as the picture."""
+    return options.heatmaps == "full" or bool(options.masks)
 
 
 Request = Decode | Draw | Release

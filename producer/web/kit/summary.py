@@ -60,7 +60,7 @@ def _facts(status: JobStatus, options: Options, served: bool, model: ModelCard |
         ("Outputs", model.outputs if model else ""),
         ("Webhook", webhook_outcome(status)),
         ("Tags", ", ".join(status.tags)),
-        ("Method", options.method),
+        ("Method", f"{options.method}, averaged over flips" if options.smooth else options.method),
         ("Classes", classes),
     ]
 
@@ -87,6 +87,11 @@ _UNSET = {
     "randomise": "no",
     "range": "each file's own",
     "truncated": "fail",
+    "smooth": "no",
+    "boxes": "no",
+    "masks": "no",
+    "mask_threshold": "that of the box",
+    "caption": "no",
 }
 
 

@@ -31,8 +31,8 @@ class _Kind(NamedTuple):
 
     #: Of their squares: only pictures of one size stack.
     side: int
-    #: That autograd goes back to: only what shares it shares a forward.
-    layer: str | None
+    #: That autograd goes back to: only what shares them shares a forward.
+    layers: tuple[str, ...]
     #: Hundreds of masked forwards more for each picture.
     scorecam: bool
     #: A copy of the network for each picture.
@@ -91,8 +91,8 @@ class Engine:
             if refusal := refusals[wish]:
                 outcomes[index] = refusal
             else:
-                layer, is_random = self.network.autograd_layer(wish), bool(randomised_in(wish))
-                kind = _Kind(picture.shape[0], layer, wish.method == "scorecam", is_random)
+                layers, is_random = self.network.autograd_layers(wish), bool(randomised_in(wish))
+                kind = _Kind(picture.shape[0], layers, wish.method == "scorecam", is_random)
                 together[kind].append(index)
         for kind, indices in together.items():
             outcomes |= self._run_alike(kind, indices, pixels, options)
@@ -131,7 +131,7 @@ class Engine:
         return 1 if kind.randomised else min(self.max_batch_size, self._fitting.get(kind, self.max_batch_size))
 
     def _remember(self, kind: _Kind, most: int) -> None:
-        usual = kind.layer == self.network.autograd_layer(Options()) and not (kind.scorecam or kind.randomised)
+        usual = kind.layers == self.network.autograd_layers(Options()) and not (kind.scorecam or kind.randomised)
         # What does not fit of usual pictures, or of smaller ones, fits of none.
         if usual and kind.side <= self.network.spec.size:
             self.max_batch_size = most

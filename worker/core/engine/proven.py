@@ -150,7 +150,7 @@ class ProvenEngine(Engine):
         return (
             wish.method == "scorecam"
             or bool(randomised_in(wish))
-            or bool(self._refusal(wish) or self.network.autograd_layer(wish))
+            or bool(self._refusal(wish) or self.network.autograd_layers(wish))
         )
 
     def _launch(self, pixels: Sequence[UInt8Array], options: Sequence[Options]) -> Finish:

@@ -42,7 +42,7 @@ def cascade(
     """
     plain = msgspec.structs.replace(wish, min_probability=UNSET, explain=UNSET)
     wishes = [msgspec.structs.replace(plain, method=method) for method in methods]
-    copied = _Copied.of(network, closed=network.autograd_layer(wish) is None)
+    copied = _Copied.of(network, closed=not network.autograd_layers(wish))
     with _watching(copied) as seen:
         outcomes = _explained(copied, picture, wishes, on_step)
     for each in outcomes:
@@ -149,12 +149,12 @@ def _explained(
     network: Network, picture: Tensor, wishes: Sequence[Options], on_step: Callable[[], None]
 ) -> list[Outcome]:
     """What the network says of one picture, by each of the wishes; one forward serves them all."""
-    layer = network.autograd_layer(wishes[0])
-    if layer is None:
+    layers = network.autograd_layers(wishes[0])
+    if layers:
+        logits, mapper = taped(network, picture, layers)
+    else:
         logits, activations = network.forward(picture)
         mapper = closed_form(network, picture, logits, activations, 1, on_step=on_step)
-    else:
-        logits, mapper = taped(network, picture, layer)
     answers = answer(
         logits.expand(len(wishes), -1),
         lambda rows, classes, wish: mapper(torch.zeros_like(rows), classes, wish),

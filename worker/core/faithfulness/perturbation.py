@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from worker.core.drawing.stretch import stretch
 from worker.core.faithfulness.imputation import imputed
-from worker.core.picture.stretch import stretch
 from worker.core.types import FloatArray
 
 Positions = NDArray[np.int64]

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from shared.contract import Box
-from worker.core.picture.boxes import GRID, box
-from worker.core.picture.stretch import stretch
+from worker.core.drawing.boxes import GRID, box
+from worker.core.drawing.stretch import stretch
 from worker.core.types import FloatArray, Geometry
 
 #: Of the map's range, from cold to hot.

@@ -15,7 +15,7 @@ from torch import Tensor
 from shared.contract import PRESENT_FROM, Options, Outputs
 from shared.errors import ImageError
 from worker.core.maps.evidence import Evidence, probabilities, target_scores
-from worker.core.maps.methods import FROM_GRADIENT, METHODS
+from worker.core.maps.methods import FROM_GRADIENT, METHODS, contrasted, fused
 from worker.core.model.network import Network
 from worker.core.types import ClassMap, Explanation, FloatArray, Judgement, Standing, truth_in
 
@@ -54,21 +54,21 @@ def explain(
     batch_size: int,
     on_step: Callable[[], None] = no_step,
 ) -> list[Outcome]:
-    """Explain normalised pictures (N, 3, S, S) that share one `autograd_layer`, each by its own options.
+    """Explain normalised pictures (N, 3, S, S) that share their `autograd_layers`, each by its own options.
 
     One forward serves all of them, whatever their methods and classes; who asks for no class gets no map. Score-CAM
     adds forwards of at most `batch_size` pictures, and calls `on_step` before each of them. A picture whose logits or
     maps are not finite gets an ImageError.
     """
-    layer = network.autograd_layer(options[0])
+    layers = network.autograd_layers(options[0])
     mapper: Mapper
-    if layer is None and network.head is None:
+    if layers:
+        logits, mapper = taped(network, inputs, layers)
+    elif network.head is None:
         logits, mapper = network.classify(inputs), _no_maps
-    elif layer is None:
+    else:
         logits, activations = network.forward(inputs)
         mapper = closed_form(network, inputs, logits, activations, batch_size, on_step=on_step)
-    else:
-        logits, mapper = taped(network, inputs, layer)
     answers = answer(logits, mapper, options, network.outputs)
     return read(answers, to_send(answers).cpu().numpy())
 
@@ -111,7 +111,7 @@ def closed_form(
 ) -> Mapper:
     """Maps from what `network.forward` says of `inputs`, which Score-CAM alone needs. The network must have a head."""
     head = network.head
-    assert head is not None  # noqa: S101 -- `autograd_layer` is None only where there is one
+    assert head is not None  # noqa: S101 -- there are `autograd_layers` where there is none
 
     def classify(masked: Tensor) -> Tensor:
         # Other pictures may run in `on_step`, and tensors made in inference mode would break their backward pass.
@@ -144,16 +144,27 @@ def _no_maps(rows: Tensor, classes: Tensor, wish: Options) -> Tensor:  # noqa: A
     return torch.zeros(len(rows), 0, 1, 1, device=rows.device)
 
 
-def taped(network: Network, inputs: Tensor, layer: str) -> tuple[Tensor, Mapper]:
-    """Logits (N, C), and maps by autograd back to `layer`, from one forward."""
-    tape = network.tape(inputs, layer)
-    activations = network.as_map(layer, tape.activations)
+def taped(network: Network, inputs: Tensor, layers: Sequence[str]) -> tuple[Tensor, Mapper]:
+    """Logits (N, C), and maps by autograd back to `layers`, from one forward."""
+    tape = network.tape(inputs, layers)
+    activations = [network.as_map(layer, caught) for layer, caught in zip(layers, tape.activations, strict=True)]
 
     def mapper(rows: Tensor, classes: Tensor, wish: Options) -> Tensor:
-        gradients = tape.gradients(lambda logits: target_scores(logits[rows], classes, wish.target, network.outputs))
-        columns = (network.as_map(layer, gradient)[rows].unsqueeze(1) for gradient in gradients)
-        of_gradient = FROM_GRADIENT[wish.method]
-        return torch.cat([of_gradient(column, activations[rows]) for column in columns], dim=1)
+        def scores(logits: Tensor) -> Tensor:
+            own = logits[rows]
+
+            def of(asked: Tensor) -> Tensor:
+                return target_scores(own, asked, wish.target, network.outputs)
+
+            return contrasted(of, own.detach(), classes) if wish.method == "finercam" else of(classes)
+
+        def of_class(gradients: Sequence[Tensor]) -> Tensor:
+            found = [network.as_map(layer, each)[rows] for layer, each in zip(layers, gradients, strict=True)]
+            pairs = zip(found, activations, strict=True)
+            maps = [FROM_GRADIENT[wish.method](gradient.unsqueeze(1), caught[rows]) for gradient, caught in pairs]
+            return fused(maps) if len(maps) > 1 else maps[0]
+
+        return torch.cat([of_class(gradients) for gradients in tape.gradients(scores)], dim=1)
 
     return tape.logits.detach(), mapper
 

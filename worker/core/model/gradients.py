@@ -1,7 +1,7 @@
 """Gradients by autograd, for networks without a closed form. Only what lies behind the layer is differentiated."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,9 @@ from worker.core.model.hooks import ActivationHook
 def _leaf(output: Tensor) -> tuple[Tensor, Tensor]:
     # The layers before see no gradient, since the leaf is cut off from them; what flows on is a copy, since
     # a layer that works in place (VGG's ReLU) may not touch a leaf, and must not change what was caught.
-    leaf = output.detach().requires_grad_()
-    return leaf, leaf.clone()
+    # Behind another layer that is asked for, the output is no leaf: the gradient goes on to that one.
+    caught = output if output.requires_grad else output.detach().requires_grad_()
+    return caught, caught.clone()
 
 
 @contextmanager
@@ -25,29 +26,33 @@ def _recording() -> Iterator[None]:
 
 
 class Tape:
-    """One forward with the layer's output as a leaf; then gradients of as many scores as wanted.
+    """One forward with the layers' outputs recorded; then gradients of as many scores as wanted.
 
-    `module`'s parameters must not require gradients; neither they nor their `.grad` are touched.
+    `module`'s parameters must not require gradients; neither they nor their `.grad` are touched. `activations` are in
+    the order of `layers`. Raises UsageError for a layer that did not run exactly once.
     """
 
-    def __init__(self, module: nn.Module, layer: str, inputs: Tensor) -> None:
-        with _recording(), ActivationHook(module.get_submodule(layer), _leaf) as hook:
+    def __init__(self, module: nn.Module, layers: Sequence[str], inputs: Tensor) -> None:
+        with _recording(), ExitStack() as stack:
+            hooks = [stack.enter_context(ActivationHook(module.get_submodule(layer), _leaf)) for layer in layers]
             self.logits: Tensor = module(inputs).float()
-        if hook.activations is None or hook.calls != 1:
-            raise UsageError(f"layer {layer} ran {hook.calls} times in one forward; its map needs exactly one")
-        self.activations = hook.activations.detach()
-        self._leaf = hook.activations
+        self._caught: list[Tensor] = []
+        for layer, hook in zip(layers, hooks, strict=True):
+            if hook.activations is None or hook.calls != 1:
+                raise UsageError(f"layer {layer} ran {hook.calls} times in one forward; its map needs exactly one")
+            self._caught.append(hook.activations)
+        self.activations = [each.detach() for each in self._caught]
 
-    def gradients(self, scores: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
-        """∂ score / ∂ activations, one class after the other, so that only one is in memory.
+    def gradients(self, scores: Callable[[Tensor], Tensor]) -> Iterator[tuple[Tensor, ...]]:
+        """∂ score / ∂ activations of each layer, one class after the other, so that only one is in memory.
 
-        `scores` maps logits (N, C) to (N, k); yields k gradients of the activations' shape (N, …).
+        `scores` maps logits (N, C) to (N, k); yields k times a gradient of the shape of each layer's activations.
         """
         with _recording():
             columns = scores(self.logits).sum(dim=0).unbind()  # images do not mix, so a sum keeps each one's gradient
         for column in columns:
             # Not around the yield, where whoever uses the gradient would find the mode switched.
             with _recording():
-                [gradient] = torch.autograd.grad(column, self._leaf, retain_graph=True)
-            yield gradient
-            del gradient
+                found = torch.autograd.grad(column, self._caught, retain_graph=True)
+            yield found
+            del found

@@ -1,6 +1,6 @@
 """A network, ready to explain: weights in it, head found and proven, target layer known."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from shared.contract import METHODS, InputTable, ModelFile, Options, Outputs
+from shared.contract import LAYER_METHODS, METHODS, InputTable, ModelFile, Options, Outputs, layers_in
 from shared.errors import ModelError, UsageError
 from worker.core.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from worker.core.checkpoint.files import read_index
@@ -30,7 +30,7 @@ from worker.core.sources.timm_names import Timm
 from worker.core.types import InputSpec, truth_in
 
 #: Those that need no more than a gradient, which autograd has of every network.
-AUTOGRAD_METHODS = ("gradcam", "hirescam")
+AUTOGRAD_METHODS = ("gradcam", "hirescam", "layercam", "finercam")
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,9 +115,9 @@ class Network:
             logits: Tensor = self.module(inputs)
             return logits.float()
 
-    def tape(self, inputs: Tensor, layer: str) -> Tape:
-        """One forward that can be differentiated back to `layer`."""
-        return Tape(self.module, layer, inputs)
+    def tape(self, inputs: Tensor, layers: Sequence[str]) -> Tape:
+        """One forward that can be differentiated back to `layers`."""
+        return Tape(self.module, layers, inputs)
 
     def as_map(self, layer: str, output: Tensor) -> Tensor:
         """What `layer` put out, or its gradient, as (N, K, h, w) in float32."""
@@ -125,33 +125,35 @@ class Network:
             return self.layout.as_map(layer, output).float()
         return architectures.as_map(self.architecture or self.name, layer, output, self.spec.sides()).float()
 
-    def autograd_layer(self, options: Options) -> str | None:
-        """The layer to differentiate back to, or None where these options have a closed form or ask for no map."""
+    def autograd_layers(self, options: Options) -> tuple[str, ...]:
+        """The layers to differentiate back to; none where these options have a closed form or ask for no map."""
         if options.classes == ():
-            return None
-        asked = options.target_layer or self.target_layer
-        return None if self.head is not None and asked == self.target_layer else asked
+            return ()
+        asked = layers_in(options.target_layer) or (self.target_layer,)
+        return () if self.head is not None and asked == (self.target_layer,) else asked
 
     def check(self, options: Options) -> None:
         """Raise UsageError, with the reason and the alternatives, unless this network can do as asked."""
         if options.method not in self.methods:
             raise UsageError(
                 f"{self.name} does not support the method {options.method}: {self.reason}. "
-                f"Use {' or '.join(self.methods)}, or a network such as resnet18"
+                f"Use {', '.join(self.methods[:-1])} or {self.methods[-1]}, or a network such as resnet18"
             )
         classes = len(self.labels)
         asked = (*(options.classes or ()), *(truth_in(options) or ()))
         outside = [index for index in asked if not 0 <= index < classes]
         if outside:
             raise UsageError(f"no class {outside[0]}: {self.name} has the classes 0 to {classes - 1}")
-        layer = self.autograd_layer(options)
-        if layer is not None:
+        layers = self.autograd_layers(options)
+        for layer in layers:
             _check_layer(self.module, layer)
-            if options.method != "gradcam" and (self.head is not None or layer != self.target_layer):
-                raise UsageError(
-                    f"{options.method} looks at {self.target_layer}, the input of the pool; "
-                    f"another layer ({layer}) takes the method gradcam"
-                )
+        if layers and layers != (self.target_layer,) and options.method not in LAYER_METHODS:
+            raise UsageError(
+                f"{options.method} looks at {self.target_layer}, the input of the pool; "
+                f"another layer ({options.target_layer}) takes the method {' or '.join(LAYER_METHODS)}"
+            )
+        if len(layers) > 1 and options.method != "layercam":
+            raise UsageError(f"{options.method} maps one layer; several ({options.target_layer}) take layercam")
         smallest, largest = self.input_sizes
         size = options.input_size or self.spec.size
         if not smallest <= size <= largest:
@@ -205,7 +207,7 @@ def load_network(
         _check_layer(module, given.target_layer)
         reason = f"its model file asks for {given.target_layer}, and closed forms are those of {layer}"
         hookable, layer, graph, head, error = module, given.target_layer, None, None, None
-        lay(layer, Tape(module, layer, noise).activations)
+        lay(layer, Tape(module, [layer], noise).activations[0])
     for each in (module, hookable, *([graph] if graph else [])):
         # Pictures lie in memory with their channels last, and convolutions on a CPU run faster so.
         each.to(dtype=dtype).to(memory_format=torch.channels_last)

@@ -151,8 +151,8 @@ def _mattering(module: nn.Module, noise: Tensor, ordered: list[_Call], as_map: A
     normal = [call for call in ordered if _is_normal(call)]
     for call in (*normal, *(call for call in ordered if call not in normal)):
         try:
-            tape = Tape(module, call.path, noise)
-            [gradient] = tape.gradients(lambda logits: logits.square().sum(1, keepdim=True))
+            tape = Tape(module, [call.path], noise)
+            [(gradient,)] = tape.gradients(lambda logits: logits.square().sum(1, keepdim=True))
         except (UsageError, RuntimeError):  # an output that is not the one tensor that flows on
             continue
         if as_map(call.path, gradient).abs().amax(1).gt(0).float().mean() > _MOST_OF_THEM:

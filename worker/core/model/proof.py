@@ -59,7 +59,7 @@ def _observed(name: str, module: nn.Module, noise: Tensor, untraced: str, lay: A
         except UnqualifiedError as error:
             raise ModelError(f"there is nothing to map: {error}") from error
         return found.layer, found.head, found.reason
-    lay(known, Tape(module, known, noise).activations)
+    lay(known, Tape(module, [known], noise).activations[0])
     return known, None, untraced
 
 
@@ -79,7 +79,7 @@ def is_fixed(module: nn.Module, layer: str, layout: Layout, noise: Tensor) -> bo
     height, width = noise.shape[2:]
     larger = noise.new_zeros(1, noise.shape[1], height + 64, round(width * (height + 64) / height))
     try:
-        return layout.special(Tape(module, layer, noise).activations) is not None or not module(larger).numel()
+        return layout.special(Tape(module, [layer], noise).activations[0]) is not None or not module(larger).numel()
     except Exception:  # noqa: BLE001 -- foreign code says in any way that it does not take this size
         return True
 

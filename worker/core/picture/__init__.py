@@ -1,1 +1,1 @@
-"""One picture: decode, preprocess, draw, encode."""
+"""One picture: decode, preprocess."""

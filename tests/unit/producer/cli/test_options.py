@@ -66,6 +66,34 @@ def test_the_help_fits_a_narrow_terminal() -> None:
     assert [line for line in text.splitlines() if len(line) > 60 and "  camq" not in line] == []
 
 
+@pytest.mark.parametrize(
+    ("line", "heatmaps", "paths"),
+    [
+        ("--heatmaps a.jpg b.jpg", True, ("a.jpg", "b.jpg")),
+        ("--heatmaps full a.jpg", "full", ("a.jpg",)),
+        ("a.jpg --heatmaps full", "full", ("a.jpg",)),
+        ("a.jpg --heatmaps", True, ("a.jpg",)),
+        ("--heatmaps=full a.jpg", "full", ("a.jpg",)),
+        ("--heatmaps ./full", True, ("./full",)),
+        ("--heatmaps --top-k 2 full", True, ("full",)),
+        ("a.jpg -- --heatmaps full", None, ("a.jpg", "--heatmaps", "full")),
+    ],
+)
+def test_heatmaps_is_a_flag_that_a_word_may_follow(line: str, heatmaps: object, paths: tuple[str, ...]) -> None:
+    """Any other word is a path, as it was before the flag knew words."""
+    context = SUBMIT.make_context("submit", line.split())
+
+    assert (context.params["heatmaps"], context.params["paths"]) == (heatmaps, paths)
+
+
+def test_a_word_that_heatmaps_does_not_know_is_refused() -> None:
+    """Where it can be nothing else."""
+    answer = CliRunner().invoke(cli, ["submit", "--heatmaps=half", "a.jpg"])
+
+    assert answer.exit_code == 2
+    assert "invalid --heatmaps 'half': expected true, false or full" in answer.output
+
+
 def test_a_zero_is_given_and_a_flag_that_is_not_set_is_not() -> None:
     """`--alpha 0` shows the picture alone."""
     rest = dict.fromkeys(("priority", "job_id", "name", "webhook", "truth"))

@@ -16,6 +16,20 @@ def test_what_is_not_given_has_the_default_of_the_contract() -> None:
     assert check_options(CARD, {"top_k": None, "alpha": 0.25}) == Options(alpha=0.25)
 
 
+def test_a_transparent_overlay_is_a_png_unless_another_format_is_asked_for() -> None:
+    """The default, JPEG, has no transparency."""
+    assert check_options(CARD, {"overlay": "transparent"}).format == "png"
+    assert check_options(CARD, {"overlay": "transparent", "format": "webp"}).format == "webp"
+
+
+def test_what_newer_releases_added_is_left_out_of_a_message_while_nobody_asks_for_it() -> None:
+    """So that older workers refuse only the jobs that they would answer otherwise."""
+    added = ("smooth", "boxes", "masks", "mask_threshold", "caption")
+    assert not [name for name in added if name.encode() in encode(check_options(CARD, {}))]
+    assert check_options(CARD, {"heatmaps": "full"}).heatmaps == "full"
+    assert decode(encode(check_options(CARD, {"heatmaps": "full"})), Options).heatmaps == "full"
+
+
 def test_a_model_of_two_classes_has_no_third_best() -> None:
     """Who did not ask for three is not told about it."""
     assert check_options(replace(CARD, labels=("cat", "dog")), {}).top_k == 2
@@ -81,7 +95,18 @@ def test_classes_are_indices_or_labels(given: Any, indices: tuple[int, ...]) -> 
         ({"topk": 3}, "did you mean top_k"),
         ({"target_layer": "layer44"}, "did you mean layer4"),
         ({"target_layer": "nothing"}, "outermost layers are conv1, layer3, layer4, fc"),
-        ({"target_layer": "layer3"}, "use the method gradcam"),
+        ({"target_layer": "layer3"}, "use the method gradcam or layercam"),
+        ({"target_layer": "layer3,layer4"}, "for layer3,layer4 use the method layercam"),
+        ({"target_layer": "layer3,layer4", "method": "gradcam"}, "the method gradcam maps one layer; for several"),
+        ({"target_layer": "layer3,layer44", "method": "gradcam"}, "no layer 'layer44' (did you mean layer4"),
+        ({"target_layer": " , "}, "invalid target_layer ' , ': expected a layer"),
+        ({"overlay": "transparent", "format": "jpeg"}, "a JPEG cannot be transparent: use the format png or webp"),
+        ({"heatmaps": "half"}, "invalid heatmaps 'half': expected true, false or full"),
+        ({"heatmaps": 1}, "invalid heatmaps 1: expected true, false or full"),
+        ({"keep_maps": "yes"}, "invalid keep_maps 'yes': expected true or false"),
+        ({"boxes": 0}, "invalid boxes 0: expected a whole number from 1 to 100"),
+        ({"mask_threshold": 1.0}, "invalid mask_threshold 1.0: expected a number between 0 and 1"),
+        ({"smooth": "flip"}, "invalid smooth 'flip' (did you mean flips?): expected one of flips"),
     ],
 )
 def test_what_is_wrong_is_named_with_what_is_allowed(given: dict[str, Any], says: str) -> None:
@@ -92,10 +117,19 @@ def test_what_is_wrong_is_named_with_what_is_allowed(given: dict[str, Any], says
     assert says in str(caught.value)
 
 
-@pytest.mark.parametrize("given", [{"target_layer": "layer4"}, {"target_layer": "layer3.0", "method": "gradcam"}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"target_layer": "layer4"},
+        {"target_layer": "layer3.0", "method": "gradcam"},
+        {"target_layer": "layer3.0", "method": "layercam"},
+        {"target_layer": "layer3, layer4", "method": "layercam"},
+    ],
+)
 def test_a_layer_that_the_model_has_may_be_asked_for(given: dict[str, Any]) -> None:
-    """The one before the pool with any method, another with gradcam."""
-    assert check_options(CARD, given).target_layer == given["target_layer"]
+    """The one before the pool with any method, another with gradcam or layercam, several with layercam."""
+    card = replace(CARD, methods=(*CARD.methods, "layercam"))
+    assert check_options(card, given).target_layer == given["target_layer"]
 
 
 def test_an_older_workers_card_tells_no_layers() -> None:

@@ -1,18 +1,29 @@
 """An activation map → the box around what it shows."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from worker.core.picture.stretch import stretch
+from worker.core.drawing.stretch import stretch
 from worker.core.types import FloatArray, Geometry
 
 #: The map is resized to the picture, but to no more than this on its longer side: a map of 7 or 14 cells holds
 #: nothing finer. Up to 512 pixels the box is that of the full size; beyond, each of its sides lies within
 #: longest side / 512 pixels of it.
 GRID = 512
+
+
+class _Above(NamedTuple):
+    """What lies above the bar, on a grid over the part of the picture that the map shows."""
+
+    mask: NDArray[np.bool_]
+    grid: FloatArray
+    #: Where the grid begins and ends, in pixels of the original.
+    across: tuple[float, float]
+    down: tuple[float, float]
 
 
 def box(values: FloatArray, geometry: Geometry, threshold: float) -> tuple[int, int, int, int] | None:
@@ -23,6 +34,30 @@ def box(values: FloatArray, geometry: Geometry, threshold: float) -> tuple[int, 
     the picture that the network saw. Returns (x0, y0, x1, y1), x1 and y1 exclusive, inside the picture and at
     least one pixel wide and high; None for a map that is positive nowhere or not finite at its maximum.
     """
+    above = _above(values, geometry, threshold)
+    if above is None:
+        return None
+    mask = above.mask if _is_plainly_one(above.mask) else _largest(above.mask, above.grid)
+    return _box(above, geometry, *(_span(np.any(mask, axis=axis)) for axis in (0, 1)))
+
+
+def boxes(values: FloatArray, geometry: Geometry, threshold: float, most: int) -> tuple[tuple[int, int, int, int], ...]:
+    """The boxes around up to `most` connected components of what `box` looks at, the one with the highest value first.
+
+    Of equally hot ones the one that begins further up, then further left. `box` is one of them if there are enough,
+    but not always the first: it is the largest.
+    """
+    above = _above(values, geometry, threshold)
+    if above is None:
+        return ()
+    labels, count = ndimage.label(above.mask)
+    peaks = np.asarray(ndimage.maximum(above.grid, labels, np.arange(1, count + 1)))
+    places = ndimage.find_objects(labels)
+    hottest = np.argsort(-peaks, kind="stable")[:most]
+    return tuple(_box(above, geometry, places[each][1], places[each][0]) for each in hottest)
+
+
+def _above(values: FloatArray, geometry: Geometry, threshold: float) -> _Above | None:
     bar = threshold * float(values.max())
     if not (bar > 0 and math.isfinite(bar)):
         return None
@@ -37,10 +72,14 @@ def box(values: FloatArray, geometry: Geometry, threshold: float) -> tuple[int, 
     mask = grid > bar
     if not mask.any():  # the peak fell between the points of a grid coarser than the map
         mask.flat[grid.argmax()] = True
-    if not _is_plainly_one(mask):
-        mask = _largest(mask, grid)
-    left, right = _pixels(np.any(mask, axis=0), x0, x1, geometry.width)
-    top, bottom = _pixels(np.any(mask, axis=1), y0, y1, geometry.height)
+    return _Above(mask, grid, (x0, x1), (y0, y1))
+
+
+def _box(above: _Above, geometry: Geometry, columns: slice, rows: slice) -> tuple[int, int, int, int]:
+    """Around these columns and rows of the grid."""
+    height, width = above.mask.shape
+    left, right = _pixels(columns, width, *above.across, geometry.width)
+    top, bottom = _pixels(rows, height, *above.down, geometry.height)
     return left, top, right, bottom
 
 
@@ -77,10 +116,15 @@ def _largest(mask: NDArray[np.bool_], grid: FloatArray) -> NDArray[np.bool_]:
     return largest
 
 
-def _pixels(hit: NDArray[np.bool_], start: float, end: float, limit: int) -> tuple[int, int]:
-    """From the first to behind the last hit of the grid's steps between `start` and `end`, in whole pixels."""
-    step = (end - start) / len(hit)
+def _span(hit: NDArray[np.bool_]) -> slice:
+    """From the first to behind the last hit."""
     first, last = np.flatnonzero(hit)[[0, -1]]
-    low = min(max(0, round(start + int(first) * step)), limit - 1)
-    high = min(max(low + 1, round(start + (int(last) + 1) * step)), limit)
+    return slice(int(first), int(last) + 1)
+
+
+def _pixels(span: slice, steps: int, start: float, end: float, limit: int) -> tuple[int, int]:
+    """Of a grid of `steps` between `start` and `end` the pixels that these of them cover."""
+    step = (end - start) / steps
+    low = min(max(0, round(start + span.start * step)), limit - 1)
+    high = min(max(low + 1, round(start + span.stop * step)), limit)
     return low, high

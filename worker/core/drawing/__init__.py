@@ -1,0 +1,1 @@
+"""Maps over pictures: boxes, masks, overlays, and what is written on them."""
