@@ -27,6 +27,8 @@ def option_of(name: str) -> Callable[[F], F]:
     if declared.values.kind is bool and not declared.values.choices:
         return click.option(flag, is_flag=True, help=declared.help)
     kind = None if declared.values.kind is tuple else Value(declared.values)
+    if declared.values.kind is bool:
+        return click.option(flag, is_flag=False, flag_value="true", type=kind, help=_help(name, kind))
     return click.option(flag, metavar=declared.metavar, type=kind, help=_help(name, kind))
 
 
