@@ -5,12 +5,15 @@ import pty
 import re
 import signal
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from shared.config import Settings
 from shared.contract import Options
-from shared.errors import UnreachableError
+from shared.errors import UnreachableError, UsageError
 from shared.ledger import NewChunk, RedisLedger
 from shared.storage import S3Store
 from tests.acceptance.command import CAMQ
@@ -170,6 +173,25 @@ def test_a_wrong_request_is_a_usage_error_before_anything_is_uploaded(
 
 
 @pytest.mark.usefixtures("photos")
+@pytest.mark.parametrize(
+    "arguments", [["submit", "photos"], ["doctor"], ["jobs"], ["status", "latest"], ["results", "latest"], ["gc"]]
+)
+@pytest.mark.usefixtures("photos")
+def test_looking_creates_no_bucket(
+    camq: Camq, worker: ScriptedWorker, settings: Settings, arguments: list[str]
+) -> None:
+    """A mistyped CAMQ_BUCKET is named, and not made true: only `up` and a worker's start create one."""
+    submitted(camq, "photos")
+    done = camq(*arguments, CAMQ_BUCKET="cmaq")
+
+    if arguments[0] not in ("jobs", "status"):  # which read the ledger alone
+        assert done.returncode != 0
+        assert "no bucket 'cmaq'" in done.stdout + done.stderr
+    missing = S3Store.from_settings(msgspec.structs.replace(settings, bucket="cmaq"))
+    with closing(missing), pytest.raises(UsageError, match="no bucket 'cmaq'"):
+        missing.check()
+
+
 def test_an_interrupted_submission_does_not_look_almost_done(
     camq: Camq, worker: ScriptedWorker, ledger: RedisLedger
 ) -> None:

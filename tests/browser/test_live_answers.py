@@ -1,5 +1,6 @@
 """The live page's answers, byte by byte: strangers, hostile uploads, unknown addresses, and the commands."""
 
+import io
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import urllib3
+from starlette.datastructures import UploadFile
 
 from producer.inputs.source import BytesSource
 from producer.services import Services
@@ -132,6 +134,12 @@ def test_an_upload_above_the_limit_is_refused(ask: Ask, services: Services, monk
 
     assert answer.status == 413
     assert "camq submit" in json.loads(answer.data)["error"]
+
+
+def test_an_uploaded_file_can_be_read_more_than_once() -> None:
+    """As the picture's size is asked for first, or its pages; a second reading that finds nothing would fail it."""
+    source = uploads.source_of(UploadFile(io.BytesIO(b"abc"), size=3, filename="a.png"))
+    assert [source.read(10), source.read(10)] == [b"abc", b"abc"]
 
 
 def test_an_upload_that_cannot_be_says_why(ask: Ask) -> None:

@@ -1,16 +1,16 @@
 """The Python API beyond submitting: one picture waited for, results as they arrive, notebooks, data frames."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from producer import Client
+from producer import Client, Job
 from producer.results.records import record_at
 from producer.services import Services
 from shared.contract import JobState
-from shared.errors import ImageError, UsageError
+from shared.errors import ImageError, UnreachableError, UsageError
 from tests.scripted_worker import ScriptedWorker, picture
 from tests.submitting import CountingStore, pictures
 
@@ -72,6 +72,24 @@ def test_explain_that_took_too_long_leaves_no_job_behind(client: Client) -> None
         client.explain(picture(), timeout=0)
 
     assert [job.state for job in client.jobs()] == [JobState.CANCELLED]
+
+
+@pytest.mark.usefixtures("worker")
+def test_what_ended_the_wait_is_raised_although_the_job_cannot_be_cancelled(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis went away meanwhile: the second error would hide the first."""
+
+    def fails(reason: str) -> Callable[..., None]:
+        def call(*_: object) -> None:
+            raise UnreachableError(reason)
+
+        return call
+
+    monkeypatch.setattr(Job, "wait", fails("the first"))
+    monkeypatch.setattr(Job, "cancel", fails("the second"))
+    with pytest.raises(UnreachableError, match="the first"):
+        client.explain(picture())
 
 
 def test_results_stream_as_chunks_are_done(client: Client, worker: ScriptedWorker) -> None:
