@@ -16,13 +16,14 @@ class Ask:
     def __init__(self, link: str, pool: urllib3.PoolManager) -> None:
         self._home, _, token = link.partition("/?token=")
         self.port = int(self._home.rpartition(":")[2])
-        self._own = {"Origin": self._home, "Cookie": f"camq-{self.port}={token}"}
+        #: The headers of every request.
+        self.own = {"Origin": self._home, "Cookie": f"camq-{self.port}={token}"}
         self._pool = pool
 
     def __call__(self, path: str, method: str = "GET", **headers: object) -> urllib3.BaseHTTPResponse:
         """The answer. Headers may be replaced, None removes one; `fields` are those of a form."""
         fields = headers.pop("fields", None)
-        sent = {name: value for name, value in (self._own | headers).items() if value is not None}
+        sent = {name: value for name, value in (self.own | headers).items() if value is not None}
         more = {"fields": fields} if fields else {}
         return self._pool.request(method, self._home + path, headers=sent, retries=False, redirect=False, **more)  # type: ignore[arg-type]
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -91,6 +92,26 @@ def test_headers_that_do_not_end_are_cut_off(services: Services, monkeypatch: py
     ):
         slow.sendall(sent)
         assert slow.recv(1) == b""
+
+
+@pytest.mark.parametrize("drips", [False, True])
+def test_a_body_that_stalls_is_cut(
+    services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, drips: bool
+) -> None:
+    """With 408, and nothing in the log. One that comes slowly, but comes, is waited for."""
+    monkeypatch.setattr("producer.web.live.serve.BODY_S", 0.6)
+    with live_page(services) as ask, socket.create_connection(("127.0.0.1", ask.port), timeout=5) as slow:
+        headers = {"Host": f"127.0.0.1:{ask.port}", "Content-Length": "1000", **ask.own}
+        headers["Content-Type"] = "multipart/form-data; boundary=b"
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        slow.sendall(f"POST /jobs HTTP/1.1\r\n{lines}\r\n--b\r\n".encode())
+        for _ in range(6 if drips else 0):
+            assert select.select([slow], [], [], 0.2)[0] == []
+            slow.sendall(b"x")
+        answer = slow.recv(100)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert slow.recv(100) == b""
+    assert caplog.text == ""
 
 
 def test_there_is_a_limit_of_connections(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,16 +183,19 @@ def test_a_request_above_its_limit_is_refused_while_it_arrives(services: Service
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"top_k": "many"}, "top_k"),
-        ({"top_k": "0"}, "top_k"),
+        ({"top_k": "many"}, "invalid top_k: expected a whole number, found 'many'"),
+        ({"top_k": "0"}, "invalid top_k: expected a whole number, at least 1"),
+        ({"topk": "1"}, "unknown field 'topk' (did you mean top_k?); fields: pictures, manifest"),
+        ({"method": "camm"}, "invalid method 'camm': expected one of ablationcam, cam"),
+        ({"heatmaps": "perhaps"}, "invalid heatmaps: expected true or false, found 'perhaps'"),
         ({"classes": "dog"}, "no class 'dog'"),
         ({"colormap": "jett"}, "did you mean jet"),
-        ({"nothing": "1"}, "nothing"),
-        ({"model": "other"}, "no model 'other'"),
+        ({"nothing": "1"}, "unknown field 'nothing'; fields: "),
+        ({"model": "other"}, "no model 'other': known: tiny@0123456789ab; ask the operator to serve it"),
         ({"output": "s3://any/where"}, "CAMQ_OUTPUT_PREFIXES"),
         ({"webhook": "http://169.254.169.254/"}, "CAMQ_WEBHOOK_HOSTS"),
         ({"tags": "a,b"}, "invalid tag"),
-        ({"name": "x" * 201}, "name"),
+        ({"name": "x" * 201}, "invalid name: expected at most 200 characters"),
         ({"pictures": "no file"}, "expected a file"),
     ],
 )
@@ -204,6 +207,55 @@ def test_a_wrong_field_is_named(fields: dict[str, str], says: str, services: Ser
     assert (answer.status_code, answer.json()["code"]) == (400, "usage"), answer.text
     assert says in answer.json()["detail"]
     assert services.ledger.jobs(10) == []
+
+
+IN_STORAGE = {"images": ["s3://a/b"]}
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"images": []}, "invalid images: expected at least 1 item"),
+        ({"images": 5}, "invalid images: expected a list, found a whole number"),
+        ({"image": ["s3://a/b"]}, "unknown field 'image' (did you mean images?); fields: images, model"),
+        ({}, "invalid request: the field 'images' is missing"),
+        ([1], "invalid request: expected an object, found a list"),
+        (
+            {"images": [{"sourc": "s3://a/b"}]},
+            "unknown field 'sourc' in images[0] (did you mean source?)",
+        ),
+        (IN_STORAGE | {"options": {"topk": 1}}, "unknown field 'topk' in options (did you mean top_k?)"),
+        (
+            {"images": ["s3://a/b"], "options": {"top_k": "x"}},
+            "invalid options.top_k: expected a whole number",
+        ),
+        (
+            {"images": ["s3://a/b"], "options": {"method": "camm"}},
+            "invalid options.method 'camm': expected one of",
+        ),
+    ],
+)
+def test_a_wrong_place_in_json_is_named(body: object, says: str, services: Services) -> None:
+    """In words of the API: neither a library's, nor the command's."""
+    with api(services) as client:
+        answer = client.post("/v1/jobs", json=body)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "usage")
+    assert says in answer.json()["detail"]
+    assert "`" not in answer.json()["detail"]
+
+
+def test_a_key_used_again_is_called_by_its_header(services: Services, worker: ScriptedWorker) -> None:
+    """The command's `--job-id` is nothing that a client of the API knows."""
+    files = {"pictures": ("a.png", picture())}
+    with api(services, **{"Idempotency-Key": "mine"}) as client:
+        client.post("/v1/uploads", files=files)
+        options = client.post("/v1/uploads", files=files, data={"top_k": "2"})
+        pictures = client.post("/v1/uploads", files={"pictures": ("a.png", picture((9, 9)))})
+
+    for answer in (options, pictures):
+        assert answer.status_code == 409
+        assert answer.json()["detail"].endswith("another Idempotency-Key")
 
 
 def test_a_redis_that_is_away_is_503(services: Services, nobody: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from producer.submission.request import LONGEST_NAME, LONGEST_TAG, MOST_TAGS, Request
+from producer.web.http import V1
+from producer.web.http.words import fault_of
 from shared.checks.model_files import check_remote
 from shared.checks.options import OPTIONS
 from shared.config import Settings
@@ -122,6 +124,22 @@ class Deleted(msgspec.Struct, frozen=True, kw_only=True):
     inputs_left: int
 
 
+def job_url(job: str) -> str:
+    """The address of a job."""
+    return f"{V1}/jobs/{job}"
+
+
+def linked(job: str, record: ImageRecord) -> ImageRecord:
+    """The record with the addresses of its overlays in the place of their keys, of which a client has no use."""
+    predictions = tuple(
+        line
+        if line.overlay is None  # not drawn
+        else msgspec.structs.replace(line, overlay=f"{job_url(job)}/images/{record.index}/overlays/{line.rank}")
+        for line in record.predictions
+    )
+    return msgspec.structs.replace(record, predictions=predictions)
+
+
 #: The fields of a form beside its files and the options of the job.
 _COMMON = {
     "model": Annotated[str, Meta(description="A name or name@digest. By default, the one being served.")],
@@ -177,7 +195,9 @@ def form_fields(fields: Mapping[str, list[str]], kind: type[T]) -> T:
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(f"invalid form: {error}") from None
+        said, _, where = str(error).partition(" - at `$.")
+        where = where.rstrip("`")
+        raise UsageError(fault_of(where, said, kind, values.get(where))) from None
 
 
 def request_of(given: Any, settings: Settings, *, job_id: str | None) -> Request:

@@ -15,8 +15,7 @@ from litestar.status_codes import HTTP_304_NOT_MODIFIED, HTTP_307_TEMPORARY_REDI
 from producer.results.records import record_at, records, records_from
 from producer.web.http import V1
 from producer.web.http.bearer import NEEDS
-from producer.web.http.bodies import JobsPage, ResultsPage
-from producer.web.http.links import job_url, linked
+from producer.web.http.bodies import JobsPage, ResultsPage, job_url, linked
 from producer.web.http.work import Desk, Work
 from producer.web.live.pictures import overlay_of
 from shared.contract import ImageRecord, JobStatus, encode

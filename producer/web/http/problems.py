@@ -8,6 +8,8 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from starlette.exceptions import HTTPException as LiveError
 
+from producer.web.http.bodies import Submission
+from producer.web.http.words import fault_of, without_command_line
 from shared.errors import (
     CamqError,
     DeletionError,
@@ -22,6 +24,9 @@ from shared.errors import (
 )
 
 log = logging.getLogger("camq")
+
+#: What the framework calls a value that it found wrong, and what a client sent.
+_NAMES = {"data": "", "key": "Idempotency-Key", "prefer": "Prefer"}
 
 CONTENT_TYPE = "application/problem+json"
 #: Status and code of each error, the narrower one first. A picture's error has its own code.
@@ -78,12 +83,13 @@ def problem(status: int, detail: str, code: str | None = None) -> Problem:
 def problem_of(error: Exception) -> Problem:
     """The problem that an error is. What camq did not foresee is logged, and says nothing of its inside."""
     if isinstance(error, CamqError):
+        said = without_command_line(str(error))
         for kind, status, code in _OURS:
             if isinstance(error, kind):
-                return problem(status, str(error), error.code if isinstance(error, ImageError) else code)
-        return problem(500, str(error))
+                return problem(status, said, error.code if isinstance(error, ImageError) else code)
+        return problem(500, said)
     if isinstance(error, LiveError):
-        return problem(error.status_code, error.detail)
+        return problem(error.status_code, without_command_line(error.detail))
     if isinstance(error, HTTPException) and error.status_code < 500:
         return problem(error.status_code, _said(error))
     log.exception("a request of the API failed", exc_info=error)
@@ -102,5 +108,10 @@ def answer_error(_request: Request[Any, Any, Any], error: Exception) -> Response
 def _said(error: HTTPException) -> str:
     """Every fault that validation found, each with the name of the value."""
     faults = error.extra if isinstance(error.extra, list) else []
-    lines = [f"{fault.get('key', '')}: {fault.get('message', '')}".strip(": ") for fault in faults]
-    return "; ".join(line for line in lines if line) or error.detail
+    lines = [
+        fault_of(_NAMES.get(key, key), fault["message"], Submission)
+        for fault in faults
+        if (key := fault.get("key", "")) is not None and fault.get("message")
+    ]
+    detail = "the body is not JSON: it ends early" if error.detail == "Input data was truncated" else error.detail
+    return "; ".join(lines) or detail

@@ -21,8 +21,17 @@ from producer.submission.submit import submit
 from producer.web.http import V1
 from producer.web.http.addresses import sources
 from producer.web.http.bearer import NEEDS
-from producer.web.http.bodies import ExplainForm, Picture, Submission, Submitted, UploadForm, form_fields, request_of
-from producer.web.http.links import job_url, linked
+from producer.web.http.bodies import (
+    ExplainForm,
+    Picture,
+    Submission,
+    Submitted,
+    UploadForm,
+    form_fields,
+    job_url,
+    linked,
+    request_of,
+)
 from producer.web.http.work import Desk, Work
 from producer.web.live.uploads import files, source_of, uploaded
 from shared.contract import ImageRecord, ImageState

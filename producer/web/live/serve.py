@@ -25,14 +25,21 @@ if TYPE_CHECKING:
 Application = Callable[["Services", Door], Any]
 #: Browsers send a request's headers in one piece.
 HEADERS_S = 10.0
+#: Between two pieces of a request's body, such as an upload.
+BODY_S = 30.0
 #: Connections at once, beyond which the answer is 503; the usual limit of open files is 1,024.
 MOST_CONNECTIONS = 500
 
 
-class _HeadersInTime(H11Protocol):
-    """Closes a connection when the headers of a request are not complete in time; uvicorn waits without end."""
+_LATE = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class _InTime(H11Protocol):
+    """Closes a connection when the headers of a request are not complete in time, or when no more of its body comes;
+    uvicorn waits for either without end."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _in_headers = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -47,10 +54,23 @@ class _HeadersInTime(H11Protocol):
         self._unwatch()
 
     def _watch(self) -> None:
-        if self.conn.their_state is not h11.IDLE:  # the headers are complete
-            self._unwatch()
-        elif self._deadline is None:
+        in_headers = self.conn.their_state is h11.IDLE
+        if in_headers and self._in_headers and self._deadline is not None:
+            return  # all of them together have this time
+        self._unwatch()
+        self._in_headers = in_headers
+        if in_headers:
             self._deadline = self.loop.call_later(HEADERS_S, self.transport.close)
+        elif self.conn.their_state is h11.SEND_BODY:
+            self._deadline = self.loop.call_later(BODY_S, self._body_stalled)
+
+    def _body_stalled(self) -> None:
+        if self.flow.read_paused:  # what came is not read yet: it is not the client that keeps us waiting
+            self._deadline = self.loop.call_later(BODY_S, self._body_stalled)
+            return
+        if self.cycle is not None and not self.cycle.response_started:
+            self.transport.write(_LATE)
+        self.transport.close()
 
     def _unwatch(self) -> None:
         if self._deadline is not None:
@@ -78,7 +98,7 @@ class Server:
                 server_header=False,
                 proxy_headers=False,
                 ws="none",
-                http=_HeadersInTime,
+                http=_InTime,
                 limit_concurrency=MOST_CONNECTIONS,
                 timeout_graceful_shutdown=2,
             )

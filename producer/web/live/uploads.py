@@ -10,7 +10,7 @@ from threading import Lock
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from producer.inputs.source import LazySource
 
@@ -31,6 +31,8 @@ async def uploaded(request: Request) -> AsyncIterator[FormData]:
         raise HTTPException(413, f"at most {MAX_UPLOAD_BYTES // 10**6:,} MB in one upload; use `camq submit` for more")
     try:
         form = await request.form(max_files=MAX_UPLOAD_FILES, max_fields=_MAX_FIELDS)
+    except ClientDisconnect:  # it left, or nothing came from it any more: nobody reads the answer
+        raise HTTPException(408, "the upload broke off") from None
     except (MultiPartException, ValueError, LookupError) as error:
         # A broken form, or one in an encoding that Python does not know.
         raise HTTPException(400, f"the form cannot be read: {getattr(error, 'message', error)}") from None
