@@ -55,7 +55,7 @@ def download(
             thumbnails_folder(folder / REPORT).remove()
     if completed.before:
         pages = sorted(name for name in completed.removed if name in (REPORT, SHEET))
-        of_it = f" and removed its {' and '.join(pages)}" if pages else ""
+        of_it = f", with its {' and '.join(pages)}" if pages else ""
         notice(f"replaced the results of job {completed.before} in {folder}{of_it}")
 
 

@@ -57,6 +57,8 @@ def submit(services: Services, images: object, request: Request, listener: Liste
     head = list(map(expected, head))
     expected.check_some()
     priority = request.priority_for(len(head))
+    if request.model is None and services.settings.model:
+        listener.notice(f"model: {card.model}, from CAMQ_MODEL")
     if not served:
         listener.notice(f"no worker serves {card.model} now; the job waits until one does")
     services.store  # noqa: B018 - connects: an outage shows before the job is opened

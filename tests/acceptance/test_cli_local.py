@@ -219,14 +219,15 @@ def test_the_worker_command_becomes_the_worker(up: Up) -> None:
 
 
 def test_run_explains_everything_and_leaves_nothing_running(photos: Path, tmp_path: Path) -> None:
-    """The result lines on stdout and in the folder; exit status 1 because one file is no picture."""
+    """The result lines on stdout and in the folder; exit status 1 because one file is no picture. The model is the one
+    asked for, whatever CAMQ_MODEL says."""
     before = {process.pid for process in psutil.process_iter()}
     scratch = tmp_path / "scratch"
     scratch.mkdir()
 
     done = camq(
         "run", "photos", "--model", MODEL, "--classes", '283,"tabby"', "--json", "--out", "seen",
-        cwd=tmp_path, env={"TMPDIR": str(scratch)},
+        cwd=tmp_path, env={"TMPDIR": str(scratch), "CAMQ_MODEL": "resnet18"},
     )  # fmt: skip
 
     lines = [json.loads(line) for line in done.stdout.splitlines()]

@@ -247,7 +247,7 @@ def test_the_page_of_an_earlier_job_goes_with_its_results(
 
     list(download(services.ledger, store, jobs[1], tmp_path, notice=said.append))
 
-    assert said == [f"replaced the results of job {jobs[0]} in {tmp_path} and removed its report.html"]
+    assert said == [f"replaced the results of job {jobs[0]} in {tmp_path}, with its report.html"]
     assert not {"report.html", "report_files"} & {path.name for path in tmp_path.iterdir()}
     (tmp_path / REPORT).write_text("mine")
     list(download(services.ledger, store, jobs[0], tmp_path))

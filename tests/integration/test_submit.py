@@ -1,8 +1,5 @@
 """Submission on a real Redis: what is uploaded, registered and refused, and how it is resumed."""
 
-import json
-import weakref
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,10 +8,8 @@ import msgspec
 import pytest
 import redis
 
-from producer.cli.main import main
-from producer.inputs.source import BytesSource
 from producer.services import Services
-from producer.submission.request import HIGH_AT_MOST, Request, new_job_id
+from producer.submission.request import Request, new_job_id
 from producer.submission.submit import Listener, submit
 from shared import keys
 from shared.config import Settings
@@ -175,82 +170,6 @@ def test_a_wrong_request_is_refused_before_anything_is_stored(
 
     assert store.written == []
     assert services.ledger.jobs(10) == []
-
-
-def test_a_job_for_a_model_nobody_serves_now_waits_with_a_notice(services: Services, worker: ScriptedWorker) -> None:
-    """Its card is known, so the request can be checked all the same."""
-    worker.leave()
-    heard: list[str] = []
-
-    job = send(services, pictures(1), Listener(notice=heard.append), model=CARD.name)
-
-    assert services.ledger.status(job).model == MODEL
-    assert heard == [f"no worker serves {MODEL} now; the job waits until one does"]
-
-
-def test_the_status_of_a_job_says_that_nobody_serves_its_model(
-    services: Services, worker: ScriptedWorker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """On stderr, so that `--json` stays JSON; as long as somebody serves it there is nothing to say."""
-    job = send(services, pictures(1))
-    for name, value in services.settings.environment().items():
-        monkeypatch.setenv(name, value)
-    heard = []
-    for serve in (worker.beat, worker.leave):
-        serve()
-        with pytest.raises(SystemExit):
-            main(["status", job, "--json"])
-        heard.append(capsys.readouterr())
-
-    assert [json.loads(said.out)["state"] for said in heard] == ["queued", "queued"]
-    assert [said.err for said in heard] == ["", f"no worker serves {MODEL} now; the job waits for one\n"]
-
-
-@pytest.mark.usefixtures("worker")
-def test_a_stream_of_pictures_is_not_collected_in_memory(services: Services) -> None:
-    """A generator is read as it is uploaded, with a small look ahead."""
-    taken: list[int] = []
-    ahead: list[int] = []
-
-    def stream() -> Iterator[bytes]:
-        for number, data in enumerate(pictures(200)):
-            taken.append(number)
-            yield data
-
-    send(services, stream(), Listener(progress=lambda done, _: ahead.append(len(taken) - done)))
-
-    assert len(taken) == 200
-    assert max(ahead) <= 40
-
-
-class Heavy(BytesSource):
-    """Says that it holds a hundred megabytes."""
-
-    @property
-    def held(self) -> int:
-        return 100 << 20
-
-
-@pytest.mark.usefixtures("worker")
-def test_what_holds_data_is_let_go_of_when_it_is_uploaded(settings: Settings, store: CountingStore) -> None:
-    """However many images a message may carry."""
-    made: list[weakref.ref[Heavy]] = []
-    alive: list[int] = []
-
-    def stream() -> Iterator[Heavy]:
-        for number, data in enumerate(pictures(100)):
-            source = Heavy(f"{number}.png", data)
-            made.append(weakref.ref(source))
-            yield source
-
-    def count(*_: object) -> None:
-        alive.append(sum(source() is not None for source in made))
-
-    with Services(msgspec.structs.replace(settings, chunk_size=256), store=store) as services:
-        send(services, stream(), Listener(progress=count))
-
-    assert (len(made), len(alive)) == (100, 100)
-    assert max(alive) <= HIGH_AT_MOST + 2 * settings.io_threads + 8
 
 
 def test_pictures_in_storage_are_read_in_place(settings: Settings, empty_redis: redis.Redis) -> None:

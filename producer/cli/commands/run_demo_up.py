@@ -65,7 +65,10 @@ def up(data: Path, model: str | None, workers: int, as_json: bool, **given: Any)
     from producer.local.session import Local, interruptible
     from shared.config import Settings
 
-    overrides = serving(model or Settings.load().model, given)
+    settings = Settings.load()
+    if model is None and settings.model:
+        say(f"model: {settings.model}, from CAMQ_MODEL")
+    overrides = serving(model or settings.model, given)
     is_new = not data.exists()
     try:
         with interruptible(), Local(data, say) as camq:
@@ -166,7 +169,9 @@ def run(
     overrides = serving(model or settings.model, given)
     try:
         with _temporary() as camq:
-            _start(camq, 1, overrides)
+            (ready,) = _start(camq, 1, overrides)
+            if model:  # before what CAMQ_MODEL says
+                request = replace(request, model=ready.models[0])
             final = _explain(camq, names, request)
             files = results_folder(out, final.job)
             records = fetch(camq.services, final.job, out, as_json=as_json)
@@ -177,7 +182,7 @@ def run(
     except KeyboardInterrupt:
         say(f"\nstopped; nothing is written to {out} before every image is done. To interrupt and go on, use `camq up`")
         raise
-    say(f"open {out / REPORT} in a browser; overlays and results.jsonl are beside it")
+    say(f"open {out / REPORT} in a browser; overlays and {RESULTS} are beside it")
     return exit_status(final)
 
 
@@ -211,8 +216,8 @@ def demo(out: Path, as_json: bool) -> None:
             say(f"{reason.partition('. ')[0]}; using {SECOND_CHOICE} instead")
         # Not the model that the user's own variables name.
         own = {"model": SECOND_CHOICE if reason else FIRST_CHOICE, "weights": "", "labels": ""}
-        _start(camq, 1, own)
-        final = _explain(camq, pictures, Request(options={"top_k": 3}, name="demo"))
+        (ready,) = _start(camq, 1, own)
+        final = _explain(camq, pictures, Request(model=ready.models[0], options={"top_k": 3}, name="demo"))
         records = list(fetch(camq.services, final.job, out, as_json=as_json))
         files = results_folder(out, final.job)
         write_report(camq.services, final.job, files.add(REPORT), overlays=OVERLAYS)
