@@ -68,7 +68,7 @@ class _InTime(H11Protocol):
         if self.flow.read_paused:  # what came is not read yet: it is not the client that keeps us waiting
             self._deadline = self.loop.call_later(BODY_S, self._body_stalled)
             return
-        if self.cycle is not None and not self.cycle.response_started:
+        if not self.cycle.response_started:
             self.transport.write(_LATE)
         self.transport.close()
 
