@@ -1,26 +1,32 @@
 """Row 6: jobs of a thousand to a million images, no pictures, an engine that does nothing."""
 
 import json
+import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
 import msgspec
 import redis
 
-from bench import fleet
+from bench import fleet, timing
 from bench.context import Bench
 from bench.results import Row, Series, Target
+from producer.results.records import record_at
 from producer.submission import chunks
 from shared.config import Settings
 from shared.ledger import RedisLedger
+from shared.storage import S3Store
 
 NUMBER, NAME, TITLE = 6, "growth", "growth: jobs of 10³ to 10⁶ images, an engine that does nothing"
 _LIMIT_S = 1800.0
 #: Images of the job with which the largest one is compared.
 _BASE = 10_000
+#: Of one record, and of the list of jobs: what is shown is their median.
+_READS = 20
 
 
 def run(bench: Bench) -> Row:
@@ -60,6 +66,9 @@ def run(bench: Bench) -> Row:
             Target("Redis bytes per image", found[largest]["Redis in bytes/image"], "≤", 200),
             Target(f"producer's peak memory, {sides}", growth("producer's peak in MiB"), "≤", 1.2),
             Target(f"worker's peak memory, {sides}", growth("worker's peak in MiB"), "≤", 1.2),
+            Target(f"one image's record, {sides}", growth("one record in ms"), "≤", 1.5),
+            Target(f"a list of jobs, {sides}", growth("list of jobs in ms"), "≤", 1.5),
+            Target(f"cancelling, per image, {sides}", growth("cancelled in µs/image"), "≤", 1.2),
         ),
         notes=(
             "one sample per job: each is a mean over its whole job",
@@ -92,8 +101,13 @@ def _one(bench: Bench, size: int, chunk_size: int | None = None) -> dict[str, fl
             peak = fleet.peak_mib(workers[0])
         bench.finish(status)
         working_s = _working_s(client, status.job)
-        with closing(RedisLedger(settings)) as ledger:
+        with closing(RedisLedger(settings)) as ledger, closing(S3Store.from_settings(settings)) as store:
+            one_record = _median_ms(lambda: record_at(ledger, store, status.job, size // 2))
+            listing = _median_ms(lambda: ledger.jobs(20))
             ledger.remove(status.job)
+            cancelled = submit(settings, size)["job"]
+            cancel_s = timing.seconds(lambda: ledger.cancel(cancelled))
+            ledger.remove(cancelled)
     return {
         "submitted in images/s": size / submitted["seconds"],
         "worked off in images/s": size / working_s,
@@ -101,6 +115,9 @@ def _one(bench: Bench, size: int, chunk_size: int | None = None) -> dict[str, fl
         "Redis in bytes/image": (most - before) / size,
         "producer's peak in MiB": submitted["peak_mib"],
         "worker's peak in MiB": peak,
+        "one record in ms": one_record,
+        "list of jobs in ms": listing,
+        "cancelled in µs/image": 1e6 * cancel_s / size,
     }
 
 
@@ -122,6 +139,10 @@ def submit(settings: Settings, size: int) -> dict[str, Any]:
 
 def _memory(client: redis.Redis) -> int:
     return int(client.info("memory")["used_memory_dataset"])
+
+
+def _median_ms(read: Callable[[], object]) -> float:
+    return 1000 * statistics.median(timing.seconds(read) for _ in range(_READS))
 
 
 def _working_s(client: redis.Redis, job: str) -> float:
