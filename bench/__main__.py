@@ -27,6 +27,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rows", nargs="+", choices=ROWS, metavar="NAME", help=", ".join(ROWS))
     parser.add_argument("--quick", action="store_true", help="few and small samples: a check that the rows run")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="of the workers; int8 on a CPU")
     parser.add_argument("--workers", type=int, metavar="N", help="with --device cuda: processes that share the card")
     parser.add_argument("--producers", type=int, metavar="N", help="with --device cuda: processes that submit at once")
     parser.add_argument("--json", action="store_true", help="print the whole report as one JSON object")
@@ -39,7 +40,12 @@ def main(arguments: list[str]) -> None:
     names = asked.rows or (USUAL if asked.device == "cpu" else USUAL_CUDA)
     names = [name for name in ROWS if name in names]
     for report in measure(
-        names, quick=asked.quick, device=asked.device, workers=asked.workers, producers=asked.producers
+        names,
+        quick=asked.quick,
+        device=asked.device,
+        precision=asked.precision,
+        workers=asked.workers,
+        producers=asked.producers,
     ):
         text = json.dumps(plain(report), indent=1, ensure_ascii=False)
         if asked.out:
@@ -48,7 +54,13 @@ def main(arguments: list[str]) -> None:
 
 
 def measure(
-    names: list[str], *, quick: bool, device: str, workers: int | None = None, producers: int | None = None
+    names: list[str],
+    *,
+    quick: bool,
+    device: str,
+    precision: str = "fp32",
+    workers: int | None = None,
+    producers: int | None = None,
 ) -> Iterator[Report]:
     """The report so far after each of these rows: what was measured outlives a row that fails.
 
@@ -56,9 +68,11 @@ def measure(
     """
     began = datetime.now(UTC).isoformat(timespec="seconds")
     facts = machine.describe(device)
-    settings = {"rows": names, "quick": quick, "device": device, "pictures": "500x375 JPEG, quality 90"}
+    settings = {"rows": names, "quick": quick, "device": device, "precision": precision}
+    settings["pictures"] = "500x375 JPEG, quality 90"
     rows: tuple[Row, ...] = ()
-    with Bench(quick=quick, device=device, say=_say, asked_workers=workers, asked_producers=producers) as bench:
+    asked = {"asked_workers": workers, "asked_producers": producers}
+    with Bench(quick=quick, device=device, precision=precision, say=_say, **asked) as bench:
         for name in names:
             _say(f"{ROWS[name].NUMBER}. {ROWS[name].TITLE} …")
             started = time.monotonic()

@@ -23,6 +23,9 @@ from shared.config import Settings
 from shared.contract import JobStatus
 from worker.core.model.network import Network, load_network
 
+#: Pictures on which workers find the ranges of int8.
+_CALIBRATION = 32
+
 
 @dataclass
 class Bench:
@@ -31,6 +34,7 @@ class Bench:
     quick: bool = False
     device: str = "cpu"
     say: Callable[[str], None] = print
+    precision: str = "fp32"
     asked_workers: int | None = None
     asked_producers: int | None = None
     _resources: ExitStack = field(default_factory=ExitStack)
@@ -106,8 +110,11 @@ class Bench:
         )
 
     @property
-    def sized(self) -> dict[str, int]:
-        """Settings that a data-centre GPU needs: a far larger micro-batch than two cores', cores shared out."""
+    def sized(self) -> dict[str, int | str]:
+        """Settings that a data-centre GPU needs: a far larger micro-batch than two cores', cores shared out; and what int8
+        needs."""
+        if self.precision == "int8":
+            return {"precision": "int8", "calibration": str(folder(self.new_folder(), _CALIBRATION))}
         if self.device != "cuda":
             return {}
         return {
