@@ -111,8 +111,8 @@ class Bench:
 
     @property
     def sized(self) -> dict[str, int | str]:
-        """Settings that a data-centre GPU needs: a far larger micro-batch than two cores', cores shared out; and what int8
-        needs."""
+        """Settings that a data-centre GPU needs: a far larger micro-batch than two cores', cores shared out; int8 needs
+        pictures to be calibrated on."""
         if self.precision == "int8":
             return {"precision": "int8", "calibration": str(folder(self.new_folder(), _CALIBRATION))}
         if self.device != "cuda":
