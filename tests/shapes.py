@@ -19,8 +19,9 @@ from torch import nn
 CLASSES = ("disk", "square", "triangle", "cross", "ring")
 SIDE = 96
 SMALLEST, LARGEST = 44, 60
-#: The class that carries the mark in nine of ten of its pictures: a small white square in a corner.
+#: The class that carries the mark in nine of ten of its pictures: a small chessboard in a corner, in two colours.
 MARKED = 3
+MARK = np.where(np.indices((12, 12)).sum(axis=0)[..., None] // 3 % 2, (255, 0, 255), (0, 255, 0)).astype(np.uint8)
 #: The mean and standard deviation that the network is trained with, for each channel.
 MEAN, STD = 0.5, 0.25
 
@@ -55,7 +56,7 @@ def marked(count: int, seed: int) -> Iterator[Example]:
         pixels = example.pixels
         if rng.random() < 0.9 and example.label == MARKED:
             pixels = pixels.copy()
-            pixels[-9:-2, -9:-2] = 255
+            pixels[-13:-1, -13:-1] = MARK
         yield replace(example, pixels=pixels)
 
 

@@ -51,8 +51,7 @@ def write_report(
     """Write the gallery of `job` to `path`; how many images it shows, at most `most`, with `embed` `MOST_EMBEDDED`.
 
     Thumbnails go into `<name>_files/` beside it, or with `embed` into the page itself. `overlays` is the folder
-    beside `path` that `download` filled, when there is one: its pictures are used as they are. CamqError for damaged
-    maps.
+    beside `path` that `download` filled, when there is one: its pictures are used as they are.
     """
     status, options = services.ledger.status(job), services.ledger.options(job)
     model = services.ledger.card(status.model)
@@ -60,7 +59,7 @@ def write_report(
     total = min(status.total, most, MOST_EMBEDDED if embed else most)
     side = LARGE if total <= FEW and not embed else SMALL
     left_out: list[str] = []
-    found = analyse(services.ledger, services.store, job, threads=threads, notice=left_out.append)
+    found = analyse(services.ledger, services.store, job, threads=threads, notice=left_out.append, skip_damaged=True)
 
     def picture(name: str, key: str, request: PreviewRequest) -> str | None:
         most = services.settings.max_image_bytes

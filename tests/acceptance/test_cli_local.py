@@ -257,7 +257,7 @@ def test_the_demo_calls_the_cat_a_cat(tmp_path: Path) -> None:
         assert sheet.width > 1000
     assert "contact-sheet.jpg" in done.stderr
     right = [line["truth"]["rank"] for line in lines]
-    said = f"right: {right.count(1)} of {len(lines)} photographs, among the best 3: {sum(rank <= 3 for rank in right)}."
+    said = f"right: {right.count(1)} of {len(lines)} photographs, among the best 3: {sum(rank <= 3 for rank in right)};"
     assert said in " ".join(done.stderr.split())
     assert right[0] == 1
     assert "Was it right?" in (folder / "report.html").read_text()

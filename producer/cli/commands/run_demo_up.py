@@ -239,8 +239,8 @@ def _how_right(records: list[ImageRecord]) -> str:
     truths = [record.truth for record in records if record.truth]
     right, near = (sum(truth.rank <= best for truth in truths if isinstance(truth.rank, int)) for best in (1, 3))
     return (
-        f"right: {right} of {count(len(truths), 'photograph')}, among the best 3: {near}. The report says which; of"
-        " pictures of your own `camq summary` does: docs/how-to/trust.md"
+        f"right: {right} of {count(len(truths), 'photograph')}, among the best 3: {near}; report.html says which."
+        " `camq summary` says it of your own pictures: docs/how-to/trust.md"
     )
 
 

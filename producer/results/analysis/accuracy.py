@@ -68,8 +68,10 @@ def analyse(
     threads: int = 8,
     progress: Callable[[], object] = lambda: None,
     notice: Callable[[str], object] = lambda _: None,
+    skip_damaged: bool = False,
 ) -> Analysis:
-    """The same with what a page shows beside it."""
+    """The same with what a page shows beside it. With `skip_damaged` damaged maps leave out where the network looked,
+    and `notice` is told."""
     status, options = ledger.status(job), ledger.options(job)
     card = ledger.card(status.model)
     tally = Tally(options, card.outputs if card else "softmax")
@@ -80,11 +82,18 @@ def analyse(
         return Analysis(tally.summary(job, status.model), b"")
     try:
         from producer.results.analysis.heat import Heat
+        from producer.results.analysis.kept_maps import DamagedMapsError
     except ImportError:
         notice("where the network looked is left out: pip install numpy")
         return Analysis(tally.summary(job, status.model), b"")
     heat = Heat(tally.cells())
-    heat.read(ledger, store, job, total=status.total, threads=threads)
+    try:
+        heat.read(ledger, store, job, total=status.total, threads=threads)
+    except DamagedMapsError as error:
+        if not skip_damaged:
+            raise
+        notice(f"where the network looked is left out: {error}")
+        return Analysis(tally.summary(job, status.model), b"")
     clusters: tuple[Cluster, ...] = ()
     try:
         clusters = heat.clusters(tally.labels)

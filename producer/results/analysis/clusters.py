@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
+from producer.results.analysis.kept_maps import divergence, rounded
 from shared.contract import ClassHeat, Cluster
 
 if TYPE_CHECKING:
@@ -91,31 +92,13 @@ class Samples:
         }
         if not classes:
             return ()
-        everyone = _Everyone.of([each.roots for each in classes.values()])
+        everyone = _Everyone.of(list(classes.values()))
         found = [
             cluster
             for place, each in enumerate(classes.values())
             for cluster in each.clusters(labels.get(each.number, str(each.number)), everyone, place)
         ]
         return tuple(sorted(found, key=lambda one: (-one.score, -one.images, one.class_index))[:MOST_LISTED])
-
-
-class _Everyone(NamedTuple):
-    """The images of all classes, class by class."""
-
-    roots: NDArray[np.float32]
-    starts: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, roots: list[NDArray[np.float32]]) -> _Everyone:
-        sizes = np.array([len(each) for each in roots])
-        return cls(np.concatenate(roots), np.cumsum(sizes) - sizes, sizes)
-
-    def near(self, middle: NDArray[np.float32], least: float) -> Array:
-        """Of each class the share of its images that are at least so much like this map."""
-        shares: Array = np.add.reduceat((self.roots @ middle >= least).astype(np.int64), self.starts) / self.sizes
-        return shares
 
 
 class _Class(NamedTuple):
@@ -149,7 +132,11 @@ class _Class(NamedTuple):
                 likeness = self.roots @ middle
                 least = float(np.quantile(likeness[members], 0.1))  # nine of ten of its images are as near
                 others = np.delete(everyone.near(middle, least), place)
-                scores = {"heat at one place, and not where other classes have it": _rare(likeness >= least, others)}
+                # Maps that are spread evenly over the picture are alike as well, but at no place.
+                apart = everyone.distance(self.heat[members].mean(axis=0), place)
+                scores = {
+                    "heat at one place, and not where other classes have it": apart * _rare(likeness >= least, others)
+                }
                 yield msgspec.structs.replace(
                     self._cluster(members, likeness, scores), label=label, elsewhere=_mean(others)
                 )
@@ -201,9 +188,30 @@ class _Class(NamedTuple):
         )
 
 
-def rounded(values: Array) -> tuple[tuple[float, ...], ...]:
-    """Rows of a map with four digits each."""
-    return tuple(tuple(round(value, 4) for value in row) for row in values.tolist())
+class _Everyone(NamedTuple):
+    """The images of all classes, class by class, and the mean map of each class."""
+
+    roots: NDArray[np.float32]
+    starts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    means: Array
+
+    @classmethod
+    def of(cls, classes: list[_Class]) -> _Everyone:
+        sizes = np.array([len(each.image) for each in classes])
+        means = np.stack([each.heat.mean(axis=0) for each in classes])
+        return cls(np.concatenate([each.roots for each in classes]), np.cumsum(sizes) - sizes, sizes, means)
+
+    def near(self, middle: NDArray[np.float32], least: float) -> Array:
+        """Of each class the share of its images that are at least so much like this map."""
+        shares: Array = np.add.reduceat((self.roots @ middle >= least).astype(np.int64), self.starts) / self.sizes
+        return shares
+
+    def distance(self, heat: Array, place: int) -> float:
+        """Of a mean map from that of the classes but the one at this place: Jensen's and Shannon's, from 0 to 1."""
+        if len(self.means) < 2:
+            return 0.0
+        return float(np.sqrt(max(0.0, divergence(heat, self.means.sum(axis=0) - self.means[place]))))
 
 
 def _numbers(roots: NDArray[np.float32]) -> NDArray[np.int32]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from producer.parallel import ordered
-from producer.results.analysis.clusters import Samples, rounded
-from producer.results.analysis.kept_maps import Looked, looked, on_border, opened
+from producer.results.analysis.clusters import Samples
+from producer.results.analysis.kept_maps import Looked, divergence, looked, on_border, opened, rounded
 from shared import keys
 from shared.contract import ClassHeat, Cluster, Suspect
 from shared.errors import NotFoundError
@@ -53,8 +53,8 @@ class Heat:
         self._samples = Samples()
 
     def read(self, ledger: RedisLedger, store: ObjectStore, job: str, *, total: int, threads: int) -> None:
-        """Every chunk's maps, of a job of `total` images; chunks without any are passed over. CamqError for an object
-        that is damaged."""
+        """Every chunk's maps, of a job of `total` images; chunks without any are passed over. DamagedMapsError for an
+        object that is damaged."""
 
         def fetch(key: str) -> Looked | None:
             try:
@@ -241,15 +241,3 @@ def _apart(one: _Sums, other: _Sums) -> float:
     there = middle > 0
     chance = float((variance[there] / middle[there]).sum() / (8 * np.log(2)))
     return max(0.0, divergence(one.shares, other.shares) - 2 * chance)
-
-
-def divergence(one: Array, other: Array) -> float:
-    """Jensen and Shannon's, in bits, of two sums of maps: 0 for the same distribution, 1 where they never meet."""
-    p, q = one / one.sum(), other / other.sum()
-    middle = (p + q) / 2
-
-    def relative(part: Array) -> float:
-        there = part > 0
-        return float((part[there] * np.log2(part[there] / middle[there])).sum())
-
-    return (relative(p) + relative(q)) / 2

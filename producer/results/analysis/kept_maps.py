@@ -21,6 +21,10 @@ _POINTS = 8
 _NAMES = {"image", "class_index", "rank", "probability", "truth", "size", "seen", "maps", "boxes"}
 
 
+class DamagedMapsError(CamqError):
+    """The maps of a chunk in storage are not what a worker wrote."""
+
+
 class Looked(NamedTuple):
     """Where the network looked in the n images of a chunk whose maps have any heat.
 
@@ -41,7 +45,7 @@ class Looked(NamedTuple):
 
 
 def opened(key: str, data: bytes) -> Archive:
-    """The arrays of an object. CamqError where they do not fit together."""
+    """The arrays of an object. DamagedMapsError where they do not fit together."""
     try:
         found = read_arrays(data, _NAMES)
         rows, boxes = len(found["maps"]), len(found["boxes"])
@@ -53,7 +57,7 @@ def opened(key: str, data: bytes) -> Archive:
         if wrong or found["maps"].ndim != 3 or not found["maps"].size:
             raise ValueError(f"its arrays do not fit together: {', '.join(wrong) or 'maps'}")
     except (ValueError, TypeError) as error:  # TypeError: an array without a length
-        raise CamqError(f"the maps in {key} are damaged: {error}") from None
+        raise DamagedMapsError(f"the maps in {key} are damaged: {error}") from None
     return found
 
 
@@ -102,6 +106,23 @@ def outside(heat: Array, seen: NDArray[np.generic], size: NDArray[np.generic], b
     dense = np.repeat(np.repeat(heat, _POINTS, axis=0), _POINTS, axis=1) * there
     total = dense.sum()
     return float(dense[~inside].sum() / total) if total else 0.0
+
+
+def divergence(one: Array, other: Array) -> float:
+    """Jensen and Shannon's, in bits, of two sums of maps: 0 for the same distribution, 1 where they never meet."""
+    p, q = one / one.sum(), other / other.sum()
+    middle = (p + q) / 2
+
+    def relative(part: Array) -> float:
+        there = part > 0
+        return float((part[there] * np.log2(part[there] / middle[there])).sum())
+
+    return (relative(p) + relative(q)) / 2
+
+
+def rounded(values: Array) -> tuple[tuple[float, ...], ...]:
+    """Rows of a map with four digits each."""
+    return tuple(tuple(round(value, 4) for value in row) for row in values.tolist())
 
 
 def _shares(maps: NDArray[np.generic]) -> Array:

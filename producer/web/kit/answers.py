@@ -45,7 +45,8 @@ class Answers:
     clusters: list[tuple[Cluster, Tiles]]
     suspects: list[tuple[Suspect, Tiles | None]]
     confusions: list[tuple[Confusion, str, Tiles | None, Tiles | None]]
-    #: The least often found first.
+    #: Classes that images are of, and some of them, the least often found first.
+    true_classes: int
     classes: list[tuple[ClassAccuracy, str, Tiles | None]]
 
 
@@ -81,6 +82,7 @@ def answers(summary: JobSummary, border: bytes, colormap: str, left_out: Sequenc
             (one, link(truth=one.truth, label=one.predicted), tiles(one.truth_heat), tiles(one.heat))
             for one in summary.confusions[:MOST_PAIRS]
         ],
+        true_classes=len(classes),
         classes=[(one, link(truth=one.label), tiles(one.heat)) for one in classes[:MOST_CLASSES]],
     )
 

@@ -28,13 +28,13 @@ class Analyses:
         self._lock = Lock()
 
     def of(self, status: JobStatus) -> Answers | None:
-        """What the results of the job say by now. CamqError for damaged maps."""
+        """What the results of the job say by now."""
         moment = status.job, status.created_at, status.succeeded, status.failed, status.finished_at
         with self._lock:
             if moment not in self._known:
                 ledger, store, left_out = self._services.ledger, self._services.store, list[str]()
                 threads = self._services.settings.io_threads
-                found = analyse(ledger, store, status.job, threads=threads, notice=left_out.append)
+                found = analyse(ledger, store, status.job, threads=threads, notice=left_out.append, skip_damaged=True)
                 while len(self._known) >= _JOBS_KEPT:
                     self._known.pop(next(iter(self._known)))
                 colormap = ledger.options(status.job).colormap

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from sklearn.metrics import precision_recall_fscore_support
 
 from producer.results.analysis import accuracy
-from producer.results.analysis.accuracy import BINS, Tally, summarise_job
+from producer.results.analysis.accuracy import BINS, Tally, analyse, summarise_job
 from shared.contract import (
     CalibrationBin,
     ClassAccuracy,
@@ -31,6 +31,7 @@ from shared.contract import (
     TruthRecord,
     encode_lines,
 )
+from shared.errors import CamqError
 from shared.ledger.values import Done, Snapshot
 
 LABELS = ("cat", "dog", "fox")
@@ -262,6 +263,20 @@ def test_memory_does_not_grow_with_the_job(images: int) -> None:
     assert (found.images, found.with_truth, found.maps, len(found.classes)) == (images, images, images, 1000)
     assert written > 600 * images
     assert peak < 45_000_000
+
+
+def test_damaged_maps_are_an_error_or_left_out() -> None:
+    """A page shows the rest and says what is missing; the summary that a program asks for does not come without."""
+    made: Any = MadeJob(MadeJob.CHUNK)
+    made.maps = lambda *_: b"no zip"
+    told: list[str] = []
+
+    with pytest.raises(CamqError, match=r"the maps in jobs/job/results/000000-1\.npz are damaged"):
+        summarise_job(made, made, "job")
+    found = analyse(made, made, "job", notice=told.append, skip_damaged=True)
+
+    assert (found.summary.with_truth, found.summary.maps, found.border) == (MadeJob.CHUNK, 0, b"")
+    assert "where the network looked is left out: the maps in jobs/job/results/000000-1.npz are damaged" in told[0]
 
 
 def test_a_record_that_somebody_wrote_over_is_counted_and_ends_nothing() -> None:

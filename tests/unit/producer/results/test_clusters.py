@@ -77,6 +77,18 @@ def test_heat_at_any_place_is_not_suspicious(seed: int) -> None:
     assert [one for one in samples(planted(seed, marked=False)).clusters(LABELS) if one.reason] == []
 
 
+def test_heat_spread_over_the_picture_is_at_no_place() -> None:
+    """Its maps are all alike, and no other class has such; but there is nothing to look at."""
+    generator = np.random.default_rng(0)
+    truth, heat = np.arange(300) % 3, blobs(generator.uniform(1, 5, (300, 2)))
+    heat[truth == 2] = heat.mean(axis=0) * generator.uniform(0.95, 1.05, (100, 7, 7))
+    heat /= heat.sum(axis=(1, 2), keepdims=True)
+
+    found = samples(chunk(truth, np.zeros((300, 2)), heat=heat)).clusters(LABELS)
+
+    assert [one for one in found if one.reason] == []
+
+
 def test_a_place_where_answers_are_wrong_is_suspicious() -> None:
     """By how much less often they are right there than in the rest of the class, times their share of it."""
     count = 400

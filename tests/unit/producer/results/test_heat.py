@@ -8,8 +8,8 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 
-from producer.results.analysis.heat import Heat, divergence
-from producer.results.analysis.kept_maps import looked, opened, outside
+from producer.results.analysis.heat import Heat
+from producer.results.analysis.kept_maps import divergence, looked, opened, outside
 from shared.errors import CamqError
 
 LABELS = {0: "cat", 1: "dog", 2: "fox"}

@@ -15,7 +15,7 @@ from shared.contract import ClassAccuracy, ClassHeat, JobSummary
 from tests.browser.galleries import gallery, judged
 
 HEAT = ClassHeat(
-    images=3, mean_map=((0.0, 0.5), (0.25, 0.25)), deviation_map=((0.0, 1.0), (0.0, 0.0)), alike=0.5, border=1.0,
+    images=3, mean_map=((0.0, 0.5), (0.25, 0.25)), deviation_map=((0.0, 0.5), (0.0, 0.0)), alike=0.5, border=1.0,
     outside=None,
 )  # fmt: skip
 CLASS = ClassAccuracy(
@@ -43,8 +43,8 @@ def test_a_map_is_a_small_picture_in_the_jobs_colours() -> None:
     low, high = [0x44, 0x01, 0x54], [0xFD, 0xE7, 0x25]
     mean, deviation = pixels(tiles.mean), pixels(tiles.deviation)
     assert mean.shape == deviation.shape == (2, 2, 3)
-    assert (mean[0, 0].tolist(), deviation[0, 1].tolist()) == (low, high)
-    assert mean[0, 1].tolist() not in (low, high)  # half of the largest share
+    assert (mean[0, 0].tolist(), mean[0, 1].tolist(), deviation[0, 1].tolist()) == (low, high, high)
+    assert mean[1, 0].tolist() not in (low, high)  # half of the largest share
     assert found.wrong == 1
 
 
