@@ -35,7 +35,7 @@ _PREDICTION = PredictionRecord(
 
 @dataclass(frozen=True)
 class FakeNetwork:
-    """What the worker tells of its network."""
+    """What the worker publishes of its network."""
 
     name: str = "fake"
     model: str = MODEL

@@ -16,7 +16,7 @@ def interleave(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[st
 
 
 def rate(work: Callable[[], int], at_least_s: float) -> float:
-    """Things per second: repeats `work`, which tells how many it did, for at least `at_least_s` seconds."""
+    """Things per second: repeats `work`, which returns their number, for at least `at_least_s` seconds."""
     done = 0
     started = time.perf_counter()
     while True:

@@ -61,5 +61,5 @@ def _latest(ledger: RedisLedger, *, evaluations: bool) -> str:
                 return status.job
         before = page[-1].job
     if before is None:
-        raise UnknownJobError("there is no job yet, so none is the latest")
+        raise UnknownJobError("there is no job yet")
     raise UnknownJobError("there are only evaluations, and none of them is the latest job: `camq jobs` lists their ids")

@@ -106,8 +106,8 @@ class Services:
         return start("camq")
 
     def _answer(self, check: Callable[[], None], silence: str) -> None:
-        """Run `check` for a limited time; who has loaded no settings at all is told how, who has those of `camq up` is
-        asked for it."""
+        """Run `check` for a limited time. Without any settings the error says how to load them; with those of
+        `camq up`, it asks whether that runs."""
         try:
             within_time(check, silence)
         except UnreachableError as error:

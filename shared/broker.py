@@ -49,7 +49,7 @@ _OPTIONS: dict[str, Any] = {
     "worker_hijack_root_logger": False,
     # Five events per chunk would take a fifth of what a worker spends on its message. Flower asks the workers for them
     # again and again; `celery events` does not, so `control enable_events` comes first. They go on until the worker
-    # restarts or is told `control disable_events`.
+    # restarts or gets `control disable_events`.
     "worker_send_task_events": False,
     "task_send_sent_event": False,
     # Redis may come back after any time; a worker must not have given up by then.

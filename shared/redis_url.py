@@ -30,7 +30,7 @@ _MOST_DATABASE = 65535
 
 @dataclass(frozen=True, slots=True)
 class Sentinels:
-    """Who knows the master, its name there, what the master asks for, and what they ask for themselves."""
+    """The addresses of the Sentinels, the master's name, its credentials, and those of the Sentinels."""
 
     hosts: tuple[tuple[str, int], ...]
     master: str

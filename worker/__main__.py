@@ -42,7 +42,7 @@ def _serve(settings: Settings) -> int:
 
     warn_of_memory(settings)
     with claimed(settings) as slot:  # before torch is imported, which looks for devices only once
-        from worker.app import serve  # torch takes seconds to import; a wrong setting is told before
+        from worker.app import serve  # torch takes seconds to import; a wrong setting is reported before
 
         return serve(settings, slot.gpu.uuid if slot else None)
 

@@ -37,7 +37,7 @@ def run(bench: Bench) -> Row:
         pass  # the model is known from now on
     _one(bench, 500)  # connections, caches, code
     # A small chunk costs as much as a large one. Most of the usual ten thousand images travel in small ones, nearly all
-    # of a million in large ones; whether more images cost more each is told by a base in large ones alone.
+    # of a million in large ones; a base in large ones alone shows whether more images cost more each.
     most = bench.settings.chunk_size or chunks.LARGE
     largest, base = f"{sizes[-1]:,} images", f"{_BASE:,} images in chunks of {most}"
     found[base] = _one(bench, _BASE, chunk_size=most)
@@ -82,7 +82,7 @@ def _chunk_size(settings: Settings) -> int | str:
 
 
 def _one(bench: Bench, size: int, chunk_size: int | None = None) -> dict[str, float]:
-    """One job in an otherwise empty ledger, in chunks of so many images, or as the settings have it."""
+    """One job in an otherwise empty ledger, in chunks of this size, or as the settings have it."""
     bench.say(f"  {size:,} images" + (f" in chunks of {chunk_size}" if chunk_size else ""))
     settings = bench.settings
     with closing(redis.Redis.from_url(settings.redis_url)) as client:

@@ -65,7 +65,7 @@ def _figure(prediction: Prediction) -> str:
 
 
 def _data_uri(prediction: Prediction) -> str:
-    """The overlay drawn anew, so that its size has a limit whatever was asked of the job."""
+    """The overlay drawn again, so that its size has a limit whatever was asked of the job."""
     picture = prediction.overlay().convert("RGB")
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     buffer = io.BytesIO()

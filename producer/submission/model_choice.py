@@ -54,7 +54,7 @@ def _unknown(known: dict[str, bool], wanted: str | None) -> UsageError:
     served = {_name(model): live for model, live in known.items()}
     what, meant = "no worker has offered a model yet", _ANY
     if wanted is not None:
-        # Who asks for resnet50 means no resnet18; who gives a wrong digest is told the right one.
+        # resnet50 is not a typing error for resnet18; for a wrong digest, the error names the right one.
         words = [
             m for m in (known if "@" in wanted else served) if not _digits(wanted) or _digits(m) == _digits(wanted)
         ]

@@ -53,7 +53,7 @@ class Preprocessing:
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker tells of a model it serves, so that a producer can check a request before any upload."""
+    """What a worker publishes of a model it serves, so that a producer can check a request before any upload."""
 
     model: str
     labels: tuple[str, ...]

@@ -208,7 +208,7 @@ class RedisJobs(LedgerSide):
         return bool(answer == "ok")
 
     def retry(self, job: str, indices: Sequence[int]) -> int:
-        """Queue these failed images again; how many it were. Images in another state are left alone.
+        """Queue these failed images again; returns their number. Images in another state are left alone.
 
         Each image goes into a new chunk beside the one whose references hold it.
         """

@@ -1,4 +1,4 @@
-"""Limits in seconds during which this process ran: what stopped all of it is no picture's doing."""
+"""Limits in seconds during which this process ran: a stop of the whole process is not a picture's fault."""
 
 import time
 

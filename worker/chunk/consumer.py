@@ -50,7 +50,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         return guarded
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """The broker's connection broke. Celery drops it, and connects anew as soon as this returns.
+        """The broker's connection broke. Celery drops it, and connects again as soon as this returns.
 
         Dropping it, kombu tries to give back what was unacknowledged through the connection it has just taken apart,
         and fails with an AttributeError that would end the worker. Nothing needs it: the ledger re-sends.

@@ -35,7 +35,7 @@ _MARGIN_S = 5.0
 
 
 def members(settings: Settings, slots: Sequence[Slot]) -> list[Member]:
-    """What each worker of this machine is told: one per slot, or with CAMQ_MODELS one per model and GPU.
+    """The settings of each worker of this machine: one per slot, or with CAMQ_MODELS one per model and GPU.
 
     The models on one GPU share CAMQ_DEVICE_MEMORY in equal parts; more GPU memory than its part no process takes.
     """

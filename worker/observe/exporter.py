@@ -34,7 +34,7 @@ STATES = ("ready", "busy", "draining")
 
 
 class Fleet(Collector):
-    """The gauges. `camq_redis_up` alone is told while Redis is away."""
+    """The gauges. While Redis is away there is `camq_redis_up` alone."""
 
     def __init__(self, ledger: RedisLedger, sender: Sender, worker_rate: float = EXPECTED_RATE) -> None:
         self._lock = Lock()
@@ -66,7 +66,7 @@ class Fleet(Collector):
     def _answer(self, look: Future[list[GaugeMetricFamily]]) -> None:
         try:
             look.set_result([*self._work(), self._memory()])
-        except BaseException as error:  # noqa: BLE001 - raised again in who waits for the answer
+        except BaseException as error:  # noqa: BLE001 - raised again where the answer is waited for
             look.set_exception(error)
 
     def _work(self) -> Iterator[GaugeMetricFamily]:

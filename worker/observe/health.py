@@ -42,7 +42,7 @@ class Pulse:
 
 
 class Health:
-    """What probes are told. Answers come from memory: a probe never waits for a service."""
+    """The answers to probes. They come from memory: a probe never waits for a service."""
 
     def __init__(self, live_s: float = LIVE_S) -> None:
         self._live_s = live_s

@@ -207,7 +207,7 @@ class Lanes:
         return child
 
     def _refuse(self, lane: int) -> None:
-        """No process starts: that is no picture's fault, and their chunks go back."""
+        """No process starts: that is not the fault of a picture, and their chunks go back."""
         away = UnreachableError("the picture processes do not start; the worker's log has their last words")
         with self._lock:
             queues = [self._own[lane], *([] if any(self._children) else [self._urgent, self._bulk])]

@@ -28,7 +28,7 @@ EVENT = "job.finished"
 #: For the whole of one try. A receiver that needs longer should answer first and work afterwards.
 TRY_S = 10.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 3600.0
-#: A receiver that was away for a night is told all the same; after this nobody is.
+#: A receiver that was away for a night gets its webhook all the same; after this time none is sent.
 GIVE_UP_S = 24 * 3600.0
 #: What the specification asks of a key, in bytes.
 KEY_BYTES = range(24, 65)

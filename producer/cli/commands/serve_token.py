@@ -94,7 +94,7 @@ def serve(host: str, port: int, as_json: bool) -> None:
 
 
 def _warn(server: Server, settings: Settings) -> None:
-    """In the form that the log has from now on: who asks for JSON gets nothing else."""
+    """In the form that the log has from now on: JSON, and nothing else, where it was asked for."""
     found = [] if server.private else ["this server can be reached from the network, and its traffic is not encrypted"]
     if settings.log_format != "json":
         for text in found:

@@ -188,7 +188,7 @@ def _open_tar(file: BinaryIO, *, packed: bool) -> tarfile.TarFile:
 def _streamed(name: str, on: _On, left_out: LeftOut, beside: Beside) -> Iterator[Source]:
     """One picture after the other: going back in a compressed archive means unpacking it from its start."""
     with _reading(name), on.open() as opened, _open_tar(opened, packed=True) as archive:
-        for info in _files(archive, LeftOut(), Beside()):  # the first look counted and read what is no picture
+        for info in _files(archive, LeftOut(), Beside()):  # the first look counted and read all other files
             inner = f"{name}/{info.name}"
             file = archive.extractfile(info)
             if file is None:

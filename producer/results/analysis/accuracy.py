@@ -55,7 +55,8 @@ def summarise_job(
 ) -> JobSummary:
     """The summary of a job, whose results are read once; of one that still runs, of its results so far.
 
-    `notice` is told what is left out. Raises UnknownJobError for a job that is not there, CamqError for damaged maps.
+    `notice` is called with what is left out. Raises UnknownJobError for a job that is not there, CamqError for damaged
+    maps.
     """
     return analyse(ledger, store, job, threads=threads, progress=progress, notice=notice).summary
 

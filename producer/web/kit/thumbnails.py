@@ -1,4 +1,4 @@
-"""Small pictures for a page, made anew from bytes that nobody vouches for."""
+"""Small pictures for a page, made from bytes that nobody vouches for."""
 
 import io
 from typing import cast

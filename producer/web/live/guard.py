@@ -57,7 +57,7 @@ class Door:
     def knows(self, host: str) -> bool:
         """Whether a `Host` header names this page.
 
-        A page of an attacker whose name was bound anew to our address still sends its own name. Where any
+        A page of an attacker whose name was bound again to our address still sends its own name. Where any
         address is listened on, any literal address is ours: no name server has a part in it.
         """
         if host.lower() in self.names:

@@ -1,4 +1,4 @@
-"""Pictures of a job for the browser: originals made anew, overlays as its workers stored them."""
+"""Pictures of a job for the browser: originals encoded again, overlays as its workers stored them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Pictures:
 
     def _card(self, job: str, record: ImageRecord) -> dict[str, Any]:
         at = f"/jobs/{job}/images/{record.index}"
-        # What failed or waits may still have a picture to show; the browser asks, and is told if not.
+        # What failed or waits may still have a picture to show; the browser asks, and gets 404 if not.
         overlays = [line.overlay and f"{at}/overlays/{line.rank}" for line in record.predictions]
         return card(record, f"{at}/original", overlays)
 

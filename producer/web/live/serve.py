@@ -85,7 +85,7 @@ class Server:
         self._socket = _bound(host, port)
         names = frozenset(services.settings.serve_hosts.lower().split())
         self._door = Door(host, self._socket.getsockname()[1], names=names)
-        # Asked for now, so that a service that is away is told before a link is printed.
+        # Asked for now, so that a service that is away is reported before a link is printed.
         services.ledger, services.store  # noqa: B018
         self._app = app(services, self._door)
         # No access log: the first line of it would hold the token.

@@ -109,7 +109,7 @@ end
 
 local NAMES = { r = 'running', s = 'succeeded', f = 'failed', c = 'cancelled' }
 
--- A counter that camq did not write begins again: `sweep` counts anew when the job is at rest.
+-- A counter that camq did not write begins again: `sweep` counts again when the job is at rest.
 local function add(job, name, by)
   local answer = redis.pcall('HINCRBY', key(JOB, job), name, by)
   if type(answer) == 'table' then redis.call('HSET', key(JOB, job), name, 0) end
@@ -156,7 +156,7 @@ local function note_time()
   end
 end
 
--- Whoever asked for it is told of each end of the job: a worker sends what is due.
+-- The webhook of the job is due at each of its ends; a worker sends what is due.
 local function announce_end(job)
   redis.call('HSET', key(JOB, job), 'webhook_state', 'waiting', 'webhook_attempts', 0)
   redis.call('HDEL', key(JOB, job), 'webhook_reason')
@@ -165,14 +165,14 @@ local function announce_end(job)
   note_time()
 end
 
--- The job goes on: what was not told of its last end is told with the next one.
+-- The job goes on: a webhook of its last end that was not sent is replaced by that of the next one.
 local function withdraw_end(job)
   redis.call('HDEL', key(JOB, job), 'finished_at', 'webhook_state', 'webhook_attempts', 'webhook_reason')
   redis.call('ZREM', WEBHOOKS, job)
 end
 
 -- Ends the job when every image of a sealed job is final, and tells those who watch. Counters that camq did not write end
--- nothing: `sweep` counts them anew.
+-- nothing: `sweep` counts them again.
 local function settle(job)
   local j = redis.call('HMGET', key(JOB, job), 'sealed', 'finished_at', 'webhook', 'total', 'succeeded', 'failed', 'cancelled')
   if not j[4] and not field(job, 'model') then return end -- the job was removed meanwhile: nothing of it may come back
@@ -196,7 +196,7 @@ local function lease(job, chunk, record, token, worker, seconds)
   redis.call('ZADD', LEASES, stamp(NOW + tonumber(seconds)), job .. '/' .. chunk)
   redis.call('EXPIRE', LEASES, UNFINISHED_TTL_S)
   note_time()
-  -- A run begins when its first chunk is taken up, and anew when all that was in hand was lost before any result.
+  -- A run begins when its first chunk is taken up, and again when all that was in hand was lost before any result.
   local j = redis.call('HMGET', key(JOB, job), 'run_at', 'running', 'pace')
   if not j[1] or (j[2] == '0' and not j[3]) then redis.call('HSET', key(JOB, job), 'run_at', stamp(NOW)) end
   paint(job, record, function(old) return old == 'q' and 'r' or old end)

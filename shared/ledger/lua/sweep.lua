@@ -14,7 +14,7 @@ local function each_slice(job, look)
 end
 
 -- A sealed job whose images are all final has ended; if it has not, somebody wrote over its counters: they are counted
--- anew. One of which nothing is in hand, and some images are not final, has records that somebody wrote over: it is
+-- again. One of which nothing is in hand, and some images are not final, has records that somebody wrote over: it is
 -- stranded.
 local stranded = {}
 local function audit(job)

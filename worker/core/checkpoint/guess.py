@@ -14,7 +14,7 @@ from worker.core.checkpoint.fit import AVERAGED, Node, Shape, tree
 _PICTURE_CHANNELS = 4
 #: Subtrees with fewer tensors are no network.
 _FEWEST = 10
-#: A convolutional network has more kernels than this; a transformer is told by its matrices.
+#: A convolutional network has more kernels than this; a transformer is recognised by its matrices.
 _MANY_KERNELS = 4
 
 
@@ -24,7 +24,7 @@ def guess(shapes: Mapping[str, Shape]) -> str | None:
 
 
 def signatures(shapes: Iterable[tuple[str, Shape]]) -> Iterator[str]:
-    """What is told apart by: the shapes of all kernels, or of all matrices, without stem and without last layer.
+    """What distinguishes networks: the shapes of all kernels, or of all matrices, without stem and without last layer.
 
     Which kernel is the stem cannot be told from a shape, so there is one signature for each that may be.
     """

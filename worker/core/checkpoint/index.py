@@ -54,7 +54,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 class Index(msgspec.Struct, frozen=True):
     """A checkpoint without its numbers.
 
-    `tensors` have the keys that lead to them, joined by dots. `facts` are the plain values that may tell of the
+    `tensors` have the keys that lead to them, joined by dots. `facts` are the plain values that may describe the
     network, by their keys, such as its class names. `refused` says of tensors that cannot be had why.
     """
 

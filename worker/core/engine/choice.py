@@ -24,8 +24,8 @@ def engine_for(
     wanted: Wanted = "auto",
     examples: Sequence[UInt8Array] = (),
 ) -> Engine:
-    """`warn` is told why something runs slower than it could. With `examples`, network inputs (S, S, 3), the network
-    runs in int8 within the ranges found on them. Raises UsageError when `wanted` cannot be.
+    """`warn` is called with the reason why something runs slower than it could. With `examples`, network inputs
+    (S, S, 3), the network runs in int8 within the ranges found on them. Raises UsageError when `wanted` cannot be.
 
     A network without a closed form runs in torch whatever is wanted: its maps need a backward pass.
     """

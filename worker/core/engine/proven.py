@@ -72,7 +72,7 @@ class ProvenEngine(Engine):
     Usual are pictures of the network's own size that ask for closed forms, but not for Score-CAM or a randomisation
     test. Whatever raises there is run again eagerly, which halves, and finds the guilty picture. A runner that cannot
     be prepared, or whose answers are not the hooked network's at the start or later in a sample, is not used any more.
-    `warn` is told of all this, with the reason.
+    `warn` is called for all this, with the reason.
     """
 
     def __init__(self, network: Network, max_batch_size: int, runner: Runner, warn: Callable[[str], None]) -> None:

@@ -40,7 +40,7 @@ class Quantised(Library):
 
 def quantised(graph: bytes, examples: Sequence[UInt8Array]) -> bytes:
     """An exported network with its convolutions, sums and pools in eight bits."""
-    from onnxruntime.quantization import QuantType, quantize_static  # half a second, and only for who asks
+    from onnxruntime.quantization import QuantType, quantize_static  # takes half a second, and is seldom needed
 
     with TemporaryDirectory() as folder, _without_advice():
         file = Path(folder) / "network.onnx"

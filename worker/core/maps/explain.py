@@ -56,9 +56,9 @@ def explain(
 ) -> list[Outcome]:
     """Explain normalised pictures (N, 3, S, S) that share their `autograd_layers`, each by its own options.
 
-    One forward serves all of them, whatever their methods and classes; who asks for no class gets no map. Score-CAM
-    adds forwards of at most `batch_size` pictures, and calls `on_step` before each of them. A picture whose logits or
-    maps are not finite gets an ImageError.
+    One forward serves all of them, whatever their methods and classes; an image without a class to explain has no map.
+    Score-CAM adds forwards of at most `batch_size` pictures, and calls `on_step` before each of them. A picture whose
+    logits or maps are not finite gets an ImageError.
     """
     layers = network.autograd_layers(options[0])
     mapper: Mapper

@@ -17,7 +17,7 @@ from worker.core.picture.tiff import Look, decode_tiff
 from worker.core.types import BYTES_PER_PIXEL, Data, Limits, Reading
 
 FORMATS = readable_formats()
-#: What a picture is told that meets the limit on memory.
+#: The message of a picture that meets the limit on memory.
 OUT_OF_MEMORY = (
     "it needs more memory than one picture may take: make the picture smaller, or raise CAMQ_MAX_IMAGE_PIXELS, "
     "which that limit follows, and the container's limit, which it keeps to"
@@ -64,7 +64,7 @@ def decode(
 ) -> Image.Image:
     """The page of the picture in `data` that `reading` asks for: RGB, sRGB, upright, transparency over white.
 
-    `look` is told the number of its pixels before they are decoded, or more where one takes more memory than
+    `look` is called with the number of its pixels before they are decoded, or more where one takes more memory than
     BYTES_PER_PIXEL, and may raise PostponedError. NeededError asks for a library. Else this raises ImageError with the
     code empty, too_large, not_an_image, unsupported, truncated, damaged or not_found, and nothing else.
     """

@@ -38,7 +38,7 @@ Look = Callable[[int, int, int], None]
 def decode_tiff(data: Data, look: Look, reading: Reading) -> Image.Image:
     """Its page as L, RGB or RGBA, with its profile and orientation. Raises ImageError, and what `look` raises.
 
-    Of more than three bands the first three are taken, of two the first; `reading` is told.
+    Of more than three bands the first three are taken, of two the first; `reading` is called with that.
     """
     tifffile = need("tifffile", "a TIFF with these bands or numbers")
     _check_directory(bytes(data[:16]), data)
