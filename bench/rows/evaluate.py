@@ -16,7 +16,7 @@ from worker.core.engine.choice import engine_for
 from worker.core.types import Geometry, UInt8Array
 from worker.image.batcher import Batcher
 from worker.image.build import images_on_their_way
-from worker.image.evaluation import Evaluator
+from worker.image.evaluation import AT_ONCE, Evaluator
 
 NUMBER, NAME, TITLE = 9, "evaluate", "maps evaluated: changed pictures through the network"
 #: Of the bare forward's rate.
@@ -34,7 +34,7 @@ class _Evaluated:
 
 def run(bench: Bench) -> Row:
     """Changed pictures per second: all that `camq evaluate` measures of a picture, decoding and drawing aside."""
-    images = bench.pick(24, 6)
+    images = bench.pick(16, 6)
     settings = Settings(model="resnet18", **bench.sized)
     engine = engine_for(bench.network, settings.max_batch_size, bench.say)
     engine.warm_up()
@@ -50,14 +50,14 @@ def run(bench: Bench) -> Row:
             found = evaluator(ImageRef(index=next(numbers)), _OPTIONS, cast(Any, _Evaluated(pixels)), lambda: None)
             return len(found)
 
-        def once() -> float:
+        def once(images: int = images) -> float:
             seen.clear()
             pixels = network.pictures(images)
             seconds = timing.seconds(lambda: sum(threads.map(evaluate, pixels)))
             return sum(seen) / seconds
 
-        once()  # warm
-        samples = timing.interleave({"bare forward": bench.forward, "evaluate": once}, bench.pick(4, 1))
+        once(AT_ONCE)  # warm
+        samples = timing.interleave({"bare forward": bench.forward, "evaluate": once}, bench.pick(3, 1))
     series = {name: Series("images/s", tuple(values)) for name, values in samples.items()}
     series["evaluate / bare forward"] = ratio(samples["evaluate"], samples["bare forward"])
     return Row(

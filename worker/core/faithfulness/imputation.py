@@ -15,7 +15,7 @@ _SHARES = {
     **dict.fromkeys(((-1, -1), (-1, 1), (1, -1), (1, 1)), 1 / 12),
 }
 #: A square of so many pixels is not cut any further.
-_UNCUT = 6
+_UNCUT = 2
 
 
 def imputed(picture: FloatArray, removed: NDArray[np.bool_], noise: FloatArray | float = 0.0) -> FloatArray:
