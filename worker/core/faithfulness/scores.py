@@ -52,8 +52,9 @@ def faithfulness(
     nothing, soft = np.broadcast_to(blank, picture.shape), blurred(picture)
     kept, *deleted = classify([masked(picture, heat, blank), *replaced(picture, nothing, order, STEPS)])
     inserted = classify([soft, *list(replaced(soft, picture, order, STEPS))[:-1]])
-    morf = classify(list(without(picture, order, PERCENTILES, noise)))
-    lerf = classify(list(without(picture, order[::-1], PERCENTILES, noise)))
+    filled = (without(picture, front, PERCENTILES, noise) for front in (order, order[::-1]))
+    shares = classify([each for pictures in filled for each in pictures])
+    morf, lerf = shares[: len(PERCENTILES)], shares[len(PERCENTILES) :]
     deletion, insertion = (whole, *deleted), (*inserted, whole)
     return Faithfulness(
         drop=drop(whole, kept),
