@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from statistics import NormalDist
@@ -41,7 +41,7 @@ def estimate(values: Sequence[float]) -> Estimate | None:
 
 
 @lru_cache(maxsize=4)
-def _samples(size: int) -> list[itemgetter[int]]:
+def _samples(size: int) -> list[Callable[[Sequence[float]], tuple[float, ...]]]:
     """So many of so many places, drawn with replacement, by what takes the values there: at C's speed."""
     draw = random.Random(0).choices  # noqa: S311 - no secret depends on it
     return [itemgetter(*draw(range(size), k=size)) for _ in range(RESAMPLES)]
