@@ -62,7 +62,7 @@ class WrittenFolder:
 
     def open(self, name: str) -> IO[bytes]:
         """The file of this name, to be written."""
-        (self._draft / name).parent.mkdir(exist_ok=True)
+        (self._draft / name).parent.mkdir(parents=True, exist_ok=True)
         return (self._draft / name).open("wb")
 
     def complete(self, folders: tuple[str, ...] = ()) -> Completed:
@@ -74,7 +74,7 @@ class WrittenFolder:
         new = sorted(str(path.relative_to(self._draft)) for path in self._draft.rglob("*") if path.is_file())
         self.check(*new)
         for name in {*folders, *(str(Path(name).parent) for name in new)}:
-            (self.folder / name).mkdir(exist_ok=True)
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
         # Both lists first: whatever breaks off in the moves, the next download knows all of these files as camq's.
         self._mark(chain(new, mine.difference(new)))
         if self._last in mine:

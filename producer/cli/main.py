@@ -99,6 +99,7 @@ cli.add_section(
         status_watch.status: "Show the state of a job",
         status_watch.watch: "Follow a job until it has finished",
         results.results: "Show, print or download a job's results",
+        results.export: "Write results as COCO or for FiftyOne",
         summary.summary: "Show how often a job was right, and where not",
         report_compare.compare: "Compare two jobs of the same pictures",
         evaluate.evaluate: "Measure how faithful maps are",

@@ -203,7 +203,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     output: Annotated[
         str | UnsetType,
         Meta(
-            description="Write overlays, heatmaps and maps to a folder under this prefix.",
+            description="Write overlays, heatmaps, masks and maps to a folder under this prefix.",
             extra={"metavar": "s3://BUCKET/PREFIX", "default": "camq's own bucket"},
         ),
     ] = UNSET

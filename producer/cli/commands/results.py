@@ -115,6 +115,41 @@ def results(
             print_results(found, as_json=as_json or form == "jsonl", every=f"camq results {job} | less")
 
 
+@click.command()
+@job_argument
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--format", "form", type=choice(["coco", "fiftyone"]), required=True, help="Format of the files.")
+@json_option
+def export(*, job: str, folder: Path, form: str, as_json: bool) -> None:
+    """Write a job's results into the folder DIR, for other tools.
+
+    coco: `coco.json`, with a box for each prediction, or its mask where the job was submitted with --masks.
+
+    fiftyone: a FiftyOne data set with predictions, boxes and ground truth and, where the job was submitted with
+    --heatmaps full, heatmaps.
+
+    \b
+    Examples:
+      camq export latest looked/ --format coco
+      camq export 20261123-081502-3f9ac2 looked/ --format fiftyone
+    """
+    from producer.results.export.coco import export_coco
+    from producer.results.export.exported import Job
+    from producer.results.export.fiftyone import export_fiftyone
+
+    with services() as reach:
+        found = Job(reach.ledger, reach.store, find_job(reach.ledger, job), threads=reach.settings.io_threads)
+        exported = (export_coco if form == "coco" else export_fiftyone)(found, folder)
+        has_heat = form == "coco" or found.options.heatmaps == "full"
+    if as_json:
+        emit({"folder": str(folder), "images": exported.images, "left_out": exported.left_out})
+    if exported.left_out:
+        say(f"left out {exported.left_out} images that have no result")
+    if not has_heat:
+        say("there are no heatmaps: the job was not submitted with --heatmaps full")
+    say(f"{exported.images} images are in {folder}")
+
+
 def _check(out: Path | None, form: str | None, urls: bool, expires: int, *, as_json: bool) -> None:
     if out and urls:
         raise UsageError("--urls and --out exclude each other: --out downloads the overlays")

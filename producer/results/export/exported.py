@@ -1,0 +1,73 @@
+"""What every export has in common: a folder that camq writes as a whole, and long JSON lists written one by one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from producer.results.records import records
+from producer.written_folder import MARKER, WrittenFolder
+from shared.contract import ImageRecord, ImageState, Options
+from shared.errors import UsageError
+from shared.ledger import RedisLedger
+from shared.storage.port import ObjectStore
+
+#: Names that an export has.
+_NAMES = re.compile(r"coco\.json|(metadata|samples)\.json|data/\d+(\.\w+)?|fields/heatmap/\d+\.png")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that is exported, and where it is read from."""
+
+    ledger: RedisLedger
+    store: ObjectStore
+    id: str
+    threads: int = 8
+
+    @property
+    def options(self) -> Options:
+        """The job's own."""
+        return self.ledger.options(self.id)
+
+    def records(self) -> Iterator[ImageRecord]:
+        """Of every image, in the order of their indices."""
+        return records(self.ledger, self.store, self.id, threads=self.threads)
+
+
+@dataclass(slots=True)
+class Exported:
+    """How many images have a place in the export, and how many have no result."""
+
+    images: int = 0
+    left_out: int = 0
+
+    def has(self, record: ImageRecord) -> bool:
+        """Whether the image has a result; it is counted."""
+        found = record.state is ImageState.SUCCEEDED and bool(record.width and record.height)
+        self.images += found
+        self.left_out += not found
+        return found
+
+
+def folder_for(folder: Path, job: str, last: str) -> WrittenFolder:
+    """The folder of an export, whose file `last` appears after all others. UsageError for one that has results."""
+    try:
+        others = [name for name in (folder / MARKER).read_text("utf-8").splitlines()[1:] if not _NAMES.fullmatch(name)]
+    except (OSError, ValueError):
+        others = []
+    if others:
+        raise UsageError(f"{folder} has results of camq's, such as {others[0]}: choose another folder for the export")
+    return WrittenFolder(folder, job, _NAMES, last=last)
+
+
+def write_list(file: IO[bytes], items: Iterable[Any]) -> None:
+    """A JSON list with an item on each line; one item is in memory."""
+    file.write(b"[")
+    for number, item in enumerate(items):
+        file.write((",\n" if number else "\n").encode() + json.dumps(item, ensure_ascii=False).encode())
+    file.write(b"\n]")
