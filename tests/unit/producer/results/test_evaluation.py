@@ -124,6 +124,25 @@ def test_the_sentence_names_the_best_and_says_what_is_noise() -> None:
     assert evaluated().sentence == ""
 
 
+def test_curves_are_means_at_each_step_and_stages_at_each_layer() -> None:
+    """Of the images that have them: older workers left none, and a curve of another length is not mixed in."""
+    found = evaluated(
+        (of("cam", 0, deletion_curve=(0.8, 0.4, 0.0), randomisation=(("fc", 0.5), ("conv1", -0.25))),),
+        (of("cam", 0, deletion_curve=(0.4, 0.2, 0.0), randomisation=(("fc", 0.25), ("conv1", 0.25))),),
+        (of("cam", 0, deletion_curve=(1.0, 0.0)),),
+        (of("cam", 0),),
+    )
+
+    (method,) = found.methods
+    assert method.deletion_curve is not None
+    assert method.deletion_curve.mean == pytest.approx((0.6, 0.3, 0.0))
+    assert method.deletion_curve.low[2] == method.deletion_curve.high[2] == 0
+    assert method.deletion_curve.low[0] == pytest.approx(0.6 - 1.96 * 0.2, abs=1e-3)
+    assert method.insertion_curve is None
+    means = [(stage.layer, stage.correlation.mean) for stage in method.randomisation]
+    assert means == [("fc", pytest.approx(0.375)), ("conv1", pytest.approx(0.0))]
+
+
 def test_every_metric_is_explained_where_it_is_shown() -> None:
     """By the name that it has in JSON; `docs/how-to/evaluate.md` explains them by the same names."""
     others = {"method", "images", "seconds_per_image", "road_morf", "road_lerf"}

@@ -197,3 +197,11 @@ def test_a_range_is_a_word_or_two_numbers(wish: str) -> None:
 def test_what_is_drawn_is_known_by_index(given: str, kept: str) -> None:
     """A label may be written in several ways; an index is one class."""
     assert check_options(CARD, {"only": given}).only == kept
+
+
+def test_a_randomisation_test_needs_methods_to_test() -> None:
+    """It is left out of a message while nobody asks for it."""
+    assert check_options(CARD, {"evaluate": "cam", "randomise": True}).randomise is True
+    assert b"randomise" not in encode(check_options(CARD, {"evaluate": "cam"}))
+    with pytest.raises(UsageError, match="invalid randomise: it tests the maps of evaluate, which names no method"):
+        check_options(CARD, {"randomise": True})
