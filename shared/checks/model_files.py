@@ -80,10 +80,11 @@ def parse_model_file(raw: bytes, path: str) -> ModelFile:
     table = found.input
     for one in ("mean", "std"):
         given = getattr(table, one)
-        if given is not None and len(given) != (table.channels or 3):
+        # Without `channels` they are those of the weights, which are read later.
+        if given is not None and len(given) not in ((table.channels,) if table.channels else (1, 3, 4)):
             raise UsageError(
                 f"{_place(text, path, f'input.{one}')}: input.{one} has {len(given)} numbers; expected one for each of "
-                f"the {table.channels or 3} channels"
+                f"the {table.channels or '1, 3 or 4'} channels"
             )
     if table.std is not None and 0 in table.std:
         raise UsageError(f"{_place(text, path, 'input.std')}: input.std holds a 0, by which nothing can be divided")

@@ -12,7 +12,7 @@ from torch.hub import HASH_REGEX, download_url_to_file, get_dir
 from torchvision.models import WeightsEnum, get_model_weights
 
 from shared.contract import InputTable
-from shared.errors import ModelError
+from shared.errors import ModelError, UsageError
 from worker.core.checkpoint.fit import Shape
 from worker.core.model import architectures
 from worker.core.model.architectures import LITE, import_lite
@@ -148,7 +148,7 @@ def input_spec(name: str, module: nn.Module, weights: Path) -> InputSpec:
 def specified(own: InputSpec, given: InputTable, channels: int) -> InputSpec:
     """The published preprocessing with what a model file says instead, for a stem of so many channels."""
     if given.channels is not None and given.channels != channels:
-        raise ModelError(f"input.channels is {given.channels}, but the weights take pictures of {channels}")
+        raise UsageError(f"input.channels is {given.channels}, but the weights take pictures of {channels}")
     if channels not in (1, 3, 4):
         raise ModelError(f"the weights take pictures of {channels} channels; camq has pictures of 1, 3 and 4")
     size, width = given.sides or own.sides()
@@ -157,8 +157,9 @@ def specified(own: InputSpec, given: InputTable, channels: int) -> InputSpec:
     before, before_width = given.before_crop or (in_proportion, own_width)
     mean, std = given.mean or _for(own.mean, channels), given.std or _for(own.std, channels)
     if len(mean) != channels or len(std) != channels:
-        raise ModelError(
-            f"mean and std need {channels} numbers each, one for each channel of the weights: set both in [input]"
+        raise UsageError(
+            f"mean and std have {len(mean)} and {len(std)} numbers, but the weights take {channels} channels:"
+            " give both in [input] with one number for each"
         )
     return replace(
         own,

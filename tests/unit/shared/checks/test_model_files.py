@@ -52,7 +52,7 @@ def test_a_whole_file_is_read(tmp_path: Path) -> None:
         ('\noutputs = "binary"', "line 2: invalid outputs 'binary'; expected one of softmax, sigmoid"),
         ('[input]\n\nsize = "224"', "line 3: invalid input.size '224'; expected a whole number from 32 to 4096"),
         ("[input]\nsize = 8", "invalid input.size 8; expected a whole number from 32 to 4096"),
-        ("[input]\nmean = [0.5]", "line 2: input.mean has 1 numbers; expected one for each of the 3 channels"),
+        ("[input]\nmean = [1, 1]", "line 2: input.mean has 2 numbers; expected one for each of the 1, 3 or 4 channels"),
         ("[input]\nstd = [1, 0, 1]", "holds a 0"),
         ("labels = 3", "line 1: invalid labels 3; expected a text or a list of texts"),
         ('name = "a b"', "line 1: invalid name 'a b'"),
