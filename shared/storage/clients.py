@@ -133,7 +133,11 @@ class Surroundings(Provider):
         elif environ.get("AWS_PROFILE") or _credentials_file(environ).is_file():
             self._provider, self._source = AWSConfigProvider(), str(_credentials_file(environ))
         elif named := next((name for name in _ROLES if environ.get(name)), None):
-            self._provider, self._source = IamAwsProvider(http_client=_pool(10.0)), named
+            # Of AWS' service for tokens, or of another one that speaks its language.
+            service = environ.get("AWS_ENDPOINT_URL_STS") if named == _ROLES[0] else None
+            region = environ.get("AWS_DEFAULT_REGION")
+            found = IamAwsProvider(http_client=_pool(10.0), custom_endpoint=service, region=region)
+            self._provider, self._source = found, named
         #: Asked once, when the first request is made: nobody announces it.
         self._machine = role and environ.get("AWS_EC2_METADATA_DISABLED", "").lower() != "true"
         self._one_at_a_time = Lock()

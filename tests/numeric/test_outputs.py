@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shared.contract import InputTable, ModelFile, Options
-from shared.errors import ModelError
+from shared.errors import UsageError
 from tests.numeric.networks import CPU, explained, inputs, pictures
 from tests.numeric.test_checkpoint_forms import resnet, saved, state_of
 from worker.core.engine.engine import Engine, to_input
@@ -142,7 +142,9 @@ def test_a_stem_needs_as_many_means_as_it_has_channels(tmp_path: Path) -> None:
     assert loaded(module, tmp_path).spec.mean == (0.449,)
     net = loaded(module, tmp_path, input=InputTable(channels=1, mean=(0.5,), std=(0.25,)))
     assert (net.spec.mean, net.spec.std) == ((0.5,), (0.25,))
-    with pytest.raises(ModelError, match=r"input\.channels is 3, but the weights take pictures of 1"):
+    with pytest.raises(UsageError, match="mean and std have 3 and 1 numbers, but the weights take 1 channel:"):
+        loaded(module, tmp_path, input=InputTable(mean=(0.5, 0.5, 0.5)))
+    with pytest.raises(UsageError, match=r"input\.channels is 3, but the weights take pictures of 1"):
         loaded(module, tmp_path, input=InputTable(channels=3))
 
 

@@ -114,6 +114,30 @@ def test_its_weights_are_the_checkpoints(write: Write, tmp_path: Path) -> None:
     assert load_network(f"python:{name}:build", device=CPU).model != first.model
 
 
+def test_one_that_computes_while_it_is_built_has_its_weights_too(write: Write, tmp_path: Path) -> None:
+    """As networks do that spread a rate over their layers; its code runs once."""
+    text = (
+        NET.format(output=OUTPUTS["logits"])
+        + """
+    built = []
+
+    class Spread(Net):
+        def __init__(self):
+            super().__init__()
+            self.rates = torch.linspace(0, 0.1, 4).tolist()
+            built.append(self)
+    """
+    )
+    name = write("spread", text)
+    module = __import__(name).Spread().eval()
+    torch.save(module.state_dict(), tmp_path / "w.pth")
+    net = load_network(f"python:{name}:Spread", weights=tmp_path / "w.pth", device=CPU)
+    x = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(net.module(x), module(x))
+    assert len(sys.modules[name].built) == 2  # once here
+
+
 def test_weights_that_do_not_fit_it_are_refused(write: Write, tmp_path: Path) -> None:
     """Missing tensors and tensors that it would not compute with, by name."""
     name = write("nets_misfit", NET.replace("{output}", OUTPUTS["logits"]))

@@ -73,6 +73,8 @@ def seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Seen]:
     """A server, and surroundings without anything of AWS'."""
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "PROFILE", "REGION", "DEFAULT_REGION"):
         monkeypatch.delenv(f"AWS_{name}", raising=False)
+    for name in ("WEB_IDENTITY_TOKEN_FILE", "ROLE_ARN", "ROLE_SESSION_NAME", "ENDPOINT_URL_STS"):
+        monkeypatch.delenv(f"AWS_{name}", raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     with serving() as found:
         yield found
@@ -161,6 +163,54 @@ def test_a_containers_role_signs(seen: Seen, monkeypatch: pytest.MonkeyPatch) ->
 
     with pytest.raises(CredentialsError, match="no S3 credentials from AWS_CONTAINER_CREDENTIALS_FULL_URI"):
         store_at(seen).get("a")
+
+
+def test_a_web_identity_signs_and_is_renewed(seen: Seen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As Kubernetes gives a pod its role: the token of its file for keys of an hour. A refusal is told."""
+    asked: list[dict[str, list[str]]] = []
+
+    class Tokens(BaseHTTPRequestHandler):
+        """AWS' AssumeRoleWithWebIdentity, whose first keys end at once."""
+
+        def do_POST(self) -> None:
+            asked.append(parse_qs(urlsplit(self.path).query))
+            refused = asked[-1]["WebIdentityToken"] == ["forged"]
+            ends = "2999-01-01T00:00:00Z" if len(asked) > 1 else "2001-01-01T00:00:00Z"
+            self.send_response(403 if refused else 200)
+            self.end_headers()
+            keys = f"<AccessKeyId>POD{len(asked)}</AccessKeyId><SecretAccessKey>s</SecretAccessKey>"
+            keys += f"<SessionToken>t{len(asked)}</SessionToken><Expiration>{ends}</Expiration>"
+            result = (
+                f"<AssumeRoleWithWebIdentityResult><Credentials>{keys}</Credentials></AssumeRoleWithWebIdentityResult>"
+            )
+            name = "AssumeRoleWithWebIdentityResponse"
+            body = f'<{name} xmlns="https://sts.amazonaws.com/doc/2011-06-15/">{result}</{name}>'
+            self.wfile.write(b"<ErrorResponse/>" if refused else body.encode())
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    token = tmp_path / "token"
+    token.write_text("projected-token")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/camq")
+    monkeypatch.setenv("AWS_ROLE_SESSION_NAME", "camq-worker")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Tokens) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{server.server_address[1]}")
+        store = store_at(seen)
+        for pod in ("POD1", "POD2", "POD2"):
+            store.get("a")
+            assert f"Credential={pod}/" in seen.last["authorization"]
+            assert seen.last["x-amz-security-token"] == f"t{pod[-1]}"
+        assert [each["WebIdentityToken"] for each in asked] == [["projected-token"]] * 2
+        assert asked[0]["RoleArn"] == ["arn:aws:iam::123456789012:role/camq"]
+        assert asked[0]["RoleSessionName"] == ["camq-worker"]
+
+        token.write_text("forged")
+        with pytest.raises(CredentialsError, match="no S3 credentials from AWS_WEB_IDENTITY_TOKEN_FILE"):
+            store_at(seen).get("a")
+        server.shutdown()
 
 
 def test_without_any_credentials_a_public_bucket_is_read(seen: Seen) -> None:

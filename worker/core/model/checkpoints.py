@@ -1,12 +1,16 @@
 """A checkpoint's tensors in the network that they were saved from, and the network's fingerprint."""
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from shared.errors import ModelError
 from worker.core.checkpoint.checkpoint import Checkpoint
@@ -14,6 +18,7 @@ from worker.core.checkpoint.fit import Fit, Matcher, grouped
 from worker.core.checkpoint.misfit import misfit, some
 from worker.core.checkpoint.trained_head import BESIDE
 from worker.core.sources.architecture import Architecture
+from worker.core.sources.own_code import OwnCode
 from worker.core.sources.transformers_class import TransformersClass
 
 
@@ -62,6 +67,8 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], name: str) -> 
 
 #: A head that was replaced by a smaller one is the most that a description may have beyond its weights.
 _MOST_BEYOND = 4
+#: Numbers beside its weights that a network may compute with while it is built.
+_ROOM = 1 << 22
 #: Buffers that a network computes by itself; some releases of their libraries store them, and others do not.
 _COMPUTED = re.compile(
     r"(^|\.)(relative_position_index|relative_coords_table|attn_mask|position_ids|num_batches_tracked|total_\w+)$"
@@ -73,7 +80,8 @@ def restored(source: Architecture, checkpoint: Checkpoint) -> Assembled | str:
 
     Raises ModelError where the source describes another network than the checkpoint is of.
     """
-    _check_size(source, checkpoint)
+    if not isinstance(source, OwnCode):  # whose code is trusted, and need not run twice
+        _check_size(source, checkpoint)
     if isinstance(source, TransformersClass):
         module, ignored = source.loaded({name: checkpoint.read(name) for name in checkpoint.shapes})
         return Assembled(module, 0, channels_of(module), tuple(grouped(ignored)), notes=source.notes)
@@ -99,14 +107,32 @@ def channels_of(module: nn.Module) -> int:
     return next((layer.in_channels for layer in module.modules() if isinstance(layer, nn.Conv2d)), 3)
 
 
+class _Counted(TorchDispatchMode):
+    """Inside, tensors of `most` numbers in all may be made, and then none any more."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most, self.numbers = most, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if args and isinstance(args[0], list | tuple) and all(isinstance(side, int) for side in args[0]):
+            self.numbers += math.prod(args[0])  # one that makes a tensor of nothing has its shape in front
+        if self.numbers > self._most:
+            raise MemoryError
+        return func(*args, **(kwargs or {}))
+
+
 def _check_size(source: Architecture, checkpoint: Checkpoint) -> None:
     """ModelError before a description far larger than its weights takes the memory of this machine."""
+    held = sum(place.count for place in checkpoint.index.tensors.values())
+    counted = _Counted(_MOST_BEYOND * held + _ROOM)
     try:
         with torch.device("meta"):
             numbers = sum(each.numel() for each in source.build(checkpoint.shapes).parameters())
-    except (NotImplementedError, RuntimeError):
-        return  # it computes while it is built, so it is no mere description
-    held = sum(place.count for place in checkpoint.index.tensors.values())
+    except (ModelError, NotImplementedError, RuntimeError):  # some networks compute while they are built
+        with suppress(ModelError), counted:
+            source.build(checkpoint.shapes)
+        numbers = counted.numbers if counted.numbers > _MOST_BEYOND * held + _ROOM else 0
     if numbers > _MOST_BEYOND * held:
         raise ModelError(
             f"{source.name} is described as a network of {numbers:,} numbers, but {checkpoint.path} holds {held:,}"

@@ -158,8 +158,8 @@ def specified(own: InputSpec, given: InputTable, channels: int) -> InputSpec:
     mean, std = given.mean or _for(own.mean, channels), given.std or _for(own.std, channels)
     if len(mean) != channels or len(std) != channels:
         raise UsageError(
-            f"mean and std have {len(mean)} and {len(std)} numbers, but the weights take {channels} channels:"
-            " give both in [input] with one number for each"
+            f"mean and std have {len(mean)} and {len(std)} numbers, but the weights take {channels} channel"
+            f"{'s' * (channels > 1)}: give both in [input] with one number for each"
         )
     return replace(
         own,
