@@ -24,6 +24,8 @@ class Preprocessing:
     squash; `squash_interpolation` that of a squash. `fill` is the colour beside a letterbox. `mean` and `std` normalise
     values in 0..1, one number for each of the `channels`. `exif`: whether pictures are turned upright first;
     `antialias`: whether a smaller picture is averaged, as Pillow does, or sampled, as torch resizes tensors by default.
+    `floor_crop`: whether a crop that cannot lie in the middle lies further left and up, as Hugging Face's do, or where
+    torchvision rounds it to.
     """
 
     size: int = 224
@@ -39,6 +41,7 @@ class Preprocessing:
     exif: bool = True
     antialias: bool = True
     resize_width: int | None = None
+    floor_crop: bool = False
 
     def sides(self, height: int | None = None) -> tuple[int, int]:
         """Height and width of the input; of another height than its own, in the same proportions."""

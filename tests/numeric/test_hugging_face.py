@@ -193,7 +193,7 @@ def test_pictures_are_prepared_as_the_folders_processor_does(kind: str, tmp_path
     saved(_made("ResNet", embedding_size=16, layer_type="basic", **_STAGES), tmp_path)
     processor.save_pretrained(tmp_path)
     net = loaded(tmp_path)
-    for size in ((500, 375), (301, 420)):
+    for size in ((500, 375), (301, 420), (343, 256), (500, 368)):
         picture = photo(*size)
         wanted = processor(picture, return_tensors="pt")["pixel_values"][0]
         found = prepare(encoded(picture, "PNG"), Options(), net.spec, Limits())

@@ -118,15 +118,17 @@ def _centre(picture: Image.Image, size: _Sides, before: _Before, spec: InputSpec
         ratio = min(picture.height / before[0], picture.width / before[1])
         sides = round(picture.height / ratio), round(picture.width / ratio)
     if sides[0] * sides[1] > MAX_RESIZED_PIXELS:
-        part = _part(sides, size, picture)
+        part = _part(sides, size, picture, spec)
         return _Seen(picture.resize(size[::-1], _FILTERS[spec.interpolation], box=part), part)
     return _middle(_resized(picture, sides, spec.interpolation, spec), size, picture, replace(spec, fill=(0, 0, 0)))
 
 
 def _middle(resized: Image.Image, size: _Sides, picture: Image.Image, spec: InputSpec) -> _Seen:
     """The middle of a resized picture, where it is smaller in the middle of `spec.fill`."""
-    part = _part((resized.height, resized.width), size, picture)
-    top, left = (_offset(inner, outer) for inner, outer in zip((resized.height, resized.width), size, strict=True))
+    part = _part((resized.height, resized.width), size, picture, spec)
+    top, left = (
+        _offset(inner, outer, spec) for inner, outer in zip((resized.height, resized.width), size, strict=True)
+    )
     if top >= 0 and left >= 0:
         return _Seen(resized.crop((left, top, left + size[1], top + size[0])), part)
     image = Image.new("RGB", size[::-1], spec.fill).convert(picture.mode)
@@ -134,16 +136,19 @@ def _middle(resized: Image.Image, size: _Sides, picture: Image.Image, spec: Inpu
     return _Seen(image, part)
 
 
-def _part(sides: _Sides, size: _Sides, picture: Image.Image) -> tuple[float, float, float, float]:
+def _part(sides: _Sides, size: _Sides, picture: Image.Image, spec: InputSpec) -> tuple[float, float, float, float]:
     """What the middle of `size` of a picture that is resized to `sides` shows of it."""
-    top, left = _offset(sides[0], size[0]), _offset(sides[1], size[1])
+    top, left = _offset(sides[0], size[0], spec), _offset(sides[1], size[1], spec)
     crop = (left, top, left + size[1], top + size[0])
     return _scaled(crop, picture.width / sides[1], picture.height / sides[0])
 
 
-def _offset(resized: int, kept: int) -> int:
-    """Where the middle begins, by the rounding of torchvision's `CenterCrop`; negative where it must be padded."""
-    return round((resized - kept) / 2) if resized >= kept else -((kept - resized) // 2)
+def _offset(resized: int, kept: int, spec: InputSpec) -> int:
+    """Where the middle begins, by the rounding of torchvision's `CenterCrop` or of Hugging Face's; negative where it
+    must be padded."""
+    if resized < kept:
+        return -((kept - resized) // 2)
+    return (resized - kept) // 2 if spec.floor_crop else round((resized - kept) / 2)
 
 
 def _resized(picture: Image.Image, size: _Sides, method: Interpolation, spec: InputSpec) -> Image.Image:

@@ -81,6 +81,7 @@ def of_processor(config: Mapping[str, Any], own_size: int, channels: int, where:
         std=tuple(each / factor for each in std),
         resize=resize,
         channels=channels,
+        floor_crop=resize.endswith("crop"),
     )
 
 
