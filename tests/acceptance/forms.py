@@ -1,12 +1,10 @@
-"""Networks as people bring them, each with the file that its trainer wrote, the model file for it, and itself: what it
-computes by hand."""
+"""Networks as people bring them, each with the file that its trainer wrote and the model file for it."""
 
 import argparse
 import copy
 import json
 import pathlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,59 +20,9 @@ from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
+from tests.acceptance.by_hand import FIVE, HALF, IMAGENET, Form, normalised, squashed
+from tests.numeric import test_checkpoint_forms as checkpoints
 from tests.numeric.networks import random_module
-
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-HALF = ((0.5,) * 3, (0.5,) * 3)
-_FIVE = ("cat", "dog", "rabbit", "tortoise", "canary")
-
-
-@dataclass
-class Form:
-    """`text` is its model file, `see` makes the network's input (1, K, H, W) of a picture without camq."""
-
-    text: str
-    module: nn.Module
-    layer: nn.Module
-    see: Callable[[Image.Image], Tensor]
-    labels: tuple[str, ...] = _FIVE
-    method: str = "cam"
-    outputs: str = "softmax"
-    picture: str = "photo.png"
-    #: Of logits and maps, relative to the largest of them.
-    within: float = 1e-5
-    #: Tokens before those of the picture's patches; None where the layer puts out a map.
-    special: int | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
-
-    def by_hand(self, picture: Image.Image) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Logits and maps of all classes: Grad-CAM, or for a head that is linear in the mean over positions its closed
-        form, in which each gradient is the class's weight by the number of positions."""
-        caught: list[Tensor] = []
-        handle = self.layer.register_forward_hook(lambda _, __, out: caught.append(out))
-        output = self.module(self.see(picture).requires_grad_())
-        handle.remove()
-        logits = getattr(output, "logits", output)[0]
-        maps = []
-        for logit in logits:
-            [slopes], values = torch.autograd.grad(logit, caught[0], retain_graph=True)[0], caught[0][0]
-            if self.special is not None:
-                side = round((len(values) - self.special) ** 0.5)
-                values, slopes = (each[self.special :].T.reshape(-1, side, side) for each in (values, slopes))
-            weights = slopes.mean((1, 2), keepdim=True)
-            found = (weights * values).sum(0)
-            maps.append(found * found.numel() if self.method == "cam" else found.relu())
-        return logits.detach().numpy(), torch.stack(maps).detach().numpy()
-
-
-def normalised(pixels: Tensor | Image.Image, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """(1, K, H, W)."""
-    values = pixels if isinstance(pixels, Tensor) else F.pil_to_tensor(pixels)
-    return F.normalize(values.float() / 255, mean, std)[None]
-
-
-def squashed(size: int = 64, numbers: Any = IMAGENET) -> Callable[[Image.Image], Tensor]:
-    return lambda picture: normalised(F.resize(picture, [size, size]), *numbers)
 
 
 def resnet(head: nn.Module | None = None, classes: int = 5, seed: int = 0) -> Any:
@@ -84,16 +32,12 @@ def resnet(head: nn.Module | None = None, classes: int = 5, seed: int = 0) -> An
     return module.eval()
 
 
-def prefixed(module: nn.Module, prefix: str) -> dict[str, Tensor]:
-    return {prefix + key: tensor for key, tensor in module.state_dict().items()}
-
-
 def lightning(folder: Path) -> Form:
     """LightningModule with a weighted loss, dropout before its head, the names of its classes among its settings."""
     torch.manual_seed(1)
     module = resnet(nn.Sequential(nn.Dropout(0.5), nn.Linear(512, 5)))
-    hyper = {"class_to_idx": {name: index for index, name in enumerate(_FIVE)}, "root": pathlib.Path("/data")}
-    state = {**prefixed(module, "model._orig_mod."), "criterion.weight": torch.ones(5)}
+    hyper = {"class_to_idx": {name: index for index, name in enumerate(FIVE)}, "root": pathlib.Path("/data")}
+    state = {**checkpoints.prefixed(module.state_dict(), "model._orig_mod."), "criterion.weight": torch.ones(5)}
     torch.save({"state_dict": state, "hyper_parameters": hyper, "epoch": 3}, folder / "run.ckpt")
     text = 'weights = "run.ckpt"\n[input]\nsize = 64\nmean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]\n'
     return Form(text, module, module.layer4, squashed(64, HALF))
@@ -102,10 +46,10 @@ def lightning(folder: Path) -> Form:
 def torchvisions_script(folder: Path, part: str = "") -> Form:
     """Raw weights beside averaged ones, an argparse.Namespace; labels in a text; the shorter side, then the centre."""
     raw, averaged = resnet(), resnet(seed=1)
-    ema = {**prefixed(averaged, "module."), "n_averaged": torch.tensor(3)}
+    ema = {**checkpoints.prefixed(averaged.state_dict(), "module."), "n_averaged": torch.tensor(3)}
     saved = {"model": raw.state_dict(), "model_ema": ema, "args": argparse.Namespace(lr=0.1), "epoch": 3}
     torch.save(saved, folder / "model_89.pth")
-    (folder / "names.txt").write_text("\n".join(_FIVE))
+    (folder / "names.txt").write_text("\n".join(FIVE))
     way = 'resize = "center-crop"\nresize_size = 73\ninterpolation = "bicubic"\n'
     text = f'weights = "model_89.pth{part}"\nlabels = "names.txt"\n[input]\nsize = 64\n{way}'
 
@@ -116,11 +60,6 @@ def torchvisions_script(folder: Path, part: str = "") -> Form:
     return Form(text, module, module.layer4, see)
 
 
-def averaged(folder: Path) -> Form:
-    """The other copy in the same file."""
-    return torchvisions_script(folder, "#ema")
-
-
 def timms_script(folder: Path) -> Form:
     """timm's checkpoint of its own architecture, prepared as its configuration says; labels as {name: index}."""
     torch.manual_seed(2)
@@ -128,7 +67,7 @@ def timms_script(folder: Path) -> Form:
     nn.init.normal_(module.fc.weight, std=0.5)
     saved = {"state_dict": module.state_dict(), "arch": "test_resnet", "args": argparse.Namespace(model="test_resnet")}
     torch.save({**saved, "metric": np.float64(93.1)}, folder / "last.pth.tar")
-    (folder / "names.json").write_text(json.dumps({name: index for index, name in enumerate(_FIVE)}))
+    (folder / "names.json").write_text(json.dumps({name: index for index, name in enumerate(FIVE)}))
     text = 'architecture = "timm:test_resnet"\nweights = "last.pth.tar"\nlabels = "names.json"\n'
     transform = timm.data.create_transform(**timm.data.resolve_data_config({}, model=module))
     return Form(text, module, module.layer4, lambda picture: transform(picture)[None])
@@ -138,8 +77,10 @@ def own_loop(folder: Path) -> Form:
     """{"net": …} of a wrapped network, a head of two linear layers, labels as `index,name`, a letterbox."""
     torch.manual_seed(3)
     module = resnet(nn.Sequential(nn.Linear(512, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 5)))
-    torch.save({"net": prefixed(module, "module.encoder.backbone."), "acc": 93.1}, folder / "best.t7")
-    (folder / "names.csv").write_text("index,name\n" + "".join(f"{n},{name}\n" for n, name in enumerate(_FIVE)))
+    torch.save(
+        {"net": checkpoints.prefixed(module.state_dict(), "module.encoder.backbone."), "acc": 93.1}, folder / "best.t7"
+    )
+    (folder / "names.csv").write_text("index,name\n" + "".join(f"{n},{name}\n" for n, name in enumerate(FIVE)))
     way = 'resize = "letterbox"\nfill = [1, 2, 3]\n'
     text = f'weights = "best.t7"\nlabels = "names.csv"\n[input]\nsize = 64\n{way}'
 
@@ -165,7 +106,7 @@ def fastai(folder: Path) -> Form:
     layers = [_Concat(), nn.Flatten(), nn.BatchNorm1d(1024), nn.Dropout(0.25), nn.Linear(1024, 64, bias=False)]
     layers += [nn.ReLU(), nn.BatchNorm1d(64), nn.Dropout(0.5), nn.Linear(64, 5, bias=False)]
     module = nn.Sequential(body, nn.Sequential(*layers)).eval()
-    torch.save({"model": module.state_dict(), "opt": {}, "vocab": list(_FIVE)}, folder / "export.pth")
+    torch.save({"model": module.state_dict(), "opt": {}, "vocab": list(FIVE)}, folder / "export.pth")
     return Form('weights = "export.pth"\n[input]\nsize = 64\n', module, body, squashed(), method="gradcam")
 
 
@@ -221,7 +162,7 @@ def fourteen_findings(folder: Path) -> Form:
     nn.init.uniform_(module.fc[0].running_var, 0.5, 2)
     module.conv1 = nn.Conv2d(4, 64, 7, 2, 3, bias=False)
     names = tuple(f"finding {index}" for index in range(14))
-    torch.save({"state_dict": prefixed(module, "densenet.")}, folder / "chest.pth.tar")
+    torch.save({"state_dict": checkpoints.prefixed(module.state_dict(), "densenet.")}, folder / "chest.pth.tar")
     listed = json.dumps(list(names))
     numbers = "mean = [0.5, 0.4, 0.3, 0.2]\nstd = [0.2, 0.3, 0.4, 0.5]\nexif = false\n"
     text = f'weights = "chest.pth.tar"\noutputs = "sigmoid"\nlabels = {listed}\n[input]\nsize = [96, 64]\n{numbers}'
@@ -238,7 +179,7 @@ def fourteen_findings(folder: Path) -> Form:
 def hugging_face(folder: Path) -> Form:
     """A folder of `save_pretrained`: a vision transformer with its names and its processor."""
     torch.manual_seed(8)
-    names = dict(enumerate(_FIVE))
+    names = dict(enumerate(FIVE))
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     config = transformers.ViTConfig(id2label=names, image_size=64, patch_size=16, **sizes)
     module: Any = transformers.ViTForImageClassification(config).eval()
@@ -247,8 +188,12 @@ def hugging_face(folder: Path) -> Form:
     module.save_pretrained(folder / "vit")
     processor.save_pretrained(folder / "vit")
     layer = module.get_submodule("vit.layers.1.layernorm_before")
-    made: Callable[[Image.Image], Tensor] = lambda picture: processor(picture, return_tensors="pt")["pixel_values"]  # noqa: E731
-    return Form('weights = "vit"\n', module, layer, made, method="gradcam", special=1)
+
+    def see(picture: Image.Image) -> Tensor:
+        pixels: Tensor = processor(picture, return_tensors="pt")["pixel_values"]
+        return pixels
+
+    return Form('weights = "vit"\n', module, layer, see, method="gradcam", special=1)
 
 
 def timms_folder(folder: Path) -> Form:
@@ -258,20 +203,18 @@ def timms_folder(folder: Path) -> Form:
     nn.init.normal_(module.fc.weight, std=0.5)
     changed = {"crop_mode": "border", "crop_pct": 0.9, "input_size": (3, 96, 64), "mean": HALF[0], "std": HALF[1]}
     own = {**module.pretrained_cfg, **changed}
-    save_for_hf(module, folder / "birds", model_config={"label_names": list(_FIVE), "pretrained_cfg": own})
+    save_for_hf(module, folder / "birds", model_config={"label_names": list(FIVE), "pretrained_cfg": own})
     transform = timm.data.create_transform(**timm.data.resolve_data_config({}, pretrained_cfg=own))
     return Form('weights = "birds"\n', module, module.layer4, lambda picture: transform(picture)[None])
 
 
 OWN_CODE = """
-import torch
 from torch import nn
 
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.body, self.act = nn.Conv2d(3, 6, 7, 8), nn.ReLU()
-        self.head = nn.Linear(6, 5)
+        self.body, self.act, self.head = nn.Conv2d(3, 6, 7, 8), nn.ReLU(), nn.Linear(6, 5)
 
     def forward(self, x):
         return self.head(self.act(self.body(x)).mean((2, 3)))
@@ -286,7 +229,10 @@ def own_code(folder: Path) -> Form:
     torch.manual_seed(10)
     module = space["Net"]().eval()
     nn.init.normal_(module.head.weight)
-    torch.save({"weights": prefixed(copy.deepcopy(module), "net."), "classes": list(_FIVE)}, folder / "mine.pth")
+    torch.save(
+        {"weights": checkpoints.prefixed(copy.deepcopy(module).state_dict(), "net."), "classes": list(FIVE)},
+        folder / "mine.pth",
+    )
     way = 'resize = "squash-crop"\nresize_size = [80, 72]\ninterpolation = "lanczos"\n'
     text = f'architecture = "python:mine:Net"\nweights = "mine.pth"\n[input]\nsize = 64\n{way}'
 
@@ -294,6 +240,11 @@ def own_code(folder: Path) -> Form:
         return normalised(F.center_crop(F.resize(picture, [80, 72], InterpolationMode.LANCZOS), [64]), *IMAGENET)
 
     return Form(text, module, module.act, see, env={"PYTHONPATH": str(folder)})
+
+
+def averaged(folder: Path) -> Form:
+    """The other copy in the same file."""
+    return torchvisions_script(folder, "#ema")
 
 
 FORMS: tuple[Callable[[Path], Form], ...] = (

@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from shared.ledger import RedisLedger
+from tests.acceptance.by_hand import Form
 from tests.acceptance.command import CAMQ, Command, run_here
-from tests.acceptance.forms import FORMS, Form
+from tests.acceptance.forms import FORMS
 from tests.acceptance.local import camq
 from tests.numeric.pictures import turned
 from tests.waiting import wait_until
