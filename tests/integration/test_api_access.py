@@ -187,7 +187,7 @@ def test_a_request_above_its_limit_is_refused_while_it_arrives(services: Service
         ({"top_k": "0"}, "invalid top_k: expected a whole number, at least 1"),
         ({"topk": "1"}, "unknown field 'topk' (did you mean top_k?); fields: pictures, manifest"),
         ({"method": "camm"}, "invalid method 'camm': expected one of ablationcam, cam"),
-        ({"heatmaps": "perhaps"}, "invalid heatmaps: expected true or false, found 'perhaps'"),
+        ({"heatmaps": "perhaps"}, "invalid heatmaps 'perhaps': expected one of true, false, full"),
         ({"classes": "dog"}, "no class 'dog'"),
         ({"colormap": "jett"}, "did you mean jet"),
         ({"nothing": "1"}, "unknown field 'nothing'; fields: "),

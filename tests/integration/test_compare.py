@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from producer.results.analysis.comparison import Change, compare, rank_correlation
 from producer.services import Services
 from producer.web.compare import write_comparison
+from producer.written_folder import MARKER
 from shared import keys
 from shared.errors import CamqError, UsageError
 from tests.scripted_worker import ScriptedWorker, picture
@@ -83,7 +84,10 @@ def test_other_classes_come_first_then_other_maps(
 
     write_comparison(services, found, tmp_path / "both.html")
     page = (tmp_path / "both.html").read_text()
-    assert sorted(path.name for path in (tmp_path / "both_files").iterdir()) == ["0-a.webp", "0-b.webp", "0.webp"]
+    assert sorted(path.name for path in (tmp_path / "both_files").iterdir()) == [
+        MARKER,
+        *("0-a.webp", "0-b.webp", "0.webp"),
+    ]
     assert page.count("<article") == 1
     assert "of 3 pictures; <code>camq compare --limit N</code> shows more" in page
 
@@ -103,10 +107,10 @@ def test_pages_of_one_file_are_pictures_of_their_own(
     assert [(pair.left.index, pair.right.index, pair.page) for pair in found.pictures] == [(1, 0, 2)]
     for name in "ab":
         (tmp_path / "full_files" / f"0-{name}.webp").mkdir(parents=True)
-    with pytest.raises(CamqError, match=r"cannot write .*full_files/0-[ab]\.webp: Is a directory"):
+    with pytest.raises(CamqError, match=r"full_files/0-[ab]\.webp exists and was not written by camq"):
         write_comparison(services, found, tmp_path / "full.html")
     write_comparison(services, found, tmp_path / "pages.html")
-    assert sorted(path.name for path in (tmp_path / "pages_files").iterdir()) == ["0-a.webp", "0-b.webp"]
+    assert sorted(path.name for path in (tmp_path / "pages_files").iterdir()) == [MARKER, "0-a.webp", "0-b.webp"]
 
 
 def test_maps_of_pictures_that_both_jobs_drew_are_compared(

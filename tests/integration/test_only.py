@@ -75,7 +75,7 @@ def test_tables_pages_and_the_api_leave_its_place_empty(
     ]
 
     assert write_report(services, job, tmp_path / "report.html", embed=False) == 4
-    assert len(list((tmp_path / "report_files").glob("*-*"))) == 4  # two of each picture that was drawn
+    assert len(list((tmp_path / "report_files").glob("[0-9]*-*"))) == 4  # two of each picture that was drawn
 
     with api(services) as client:
         found = client.get(f"/v1/jobs/{job}/results").json()["results"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from msgspec.inspect import (
+    BoolType,
     CollectionType,
     EnumType,
     LiteralType,
@@ -97,7 +98,9 @@ def _fields(kinds: list[Type]) -> list[str]:
 def _values(kinds: list[Type]) -> list[str]:
     found: list[str] = []
     for kind in kinds:
-        if isinstance(kind, LiteralType):
+        if isinstance(kind, BoolType):
+            found += ["true", "false"]
+        elif isinstance(kind, LiteralType):
             found += map(str, kind.values)
         elif isinstance(kind, EnumType):
             found += [str(each.value) for each in kind.cls]

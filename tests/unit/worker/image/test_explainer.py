@@ -150,7 +150,7 @@ def working(store: ObjectStore) -> Explainer:
             return Explanation(tuple(maps[: options.top_k]), "cam")
 
     def opened(_data: bytes, options: Options, *_: object, **__: object) -> Any:
-        def draw(classes: tuple[ClassMap, ...]) -> list[Drawing]:
+        def draw(classes: tuple[ClassMap, ...], _captions: object = ()) -> list[Drawing]:
             return [Drawing(b"overlay", b"heat" if options.heatmaps else None, None, 0, 1, False) for _ in classes]
 
         geometry = SimpleNamespace(width=8, height=6)
