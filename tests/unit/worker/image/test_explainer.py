@@ -151,7 +151,8 @@ def working(store: ObjectStore) -> Explainer:
 
     def opened(_data: bytes, options: Options, *_: object, **__: object) -> Any:
         def draw(classes: tuple[ClassMap, ...], _captions: object = ()) -> list[Drawing]:
-            return [Drawing(b"overlay", b"heat" if options.heatmaps else None, None, 0, 1, False) for _ in classes]
+            heatmap = b"heat" if options.heatmaps else None
+            return [Drawing(b"overlay", heatmap, None, None, None, (), 0, 1, False) for _ in classes]
 
         geometry = SimpleNamespace(width=8, height=6)
         return nullcontext(SimpleNamespace(pixels=None, geometry=geometry, warnings=(), draw=draw))
