@@ -2,17 +2,17 @@
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
-from shared.contract import SLOW_METHODS, Options
+from shared.contract import Options
 from shared.errors import ImageError
 from shared.outage import LOOK_S
 from worker.core.types import Explanation, UInt8Array
+from worker.image.queue import Queue, Waiting
 from worker.timing.deadline import ended
 from worker.timing.measurements import Stage
 
@@ -40,29 +40,10 @@ class EngineProtocol(Protocol):
         """Begin; what is returned waits for one result or error per image, in order."""
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    pixels: UInt8Array
-    options: Options
-    future: Future[Explanation]
-    #: Closed by the engine's thread, so that `wait` ends where `forward` begins.
-    wait: ExitStack
-    #: Whether nothing may run beside it.
-    alone: bool = False
-    since: float = field(default_factory=time.monotonic)
-    abandoned: bool = False
-    #: Its share of the device's time, once it ran.
-    seconds: float = 0.0
-
-    @property
-    def slow(self) -> bool:
-        return self.alone or self.options.method in SLOW_METHODS
-
-
 @dataclass(slots=True)
 class _Running:
     began: float
-    batch: list[_Waiting]
+    batch: list[Waiting]
     results: Callable[[], list[Explanation | ImageError]]
 
     def finish(self, busy_until: float = 0.0) -> None:
@@ -102,11 +83,10 @@ class Batcher:
         self._on_fatal = on_fatal
         self._on_batch = on_batch
         self._wake = threading.Condition()
-        self._urgent: deque[_Waiting] = deque()
-        self._normal: deque[_Waiting] = deque()
+        self._queue = Queue(lambda: engine.max_batch_size)
         self._coming = 0
         self._closed = False
-        self._in_hand: list[_Waiting] = []
+        self._in_hand: list[Waiting] = []
         self._busy_until = 0.0
         #: When the engine's thread last showed a sign of life (monotonic seconds).
         self.last_beat = time.monotonic()
@@ -136,7 +116,7 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """Images that wait for a micro-batch, urgent ones among them."""
-        return len(self._urgent) + len(self._normal)
+        return len(self._queue)
 
     @property
     def engine(self) -> str:
@@ -156,22 +136,22 @@ class Batcher:
         self, pixels: Sequence[UInt8Array], options: Options, *, urgent: bool, check: Callable[[], None] = lambda: None
     ) -> list[Explanation]:
         """`explain` for several pictures, which may run together; raises when one of them fails."""
-        return self._answers([_Waiting(p, options, Future(), ExitStack()) for p in pixels], urgent=urgent, check=check)
+        return self._answers([Waiting(p, options, Future(), ExitStack()) for p in pixels], urgent=urgent, check=check)
 
     def timed(
         self, pixels: UInt8Array, options: Options, *, check: Callable[[], None] = lambda: None
     ) -> tuple[Explanation, float]:
         """`explain` for a picture that runs alone, and how many seconds of the device's time it took."""
-        waiting = _Waiting(pixels, options, Future(), ExitStack(), alone=True)
+        waiting = Waiting(pixels, options, Future(), ExitStack(), alone=True)
         return self._answers([waiting], urgent=False, check=check)[0], waiting.seconds
 
-    def _answers(self, asked: list[_Waiting], *, urgent: bool, check: Callable[[], None]) -> list[Explanation]:
+    def _answers(self, asked: list[Waiting], *, urgent: bool, check: Callable[[], None]) -> list[Explanation]:
         with self._wake:
             if self._closed:
                 raise RuntimeError("the batcher is closed")
             for waiting in asked:
                 waiting.wait.enter_context(self._stage("wait"))
-                (self._urgent if urgent else self._normal).append(waiting)
+                self._queue.add(waiting, urgent=urgent)
                 self._notify_if_due()
         try:
             for waiting in asked:
@@ -190,7 +170,7 @@ class Batcher:
         """
         with self._wake:
             self.last_beat = time.monotonic()
-            urgent = self._take_quick(self._urgent)
+            urgent = self._queue.take_urgent()
         if urgent:
             _Running(time.monotonic(), urgent, self._begin(urgent)).finish()
         if self._in_hand and all(waiting.abandoned for waiting in self._in_hand):
@@ -222,7 +202,7 @@ class Batcher:
             self._on_fatal(error)
             raise
 
-    def _begin(self, batch: list[_Waiting]) -> Callable[[], list[Explanation | ImageError]]:
+    def _begin(self, batch: list[Waiting]) -> Callable[[], list[Explanation | ImageError]]:
         self._on_batch(len(batch))
         return self._engine.begin([w.pixels for w in batch], [w.options for w in batch])
 
@@ -231,70 +211,39 @@ class Batcher:
         running.finish(self._busy_until)
         self._busy_until = time.monotonic()
 
-    def _full_batch(self, begun: list[_Waiting]) -> list[_Waiting]:
+    def _full_batch(self, begun: list[Waiting]) -> list[Waiting]:
         """The next micro-batch, if the engine may have it before it has finished `begun`."""
         with self._wake:
             self.last_beat = time.monotonic()
-            full = len(self._urgent) + len(self._normal) >= self._engine.max_batch_size
             # A slow picture runs when its turn comes, and what begins beside it would wait for it.
-            return self._take_batch() if full and self._engine.overlaps and not _runs_alone(begun) else []
+            return self._queue.take() if self._queue.full and self._engine.overlaps and not begun[0].slow else []
 
-    def _next_batch(self) -> list[_Waiting]:
+    def _next_batch(self) -> list[Waiting]:
         with self._wake:
             while True:
                 self.last_beat = time.monotonic()
                 wait_s = self._wait_s()
                 if wait_s == 0:
-                    return self._take_batch()
+                    return self._queue.take()
                 self._wake.wait(wait_s)
 
     def _wait_s(self) -> float:
         """Seconds until the next look; 0 when a micro-batch (or the end) is due."""
-        count = len(self._urgent) + len(self._normal)
-        if count == 0:
+        if not self._queue:
             return 0 if self._closed else 1.0
-        full = count >= self._engine.max_batch_size or _runs_alone(self._urgent or self._normal)
-        if full or self._coming == 0 or self._closed:
+        if self._queue.full or self._queue.next_is_slow or self._coming == 0 or self._closed:
             return 0
-        oldest = min(queue[0].since for queue in (self._urgent, self._normal) if queue)
-        return max(0.0, oldest + self._max_delay_s - time.monotonic())
+        return max(0.0, self._queue.oldest + self._max_delay_s - time.monotonic())
 
     def _notify_if_due(self) -> None:
         """Wakes the engine's thread for a micro-batch, or for its first image, whose seconds begin.
 
         Else it would wake twice per image only to wait on, and take Python's lock away from those that decode.
         """
-        if len(self._urgent) + len(self._normal) == 1 or self._wait_s() == 0:
+        if len(self._queue) == 1 or self._wait_s() == 0:
             self._wake.notify()
 
-    def _take_batch(self) -> list[_Waiting]:
-        first = self._urgent or self._normal
-        return [self._taken(first.popleft())] if _runs_alone(first) else self._take_quick(self._urgent, self._normal)
-
-    def _take_quick(self, *queues: deque[_Waiting]) -> list[_Waiting]:
-        """As many as run at once, in order."""
-        taken: list[_Waiting] = []
-        for queue in queues:
-            found = [waiting for waiting in queue if not waiting.slow][: self._engine.max_batch_size - len(taken)]
-            for waiting in found:
-                queue.remove(waiting)
-            taken += map(self._taken, found)
-        return taken
-
-    @staticmethod
-    def _taken(waiting: _Waiting) -> _Waiting:
-        waiting.wait.close()
-        return waiting
-
-    def _abandon(self, waiting: _Waiting) -> None:
+    def _abandon(self, waiting: Waiting) -> None:
         with self._wake:
             waiting.abandoned = True
-            for queue in (self._urgent, self._normal):
-                if waiting in queue:
-                    queue.remove(waiting)
-                    waiting.wait.close()
-
-
-def _runs_alone(waiting: Sequence[_Waiting]) -> bool:
-    """Whether the first of them does."""
-    return bool(waiting) and waiting[0].slow
+            self._queue.remove(waiting)
