@@ -10,6 +10,14 @@ from producer.services import Services
 from producer.web.http.asgi import build_both
 from producer.web.live.guard import Door
 
+JOB = "/v1/jobs/{job}"
+READ = ("/v1/jobs", JOB, f"{JOB}/events", f"{JOB}/results", f"{JOB}/results.jsonl", f"{JOB}/images/{{index}}")
+READ += (f"{JOB}/images/{{index}}/overlays/{{rank}}", "/v1/models", "/v1/models/{model}", "/v1/workers")
+SUBMIT = ("/v1/jobs", "/v1/uploads", "/v1/explain")
+#: Each address, the method, and the scope that it needs.
+ROUTES = [(path, "GET", "read") for path in READ] + [(path, "POST", "submit") for path in SUBMIT]
+ROUTES += [(f"{JOB}/cancel", "POST", "manage"), (f"{JOB}/retry", "POST", "manage"), (JOB, "DELETE", "manage")]
+
 TestClient = AnyClient[Any]
 HOST = "127.0.0.1:8000"
 

@@ -7,22 +7,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 
 from producer.cli.main import cli
 from tests.acceptance.command import CAMQ, run_here
 from tests.acceptance.conftest import Camq
+from tests.acceptance.leaves import LEAVES
 from tests.scripted_worker import picture
 
 PYTHON = str(Path(CAMQ).with_name("python"))
 COMMANDS = tuple(cli.commands)
-#: Those that do something, such as `token create`.
-LEAVES = tuple(
-    f"{name} {part}" if part else name
-    for name, command in cli.commands.items()
-    for part in (command.commands if isinstance(command, click.Group) else ("",))
-)
 OPTIONS = (
     *("--model", "--top-k", "--classes", "--method", "--target", "--target-layer", "--scale", "--colormap", "--alpha"),
     *("--resize", "--input-size", "--overlay", "--overlay-size", "--format", "--box-threshold", "--heatmaps"),

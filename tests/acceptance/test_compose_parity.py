@@ -24,7 +24,7 @@ from shared.config import Settings
 from tests.acceptance.composed import PORTS, Composed
 from tests.collector import Collector, collecting
 from tests.composefile import ROOT
-from tests.repository.test_dashboard import PANELS, RULES
+from tests.dashboards import PANELS, RULES
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]

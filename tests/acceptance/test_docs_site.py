@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.test_cli_alone import LEAVES
+from tests.acceptance.leaves import LEAVES
 from tests.pages import ROOT
 
 

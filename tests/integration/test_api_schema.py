@@ -13,8 +13,7 @@ from schemathesis.checks import load_all_checks
 from producer.services import Services
 from producer.web.http.asgi import build_both
 from producer.web.live.guard import Door
-from tests.api import HOST, api
-from tests.integration.test_api_access import ROUTES
+from tests.api import HOST, ROUTES, api
 from tests.scripted_worker import ScriptedWorker, picture
 from tests.submitting import pictures, send
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.test_pictures import SETUP, START_S, failure, that
+from tests.picture_pools import SETUP, START_S, failure, that
 from tests.waiting import wait_until
 from worker.pictures.pool import Pictures
 
@@ -69,7 +69,7 @@ def _filtered() -> bool:
 def test_nobody_is_left_when_the_pool_closes_or_its_worker_is_killed() -> None:
     """The kernel ends the processes with their parent."""
     program = (
-        "import time\nfrom tests.integration.test_pictures import SETUP, Pictures\n"
+        "import time\nfrom tests.picture_pools import SETUP, Pictures\n"
         "from tests.waiting import wait_until\npool = Pictures(SETUP, 2)\n"
         "wait_until(lambda: len(pool.lanes.pids()) == 2, 'they run', 60)\nprint(*pool.lanes.pids(), flush=True)\n"
         "time.sleep(3600)\n"

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
@@ -17,43 +17,16 @@ from shared.contract import Options
 from shared.errors import ImageError, UnreachableError
 from tests.dicoms import dicom
 from tests.numeric.pictures import class_map, encoded, in_mode, photo, render
+from tests.picture_pools import ACTS, LIMITS, SETUP, START_S, failure, go_on, that
 from tests.waiting import wait_until
 from worker.core.picture.decode import decode
 from worker.core.picture.preprocess import prepare
-from worker.core.types import Caption, InputSpec, Limits
+from worker.core.types import Caption, InputSpec
 from worker.pictures import pool as module
 from worker.pictures import wire
 from worker.pictures.pool import DEATHS_TO_POISON, Picture, Pictures
 
-LIMITS = Limits(max_pixels=4_000_000)
-SETUP = wire.Setup(InputSpec(), LIMITS, 20.0)
 MAPS = (class_map(np.arange(49).reshape(7, 7)), class_map(-np.eye(7), 2))
-START_S = 60.0
-
-
-def go_on() -> None:
-    pass
-
-
-def that(code: str) -> Callable[[], list[str]]:
-    """A declared test adapter of the process: the real one, which first does `code` with the bytes to decode."""
-    program = (
-        "import os, signal, sys, time, worker.pictures.process as p\n"
-        "real = p.prepare\n"
-        f"def prepare(data, *rest, **named):\n    {code}\n    return real(data, *rest, **named)\n"
-        "p.prepare = prepare\n"
-        "p.main()\n"
-    )
-    return lambda: [sys.executable, "-c", program]
-
-
-#: Dies, hangs, or takes too much, as the bytes say; else it does what the real one does.
-ACTS = that(
-    "data[:4] == b'KILL' and signal.raise_signal(11)\n"
-    "    while data[:4] == b'SPIN': pass\n"
-    "    while data[:4] == b'HANG': time.sleep(1)\n"
-    "    data[:4] == b'EATS' and bytearray(1 << 40)"
-)
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +35,6 @@ def pictures() -> Iterator[Pictures]:
     with closing(Pictures(SETUP, 2)) as made:
         wait_until(lambda: len(made.lanes.pids()) == 2, "both run", START_S)
         yield made
-
-
-def failure(pictures: Pictures, data: bytes) -> ImageError:
-    with pytest.raises(ImageError) as failed, pictures.open(data, Options(), go_on):
-        pass
-    return failed.value
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,10 @@ from shared.ledger import RedisLedger
 from shared.outage import Patience
 from shared.tracing import Untraced, otel
 from shared.tracing.otel import OpenTelemetry
+from tests.chunk_desk import MESSAGE, Desk
 from tests.collector import collecting
 from tests.scripted_worker import BROKEN, CARD, ScriptedWorker
 from tests.submitting import CountingStore, pictures, send
-from tests.unit.worker.chunk.test_pipeline import MESSAGE, Desk
 from worker.chunk.leases import LeaseKeeper
 from worker.chunk.pipeline import Outcome, Pipeline
 from worker.chunk.traces import ChunkTraces

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from worker.core.model import architectures
 from worker.core.model.network import Network, load_network
 from worker.core.types import ClassMap, Explanation, UInt8Array
 
+NAME = f"onnxruntime {onnxruntime.__version__}"
 CPU = torch.device("cpu")
 # Tests run beside each other (pytest-xdist) and beside other work: with more threads than free cores, OpenMP's
 # barriers spin, and small networks load thirty times slower.

@@ -14,8 +14,8 @@ from torch import nn
 
 from producer.results.analysis.estimates import Estimate, estimate
 from shared.contract import Options
+from tests.numeric.cats import EGYPTIAN_CAT, FACE, SIDE, background, with_cat
 from tests.numeric.networks import explained, load
-from tests.numeric.test_known_place import EGYPTIAN_CAT, FACE, SIDE, background, with_cat
 from worker.core.engine.choice import engine_for
 from worker.core.engine.engine import Engine
 from worker.core.faithfulness.scores import Faithfulness, faithfulness

@@ -1,8 +1,8 @@
 """A worker's evaluation of one picture: a real network in a real batcher, against the network asked directly."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,13 +13,14 @@ import torch
 
 from shared.contract import EvaluationRecord, ImageRef, Options
 from shared.errors import ImageError
+from tests.numeric.evaluating import GEOMETRY, fatal, go_on, untimed
 from tests.numeric.networks import explained, network, pictures, tiny
 from worker.core.engine.engine import Engine, to_input
 from worker.core.faithfulness.places import overlaps, points_at
 from worker.core.faithfulness.scores import STEPS, faithfulness
 from worker.core.maps.evidence import probabilities
 from worker.core.model.network import Network
-from worker.core.types import Explanation, FloatArray, Geometry, ImageOptions
+from worker.core.types import Explanation, FloatArray, ImageOptions
 from worker.devices.cores import cores
 from worker.errors import CancelledJobError
 from worker.image.batcher import Batcher
@@ -27,20 +28,6 @@ from worker.image.evaluation import AT_ONCE, Evaluator
 
 SIDE = 64
 PICTURE = pictures(1, SIDE)[0]
-GEOMETRY = Geometry(128, 64, (0.0, 0.0, 128.0, 64.0))
-
-
-@contextmanager
-def untimed(_stage: str) -> Iterator[None]:
-    yield
-
-
-def fatal(error: BaseException) -> None:
-    raise AssertionError("the engine's thread died") from error
-
-
-def go_on() -> None:
-    pass
 
 
 def evaluated(

@@ -15,9 +15,9 @@ from transformers import PreTrainedModel
 
 from shared.contract import Options
 from shared.errors import ModelError, UsageError
+from tests.numeric.by_hand import answers, close, gradcam_by_hand
 from tests.numeric.networks import CPU
 from tests.numeric.pictures import encoded, photo
-from tests.numeric.test_timm import answers, close, gradcam_by_hand
 from worker.core.engine.choice import engine_for
 from worker.core.engine.engine import to_input
 from worker.core.model.network import Network, load_network

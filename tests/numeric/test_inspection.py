@@ -8,8 +8,8 @@ from timm.models import save_for_hf
 
 from shared.config import Settings
 from shared.errors import ModelError, UsageError
+from tests.numeric.by_hand import created
 from tests.numeric.networks import random_module
-from tests.numeric.test_timm import created
 from worker.core.model.published import download
 from worker.models.inspection import inspect
 

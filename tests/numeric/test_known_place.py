@@ -6,47 +6,24 @@ The face of scikit-image's `chelsea`, 112 pixels wide, lies at a random place on
 
 import numpy as np
 import pytest
-import skimage.data
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from shared.contract import Options
+from tests.numeric.cats import EGYPTIAN_CAT, FACE, PLACES, SIDE, Picture, background, with_cat
 from worker.core.drawing.boxes import box
 from worker.core.engine.engine import Engine
 from worker.core.model.network import load_network
 from worker.core.types import ClassMap, Geometry
 
-SIDE, FACE, PLACES = 224, 112, 60
-EGYPTIAN_CAT = 285
 #: The pointing game's (Zhang et al. 2016): a 7 x 7 map of 224 pixels has cells of 32.
 TOLERANCE = 15
 WHOLE = Geometry(SIDE, SIDE, (0.0, 0.0, float(SIDE), float(SIDE)))
-
-Picture = NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     return Engine(load_network("efficientnet_lite0", device=torch.device("cpu")), 16)
-
-
-def background(kind: int, rng: np.random.Generator) -> Picture:
-    if kind == 0:
-        return rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-    if kind == 1:
-        return np.full((SIDE, SIDE, 3), 127, np.uint8)
-    ramp = np.linspace(0, 255, SIDE).astype(np.uint8)
-    return np.repeat(np.tile(ramp, (SIDE, 1))[..., None], 3, axis=2)
-
-
-def with_cat(ground: Picture, x: int, y: int) -> Picture:
-    face = (
-        Image.fromarray(skimage.data.chelsea()).crop((50, 0, 350, 300)).resize((FACE, FACE), Image.Resampling.BILINEAR)
-    )
-    picture = ground.copy()
-    picture[y : y + FACE, x : x + FACE] = np.asarray(face)
-    return picture
 
 
 def maps(engine: Engine, pictures: list[Picture]) -> list[ClassMap]:

@@ -10,15 +10,24 @@ from torch import Tensor
 
 from shared.contract import Options
 from shared.errors import UsageError
-from tests.numeric.networks import CPU, every_method, load, network, pictures, random_module, same, tiny
-from tests.numeric.test_families import QUALIFIED, SHALLOW, architecture
+from tests.numeric.families import QUALIFIED, SHALLOW
+from tests.numeric.networks import (
+    CPU,
+    NAME,
+    architecture,
+    every_method,
+    load,
+    network,
+    pictures,
+    random_module,
+    same,
+    tiny,
+)
 from worker.core.engine import library
 from worker.core.engine.choice import engine_for
 from worker.core.engine.engine import TORCH, Engine
 from worker.core.engine.proven import ProvenEngine
 from worker.core.model.network import Network
-
-NAME = f"onnxruntime {onnxruntime.__version__}"
 
 
 def warm(net: Network, side: int, largest: int = 4) -> ProvenEngine:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from tests.numeric.by_hand import created, loaded
+from tests.numeric.checkpoints import check
 from tests.numeric.networks import random_module
-from tests.numeric.test_checkpoint_forms import check
-from tests.numeric.test_timm import created, loaded
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from shared.contract import InputTable, ModelFile, Options
 from shared.errors import UsageError
+from tests.numeric.checkpoints import resnet, saved, state_of
 from tests.numeric.networks import CPU, explained, inputs, pictures
-from tests.numeric.test_checkpoint_forms import resnet, saved, state_of
 from worker.core.engine.engine import Engine, to_input
 from worker.core.maps.evidence import Evidence
 from worker.core.model.network import Network, load_network

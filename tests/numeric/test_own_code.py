@@ -12,8 +12,8 @@ import torch
 from shared.config import Settings
 from shared.contract import Options
 from shared.errors import ModelError, UsageError
+from tests.numeric.by_hand import answers, close, gradcam_by_hand
 from tests.numeric.networks import CPU
-from tests.numeric.test_timm import answers, close, gradcam_by_hand
 from worker.core.model.network import load_network
 from worker.models import asked as asked_module
 from worker.models.asked import asked

@@ -3,9 +3,7 @@
 Where they agree, to the tolerance measured; where they do not, the difference is reproduced and named.
 """
 
-import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.numeric.networks import architecture, evidence, inputs, load, network
+from tests.numeric.peers import PICKED, gradients, peer_of, pgc_finish, tc_finish
 from worker.core.maps.evidence import Evidence
 from worker.core.maps.methods import METHODS
 from worker.core.maps.methods.scorecam import stretched
@@ -34,35 +33,6 @@ CASES = [
 ]
 OURS_TO_PGC = {"gradcam": pgc.GradCAM, "hirescam": pgc.HiResCAM, "xgradcam": pgc.XGradCAM, "layercam": pgc.LayerCAM}
 OURS_TO_TC = {"cam": tc.CAM, "gradcam": tc.GradCAM, "xgradcam": tc.XGradCAM, "layercam": tc.LayerCAM}
-PICKED = 7
-
-
-def peer_of(net: Network) -> nn.Module:
-    """A copy that the peers may change: they switch modes, hook, and leave gradients on parameters."""
-    return copy.deepcopy(net.module).requires_grad_()
-
-
-def pgc_finish(maps: Tensor, size: int) -> np.ndarray:
-    """pytorch-grad-cam's way from a raw map to the one it returns, in its order and with its epsilons."""
-    return pgc_stretched(pgc_scaled(maps, size)).numpy()
-
-
-def pgc_scaled(maps: Tensor, size: int) -> Tensor:
-    """Of one layer, before its layers are averaged."""
-    maps = pgc_stretched(maps.relu())
-    return F.interpolate(maps[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
-
-
-def pgc_stretched(maps: Tensor) -> Tensor:
-    """To 0..1."""
-    maps = maps - maps.amin((1, 2), keepdim=True)
-    return maps / (1e-7 + maps.amax((1, 2), keepdim=True))
-
-
-def tc_finish(maps: Tensor) -> Tensor:
-    """torchcam's normalisation."""
-    maps = maps - maps.amin((1, 2), keepdim=True)
-    return maps / (maps.amax((1, 2), keepdim=True) + 1e-8)
 
 
 def from_pgc(method: type, net: Network, x: Tensor) -> np.ndarray:
@@ -107,13 +77,6 @@ def case(request: pytest.FixtureRequest) -> Iterator[tuple[Network, Tensor, Evid
     with torch.inference_mode():
         e = evidence(net, x, [PICKED])
         yield net, x, Evidence(e.head, e.activations.clone(), e.logits, e.classes, "logit", x, e.classify, 32)
-
-
-@contextmanager
-def gradients() -> Iterator[None]:
-    """The peers need them; ours run without."""
-    with torch.inference_mode(mode=False), torch.enable_grad():
-        yield
 
 
 @pytest.mark.parametrize("method", OURS_TO_PGC)

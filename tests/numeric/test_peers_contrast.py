@@ -13,7 +13,7 @@ from torch import Tensor
 
 from shared.contract import Options
 from tests.numeric.networks import evidence, explained, inputs, network
-from tests.numeric.test_peers import PICKED, gradients, peer_of, pgc_finish, pgc_scaled, pgc_stretched, tc_finish
+from tests.numeric.peers import PICKED, gradients, peer_of, pgc_finish, pgc_scaled, pgc_stretched, tc_finish
 from worker.core.maps.explain import explain
 from worker.core.maps.methods.finercam import GAMMA, rivals
 from worker.core.model.network import Network

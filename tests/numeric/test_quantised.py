@@ -9,8 +9,7 @@ import torch
 
 from shared.contract import Options
 from shared.errors import UsageError
-from tests.numeric.networks import difference, explained, network, pictures, tiny
-from tests.numeric.test_library import NAME
+from tests.numeric.networks import NAME, difference, explained, network, pictures, tiny
 from worker.core.engine import quantised
 from worker.core.engine.choice import engine_for
 from worker.core.engine.engine import TORCH, Engine

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from shared.contract import ImageRef, Options
+from tests.numeric.evaluating import GEOMETRY, fatal, go_on, untimed
 from tests.numeric.networks import network, pictures
-from tests.numeric.test_evaluation import GEOMETRY, fatal, go_on, untimed
 from worker.core.engine.engine import Engine
 from worker.core.model.network import Network
 from worker.core.types import ClassMap, Explanation, ImageOptions, UInt8Array

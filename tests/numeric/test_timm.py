@@ -13,13 +13,14 @@ import timm.data
 import torch
 from safetensors.torch import save_file
 from timm.models import save_for_hf
-from torch import Tensor, nn
+from torch import nn
 
 from shared.contract import Options
 from shared.errors import ModelError, UsageError
-from tests.numeric.networks import CPU, explained, pictures
+from tests.numeric.by_hand import answers, close, created, gradcam_by_hand, loaded
+from tests.numeric.networks import CPU
 from tests.numeric.pictures import encoded, photo
-from worker.core.engine.engine import Engine, to_input
+from worker.core.engine.engine import to_input
 from worker.core.model.network import Network, load_network
 from worker.core.picture.preprocess import prepare
 from worker.core.sources.folder import architecture_in
@@ -27,56 +28,6 @@ from worker.core.types import Limits
 
 #: timm's own small networks for tests, of each family once.
 CLOSED = ["test_resnet", "test_byobnet", "test_efficientnet", "test_nfnet"]
-
-
-def created(name: str, **options: object) -> nn.Module:
-    """With statistics that are not those it starts with."""
-    torch.manual_seed(0)
-    module = timm.create_model(name, **{"num_classes": 7, **options})
-    for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            nn.init.uniform_(layer.running_mean, -0.2, 0.2)
-            nn.init.uniform_(layer.running_var, 0.4, 1.6)
-        if isinstance(layer, nn.Linear) and layer.bias is not None:
-            nn.init.uniform_(layer.bias, -0.5, 0.5)
-    return module.eval()
-
-
-def loaded(module: nn.Module, name: str, folder: Path) -> Network:
-    torch.save({"state_dict": module.state_dict()}, folder / "trained.pth.tar")
-    return load_network(f"timm:{name}", weights=folder / "trained.pth.tar", device=CPU)
-
-
-def answers(net: Network, method: str) -> tuple[Tensor, np.ndarray, Tensor]:
-    """Logits and maps of all classes of one picture, and the network's input."""
-    [picture] = pictures(1, net.spec.size)
-    [outcome] = Engine(net, 1).run([picture], [Options(top_k=len(net.labels), method=method)])
-    classes = sorted(explained(outcome), key=lambda each: each.class_index)
-    logits = torch.tensor([each.logit for each in classes])
-    return logits, np.stack([each.values for each in classes]), to_input([picture], net)
-
-
-def gradcam_by_hand(module: nn.Module, layer: str, x: Tensor, special: int) -> tuple[Tensor, np.ndarray]:
-    """Logits, and relu(Σ_k mean(∂ y / ∂ A_k) A_k) for every class; tokens as a square behind `special` others."""
-    caught: list[Tensor] = []
-    handle = module.get_submodule(layer).register_forward_hook(lambda _, __, out: caught.append(out))
-    output = module(x)
-    handle.remove()
-    logits = getattr(output, "logits", output)
-    maps = []
-    for logit in logits[0]:
-        [gradient] = torch.autograd.grad(logit, caught[0], retain_graph=True)
-        values, slopes = caught[0][0], gradient[0]
-        if values.dim() == 2:
-            side = round((len(values) - special) ** 0.5)
-            values, slopes = (each[special:].T.reshape(-1, side, side) for each in (values, slopes))
-        maps.append((slopes.mean((1, 2))[:, None, None] * values).sum(0).relu().detach().numpy())
-    return logits[0].detach(), np.stack(maps)
-
-
-def close(found: np.ndarray, expected: np.ndarray) -> None:
-    """To 1e-5 of the largest value."""
-    np.testing.assert_allclose(found, expected, atol=1e-5 * max(1e-9, np.abs(expected).max()))
 
 
 @pytest.mark.parametrize("name", CLOSED)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from tests.numeric.checkpoints import check, resnet, saved, state_of
 from tests.numeric.networks import inputs, random_module
-from tests.numeric.test_checkpoint_forms import check, resnet, saved, state_of
 
 
 def headed(head: nn.Module, seed: int = 3) -> nn.Module:

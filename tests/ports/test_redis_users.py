@@ -16,7 +16,7 @@ from shared.config import Settings
 from shared.errors import UsageError
 from shared.ledger import RedisLedger
 from tests import ledgers
-from tests.ports.test_other_servers import works
+from tests.other_servers import works
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]

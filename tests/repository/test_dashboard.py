@@ -1,8 +1,6 @@
 """The Grafana dashboard, as far as can be told without Grafana; its queries are also run on a real Prometheus."""
 
-import json
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,18 +11,12 @@ from shared.broker import Sender
 from shared.config import Settings
 from shared.contract import ModelCard
 from shared.ledger import RedisLedger
+from tests.dashboards import DASHBOARD, GRAFANA, PANELS, QUERIES, RULES
 from tests.metric_names import exposed, named
 from worker.observe.device_usage import Usage
 from worker.observe.exporter import Fleet
 from worker.observe.metrics import Metrics
 from worker.timing.measurements import Measurements
-
-GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana"
-DASHBOARD = json.loads((GRAFANA / "dashboards" / "camq.json").read_text())
-PANELS = DASHBOARD["panels"]
-QUERIES = [target["expr"] for panel in PANELS for target in panel.get("targets", [])]
-ALERTS = yaml.safe_load((GRAFANA.parent / "prometheus" / "alerts.yml").read_text())
-RULES = [rule for group in ALERTS["groups"] for rule in group["rules"]]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from producer.local.contact_sheet import Guess, Row, contact_sheet
 from producer.local.demo import split_last_line
 from producer.progress import Display
 from shared.contract import JobState, WebhookStatus
-from tests.unit.producer.test_outage import status
+from tests.statuses import status
 
 
 @pytest.mark.parametrize(

@@ -10,29 +10,9 @@ from msgspec.structs import replace
 from producer import watch
 from producer.outage import Patience
 from producer.parallel import ordered
-from shared.contract import JobState, JobStatus, WebhookStatus
+from shared.contract import JobStatus, WebhookStatus
 from shared.errors import NotFoundError, UnknownJobError, UnreachableError
-
-
-def status(done: int = 0, *, interrupted: bool = False) -> JobStatus:
-    return JobStatus(
-        job="j",
-        name=None,
-        state=JobState.SUCCEEDED if done == 2 else JobState.RUNNING,
-        sealed=True,
-        total=2,
-        queued=2 - done,
-        running=0,
-        succeeded=done,
-        failed=0,
-        cancelled=0,
-        created_at="2026-11-23T00:00:00.000Z",
-        finished_at=None,
-        images_per_second=0.0,
-        eta_s=None,
-        model="net@0",
-        submission_interrupted=interrupted,
-    )
+from tests.statuses import status
 
 
 class Scripted:

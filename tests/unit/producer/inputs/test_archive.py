@@ -1,8 +1,6 @@
 """Archives as folders: which members are images, what is refused, and that damage is found before an upload."""
 
-import io
 import struct
-import tarfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,6 +12,7 @@ from producer.inputs.expand import Expansion
 from producer.inputs.source import Source
 from shared.errors import ImageError, UsageError
 from shared.storage import MemoryStore
+from tests.archives import pack
 from tests.scripted_worker import picture
 
 LIMIT = 1_000_000
@@ -27,22 +26,6 @@ INSIDE = {
 }
 WANTED = ["b.png", "sub/a.JPG"]
 KINDS = ("photos.zip", "photos.tar", "photos.tar.gz", "photos.tgz", "photos.tar.xz", "PHOTOS.ZIP")
-
-
-def pack(path: Path, inside: dict[str, bytes]) -> Path:
-    """An archive of the kind that its name says."""
-    if path.suffix.lower() == ".zip":
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
-            for name, data in inside.items():
-                packed.writestr(name, data)
-        return path
-    kind = {".gz": "gz", ".tgz": "gz", ".xz": "xz"}.get(path.suffix, "")
-    with tarfile.open(path, f"w:{kind}") as tape:
-        for name, data in inside.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tape.addfile(member, io.BytesIO(data))
-    return path
 
 
 def expand(*given: object) -> list[Source]:

@@ -8,7 +8,7 @@ import pytest
 
 from shared.contract import Options
 from shared.errors import ImageError
-from tests.unit.worker.image.test_batcher import GatedEngine, fatal, picture, untimed
+from tests.batching import GatedEngine, fatal, picture, untimed
 from tests.waiting import wait_until
 from worker.image.batcher import Batcher
 
