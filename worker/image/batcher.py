@@ -12,7 +12,7 @@ from shared.contract import Options
 from shared.errors import ImageError
 from shared.outage import LOOK_S
 from worker.core.types import Explanation, UInt8Array
-from worker.image.queue import Queue, Waiting
+from worker.image.micro_batches import Queue, Waiting
 from worker.timing.deadline import ended
 from worker.timing.measurements import Stage
 
