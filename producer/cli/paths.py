@@ -18,6 +18,7 @@ from shared.errors import UsageError
 
 if TYPE_CHECKING:
     from producer.inputs.manifest import Manifest
+    from producer.inputs.pascal_voc import PascalVoc
 
 F = TypeVar("F", bound=Callable[..., object])
 STDIN = "-"
@@ -36,8 +37,9 @@ def paths_argument(function: F) -> F:
     manifest = click.option(
         "--manifest",
         metavar="FILE",
-        type=click.Path(exists=True, dir_okay=False, allow_dash=True),
-        help="Table of pictures: CSV with any delimiter, JSON, JSON lines, COCO or Parquet; - is stdin.",
+        type=click.Path(exists=True, allow_dash=True),
+        help="Table of pictures: CSV with any delimiter, JSON, JSON lines, COCO or Parquet; - is stdin. Or a folder of"
+        " Pascal VOC.",
     )
     column = click.option(
         "--source-column",
@@ -65,13 +67,19 @@ def all_of(pictures: Pictures) -> Iterator[object]:
     return chain.from_iterable(images for _, images in pictures)
 
 
-def _manifest(name: str, column: str | None, *, stdin_is_taken: bool) -> Manifest:
+def _manifest(name: str, column: str | None, *, stdin_is_taken: bool) -> Manifest | PascalVoc:
     from producer.inputs.manifest import Manifest
+    from producer.inputs.pascal_voc import PascalVoc
 
     def on_disk() -> BinaryIO:
         return Path(name).open("rb")
 
-    if name != STDIN:
+    found: Manifest | PascalVoc
+    if Path(name).is_dir():
+        if column is not None:
+            raise UsageError(f"--source-column names a column of a table, and {name} is a folder of Pascal VOC's")
+        found = PascalVoc(name)
+    elif name != STDIN:
         found = Manifest(name, on_disk, column)
     elif stdin_is_taken:
         raise UsageError("stdin is either names (-) or a manifest (--manifest -), not both")

@@ -25,7 +25,7 @@ def smoothed(
     # `truth` is the image's own, which is judged once.
     given = msgspec.structs.asdict(options) | {"truth": None}
     classes = tuple(found.class_index for found in own.classes)
-    asked = ImageOptions(**given | {"classes": classes, "min_probability": UNSET, "explain": UNSET})
+    asked = ImageOptions(**given | {"classes": classes, "min_probability": UNSET})
     mirrored = explain(pixels[:, ::-1].copy(), asked)
     half = np.float32(0.5)
     pairs = zip(own.classes, mirrored.classes, strict=True)
