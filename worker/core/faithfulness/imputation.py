@@ -53,11 +53,11 @@ def _equations(height: int, width: int) -> tuple[NDArray[np.int64], sparse.csr_a
     order = np.argsort(_dissected(height, width), axis=None)
     number = np.empty(order.size, np.int64)
     number[order] = np.arange(order.size)
-    number = number.reshape(height, width)
+    grid = number.reshape(height, width)
     weights = sparse.csr_array((order.size, order.size))
     for (down, right), share in _SHARES.items():
-        own = number[max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)].ravel()
-        other = number[max(0, down) : height + min(0, down), max(0, right) : width + min(0, right)].ravel()
+        own = grid[max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)].ravel()
+        other = grid[max(0, down) : height + min(0, down), max(0, right) : width + min(0, right)].ravel()
         weights += sparse.csr_array((np.full(own.size, share), (own, other)), weights.shape)
     return order, sparse.csr_array(sparse.diags_array(weights.sum(axis=1)) - weights)
 
