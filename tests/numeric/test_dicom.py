@@ -141,6 +141,7 @@ def lied(rows: int) -> tuple[bytes, bytes]:
 def test_a_data_set_without_the_header_of_a_file_is_read(implicit: bool) -> None:
     """As networks and old archives keep it; what says nothing of its compression is refused with the way."""
     assert row(headerless(dicom(VALUES), implicit=implicit)) == row(dicom(VALUES))
+    assert row(dicom(VALUES)[132:]) == row(dicom(VALUES))  # the preamble alone is missing
     packed = headerless(compressed(np.repeat(VALUES, 4, axis=0))["run lengths"], implicit=implicit)
     assert (failure(packed).code, "gdcmconv" in failure(packed).message) == ("unsupported", True)
 

@@ -31,6 +31,19 @@ class Seen:
 
 
 @contextmanager
+def answering(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    """A server on this machine; its port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
 def serving() -> Iterator[Seen]:
     seen = Seen()
 
@@ -57,15 +70,8 @@ def serving() -> Iterator[Seen]:
         def log_message(self, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        seen.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield seen
-        finally:
-            server.shutdown()
-            thread.join()
+    with answering(Handler) as seen.port:
+        yield seen
 
 
 @pytest.fixture
@@ -152,12 +158,9 @@ def test_a_containers_role_signs(seen: Seen, monkeypatch: pytest.MonkeyPatch) ->
         def log_message(self, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Role) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
-        url = f"http://127.0.0.1:{server.server_address[1]}/role"
-        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
+    with answering(Role) as port:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://127.0.0.1:{port}/role")
         store_at(seen).get("a")
-        server.shutdown()
     assert "Credential=ROLE/" in seen.last["authorization"]
     assert seen.last["x-amz-security-token"] == "t"
 
@@ -195,9 +198,8 @@ def test_a_web_identity_signs_and_is_renewed(seen: Seen, monkeypatch: pytest.Mon
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/camq")
     monkeypatch.setenv("AWS_ROLE_SESSION_NAME", "camq-worker")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Tokens) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{server.server_address[1]}")
+    with answering(Tokens) as port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{port}")
         store = store_at(seen)
         for pod in ("POD1", "POD2", "POD2"):
             store.get("a")
@@ -210,7 +212,6 @@ def test_a_web_identity_signs_and_is_renewed(seen: Seen, monkeypatch: pytest.Mon
         token.write_text("forged")
         with pytest.raises(CredentialsError, match="no S3 credentials from AWS_WEB_IDENTITY_TOKEN_FILE"):
             store_at(seen).get("a")
-        server.shutdown()
 
 
 def test_without_any_credentials_a_public_bucket_is_read(seen: Seen) -> None:

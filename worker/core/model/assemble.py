@@ -263,6 +263,6 @@ def _other_copies(ignored: list[str], fit: Fit, root: str) -> list[str]:
     copies = dict.fromkeys(key.partition(".")[0] for key in ignored if AVERAGED.search(key))
     if not copies or len([key for key in ignored if AVERAGED.search(key)]) < len(fit.names) // 2:
         return []
-    chosen = root.rstrip(".") or "those without a key"
+    chosen = f"those under {root.rstrip('.')}" if root else "those without a key"
     other = next(iter(copies))
     return [f"of several sets of weights {chosen} were taken; averaged ones are there too: FILE#{other} takes them"]

@@ -115,6 +115,14 @@ def test_height_and_width_are_compared_with_what_is_served(tmp_path: Path) -> No
     assert own.sides(512) == (512, 256)
 
 
+def test_without_channels_the_weights_say_how_many_numbers_there_must_be(tmp_path: Path) -> None:
+    """One, three or four; with `channels` as many as that."""
+    for numbers in ([0.5], [0.5] * 3, [0.5] * 4):
+        assert read_model_file(written(f"[input]\nmean = {numbers}\n", tmp_path)).input.mean == tuple(numbers)
+    with pytest.raises(UsageError, match="has 3 numbers; expected one for each of the 1 channels"):
+        read_model_file(written("[input]\nchannels = 1\nmean = [0.5, 0.5, 0.5]\n", tmp_path))
+
+
 def test_a_rectangle_before_the_crop_and_a_colour_beside_it(tmp_path: Path) -> None:
     """`resize_size` may have a height and a width, as `size` may."""
     path = written('[input]\nresize = "letterbox-crop"\nresize_size = [288, 144]\nfill = [1, 2, 3]\n', tmp_path)
