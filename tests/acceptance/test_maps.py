@@ -1,5 +1,6 @@
 """Every method and several families of networks through the real command, with state dicts made here."""
 
+import contextlib
 import io
 import json
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
 
 from tests.acceptance.local import camq, serving
 
@@ -98,6 +101,49 @@ def test_every_method_is_at_hand_in_one_worker(picture: Path, tmp_path: Path) ->
             assert (line["method"], [p["rank"] for p in line["predictions"]]) == (method, [1, 2])
             overlay = (tmp_path / method / line["predictions"][0]["overlay"]).read_bytes()
             assert Image.open(io.BytesIO(overlay)).size == (90, 60)
+
+
+def test_masks_boxes_and_heat_come_out_as_asked_for(picture: Path, tmp_path: Path) -> None:
+    """Files and results say the same, and the COCO file is read by pycocotools."""
+    wanted = (
+        "--masks",
+        "--boxes",
+        3,
+        "--heatmaps",
+        "full",
+        "--smooth",
+        "flips",
+        "--caption",
+        "--overlay",
+        "transparent",
+    )
+    layers = ("--method", "layercam", "--target-layer", "layer3,layer4")
+    with serving("--model", "resnet18", "--weights", weights("resnet18", tmp_path), folder=tmp_path) as up:
+        given = (*wanted, *layers, "--top-k", 2, "--input-size", SIZE, "--job-id", "out", "--wait")
+        done = up.camq("submit", picture, *given)
+        assert done.returncode == 0, done.stderr
+        (line,) = [json.loads(text) for text in up.camq("results", "out", "--out", "out", "--json").stdout.splitlines()]
+        exported = up.camq("export", "out", "coco", "--format", "coco", "--json")
+
+    assert (line["smooth"], line["method"]) == ("flips", "layercam")
+    assert json.loads(exported.stdout) == {"folder": "coco", "images": 1, "left_out": 0}
+    with contextlib.redirect_stdout(io.StringIO()):
+        found = COCO(tmp_path / "coco" / "coco.json")
+    for prediction, annotation in zip(line["predictions"], found.anns.values(), strict=True):
+        name = f"0-{prediction['rank']}.png"
+        pixels = coco_mask.decode(prediction["mask"])
+        assert prediction["overlay"] == f"overlays/{name}"
+        with Image.open(tmp_path / "out" / "overlays" / name) as overlay:
+            assert (overlay.mode, overlay.size) == ("RGBA", (90, 60))
+        with Image.open(tmp_path / "out" / "heatmaps" / name) as heat:
+            assert (heat.mode, heat.size) == ("P", (90, 60))
+            assert np.ptp(np.asarray(heat)) > 240  # the peak may lie between two pixels
+        with Image.open(tmp_path / "out" / "masks" / name) as mask:
+            assert (np.asarray(mask) == pixels).all()
+        assert (found.annToMask(annotation) == pixels).all()
+        assert prediction["box"] in prediction["boxes"] or len(prediction["boxes"]) == 3
+        x0, y0, x1, y1 = prediction["box"]
+        assert pixels[y0:y1, x0:x1].any()
 
 
 def test_what_a_network_cannot_do_is_refused_with_the_reason_before_any_upload(picture: Path, tmp_path: Path) -> None:
