@@ -3,6 +3,7 @@
 from types import ModuleType
 
 from bench.rows import (
+    api,
     core,
     end_to_end,
     engine,
@@ -32,9 +33,10 @@ ROWS: dict[str, ModuleType] = {
         raising,
         host,
         evaluate,
+        api,
     )
 }
 #: What `python -m bench` runs without names: what says how fast camq is, as far as it takes eight minutes.
-USUAL = tuple(name for name in ROWS if name not in ("growth", "raising", "host", "evaluate"))
+USUAL = tuple(name for name in ROWS if name not in ("growth", "raising", "host", "evaluate", "api"))
 #: With `--device cuda`: what the device changes.
 USUAL_CUDA = ("engine", "core", "no-storage", "end-to-end")

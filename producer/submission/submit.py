@@ -38,6 +38,8 @@ class Listener:
     progress: Callable[[int, int | None], None] = _ignore
     #: A sentence for the user that is not an error.
     notice: Callable[[str], None] = _ignore
+    #: Which model the settings chose, where the request names none.
+    chosen: Callable[[str], None] = _ignore
 
 
 def submit(services: Services, images: object, request: Request, listener: Listener | None = None) -> str:
@@ -58,7 +60,7 @@ def submit(services: Services, images: object, request: Request, listener: Liste
     expected.check_some()
     priority = request.priority_for(len(head))
     if request.model is None and services.settings.model:
-        listener.notice(f"model: {card.model}, from CAMQ_MODEL")
+        listener.chosen(f"model: {card.model}, from CAMQ_MODEL")
     if not served:
         listener.notice(f"no worker serves {card.model} now; the job waits until one does")
     services.store  # noqa: B018 - connects: an outage shows before the job is opened

@@ -48,7 +48,7 @@ def test_a_model_that_the_settings_chose_is_said(
     """Whoever loaded an env file an hour ago may have forgotten what it names."""
     heard: list[str] = []
     with Services(msgspec.structs.replace(settings, model="tiny"), store=store) as services:
-        send(services, pictures(1), Listener(notice=heard.append))
-        send(services, pictures(1), Listener(notice=heard.append), model="tiny")
+        send(services, pictures(1), Listener(chosen=heard.append))
+        send(services, pictures(1), Listener(chosen=heard.append), model="tiny")
 
     assert heard == [f"model: {MODEL}, from CAMQ_MODEL"]

@@ -136,9 +136,8 @@ def evaluate(
             truth=truth,
         )
         with Display() as display:
-            job = submit(
-                reach, pictures, request, Listener(job=_announce, progress=display.upload, notice=display.notice)
-            )
+            heard = Listener(job=_announce, progress=display.upload, notice=display.notice, chosen=display.notice)
+            job = submit(reach, pictures, request, heard)
         return _conclude(reach, job, report, as_json=as_json)
 
 

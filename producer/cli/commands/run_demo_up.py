@@ -276,7 +276,8 @@ def _explain(camq: Local, images: object, request: Request) -> JobStatus:
     from producer.submission.submit import Listener, submit
 
     with Display() as display:
-        job = submit(camq.services, images, request, Listener(progress=display.upload, notice=display.notice))
+        listener = Listener(progress=display.upload, notice=display.notice, chosen=display.notice)
+        job = submit(camq.services, images, request, listener)
     return wait_for(camq.services, job)
 
 

@@ -77,7 +77,7 @@ def submit(
             would_submit(reach, pictures, request, as_json=as_json)
             return 0
         with Display() as display, resumable_submission(announced):
-            listener = Listener(job=announce, progress=display.upload, notice=display.notice)
+            listener = Listener(job=announce, progress=display.upload, notice=display.notice, chosen=display.notice)
             job = send(reach, all_of(pictures), request, listener)
         if not wait:
             return 0
