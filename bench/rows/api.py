@@ -56,17 +56,21 @@ def run(bench: Bench) -> Row:
     def requests(pool: urllib3.HTTPConnectionPool, prefer: str, expected: int) -> float:
         headers = {"Authorization": f"Bearer {token}", "Prefer": prefer}
 
-        def one(picture: bytes) -> int:
+        def one(picture: bytes) -> urllib3.BaseHTTPResponse:
             fields = {"picture": ("a.jpg", picture, "image/jpeg"), "top_k": "1"}
-            return pool.request("POST", "/v1/explain", fields=fields, headers=headers, retries=False).status
+            return pool.request("POST", "/v1/explain", fields=fields, headers=headers, retries=False)
 
         pictures = bench.pictures(number)
         began = time.perf_counter()
         with ThreadPoolExecutor(_CLIENTS) as clients:
-            found = set(clients.map(one, pictures))
-        if found != {expected}:
+            answers = list(clients.map(one, pictures))
+        took = time.perf_counter() - began
+        if (found := {answer.status for answer in answers}) != {expected}:
             raise RuntimeError(f"requests ended with {found}, not {expected}")
-        return number / (time.perf_counter() - began)
+        if expected == 202:  # or the next side would wait for these pictures
+            for answer in answers:
+                bench.finish(bench.client.job(answer.json()["job"]).wait())
+        return number / took
 
     with (
         _serving(bench, "bench.bare_api", str(first)) as bare,

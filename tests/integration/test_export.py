@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from producer import Client
-from producer.results.export.coco import _of_mask, export_coco, lengths
+from producer.results.export.coco import export_coco, lengths, of_mask
 from producer.results.export.exported import Job
 from producer.results.export.fiftyone import export_fiftyone
 from producer.services import Services
@@ -93,7 +93,7 @@ def test_area_and_box_of_a_mask_are_pycocotools(seed: int) -> None:
     rle = coco_mask.encode(np.asfortranarray(pattern))
     counts = rle["counts"].decode()
 
-    found = _of_mask(MaskRecord(size=(height, width), counts=counts))
+    found = of_mask(MaskRecord(size=(height, width), counts=counts))
 
     assert sum(lengths(counts)) == height * width
     assert found["area"] == coco_mask.area(rle)
@@ -104,7 +104,7 @@ def test_area_and_box_of_a_mask_are_pycocotools(seed: int) -> None:
 def test_a_mask_that_somebody_wrote_over_ends_in_a_sentence(counts: str) -> None:
     """Results lie in a bucket."""
     with pytest.raises(MessageError, match="damaged"):
-        _of_mask(MaskRecord(size=(6, 8), counts=counts))
+        of_mask(MaskRecord(size=(6, 8), counts=counts))
 
 
 def heat(steps: list[int]) -> bytes:

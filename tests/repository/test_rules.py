@@ -70,6 +70,17 @@ def test_every_test_states_a_behaviour() -> None:
     assert not silent
 
 
+def test_tests_share_helper_modules_and_ask_for_no_private_name() -> None:
+    """A helper in a test's file is found by nobody, and a test of a private name ends with the next change inside."""
+    found = []
+    for path in (ROOT / "tests").rglob("*.py"):
+        text = path.read_text("utf-8")
+        found += re.findall(r"^from tests\S*\.test_\w+ import .*", text, re.MULTILINE)
+        found += re.findall(r"^from (?:producer|shared|worker)\S* import .*\b_[a-z]\w*.*", text, re.MULTILINE)
+
+    assert found == []
+
+
 def test_the_suite_runs_every_folder_of_tests() -> None:
     """The Makefile lists the folders in the order in which they run, so it could miss a new one."""
     makefile = (ROOT / "Makefile").read_text("utf-8")

@@ -63,7 +63,7 @@ def _annotations(record: ImageRecord) -> Iterator[dict[str, Any]]:
             "iscrowd": 0,
         }
         if prediction.mask:
-            yield known | _of_mask(prediction.mask)
+            yield known | of_mask(prediction.mask)
         elif prediction.mask is not None:
             yield from (known | _of_box(box) for box in _boxes(prediction))
 
@@ -79,7 +79,7 @@ def _of_box(box: tuple[int, int, int, int]) -> dict[str, Any]:
     return {"bbox": [x0, y0, width, height], "area": width * height, "segmentation": [corners]}
 
 
-def _of_mask(mask: MaskRecord) -> dict[str, Any]:
+def of_mask(mask: MaskRecord) -> dict[str, Any]:
     """With its area and the box around it, which COCO's tools expect beside."""
     height = mask.size[0]
     area, left, right, top, bottom = 0, mask.size[1], 0, height, 0
