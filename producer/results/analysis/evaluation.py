@@ -118,7 +118,26 @@ class Evaluation:
 
     @property
     def sentence(self) -> str:
-        """Which method's maps keep most of the score, and which differences are noise; empty without any image."""
+        """Which method's maps keep most of the score, which differences are noise, and whose maps depend least on what
+        the network learned, where that was tested; empty without any image."""
+        return "; ".join(filter(None, (self._kept, self._unlearned)))
+
+    @property
+    def _unlearned(self) -> str:
+        """Of the last stage, in which all layers are random."""
+        means = [(mean, name) for name, numbers in self._methods.items() if (mean := numbers.unlearned) is not None]
+        if not means:
+            return ""
+        (low, least), (high, most) = min(means), max(means)
+        if least == most:
+            return f"with all layers random, its maps have a rank correlation of {low:.2f} with the real ones"
+        return (
+            f"with all layers random, maps of {least} are least like the real ones (rank correlation {low:.2f}) and those"
+            f" of {most} most ({high:.2f})"
+        )
+
+    @property
+    def _kept(self) -> str:
         drops = {method: numbers.of["average_drop"] for method, numbers in self._methods.items()}
         ranked = sorted(drops, key=lambda method: sum(drops[method]) / len(drops[method]))
         if not ranked:
@@ -174,6 +193,12 @@ class _Numbers:
                     step.append(point)
         for layer, correlation in found.randomisation:
             self._stages.setdefault(layer, array("d")).append(correlation)
+
+    @property
+    def unlearned(self) -> float | None:
+        """The mean correlation of the last stage of the randomisation test."""
+        last = next(reversed(self._stages.values()), None)
+        return sum(last) / len(last) if last else None
 
     def together(self, method: str) -> MethodEvaluation:
         best = max(self._hits, key=sum, default=array("d"))

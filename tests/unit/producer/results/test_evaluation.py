@@ -124,6 +124,27 @@ def test_the_sentence_names_the_best_and_says_what_is_noise() -> None:
     assert evaluated().sentence == ""
 
 
+def test_the_sentence_says_whose_maps_outlast_what_the_network_learned() -> None:
+    """By the last stage, and only where it was tested."""
+    both = evaluated(
+        *(
+            (
+                of("layercam", 0.2, randomisation=(("fc", 0.9), ("conv1", 0.5 + n / 10))),
+                of("cam", 0.1, randomisation=(("fc", 0.0), ("conv1", n / 10))),
+            )
+            for n in range(3)
+        )
+    )
+    assert both.sentence.endswith(
+        "; with all layers random, maps of cam are least like the real ones (rank correlation 0.10) and those of"
+        " layercam most (0.60)"
+    )
+    one = evaluated((of("cam", 0.25, randomisation=(("fc", 0.25),)),))
+    assert one.sentence.endswith(
+        "; with all layers random, its maps have a rank correlation of 0.25 with the real ones"
+    )
+
+
 def test_curves_are_means_at_each_step_and_stages_at_each_layer() -> None:
     """Of the images that have them: older workers left none, and a curve of another length is not mixed in."""
     found = evaluated(
