@@ -132,8 +132,8 @@ class Evaluation:
         if least == most:
             return f"with all layers random, its maps have a rank correlation of {low:.2f} with the real ones"
         return (
-            f"with all layers random, maps of {least} are least like the real ones (rank correlation {low:.2f}) and those"
-            f" of {most} most ({high:.2f})"
+            f"with all layers random, maps of {least} are least like the real ones (rank correlation {low:.2f}) and"
+            f" those of {most} most ({high:.2f})"
         )
 
     @property
