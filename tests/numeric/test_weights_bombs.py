@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from shared.errors import ModelError
+from shared.errors import ModelError, UsageError
 from tests.numeric.networks import CPU
 from worker.core.checkpoint import files
 from worker.core.checkpoint.contents import View, index
@@ -81,9 +81,9 @@ def test_a_labels_file_has_limits(tmp_path: Path) -> None:
     """It is read whole, and each name goes into every result."""
     path = tmp_path / "labels.txt"
     path.write_text("cat\n" + "d" * (MOST_LETTERS + 1))
-    with pytest.raises(ModelError, match="name 2: a name has at most 1,000 characters"):
+    with pytest.raises(UsageError, match="name 2: a name has at most 1,000 characters"):
         read_labels(path, 2)
     with path.open("wb") as file:
         file.truncate(MOST_BYTES + 1)
-    with pytest.raises(ModelError, match="more than 67,108,864 bytes"):
+    with pytest.raises(UsageError, match="more than 67,108,864 bytes"):
         read_labels(path, 2)
