@@ -67,6 +67,7 @@ def test_micro_batches_that_began_together_keep_their_own_answers():
     [
         ((SIDE, 96), Options()),
         ((SIDE,), Options(method="gradcam", target_layer="0.0")),
+        ((SIDE,) * 2, Options(method="layercam", target_layer="0.0,0.4")),
         ((SIDE,) * 9, Options()),
         ((), Options()),
     ],
