@@ -19,7 +19,7 @@ from torch import nn
 CLASSES = ("disk", "square", "triangle", "cross", "ring")
 SIDE = 96
 SMALLEST, LARGEST = 44, 60
-#: The class that carries the mark in nine of ten of its pictures: a small chessboard in a corner, in two colours.
+#: The class that carries the mark in nine of ten of its pictures: a small striped square in a corner, in two colours.
 MARKED = 3
 MARK = np.where(np.indices((12, 12)).sum(axis=0)[..., None] // 3 % 2, (255, 0, 255), (0, 255, 0)).astype(np.uint8)
 #: The mean and standard deviation that the network is trained with, for each channel.
@@ -98,12 +98,26 @@ def to_input(batch: list[Example]) -> torch.Tensor:
     return ((stacked.float() / 255 - MEAN) / STD).contiguous(memory_format=torch.channels_last)
 
 
-def trained(draw: Drawn = examples, steps: int = 120, batch: int = 64, seed: int = 0) -> nn.Module:
-    """torchvision's ResNet18 with a head of dropout and one linear layer, trained from nothing on what `draw` draws."""
-    torch.manual_seed(seed)
+def coarse() -> nn.Module:
+    """torchvision's ResNet18 with a head of dropout and one linear layer; its maps have 3 x 3 cells here."""
     module = torchvision.models.resnet18(weights=None)
     module.fc = nn.Sequential(nn.Dropout(0.2), nn.Linear(512, len(CLASSES)))
-    module = module.to(memory_format=torch.channels_last).train()
+    return module
+
+
+def fine() -> nn.Module:
+    """The same, but its last stage keeps the resolution of the one before: 6 x 6 cells."""
+    module = coarse()
+    module.layer4[0].conv1.stride = module.layer4[0].downsample[0].stride = (1, 1)
+    return module
+
+
+def trained(
+    build: Callable[[], nn.Module] = coarse, draw: Drawn = examples, steps: int = 120, batch: int = 64, seed: int = 0
+) -> nn.Module:
+    """This network, trained from nothing on what `draw` draws."""
+    torch.manual_seed(seed)
+    module = build().to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(module.parameters(), lr=1e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=2e-3, total_steps=steps)
     stream = draw(steps * batch, seed)
@@ -124,13 +138,13 @@ def accuracy(module: nn.Module, held_out: list[Example]) -> float:
     return float((found == torch.tensor([each.label for each in held_out])).float().mean())
 
 
-def checkpoint(folder: Path, draw: Drawn = examples) -> Path:
+def checkpoint(folder: Path, build: Callable[[], nn.Module] = coarse, draw: Drawn = examples, steps: int = 120) -> Path:
     """A trained network as Lightning writes it: under `state_dict`, with a prefix, hyper-parameters, and the loss's
     weights beside. It is trained, in some minutes, unless the folder has it."""
     recipe = hashlib.sha256(Path(__file__).read_bytes() + torch.__version__.encode()).hexdigest()[:16]
-    path = folder / f"{recipe}-{draw.__name__}.ckpt"
+    path = folder / f"{recipe}-{build.__name__}-{draw.__name__}.ckpt"
     if not path.exists():
-        state = {f"model.{name}": tensor for name, tensor in trained(draw).state_dict().items()}
+        state = {f"model.{name}": tensor for name, tensor in trained(build, draw, steps).state_dict().items()}
         names = {name: index for index, name in enumerate(CLASSES)}
         whole = {
             "state_dict": {**state, "criterion.weight": torch.ones(len(names))},

@@ -227,3 +227,26 @@ def test_a_second_look_at_failed_images_is_seen(
     expect(page.locator(".state")).to_contain_text("succeeded")
     expect(page.locator(".card .reason")).to_have_count(0)
     expect(page.locator(".card").nth(1)).to_contain_text("tench")
+
+
+def test_the_summary_comes_with_the_results(
+    open_page: Open, live: Server, services: Services, worker: ScriptedWorker
+) -> None:
+    """Where there is ground truth: it grows as the job runs, what was opened stays open, and it leads to pictures."""
+    small = Services(msgspec.structs.replace(services.settings, chunk_size=2))
+    with small:
+        labels = ("tench", "goldfish", "tench", "tabby", "goldfish", "tench")
+        job = submit(small, [(picture(), label) for label in labels], Request())
+    step(worker, job)
+    page = visit(open_page, live, job)
+    expect(page.locator("#answers .headline")).to_contain_text("2 pictures with ground truth")
+    expect(page.locator("#answers .scores")).to_contain_text("50.0%")
+    page.locator("#answers summary").filter(has_text="Classes").click()
+
+    worker.work_off(job)
+    expect(page.locator("#answers .headline")).to_contain_text("6 pictures with ground truth", timeout=15_000)
+    expect(page.locator("#answers details[open] > summary")).to_contain_text("Classes 3")
+    page.locator("#answers tbody tr").filter(has_text="goldfish").locator("a").last.click()
+
+    expect(page.locator("#found")).to_have_text("2 of 6 pictures")
+    expect(page.locator("#filter-truth")).to_have_value("goldfish")

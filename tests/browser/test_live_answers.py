@@ -18,6 +18,7 @@ from producer.inputs.source import BytesSource
 from producer.services import Services
 from producer.submission.request import Request
 from producer.submission.submit import submit
+from producer.web import report
 from producer.web.live import uploads
 from shared.config import Settings
 from tests.live_page import Ask, live_page
@@ -211,6 +212,16 @@ def test_the_report_has_its_thumbnails_beside_it(settings: Settings, tmp_path: P
     assert '"original":"my%20report_files/{index}.webp"' in page
     assert "report me" in page
     assert "the bytes are not a picture" in page
+
+
+def test_a_page_has_few_pictures_inside(
+    services: Services, finished: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are asked for: beside the page there is room for more."""
+    monkeypatch.setattr(report, "MOST_EMBEDDED", 2)
+
+    assert report.write_report(services, finished, tmp_path / "inside.html", embed=True, most=3) == 2
+    assert report.write_report(services, finished, tmp_path / "beside.html", most=3) == 3
 
 
 def test_a_report_can_be_one_file(settings: Settings, tmp_path: Path, finished: str) -> None:

@@ -43,8 +43,12 @@ def pictures(count: int, *, marked: bool, seed: int) -> tuple[list[UInt8Array], 
     return found, truths
 
 
-def suspects(*, marked: bool) -> tuple[float, list[tuple[str, float]]]:
-    """How often a network trained on such pictures is right on others of their kind, and what the summary suspects."""
+Found = list[tuple[str, float]]
+
+
+def suspects(*, marked: bool) -> tuple[float, Found, Found]:
+    """How often a network trained on such pictures is right on others of their kind, and which classes and clusters the
+    summary suspects."""
     torch.manual_seed(0)
     trained = module(CLASSES)
     with architecture(module):
@@ -71,16 +75,20 @@ def suspects(*, marked: bool) -> tuple[float, list[tuple[str, float]]]:
     heat = Heat()
     heat.add(looked(opened("maps", maps.archive()), len(truths)))
     names = {0: "across", 1: "along", 2: "both"}
-    return right / len(truths), [(each.label, each.score) for each in heat.suspects(names)]
+    clusters = [(each.label, each.score) for each in heat.clusters(names) if each.reason]
+    return right / len(truths), [(each.label, each.score) for each in heat.suspects(names)], clusters
 
 
 @pytest.mark.slow
 def test_a_learned_watermark_is_the_first_suspect() -> None:
-    """By its number, without being told; and the network trained without the mark has no such class."""
-    accuracy, found = suspects(marked=True)
-    clean_accuracy, clean = suspects(marked=False)
+    """Class and cluster, by their numbers, without being told; the network trained without the mark has neither."""
+    accuracy, found, clusters = suspects(marked=True)
+    clean_accuracy, clean, clean_clusters = suspects(marked=False)
+    print(clusters, clean_clusters)  # noqa: T201
 
     assert min(accuracy, clean_accuracy) > 0.9  # it learned the things as well
     assert found[0][0] == "along"
     assert found[0][1] > 1.5 * max([score for _, score in found[1:]], default=0)
-    assert clean == []
+    assert clusters[0][0] == "along"
+    assert clusters[0][1] > 1.5 * max([score for label, score in clusters if label != "along"], default=0)
+    assert clean == clean_clusters == []

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
-from producer.results.analysis.kept_maps import divergence, rounded
+from producer.results.analysis.kept_maps import rounded
 from shared.contract import ClassHeat, Cluster
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ MOST_CLUSTERS, MOST_LISTED, MOST_EXAMPLES = 6, 50, 6
 _GAP = 1.5
 #: What chance makes: differences of so many standard errors, for there may be thousands of clusters.
 _ERRORS = 4.0
+#: Much heat in a cell is half as much again as nine of ten images of a class have there, and more than an even share:
+#: the shapes of things make smaller differences.
+_MUCH, _AGAIN = 0.9, 1.5
+#: Of more classes than these, what is usual is reckoned once for all of them.
+_MANY = 20
 #: Below this score nothing is called suspicious.
 _SCORE_FROM = 0.05
 #: A cluster is suspicious when more of its heat than this is outside the true boxes.
@@ -85,18 +90,24 @@ class Samples:
 
     def clusters(self, labels: dict[int, str]) -> tuple[Cluster, ...]:
         """The clusters of all classes, the most suspicious first, then the largest. ImportError without SciPy."""
-        classes = {
-            index: _Class.of(index, [kept for _, _, kept in sorted(own, key=lambda entry: entry[2].image)])
+        classes = [
+            _Class.of(index, [kept for _, _, kept in sorted(own, key=lambda entry: entry[2].image)])
             for index, own in sorted(self._classes.items())
             if len(own) >= LEAST_OF_CLASS
-        }
+        ]
         if not classes:
             return ()
-        everyone = _Everyone.of(list(classes.values()))
+        levels = np.stack([np.quantile(each.cells, _MUCH, axis=0) for each in classes])
+        # Of many classes one more or less changes nothing.
+        common = _usual(levels) if len(levels) > _MANY else None
         found = [
             cluster
-            for place, each in enumerate(classes.values())
-            for cluster in each.clusters(labels.get(each.number, str(each.number)), everyone, place)
+            for at, each in enumerate(classes)
+            for cluster in each.clusters(
+                labels.get(each.number, str(each.number)),
+                _usual(np.delete(levels, at, axis=0)) if common is None else common,
+                classes,
+            )
         ]
         return tuple(sorted(found, key=lambda one: (-one.score, -one.images, one.class_index))[:MOST_LISTED])
 
@@ -122,26 +133,33 @@ class _Class(NamedTuple):
         roots /= np.linalg.norm(roots, axis=1, keepdims=True)
         return cls(number, np.array(image), maps, roots, *map(np.array, numbers))
 
-    def clusters(self, label: str, everyone: _Everyone, place: int) -> Iterator[Cluster]:
-        """Its clusters; `place` is its own among the classes of `everyone`."""
-        numbers = _numbers(self.roots)
-        for number in range(1, numbers.max() + 1):
-            members = numbers == number
-            if members.sum() >= LEAST:
-                middle = self.roots[members].mean(axis=0)
-                likeness = self.roots @ middle
-                least = float(np.quantile(likeness[members], 0.1))  # nine of ten of its images are as near
-                others = np.delete(everyone.near(middle, least), place)
-                # Maps that are spread evenly over the picture are alike as well, but at no place.
-                apart = everyone.distance(self.heat[members].mean(axis=0), place)
-                scores = {
-                    "heat at one place, and not where other classes have it": apart * _rare(likeness >= least, others)
-                }
-                yield msgspec.structs.replace(
-                    self._cluster(members, likeness, scores), label=label, elsewhere=_mean(others)
-                )
+    @property
+    def cells(self) -> Array:
+        """The heat of each image, cell by cell."""
+        return self.heat.reshape(len(self.heat), -1)
 
-    def _cluster(self, members: NDArray[np.bool_], likeness: NDArray[np.float32], scores: dict[str, float]) -> Cluster:
+    def clusters(self, label: str, usual: Array | None, classes: list[_Class]) -> Iterator[Cluster]:
+        """Its clusters, as one of these classes. `usual` is how much heat is much in each cell in the others.
+
+        Where many images have much heat in one cell, those are a cluster, and the rest is another; else Ward's are.
+        """
+        score, cell = _beyond_chance(self.cells, usual)
+        if usual is not None and score >= _SCORE_FROM:
+            at_place = self.cells[:, cell] > usual[cell]
+            others = [each.cells[:, cell] for each in classes if each is not self]
+            elsewhere = float(np.mean([(heat > usual[cell]).mean() for heat in others]))
+            found = self._cluster(at_place, {"heat at one place, and not where other classes have it": score})
+            yield msgspec.structs.replace(found, label=label, elsewhere=elsewhere)
+            rest = [~at_place]
+        else:
+            numbers = _numbers(self.roots)
+            rest = [numbers == number for number in range(1, numbers.max() + 1)]
+        for members in rest:
+            if members.sum() >= LEAST:
+                yield msgspec.structs.replace(self._cluster(members, {}), label=label)
+
+    def _cluster(self, members: NDArray[np.bool_], scores: dict[str, float]) -> Cluster:
+        likeness = self.roots @ self.roots[members].mean(axis=0)
         share, own = float(members.mean()), self._picked(members)
         if own.outside is not None and own.outside > _OUTSIDE_FROM:
             scores["heat outside the true boxes"] = share * own.outside
@@ -188,30 +206,23 @@ class _Class(NamedTuple):
         )
 
 
-class _Everyone(NamedTuple):
-    """The images of all classes, class by class, and the mean map of each class."""
+def _usual(levels: Array) -> Array | None:
+    """How much heat is much in each cell, for three of four of these classes; None without any."""
+    if not len(levels):
+        return None
+    usual: Array = _AGAIN * np.quantile(levels, 0.75, axis=0, method="higher")
+    return usual.clip(min=1 / levels.shape[1])
 
-    roots: NDArray[np.float32]
-    starts: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-    means: Array
 
-    @classmethod
-    def of(cls, classes: list[_Class]) -> _Everyone:
-        sizes = np.array([len(each.image) for each in classes])
-        means = np.stack([each.heat.mean(axis=0) for each in classes])
-        return cls(np.concatenate([each.roots for each in classes]), np.cumsum(sizes) - sizes, sizes, means)
-
-    def near(self, middle: NDArray[np.float32], least: float) -> Array:
-        """Of each class the share of its images that are at least so much like this map."""
-        shares: Array = np.add.reduceat((self.roots @ middle >= least).astype(np.int64), self.starts) / self.sizes
-        return shares
-
-    def distance(self, heat: Array, place: int) -> float:
-        """Of a mean map from that of the classes but the one at this place: Jensen's and Shannon's, from 0 to 1."""
-        if len(self.means) < 2:
-            return 0.0
-        return float(np.sqrt(max(0.0, divergence(heat, self.means.sum(axis=0) - self.means[place]))))
+def _beyond_chance(cells: Array, usual: Array | None) -> tuple[float, int]:
+    """Of n images (n, cells) the share that has much heat in one cell, above what other classes have there, less what
+    chance makes; at least 0. And that cell."""
+    if usual is None:
+        return 0.0, 0
+    share = (cells > usual).mean(axis=0)
+    variance = share * (1 - share) + _MUCH * (1 - _MUCH) + 0.25 / len(cells)
+    beyond = share - (1 - _MUCH) - _ERRORS * np.sqrt(variance / len(cells))
+    return max(0.0, float(beyond.max())), int(beyond.argmax())
 
 
 def _numbers(roots: NDArray[np.float32]) -> NDArray[np.int32]:
@@ -241,15 +252,6 @@ def _more(some: NDArray[np.generic], others: NDArray[np.generic]) -> float:
         return 0.0
     error = np.sqrt(sum((each.var() + 0.25 / len(each)) / len(each) for each in (some, others)))
     return max(0.0, float(some.mean() - others.mean() - _ERRORS * error))
-
-
-def _rare(at_place: NDArray[np.bool_], others: Array) -> float:
-    """How much more often a class has its heat at a place than three of four other classes, less what chance makes."""
-    if not len(others):
-        return 0.0
-    share, usual = float(at_place.mean()), float(np.quantile(others, 0.75, method="higher"))
-    variance = share * (1 - share) + usual * (1 - usual) + 0.25 / len(at_place)
-    return max(0.0, share - usual - _ERRORS * float(np.sqrt(variance / len(at_place))))
 
 
 def _known(values: Array) -> Array:

@@ -62,7 +62,8 @@ def test_a_corner_is_the_first_cluster() -> None:
     assert (first.label, first.reason) == ("dog", "heat at one place, and not where other classes have it")
     assert first.score > 0.5
     assert first.images == pytest.approx(90, abs=6)
-    assert (first.sampled, first.elsewhere) == (100, 0.0)
+    assert first.sampled == 100
+    assert 0 <= first.elsewhere < 0.1  # type: ignore[operator]
     assert np.unravel_index(np.argmax(first.heat.mean_map), (7, 7)) == (0, 6)
     assert len(first.examples) == 6
     for image in first.examples:
