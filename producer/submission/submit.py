@@ -127,8 +127,9 @@ class _Submission:
             with closing(ordered(upload, enumerate(sources), threads=settings.io_threads)) as images:
                 for number, chunk in enumerate(chunks(self._counted(images, total), self._chunk_size)):
                     count += len(chunk)
-                    where = self._ledger, self._services.store, self._job, f"{number:06d}"
-                    self._patient(partial(add_chunk, *where, chunk, registered=self._refill))
+                    add = partial(add_chunk, self._ledger, self._services.store, self._job, f"{number:06d}", chunk)
+                    self._patient(add)
+                    self._refill()
             self._seal(count, left_out)
         finally:
             self._patient.give_up()  # else an upload that waits for storage would outlive us

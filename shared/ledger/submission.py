@@ -1,7 +1,7 @@
 """How a chunk gets into a job: reserve it, write its references, register it."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from shared import keys
 from shared.contract import ImageRef, encode, encode_lines
@@ -16,30 +16,17 @@ MOST_CARRIED = 1000
 
 
 def add_chunk(
-    ledger: "RedisSubmission",
-    store: ObjectStore,
-    job: str,
-    chunk: str,
-    references: Sequence[ImageRef],
-    *,
-    registered: Callable[[], None] = lambda: None,
+    ledger: "RedisSubmission", store: ObjectStore, job: str, chunk: str, references: Sequence[ImageRef]
 ) -> None:
     """Make the chunk with these images part of an open job; one that is registered already is only compared.
 
-    Their inputs must be in the store. `registered` is called once a worker may claim the chunk. UsageError when the job
-    has other pictures there; then nothing was written over.
+    Their inputs must be in the store. UsageError when the job has other pictures there; then nothing was written over.
     """
     raw = encode_lines(references)
     new = NewChunk(chunk, references[0].index, len(references), hashlib.sha256(raw).hexdigest())
-    key, carried = keys.chunk_object(job, chunk), len(raw) <= MOST_CARRIED
-    known = ledger.reserve(job, new)
-    if not carried and not known:
-        store.put(key, raw, "application/x-ndjson")
-    ledger.register(job, new, raw.decode() if carried else "")
-    registered()
-    # The worker has carried ones already: they are written beside its work. An earlier run may have ended right here.
-    if carried and not (known and store.stat(key)):
-        store.put(key, raw, "application/x-ndjson")
+    if not ledger.reserve(job, new):
+        store.put(keys.chunk_object(job, chunk), raw, "application/x-ndjson")
+    ledger.register(job, new, raw.decode() if len(raw) <= MOST_CARRIED else "")
 
 
 class RedisSubmission(LedgerSide):

@@ -49,4 +49,6 @@ def test_int8_without_pictures_to_calibrate_it_is_refused(examples: Path, tmp_pa
     assert "leave CAMQ_ENGINE unset" in error(precision="int8", calibration=str(examples), engine="torch")
     (examples / "deeper" / "0.png").unlink()
     assert f"{LEAST - 1} pictures there can be read" in error(precision="int8", calibration=str(examples))
+    (examples / "deeper" / "0.png").symlink_to(examples / "nothing" / "there")
+    assert f"{LEAST - 1} pictures" in error(precision="int8", calibration=str(examples))
     assert "0 pictures" in error(precision="int8", calibration=str(examples / "nothing"))

@@ -8,7 +8,6 @@ import pytest
 from producer.services import Services
 from producer.submission.submit import Listener
 from shared import keys
-from shared.contract import ImageRef, decode_lines
 from shared.errors import UnreachableError, UsageError
 from tests.submitting import CountingStore, pictures, send
 
@@ -92,16 +91,3 @@ def test_of_two_submissions_with_one_id_the_refused_one_has_changed_nothing(
     raw = store.get(keys.chunk_object("mine", "000000"))
     assert hashlib.sha256(raw).hexdigest() == services.ledger.digests("mine")["000000"]
     assert store.written.count(keys.chunk_object("mine", "000000")) == 1
-
-
-@pytest.mark.usefixtures("worker")
-def test_references_that_the_ledger_carries_are_written_when_a_submission_goes_on(
-    services: Services, store: CountingStore
-) -> None:
-    """The worker had them, and may be done; but whoever reads the job later needs the object."""
-    job = send(services, pictures(1), job_id="carried")
-    store.delete([keys.chunk_object(job, "000000")])  # as if its producer had died right after the registration
-    send(services, pictures(1), job_id="carried")
-    (reference,) = decode_lines(store.get(keys.chunk_object(job, "000000")), ImageRef)
-    assert keys.is_input(reference.key)
-    assert services.ledger.status(job).total == 1

@@ -20,7 +20,7 @@ SIDE = 64
 class HostRunner:
     """A declared test adapter: what a device would queue happens at once, in memory that is used again each time."""
 
-    name, overlaps = "host", True
+    name, overlaps, required = "host", True, False
     tolerance, examples = TOLERANCE[torch.float32], ()
 
     def __init__(self, net: Network) -> None:

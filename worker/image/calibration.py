@@ -6,12 +6,15 @@ from pathlib import Path
 from shared.config import Settings
 from shared.contract import Options
 from shared.errors import ImageError, UsageError
+from shared.pictures import looks_like_a_picture
 from worker.core.types import InputSpec, Limits, UInt8Array
 from worker.pictures import wire
 from worker.pictures.pool import Pictures
 
 #: Of a larger folder so many are taken, spread over it; more hardly move the ranges and take longer at every start.
 MOST = 128
+#: Bytes that say whether a file is a picture.
+_BEGINNING = 4096
 #: With fewer the ranges say little.
 LEAST = 8
 
@@ -30,11 +33,9 @@ def calibration_inputs(settings: Settings, spec: InputSpec) -> list[UInt8Array]:
         raise UsageError(
             f"CAMQ_PRECISION=int8 needs CAMQ_CALIBRATION: a folder of {LEAST} to {MOST} pictures like those to come"
         )
-    folder = Path(settings.calibration)
-    files = _spread(sorted(file for file in folder.rglob("*") if file.is_file()))
     setup = wire.Setup(spec, Limits(settings.max_image_bytes, settings.max_image_pixels), settings.decode_s)
     with closing(Pictures(setup, 1)) as pictures:
-        found = [pixels for file in files if (pixels := _pixels(file, pictures)) is not None]
+        found = [pixels for file in _files(settings.calibration) if (pixels := _pixels(file, pictures)) is not None]
     if len(found) < LEAST:
         raise UsageError(
             f"CAMQ_CALIBRATION={settings.calibration}: {len(found)} pictures there can be read, and int8 needs at"
@@ -43,10 +44,18 @@ def calibration_inputs(settings: Settings, spec: InputSpec) -> list[UInt8Array]:
     return found
 
 
-def _spread(files: list[Path]) -> list[Path]:
-    if len(files) <= MOST:
-        return files
-    return [files[place * len(files) // MOST] for place in range(MOST)]
+def _files(folder: str) -> list[Path]:
+    """Of the pictures in the folder `MOST`, spread evenly over it. UsageError for one that cannot be read."""
+    try:
+        files = [file for file in sorted(Path(folder).rglob("*")) if file.is_file() and _is_picture(file)]
+    except OSError as error:
+        raise UsageError(f"CAMQ_CALIBRATION={folder}: cannot read {error.filename}: {error.strerror}") from None
+    return files if len(files) <= MOST else [files[place * len(files) // MOST] for place in range(MOST)]
+
+
+def _is_picture(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return looks_like_a_picture(opened.read(_BEGINNING))
 
 
 def _pixels(file: Path, pictures: Pictures) -> UInt8Array | None:

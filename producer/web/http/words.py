@@ -30,7 +30,8 @@ _COMMANDS = (
     (re.compile(r"--([a-z][a-z-]*[a-z]) (folders|labels|truth|wrong)\b"), r"\1=\2"),
     (re.compile(r"use `camq submit` for more"), "send more in another request"),
 )
-_OPTION = re.compile(r"--([a-z][a-z-]*[a-z])\b")
+#: Not within a word: an id or a file's name may have two hyphens in it.
+_OPTION = re.compile(r"(?<![\w.-])--([a-z][a-z-]*[a-z])\b")
 
 
 def without_command_line(text: str) -> str:

@@ -31,7 +31,7 @@ class CudaGraphs:
     """
 
     name = f"{TORCH}, CUDA graphs"
-    overlaps = True
+    overlaps, required = True, False
     examples: Sequence[UInt8Array] = ()
 
     def __init__(self, network: Network) -> None:

@@ -24,7 +24,7 @@ class Library:
     from what decodes and draws.
     """
 
-    overlaps = False
+    overlaps = required = False
     tolerance: float = TOLERANCE[torch.float32]
     examples: Sequence[UInt8Array] = ()
 

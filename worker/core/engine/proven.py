@@ -32,6 +32,8 @@ class Runner(Protocol):
     name: str
     #: Whether a second micro-batch may be staged while one runs.
     overlaps: bool
+    #: Whether the worker must not start without it, because the network as it is would answer otherwise.
+    required: bool
     #: How far its logits and activations may be from the hooked network's, relative to the largest of them.
     tolerance: float
     #: Pictures that it is proven on; none: noise.
@@ -105,7 +107,12 @@ class ProvenEngine(Engine):
             sizes = self._prepare()
             for seed in range(2 if self.runner.overlaps else 1):
                 self._prove(sizes, seed)
-        except Exception as error:  # noqa: BLE001 -- a driver can raise anything; if the device is lost, the next line raises
+        except Exception as error:  # a driver can raise anything; if the device is lost, the eager run below raises
+            if self.runner.required:
+                raise ModelError(
+                    f"{self.network.name} cannot run as {self.runner.name}, which was asked for: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
             self._abandon(error)
         else:
             self.proven = sizes
@@ -168,7 +175,8 @@ class ProvenEngine(Engine):
         if is_fatal(error):
             raise error
         self._warn(f"a micro-batch of {count} runs again, eagerly: {type(error).__name__}: {error}")
-        if isinstance(error, DifferenceError):
+        # What was asked for stays: its answers may be further away for a picture that is unlike the others.
+        if isinstance(error, DifferenceError) and not self.runner.required:
             self._abandon(error)
 
     def _abandon(self, error: Exception) -> None:

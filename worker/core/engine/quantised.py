@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import onnx
 
 from worker.core.engine.library import INPUT, Library
 from worker.core.model.network import Network
@@ -25,6 +24,7 @@ class Quantised(Library):
     network inputs, uint8 (S, S, 3); a picture that leaves their ranges is clipped there.
     """
 
+    required = True
     #: Rounding to 8 bits moves single activations by some per cent of the largest; a wrong graph moves them by all.
     tolerance = 0.3
 
@@ -40,7 +40,9 @@ class Quantised(Library):
 
 def quantised(graph: bytes, examples: Sequence[UInt8Array]) -> bytes:
     """An exported network with its convolutions, sums and pools in eight bits."""
-    from onnxruntime.quantization import QuantType, quantize_static  # takes half a second, and is seldom needed
+    # Half a second, and only for who asks.
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_static
 
     with TemporaryDirectory() as folder, _without_advice():
         file = Path(folder) / "network.onnx"
