@@ -45,6 +45,17 @@ def test_rivals_are_nearest_first_and_of_equal_ones_the_first():
     assert rivals(logits[:, :1], torch.tensor([[0]])).shape == (1, 1, 0)
 
 
+def test_rivals_are_those_of_a_stable_sort():
+    """Also where many logits are equal."""
+    generator = torch.Generator().manual_seed(0)
+    for count in (2, 3, 4, 50):
+        logits = torch.randint(0, 8, (20, count), generator=generator).double()
+        classes = torch.rand(20, count, generator=generator).argsort(dim=1)[:, :5]
+        distances = (logits[:, None] - logits.gather(1, classes)[..., None]).abs().scatter(2, classes[..., None], 99)
+        expected = distances.sort(dim=2, stable=True).indices[..., : min(3, count - 1)]
+        assert torch.equal(rivals(logits, classes), expected)
+
+
 def test_a_class_without_rivals_has_its_cam():
     """A network of one output."""
     e = seen(LinearHead, "logit")
@@ -70,3 +81,10 @@ def test_maps_of_several_layers_are_fused_where_each_is_hottest():
     assert found[0, 1] == pytest.approx(0.75 * lifted(1.0))  # stretched bilinearly: a quarter of the way to the next
     assert found[0, 3] == 0
     assert torch.equal(fused([torch.zeros(1, 1, 2, 2)] * 2), torch.zeros(1, 1, 2, 2))
+
+
+def test_a_fused_map_does_not_hide_what_is_not_a_number():
+    """Else the check that every map is finite would not see it."""
+    broken = torch.ones(1, 1, 2, 2)
+    broken[0, 0, 1, 1] = math.nan
+    assert fused([torch.ones(1, 1, 4, 4), broken]).isnan().any()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from worker.core.maps.evidence import Evidence, weighted
@@ -42,10 +43,14 @@ def rivals(logits: Tensor, classes: Tensor) -> Tensor:
 
     Up to `RIVALS` of them; of equally near ones the lower index.
     """
+    logits = logits.detach()
     distances = (logits.unsqueeze(1) - logits.gather(1, classes).unsqueeze(2)).abs()
-    distances = distances.scatter(2, classes.unsqueeze(2), float("inf"))
-    nearest = distances.sort(dim=2, stable=True).indices
-    return nearest[..., : min(RIVALS, logits.shape[1] - 1)]
+    distances.scatter_(2, classes.unsqueeze(2), float("inf"))
+    nearest = [classes.new_empty(*classes.shape, 0)]
+    for _ in range(min(RIVALS, logits.shape[1] - 1)):  # of equal ones topk promises no order, and argmin the first
+        nearest.append(distances.argmin(dim=2, keepdim=True))
+        distances.scatter_(2, nearest[-1], float("inf"))
+    return torch.cat(nearest, dim=2)
 
 
 def signed_from_gradient(gradient: Tensor, activations: Tensor) -> Tensor:
