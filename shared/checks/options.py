@@ -21,6 +21,8 @@ from shared.text import did_you_mean, one_of
 
 #: An error lists this many allowed words at most, and a few examples of more.
 _MOST_LISTED = 12
+#: Classes of a picture whose masks are stored: a large picture's takes tens of kilobytes in the results.
+MOST_MASKS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +180,8 @@ def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:
         values.setdefault("method", values["evaluate"][0])
     elif values.get("randomise"):
         raise UsageError("invalid randomise: it tests the maps of evaluate, which names no method; give both")
+    if values.get("randomise") and "smooth" in values:
+        raise UsageError("randomise tests the network's own maps and not smoothed ones: leave out randomise or smooth")
     _check_method(card, values)
     _check_layer(card, values)
     _check_input_size(card, values)
@@ -195,9 +199,27 @@ def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:
         values.setdefault("resize", card.preprocessing.resize)  # the report has to know where the picture lies
     if "classes" in values:
         values["classes"] = Classes(card).indices(values["classes"])
+    _check_masks(card, values)
     if "only" in values:
         values["only"] = for_model(values["only"], card)
     return msgspec.convert(values, Options)
+
+
+def _check_masks(card: ModelCard, values: Mapping[str, Any]) -> None:
+    """Masks stand in the results of a chunk of pictures, which is one object and read as one."""
+    if not values.get("masks"):
+        return
+    least = values.get("min_probability")
+    if least is not None:  # of softmax's probabilities so many can be as high; a sigmoid's say nothing of each other
+        classes = int(1 / least) if card.outputs == "softmax" else 0
+    else:
+        classes = len(values["classes"]) if "classes" in values else values["top_k"]
+    if classes > MOST_MASKS:
+        by = next((name for name in ("min_probability", "classes") if name in values), "top_k")
+        raise UsageError(
+            f"masks are stored of at most {MOST_MASKS} classes of a picture, and {by} asks for up to {classes:,}: "
+            f"ask for fewer classes, or leave masks out"
+        )
 
 
 def _check_method(card: ModelCard, values: Mapping[str, Any]) -> None:

@@ -205,3 +205,36 @@ def test_a_randomisation_test_needs_methods_to_test() -> None:
     assert b"randomise" not in encode(check_options(CARD, {"evaluate": "cam"}))
     with pytest.raises(UsageError, match="invalid randomise: it tests the maps of evaluate, which names no method"):
         check_options(CARD, {"randomise": True})
+
+
+def test_a_randomisation_test_takes_no_smoothed_maps() -> None:
+    """It would measure others than those of the job."""
+    with pytest.raises(UsageError, match="randomise tests the network's own maps and not smoothed ones"):
+        check_options(CARD, {"evaluate": "cam", "randomise": True, "smooth": "flips"})
+
+
+MANY = replace(CARD, labels=tuple(map(str, range(1000))))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"top_k": 21}, "top_k asks for up to 21:"),
+        ({"top_k": 5000}, "top_k asks for up to 1,000:"),
+        ({"classes": list(range(21))}, "classes asks for up to 21:"),
+        ({"min_probability": 0.001}, "min_probability asks for up to 1,000:"),
+    ],
+)
+def test_masks_of_many_classes_are_refused(given: dict[str, Any], said: str) -> None:
+    """The results of a chunk would be more than anybody reads; without masks they may be asked for."""
+    with pytest.raises(UsageError, match=f"^masks are stored of at most 20 classes of a picture, and {said}"):
+        check_options(MANY, {**given, "masks": True})
+    check_options(MANY, given)
+    check_options(MANY, {**given, "masks": False})
+
+
+@pytest.mark.parametrize("given", [{"top_k": 20}, {"classes": list(range(20))}, {"min_probability": 0.05}, {}])
+def test_masks_of_twenty_classes_are_stored(given: dict[str, Any]) -> None:
+    """And of few classes whatever is asked for."""
+    assert check_options(MANY, {**given, "masks": True}).masks is True
+    assert check_options(CARD, {"top_k": 1000, "masks": True}).top_k == len(CARD.labels)
