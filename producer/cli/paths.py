@@ -34,6 +34,11 @@ def complete_files(_context: click.Context, _parameter: click.Parameter, incompl
 
 def paths_argument(function: F) -> F:
     """Adds `PATHS`, `--manifest` and `--source-column`."""
+    return manifest_options(click.argument("paths", nargs=-1, shell_complete=complete_files)(function))
+
+
+def manifest_options(function: F) -> F:
+    """Adds `--manifest` and `--source-column`."""
     manifest = click.option(
         "--manifest",
         metavar="FILE",
@@ -46,7 +51,7 @@ def paths_argument(function: F) -> F:
         metavar="NAME",
         help="Column of the manifest with the pictures.  [default: source, path, file, image, …]",
     )
-    return manifest(column(click.argument("paths", nargs=-1, shell_complete=complete_files)(function)))
+    return manifest(column(function))
 
 
 def given_pictures(paths: Iterable[str], manifest: str | None, source_column: str | None = None) -> Pictures:

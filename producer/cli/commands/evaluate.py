@@ -16,7 +16,7 @@ from msgspec import UNSET
 
 from producer.cli.common import emit, json_option, say, services
 from producer.cli.parameters import choice, complete_models, recent_jobs, whole
-from producer.cli.paths import all_of, given_pictures
+from producer.cli.paths import all_of, given_pictures, manifest_options
 from producer.cli.tables import Table, show
 from producer.cli.waiting import exit_status, resumable_watch, wait_for
 from producer.lookup import EVALUATION, find_job
@@ -49,13 +49,7 @@ def _complete(context: click.Context, parameter: click.Parameter, incomplete: st
     help="Methods to evaluate, as in cam,layercam.  [default: all of the model's but the slow ones]",
 )
 @click.option("--sample", metavar="N", type=whole(1), help="Evaluate only N pictures, chosen at random.")
-@click.option(
-    "--manifest",
-    metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
-    help="Table of pictures, as for `camq submit`. With a column `box`, also says whether maps find the boxes.",
-)
-@click.option("--source-column", metavar="NAME", help="Column of the manifest with the pictures.")
+@manifest_options
 @click.option("--truth", type=choice(TRUTH_FROM), help="As for `camq submit`: a box then belongs to the true class.")
 @click.option(
     "--model", metavar="M", shell_complete=complete_models, help="Model to use.  [default: JOB's, or the one served]"
@@ -90,8 +84,8 @@ def evaluate(
     """Measure how faithful the maps of several methods are, as a job on the workers.
 
     The pictures are PATHS, as for `camq submit`, or those of a JOB. Each picture is changed where a map of its best
-    class points, and the network is asked again: about fifty times for each method. Prints each metric's mean with
-    its 95 % confidence interval. Of a job that evaluated its pictures, `camq evaluate JOB` prints the numbers again.
+    class points, and the network is asked again: about fifty times for each method. A manifest with boxes also says
+    whether maps find them. Prints each metric's mean with its 95 % confidence interval. Of a job that evaluated its pictures, `camq evaluate JOB` prints the numbers again.
     The job has the tag `evaluation` and is not the `latest` of other commands.
 
     \b

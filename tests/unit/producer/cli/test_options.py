@@ -1,5 +1,6 @@
 """Options of the command line come from their one declaration, and so do their errors."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -100,3 +101,11 @@ def test_a_zero_is_given_and_a_flag_that_is_not_set_is_not() -> None:
     given = {"alpha": 0.0, "heatmaps": False, "top_k": None, "tags": (), **rest}
 
     assert request_from_options(None, given).options == {"alpha": 0.0}
+
+
+@pytest.mark.parametrize("command", ["submit", "run", "evaluate"])
+def test_a_manifest_may_be_a_folder_of_pascal_voc(command: str, tmp_path: Path) -> None:
+    """Wherever pictures are given."""
+    manifest = next(option for option in cli.commands[command].params if option.name == "manifest")
+
+    assert manifest.type.convert(str(tmp_path), manifest, None) == str(tmp_path)
