@@ -119,9 +119,11 @@ class WrittenFolder:
         return job, {name for name in names if self._names.fullmatch(name)}
 
     def _mark(self, names: Iterable[str]) -> None:
-        draft = self.folder / f"{MARKER}.new"
-        draft.write_text("".join(f"{line}\n" for line in chain([self._job], names)), "utf-8")
-        draft.replace(self.folder / MARKER)
+        # In a folder of its own, whose name nobody knows before: no file and no link of the user's is in the way.
+        with tempfile.TemporaryDirectory(prefix=".camq-partial-", dir=self.folder) as draft:
+            made = Path(draft, MARKER)
+            made.write_text("".join(f"{line}\n" for line in chain([self._job], names)), "utf-8")
+            made.replace(self.folder / MARKER)
 
 
 def make_folders(path: Path) -> list[Path]:

@@ -107,6 +107,20 @@ def test_a_mask_that_somebody_wrote_over_ends_in_a_sentence(counts: str) -> None
         of_mask(MaskRecord(size=(6, 8), counts=counts))
 
 
+@pytest.mark.parametrize("counts", ["o" * 9 + "0", "o" * 2_000_000], ids=["nine", "millions"])
+def test_a_run_has_few_digits(counts: str) -> None:
+    """Numbers of millions of digits would take hours to add up."""
+    with pytest.raises(MessageError, match="more digits than any length"):
+        of_mask(MaskRecord(size=(6, 8), counts=counts))
+
+
+@pytest.mark.parametrize("size", [(0, 8), (6, 0), (-1, -1)])
+def test_a_mask_without_a_side_ends_in_a_sentence(size: tuple[int, int]) -> None:
+    """Whatever its runs are."""
+    with pytest.raises(MessageError, match="its size is"):
+        of_mask(MaskRecord(size=size, counts="01"))
+
+
 def heat(steps: list[int]) -> bytes:
     """As a worker stores it: steps of the colormap with its palette."""
     image = Image.fromarray(np.array([steps], np.uint8))

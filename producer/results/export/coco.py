@@ -17,6 +17,8 @@ from shared.errors import MessageError
 COCO = "coco.json"
 #: The letters of COCO's compressed RLE.
 _COUNTS = re.compile(r"[0-o]*")
+#: Bits below a number's last letter; no picture has a run that needs more.
+_MOST_BITS = 35
 
 
 def export_coco(job: Job, folder: Path) -> Exported:
@@ -82,6 +84,8 @@ def _of_box(box: tuple[int, int, int, int]) -> dict[str, Any]:
 def of_mask(mask: MaskRecord) -> dict[str, Any]:
     """With its area and the box around it, which COCO's tools expect beside."""
     height = mask.size[0]
+    if min(mask.size) < 1:
+        raise MessageError(f"a mask in the job's results is damaged: its size is {list(mask.size)}")
     area, left, right, top, bottom = 0, mask.size[1], 0, height, 0
     start = 0
     for number, length in enumerate(lengths(mask.counts)):
@@ -109,6 +113,8 @@ def lengths(counts: str) -> Iterator[int]:
     value, shift = 0, 0
     for letter in counts:
         group = ord(letter) - 48
+        if shift > _MOST_BITS:
+            raise MessageError("a mask in the job's results is damaged: a run has more digits than any length")
         value |= (group & 31) << shift
         shift += 5
         if group & 32:

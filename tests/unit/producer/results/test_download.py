@@ -65,6 +65,18 @@ def test_a_download_that_fails_keeps_the_old_one(tmp_path: Path) -> None:
     assert found(tmp_path) == before
 
 
+def test_a_link_of_a_name_like_the_markers_is_not_followed(tmp_path: Path) -> None:
+    """Nor is a file of the user's written over, whatever it is called."""
+    fill(tmp_path, "precious.txt", f"out/{MARKER}.old")
+    (tmp_path / "out" / f"{MARKER}.new").symlink_to(tmp_path / "precious.txt")
+
+    download(tmp_path / "out", "job")
+
+    assert (tmp_path / "precious.txt").read_bytes() == b"mine"
+    assert (tmp_path / "out" / f"{MARKER}.new").is_symlink()
+    assert (tmp_path / "out" / MARKER).read_text() == f"job\n{RESULTS}\n"
+
+
 def test_a_marker_changed_by_hand_makes_nothing_else_camqs(tmp_path: Path) -> None:
     """Names outside of what camq writes are ignored."""
     folder = tmp_path / "out"
