@@ -85,8 +85,9 @@ def evaluate(
 
     The pictures are PATHS, as for `camq submit`, or those of a JOB. Each picture is changed where a map of its best
     class points, and the network is asked again: about fifty times for each method. A manifest with boxes also says
-    whether maps find them. Prints each metric's mean with its 95 % confidence interval. Of a job that evaluated its pictures, `camq evaluate JOB` prints the numbers again.
-    The job has the tag `evaluation` and is not the `latest` of other commands.
+    whether maps find them. Prints each metric's mean with its 95 % confidence interval. Of a job that evaluated its
+    pictures, `camq evaluate JOB` prints the numbers again. The job has the tag `evaluation` and is not the `latest`
+    of other commands.
 
     \b
     Examples:
