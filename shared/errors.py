@@ -125,7 +125,7 @@ CODES = {
     "timeout": "decoding or drawing took longer than allowed",
     "poison": "the picture killed the process that decoded, classified or drew it",
     "inference": "the network or the map failed on this picture, or its quarantine never ended",
-    "internal": "camq failed on this picture unexpectedly; the message has the exception",
+    "internal": "camq failed on this picture unexpectedly; the message says why",
     "output": "its overlays cannot be written where the job asked for",
 }
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 class ChunkRecord(
     msgspec.Struct,
     frozen=True,
-    omit_defaults=True,
     rename={"first": "f", "count": "n", "state": "s", "attempt": "a", "parent": "p", "indices": "x", "digest": "d"}
     | {"end": "m"},
 ):

@@ -110,10 +110,10 @@ class Reaped:
     leases: int
     hints: int
     quarantined: int = 0
-    #: `job/chunk` whose record in Redis cannot be read: left alone at first, so that it harms no other.
+    #: `job/chunk` whose record in Redis cannot be read: left alone, so that it harms no other.
     broken: tuple[str, ...] = ()
-    #: Jobs with images that no worker holds and nobody will send.
-    stranded: tuple[str, ...] = ()
+    #: Job and number of its images that failed because no worker held them and nobody would have sent them.
+    lost: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

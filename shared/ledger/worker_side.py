@@ -10,7 +10,6 @@ import structlog
 from shared import keys
 from shared.contract import SCHEMA_VERSION, ChunkMessage, ErrorInfo, ImageState, Options, Priority, decode, encode
 from shared.errors import LostLeaseError, MessageError, NewerSchemaError
-from shared.ledger.chunks import ChunkRecord
 from shared.ledger.scripts import LedgerSide
 from shared.ledger.values import CANCELLED_AT_ONCE, Claim, Hint, Reaped, Refusal
 from shared.ledger.webhooks import SENDER_LEASE_S
@@ -32,6 +31,10 @@ REAP_LIMIT = 200
 SWEEP_LIMIT = 200
 #: Between two such looks at the images of a job that has nothing pending: 40 ms for ten million of them at the worst.
 AUDIT_S = 60
+#: Of images that are not final although no list names a chunk of their job.
+RECORD_LOST = ErrorInfo(
+    "internal", "camq's record of this picture in Redis was damaged or removed; submit the picture again"
+)
 #: Deaths with the same chunk in hand before its pictures are looked at one by one. One may be chance.
 CHARGES_TO_QUARANTINE = 2
 #: Deaths of its worker, and of its own process outside its own work, before a picture in quarantine is failed. Well
@@ -153,27 +156,15 @@ class RedisFlow(LedgerSide):
         ends = (QUARANTINE_TRIES, LONGEST_PAUSE_S, SENDER_LEASE_S)
         empty = (int(high_empty), int(bulk_empty))
         answer = self.scripts("reap", model, *empty, REAP_LIMIT, *outage, CHARGES_TO_QUARANTINE, *times, *ends)
-        stranded = self.scripts("sweep", SWEEP_LIMIT, AUDIT_S, SCHEMA_VERSION)
+        flat = self.scripts("sweep", SWEEP_LIMIT, AUDIT_S, SCHEMA_VERSION, encode(RECORD_LOST).decode(), FAILURES_KEPT)
+        lost = tuple(zip(flat[::2], flat[1::2], strict=True))
         with self.scripts.translated():
             cancelled = self.scripts.client.hkeys(keys.CANCELLING)
         for job in cancelled:  # whoever cancelled them was interrupted
             while self.scripts("cancel_images", job, CANCELLED_AT_ONCE):
                 pass
         leases, hints, quarantined, broken = answer
-        return Reaped(leases, hints, quarantined, tuple(broken), tuple(stranded))
-
-    def chunk_rows(self, job: str) -> tuple[dict[str, str], str]:
-        """The records of a job's chunks as they stand in Redis, whoever wrote them, and its images, one byte each."""
-        with self.scripts.translated():
-            client = self.scripts.client
-            return client.hgetall(keys.CHUNKS % job), client.get(keys.IMAGES % job) or ""
-
-    def restore(self, job: str, records: Mapping[str, ChunkRecord], waiting: Mapping[str, Sequence[int]]) -> int:
-        """Put these records in the places of such as nobody can read, and queue the images of these submitted chunks
-        again; how many. Nothing happens while a chunk of the job is in hand."""
-        flat = [part for name, record in records.items() for part in (name, msgspec.json.encode(record).decode())]
-        flat += [part for name, indices in waiting.items() for part in (name, msgspec.json.encode(indices).decode())]
-        return int(self.scripts("restore", job, len(records), *flat))
+        return Reaped(leases, hints, quarantined, tuple(broken), lost)
 
 
 def _short(error: ErrorInfo) -> ErrorInfo:

@@ -4,9 +4,7 @@ import structlog
 
 from shared.broker import Sender
 from shared.ledger import RedisLedger
-from shared.storage import ObjectStore
 from worker.timing.measurements import Measurements
-from worker.upkeep.restore import restore
 
 log = structlog.get_logger()
 
@@ -14,11 +12,8 @@ log = structlog.get_logger()
 class Reaper:
     """One in every worker; the ledger's scripts decide, so any number of them is safe."""
 
-    def __init__(
-        self, ledger: RedisLedger, store: ObjectStore, sender: Sender, model: str, measurements: Measurements
-    ) -> None:
+    def __init__(self, ledger: RedisLedger, sender: Sender, model: str, measurements: Measurements) -> None:
         self._ledger = ledger
-        self._store = store
         self._sender = sender
         self._model = model
         self._measurements = measurements
@@ -34,11 +29,9 @@ class Reaper:
             )
         if found.broken:
             log.error("chunk records that cannot be read were left alone", chunks=found.broken)
+        for job, images in found.lost:
+            log.error("images failed because their chunk's record was damaged or removed", job=job, images=images)
         self.refill()
-        for job in found.stranded:
-            log.error(
-                "images that nobody held were queued again", job=job, images=restore(self._ledger, self._store, job)
-            )
 
     def refill(self) -> None:
         """Fills the broker's queue up to its mark."""

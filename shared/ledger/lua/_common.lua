@@ -294,28 +294,3 @@ local function put_back(job, chunk, record, tries, pause)
   make_pending(job, chunk, record, pause)
   settle(job)
 end
-
--- Whether a chunk of the job is in a worker's hands, or will be, or is being cancelled.
-local function in_hand(job)
-  local model, front = field(job, 'model'), job .. '/'
-  local places = { redis.call('ZRANGE', LEASES, 0, -1), redis.call('ZRANGE', key(LATER, model), 0, -1),
-    redis.call('LRANGE', key(AGAIN, model), 0, -1) }
-  if not field(job, 'cancel') then -- else what was sent is not claimed any more
-    for _, priority in ipairs({ 'high', 'bulk' }) do
-      places[#places + 1] = redis.call('ZRANGE', key(HINTS, model, priority), 0, -1)
-    end
-  end
-  for _, members in ipairs(places) do
-    for _, member in ipairs(members) do
-      if string.sub(member, 1, #front) == front then return true end
-    end
-  end
-  return redis.call('ZCARD', key(PENDING, job)) > 0 or redis.call('HEXISTS', CANCELLING, job) == 1
-end
-
--- Chosen in a script: of two who add chunks at once, each gets a name.
-local function free_name(job, parent)
-  local n = 1
-  while redis.call('HEXISTS', key(CHUNKS, job), parent .. 'r' .. n) == 1 do n = n + 1 end
-  return parent .. 'r' .. n
-end

@@ -4,6 +4,13 @@ local job, taken = ARGV[1], 0
 if not field(job, 'model') then return 'gone' end
 if field(job, 'cancel') then return 'cancelled' end
 
+-- Chosen here: of two who retry at once, each gets a chunk.
+local function free_name(parent)
+  local n = 1
+  while redis.call('HEXISTS', key(CHUNKS, job), parent .. 'r' .. n) == 1 do n = n + 1 end
+  return parent .. 'r' .. n
+end
+
 for position = 2, #ARGV, 2 do
   local parent, wanted = ARGV[position], cjson.decode(ARGV[position + 1])
   local indices = {}
@@ -15,7 +22,7 @@ for position = 2, #ARGV, 2 do
     local record = { f = indices[1], n = #indices, x = indices, a = 0, p = parent }
     paint(job, record, function() return 'q' end)
     redis.call('HDEL', key(FAILURES, job), unpack(indices))
-    make_pending(job, free_name(job, parent), record)
+    make_pending(job, free_name(parent), record)
     taken = taken + #indices
   end
 end

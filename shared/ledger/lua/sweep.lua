@@ -1,6 +1,7 @@
--- ARGV: most jobs to look at, seconds between two audits of a job, newest schema version that the worker knows. Jobs
--- whose record expired go from the index that is listed to the one that `gc` reads, so that no listing walks them. The
--- next call goes on behind these. Answers the jobs that wait for what will never come.
+-- ARGV: most jobs to look at, seconds between two audits of a job, newest schema version that the worker knows, the
+-- failure of an image that nobody will send any more, cap of failures kept. Jobs whose record expired go from the index
+-- that is listed to the one that `gc` reads, so that no listing walks them. The next call goes on behind these. Answers
+-- job and number of images of each in which images failed so.
 local last = number(redis.call('GET', SWEPT))
 if not (last >= 0 and last < 1e15) then last = 0 end -- camq did not write it
 local jobs = redis.call('ZRANGEBYSCORE', JOBS, '(' .. stamp(last), '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[1])
@@ -13,26 +14,70 @@ local function each_slice(job, look)
   return false
 end
 
+-- Whether a chunk of the job is in a worker's hands, or will be, or is being cancelled.
+local function in_hand(job)
+  local model, front = field(job, 'model'), job .. '/'
+  local places = { redis.call('ZRANGE', LEASES, 0, -1), redis.call('ZRANGE', key(LATER, model), 0, -1),
+    redis.call('LRANGE', key(AGAIN, model), 0, -1) }
+  if not field(job, 'cancel') then -- else what was sent is not claimed any more
+    for _, priority in ipairs({ 'high', 'bulk' }) do
+      places[#places + 1] = redis.call('ZRANGE', key(HINTS, model, priority), 0, -1)
+    end
+  end
+  for _, members in ipairs(places) do
+    for _, member in ipairs(members) do
+      if string.sub(member, 1, #front) == front then return true end
+    end
+  end
+  return redis.call('HEXISTS', CANCELLING, job) == 1
+end
+
+local function goes_on(slice)
+  return string.find(slice, 'q', 1, true) or string.find(slice, 'r', 1, true)
+end
+
+-- Ends the images that are not final, of the first megabyte that has such: a job of any size never keeps Redis busy for
+-- long. Answers how many, and the indices of at most `most` of them.
+local function end_images(job, byte, most)
+  local ended, indices = 0, {}
+  for start = 0, redis.call('STRLEN', key(IMAGES, job)) - 1, 1048576 do
+    local slice = redis.call('GETRANGE', key(IMAGES, job), start, start + 1048575)
+    local at = string.find(slice, '[qr]')
+    if at then
+      while at and #indices < most do
+        indices[#indices + 1] = start + at - 1
+        at = string.find(slice, '[qr]', at + 1)
+      end
+      redis.call('SETRANGE', key(IMAGES, job), start, (string.gsub(slice, '[qr]+', function(run)
+        ended = ended + #run
+        return string.rep(byte, #run)
+      end)))
+      break
+    end
+  end
+  return ended, indices
+end
+
+-- Fails the images that nobody has and nobody will send: without this their job would wait for ever.
+local answer = {}
+local function fail_images(job)
+  -- What somebody else put in the place of the failures keeps no job from its end.
+  local ended, indices = end_images(job, 'f', tonumber(ARGV[5]) - number(redis.pcall('HLEN', key(FAILURES, job))))
+  for _, index in ipairs(indices) do redis.pcall('HSET', key(FAILURES, job), index, ARGV[4]) end
+  answer[#answer + 1], answer[#answer + 2] = job, ended
+end
+
 -- A sealed job whose images are all final has ended; if it has not, somebody wrote over its counters: they are counted
--- again. One of which nothing is in hand, and some images are not final, has records that somebody wrote over: it is
--- stranded.
-local stranded = {}
+-- again. If some are not final although nothing of it is in hand, somebody wrote over its records, and they end here.
 local function audit(job)
   local j = redis.call('HMGET', key(JOB, job), 'sealed', 'finished_at', 'audited_at')
   if j[1] ~= '1' or j[2] or NOW - number(j[3]) < tonumber(ARGV[2]) then return end
   if redis.call('ZCARD', key(PENDING, job)) > 0 or is_newer(job, ARGV[3]) then return end
   redis.call('HSET', key(JOB, job), 'audited_at', stamp(NOW))
-  local function goes_on(slice) return string.find(slice, 'q', 1, true) or string.find(slice, 'r', 1, true) end
   if each_slice(job, goes_on) then
     if in_hand(job) then return end
-    if not field(job, 'cancel') then
-      stranded[#stranded + 1] = job
-      return
-    end
-    for start = 0, redis.call('STRLEN', key(IMAGES, job)) - 1, 1048576 do
-      local slice = redis.call('GETRANGE', key(IMAGES, job), start, start + 1048575)
-      redis.call('SETRANGE', key(IMAGES, job), start, (string.gsub(slice, '[qr]', 'c')))
-    end
+    if field(job, 'cancel') then end_images(job, 'c', 0) else fail_images(job) end
+    if each_slice(job, goes_on) then redis.call('HDEL', key(JOB, job), 'audited_at') end -- the next call does the rest
   end
   local found = { r = 0, s = 0, f = 0, c = 0 }
   each_slice(job, function(slice)
@@ -57,4 +102,4 @@ if #jobs < 2 * tonumber(ARGV[1]) then
 else
   redis.call('SET', SWEPT, jobs[#jobs], 'EX', INDEX_TTL_S)
 end
-return stranded
+return answer
