@@ -77,7 +77,10 @@ local function audit(job)
   if each_slice(job, goes_on) then
     if in_hand(job) then return end
     if field(job, 'cancel') then end_images(job, 'c', 0) else fail_images(job) end
-    if each_slice(job, goes_on) then redis.call('HDEL', key(JOB, job), 'audited_at') end -- the next call does the rest
+    if each_slice(job, goes_on) then -- the next call does the rest, and the last one counts
+      redis.call('HDEL', key(JOB, job), 'audited_at')
+      return settle(job)
+    end
   end
   local found = { r = 0, s = 0, f = 0, c = 0 }
   each_slice(job, function(slice)
