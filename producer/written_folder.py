@@ -112,11 +112,8 @@ class WrittenFolder:
             self.folder.rmdir()
 
     def _written_before(self) -> tuple[str | None, set[str]]:
-        try:
-            job, *names = (self.folder / MARKER).read_text("utf-8").splitlines()
-        except (OSError, ValueError):
-            return None, set()
-        return job, {name for name in names if self._names.fullmatch(name)}
+        job, *names = _marked(self.folder) or (None,)
+        return job, {name for name in names if name and self._names.fullmatch(name)}
 
     def _mark(self, names: Iterable[str]) -> None:
         # In a folder of its own, whose name nobody knows before: no file and no link of the user's is in the way.
@@ -124,6 +121,18 @@ class WrittenFolder:
             made = Path(draft, MARKER)
             made.write_text("".join(f"{line}\n" for line in chain([self._job], names)), "utf-8")
             made.replace(self.folder / MARKER)
+
+
+def written_in(folder: Path) -> list[str]:
+    """The names of the files that camq says it wrote there: whoever can write into the folder can write others."""
+    return _marked(folder)[1:]
+
+
+def _marked(folder: Path) -> list[str]:
+    try:
+        return (folder / MARKER).read_text("utf-8").splitlines()
+    except (OSError, ValueError):
+        return []
 
 
 def make_folders(path: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """`camq export`: results in the formats of other tools, read back by the tool where it can be installed."""
 
 import contextlib
+import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -14,14 +15,15 @@ from pycocotools.coco import COCO
 
 from producer import Client
 from producer.results.export.coco import export_coco, lengths, of_mask
-from producer.results.export.exported import Job
+from producer.results.export.exported import Exported, Job
 from producer.results.export.fiftyone import export_fiftyone
 from producer.services import Services
 from shared import keys
-from shared.contract import MaskRecord
-from shared.errors import MessageError, UsageError
+from shared.contract import ImageRecord, ImageRef, MaskRecord, Options
+from shared.errors import DeniedError, MessageError, UsageError
+from shared.ledger.submission import add_chunk
 from shared.storage import MemoryStore
-from tests.scripted_worker import ScriptedWorker, picture
+from tests.scripted_worker import CARD, ScriptedWorker, picture
 
 pytestmark = pytest.mark.servers
 
@@ -157,6 +159,82 @@ def test_fiftyones_samples_name_pictures_and_heatmaps(
     assert "version" not in json.loads((tmp_path / "out" / "metadata.json").read_bytes())
 
 
+def test_another_picture_at_the_path_is_not_the_jobs(
+    services: Services, client: Client, worker: ScriptedWorker, tmp_path: Path
+) -> None:
+    """The name is the submitter's, perhaps of another machine: the picture is known by its SHA-256."""
+    (tmp_path / "a.png").write_bytes(picture())
+    job = client.submit([tmp_path / "a.png"])
+    worker.work_off(job.id)
+    (tmp_path / "a.png").write_bytes(picture(colour=(9, 9, 9)))
+
+    exported = export_fiftyone(job_of(services, job.id), tmp_path / "out")
+
+    (sample,) = json.loads((tmp_path / "out" / "samples.json").read_bytes())["samples"]
+    assert sample["filepath"] == "data/0.png"
+    assert (tmp_path / "out" / "data" / "0.png").read_bytes() == picture()
+    assert exported.no_original == 0
+
+
+class Failing(MemoryStore):
+    """A declared test adapter: these objects are refused."""
+
+    def __init__(self, store: MemoryStore, *refused: str) -> None:
+        super().__init__()
+        self._store, self._refused = store, refused
+
+    def get(self, key: str, max_bytes: int | None = None) -> bytes:
+        if key in self._refused:
+            raise DeniedError(f"no access to {key}")
+        return self._store.get(key, max_bytes)
+
+
+def test_what_storage_does_not_give_is_counted_and_ends_nothing(
+    services: Services, client: Client, worker: ScriptedWorker, store: MemoryStore, tmp_path: Path
+) -> None:
+    """An original, and a heatmap."""
+    job = client.submit([picture(), picture(colour=(1, 2, 3))], top_k=1, heatmaps="full")
+    worker.work_off(job.id)
+    store.put(keys.heatmap_object(job.id, 0, 1), heat([0, 7, 255]))
+    gone = keys.input_object(hashlib.sha256(picture()).hexdigest())
+
+    refusing = Failing(store, gone, keys.heatmap_object(job.id, 1, 1))
+    exported = export_fiftyone(Job(services.ledger, refusing, job.id), tmp_path / "out")
+
+    assert exported == Exported(images=2, no_original=1, no_heatmap=1)
+    first, second = json.loads((tmp_path / "out" / "samples.json").read_bytes())["samples"]
+    assert (first["filepath"], "heatmap" in first) == ("data/0", True)
+    assert (second["filepath"], "heatmap" in second) == ("data/1", False)
+    assert [path.name for path in (tmp_path / "out" / "data").iterdir()] == ["1"]
+
+
+class Growing(Job):
+    """A job that gets a chunk after its records were looked at, as one that is still being submitted."""
+
+    __slots__ = ()
+
+    def records(self) -> Iterator[ImageRecord]:
+        found = super().records()
+        key = keys.input_object(hashlib.sha256(picture()).hexdigest())
+        add_chunk(self.ledger, self.store, self.id, "000001", [ImageRef(index=1, key=key, source="late")])
+        return found
+
+
+def test_a_job_that_is_still_submitted_is_exported_as_far_as_it_is(
+    services: Services, store: MemoryStore, worker: ScriptedWorker, tmp_path: Path
+) -> None:
+    """The second look at its chunks sees more of them."""
+    services.ledger.open_job("growing", model=CARD.model, options=Options(), priority="bulk", name=None)
+    key = keys.input_object(hashlib.sha256(picture()).hexdigest())
+    store.put(key, picture())
+    add_chunk(services.ledger, store, "growing", "000000", [ImageRef(index=0, key=key, source="early")])
+    worker.work_off("growing")
+
+    exported = export_fiftyone(Growing(services.ledger, store, "growing"), tmp_path / "out")
+
+    assert exported == Exported(images=1)
+
+
 def test_ground_truth_goes_along(services: Services, client: Client, worker: ScriptedWorker, tmp_path: Path) -> None:
     """As the field that FiftyOne's own evaluation takes."""
     for name in ("tench", "goldfish"):
@@ -204,6 +282,9 @@ def test_an_export_replaces_its_own_and_nothing_else(
     with pytest.raises(UsageError, match="choose another folder"):
         export_coco(job_of(services, job.id), tmp_path / "results")
     assert (tmp_path / "mine" / "coco.json").read_text() == "mine"
+    with pytest.raises(UsageError, match=r"has an export of camq's, such as coco\.json: choose another folder"):
+        job.download(tmp_path / "out")
+    export_coco(job_of(services, job.id), tmp_path / "out")
 
 
 def test_fiftyone_reads_the_samples(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -142,9 +143,13 @@ def export(*, job: str, folder: Path, form: str, as_json: bool) -> None:
         exported = (export_coco if form == "coco" else export_fiftyone)(found, folder)
         has_heat = form == "coco" or found.options.heatmaps == "full"
     if as_json:
-        emit({"folder": str(folder), "images": exported.images, "left_out": exported.left_out})
+        emit({"folder": str(folder), **asdict(exported)})
     if exported.left_out:
         say(f"left out {exported.left_out} images that have no result")
+    if exported.no_original:
+        say(f"{exported.no_original} images are without their original, which storage does not give")
+    if exported.no_heatmap:
+        say(f"{exported.no_heatmap} images are without their heatmap, which storage does not give")
     if not has_heat:
         say("there are no heatmaps: the job was not submitted with --heatmaps full")
     say(f"{exported.images} images are in {folder}")

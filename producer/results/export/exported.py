@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from producer.results.folder import EXPORTED
 from producer.results.records import records
-from producer.written_folder import MARKER, WrittenFolder
+from producer.written_folder import WrittenFolder, written_in
 from shared.contract import ImageRecord, ImageState, Options
 from shared.errors import UsageError
 from shared.ledger import RedisLedger
 from shared.storage.port import ObjectStore
-
-#: Names that an export has.
-_NAMES = re.compile(r"coco\.json|(metadata|samples)\.json|data/\d+(\.\w+)?|fields/heatmap/\d+\.png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +38,15 @@ class Job:
 
 @dataclass(slots=True)
 class Exported:
-    """How many images have a place in the export, and how many have no result."""
+    """How many images have a place in the export, and how many have no result.
+
+    Of those that have a place: how many have no original or no heatmap, since storage did not give it.
+    """
 
     images: int = 0
     left_out: int = 0
+    no_original: int = 0
+    no_heatmap: int = 0
 
     def has(self, record: ImageRecord) -> bool:
         """Whether the image has a result; it is counted."""
@@ -56,13 +58,9 @@ class Exported:
 
 def folder_for(folder: Path, job: str, last: str) -> WrittenFolder:
     """The folder of an export, whose file `last` appears after all others. UsageError for one that has results."""
-    try:
-        others = [name for name in (folder / MARKER).read_text("utf-8").splitlines()[1:] if not _NAMES.fullmatch(name)]
-    except (OSError, ValueError):
-        others = []
-    if others:
+    if others := [name for name in written_in(folder) if not EXPORTED.fullmatch(name)]:
         raise UsageError(f"{folder} has results of camq's, such as {others[0]}: choose another folder for the export")
-    return WrittenFolder(folder, job, _NAMES, last=last)
+    return WrittenFolder(folder, job, EXPORTED, last=last)
 
 
 def write_list(file: IO[bytes], items: Iterable[Any]) -> None:

@@ -6,19 +6,20 @@ release's database.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from producer.parallel import ordered
 from producer.results.export.exported import Exported, Job, folder_for, write_list
-from producer.results.originals import references
+from producer.results.originals import read, references
 from producer.written_folder import WrittenFolder
 from shared import keys
-from shared.contract import ImageRecord, ImageRef, PredictionRecord
-from shared.errors import MessageError, NotFoundError
+from shared.contract import ImageRecord, ImageRef, Options, PredictionRecord
+from shared.errors import MessageError
 from shared.storage.job_objects import MAX_BYTES
 
 SAMPLES, METADATA = "samples.json", "metadata.json"
@@ -32,28 +33,49 @@ def export_fiftyone(job: Job, folder: Path) -> Exported:
 
     A sample for each image with a result: `prediction` (the best class), `ground_truth` and `correct` where the job has
     ground truth, `boxes` (of each class that was explained) and, where the job has heatmaps of full size, `heatmap` (of
-    the best class). A picture that is a file on this machine stays where it is; others are fetched into `data/`.
+    the best class). A picture that is still this machine's file of that name stays where it is; others are fetched into
+    `data/`. An original or a heatmap that storage does not give is counted, and its sample is there all the same.
     """
-    exported = Exported()
+    exported, options = Exported(), job.options
 
-    def sample(both: tuple[ImageRecord, ImageRef]) -> dict[str, Any] | None:
-        return _sample(job, files, *both) if exported.has(both[0]) else None
+    def make(both: tuple[ImageRecord, ImageRef]) -> _Made:
+        return _sample(job, options, files, *both)
 
-    every = zip(job.records(), references(job.ledger, job.store, job.id, threads=job.threads), strict=True)
+    def samples() -> Iterator[dict[str, Any]]:
+        pairs = zip(
+            job.records(),
+            references(job.ledger, job.store, job.id, threads=job.threads),
+            strict=False,  # while a job is being submitted, the second look may see one chunk more
+        )
+        for made in ordered(make, (pair for pair in pairs if exported.has(pair[0])), threads=job.threads):
+            exported.no_original += not made.has_original
+            exported.no_heatmap += not made.has_heatmap
+            yield made.sample
+
     with folder_for(folder, job.id, METADATA) as files:
         with files.open(METADATA) as file:
             file.write(json.dumps({"media_type": "image", "info": {"camq_job": job.id}}).encode())
         with files.open(SAMPLES) as file:
             file.write(b'{"samples": ')
-            write_list(file, (found for found in ordered(sample, every, threads=job.threads) if found))
+            write_list(file, samples())
             file.write(b"}\n")
         files.complete()
     return exported
 
 
-def _sample(job: Job, files: WrittenFolder, record: ImageRecord, reference: ImageRef) -> dict[str, Any]:
+class _Made(NamedTuple):
+    """A sample, and whether what it should name is there."""
+
+    sample: dict[str, Any]
+    has_original: bool
+    has_heatmap: bool
+
+
+def _sample(job: Job, options: Options, files: WrittenFolder, record: ImageRecord, reference: ImageRef) -> _Made:
+    path, has_original = _picture(job, files, reference)
+    has_heatmap = True
     found: dict[str, Any] = {
-        "filepath": _picture(job, files, reference),
+        "filepath": path,
         "tags": list(record.tags or ()),
         "metadata": {"_cls": "ImageMetadata", "width": record.width, "height": record.height},
         "camq_index": record.index,
@@ -62,8 +84,13 @@ def _sample(job: Job, files: WrittenFolder, record: ImageRecord, reference: Imag
     best = next((each for each in record.predictions if each.rank == 1), None)
     if best:
         found["prediction"] = _classification(best.label, best.probability)
-        if job.options.heatmaps == "full" and best.overlay is not None:
-            found[_HEATMAP] = _heatmap(job, files, record, best)
+        if options.heatmaps == "full" and best.overlay is not None:
+            heat = read(
+                job.store, keys.heatmap_object(job.id, record.index, best.rank, options.output or None), MAX_BYTES
+            )
+            has_heatmap = heat is not None
+            if heat is not None:
+                found[_HEATMAP] = _heatmap(files, record.index, heat)
     if record.predictions:
         boxes = [box for each in record.predictions for box in _detections(record, each)]
         found["boxes"] = {"_cls": "Detections", "detections": boxes}
@@ -76,7 +103,7 @@ def _sample(job: Job, files: WrittenFolder, record: ImageRecord, reference: Imag
             several = [_classification(each) for each in label]
             found["ground_truths"] = {"_cls": "Classifications", "classifications": several}
         found["correct"] = truth.correct
-    return found
+    return _Made(found, has_original, has_heatmap)
 
 
 def _classification(label: str, confidence: float | None = None) -> dict[str, Any]:
@@ -96,38 +123,44 @@ def _detections(record: ImageRecord, prediction: PredictionRecord) -> Iterator[d
         }
 
 
-def _heatmap(job: Job, files: WrittenFolder, record: ImageRecord, best: PredictionRecord) -> dict[str, Any]:
+def _heatmap(files: WrittenFolder, index: int, data: bytes) -> dict[str, Any]:
     """The heat as a picture in grey, which is what FiftyOne reads: camq's own has a palette."""
     from PIL import Image, UnidentifiedImageError
 
-    output = job.options.output or None
-    data = job.store.get(keys.heatmap_object(job.id, record.index, best.rank, output), MAX_BYTES)
-    name = f"{_FOLDER}/{record.index}.png"
+    name = f"{_FOLDER}/{index}.png"
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
             if picture.mode != "P":
-                raise MessageError(f"the heatmap of image {record.index} is not one of camq's: it has no palette")
+                raise MessageError(f"the heatmap of image {index} is not one of camq's: it has no palette")
             grey = Image.frombytes("L", picture.size, picture.tobytes())
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise MessageError(f"the heatmap of image {record.index} in storage is damaged: {error}") from None
+        raise MessageError(f"the heatmap of image {index} in storage is damaged: {error}") from None
     with files.open(name) as file:
         grey.save(file, "PNG", compress_level=1)
     return {"_cls": "Heatmap", "map_path": name, "range": [0, 255]}
 
 
-def _picture(job: Job, files: WrittenFolder, reference: ImageRef) -> str:
-    try:
-        here = Path(reference.source)
-        if here.is_file():
-            return str(here.absolute())
-    except (OSError, ValueError):
-        pass  # no name of a file
+def _picture(job: Job, files: WrittenFolder, reference: ImageRef) -> tuple[str, bool]:
+    """The path of the original, and whether there is a file."""
+    if _is_here(reference):
+        return str(Path(reference.source).absolute()), True
     suffix = PurePosixPath(reference.source).suffix
     name = f"data/{reference.index}{suffix if suffix[1:].isalnum() and suffix.isascii() else ''}"
-    try:
-        data = job.store.get(reference.key, MAX_BYTES)
-    except NotFoundError:
-        return reference.source  # gone: FiftyOne shows the results all the same
+    data = read(job.store, reference.key, MAX_BYTES)
+    if data is None:
+        return name, False  # FiftyOne shows the results all the same
     with files.open(name) as file:
         file.write(data)
-    return name
+    return name, True
+
+
+def _is_here(reference: ImageRef) -> bool:
+    """Whether the submitter's name means the same picture here: another machine's path may mean another one."""
+    try:
+        path = Path(reference.source)
+        if not (keys.is_input(reference.key) and path.is_file()):
+            return False
+        with path.open("rb") as file:
+            return reference.key == keys.input_object(hashlib.file_digest(file, "sha256").hexdigest())
+    except (OSError, ValueError):
+        return False  # no name of a file, or not ours to read
