@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from producer import Client
-from producer.results.export.coco import export_coco, lengths, of_mask
+from producer.results.export.coco import export_coco
 from producer.results.export.exported import Exported, Job
 from producer.results.export.fiftyone import export_fiftyone
 from producer.services import Services
 from shared import keys
-from shared.contract import ImageRecord, ImageRef, MaskRecord, Options
+from shared.contract import ImageRecord, ImageRef, Options
 from shared.errors import DeniedError, MessageError, UsageError
 from shared.ledger.submission import add_chunk
 from shared.storage import MemoryStore
@@ -84,43 +83,6 @@ def test_masks_are_those_of_the_job(services: Services, client: Client, worker: 
     mask = found.annToMask(annotation)
     assert (mask.shape, int(mask.sum()), int(mask[0, 0])) == ((6, 8), 47, 0)
     assert (annotation["area"], annotation["bbox"]) == (47, [0, 0, 8, 6])
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_area_and_box_of_a_mask_are_pycocotools(seed: int) -> None:
-    """Any pattern, also none and all."""
-    rng = np.random.default_rng(seed)
-    height, width = (int(side) for side in rng.integers(1, 60, 2))
-    pattern = (rng.random((height, width)) < rng.choice([0.0, 0.02, 0.5, 1.0])).astype(np.uint8)
-    rle = coco_mask.encode(np.asfortranarray(pattern))
-    counts = rle["counts"].decode()
-
-    found = of_mask(MaskRecord(size=(height, width), counts=counts))
-
-    assert sum(lengths(counts)) == height * width
-    assert found["area"] == coco_mask.area(rle)
-    assert found["bbox"] == list(coco_mask.toBbox(rle))
-
-
-@pytest.mark.parametrize("counts", ["~", "P", "1_1_1", "0" * 5, "Z" * 30])
-def test_a_mask_that_somebody_wrote_over_ends_in_a_sentence(counts: str) -> None:
-    """Results lie in a bucket."""
-    with pytest.raises(MessageError, match="damaged"):
-        of_mask(MaskRecord(size=(6, 8), counts=counts))
-
-
-@pytest.mark.parametrize("counts", ["o" * 9 + "0", "o" * 2_000_000], ids=["nine", "millions"])
-def test_a_run_has_few_digits(counts: str) -> None:
-    """Numbers of millions of digits would take hours to add up."""
-    with pytest.raises(MessageError, match="more digits than any length"):
-        of_mask(MaskRecord(size=(6, 8), counts=counts))
-
-
-@pytest.mark.parametrize("size", [(0, 8), (6, 0), (-1, -1)])
-def test_a_mask_without_a_side_ends_in_a_sentence(size: tuple[int, int]) -> None:
-    """Whatever its runs are."""
-    with pytest.raises(MessageError, match="its size is"):
-        of_mask(MaskRecord(size=size, counts="01"))
 
 
 def heat(steps: list[int]) -> bytes:
