@@ -100,7 +100,7 @@ class Samples:
         levels = np.stack([np.quantile(each.cells, _MUCH, axis=0) for each in classes])
         # Of many classes one more or less changes nothing.
         common = _usual(levels) if len(levels) > _MANY else None
-        found = [
+        found = (
             cluster
             for at, each in enumerate(classes)
             for cluster in each.clusters(
@@ -108,18 +108,18 @@ class Samples:
                 _usual(np.delete(levels, at, axis=0)) if common is None else common,
                 classes,
             )
-        ]
-        return tuple(sorted(found, key=lambda one: (-one.score, -one.images, one.class_index))[:MOST_LISTED])
+        )
+        # Their maps are lists of numbers, large beside those that are kept.
+        return tuple(heapq.nsmallest(MOST_LISTED, found, key=lambda one: (-one.score, -one.images, one.class_index)))
 
 
 class _Class(NamedTuple):
-    """The n images of one class that were kept. `roots` (n, cells) are the square roots of the shares of heat, vectors
-    of length 1, whose distances are Hellinger's."""
+    """The n images of one class that were kept. `heat` (n, h, w) stays as small as it was kept: all classes are in
+    memory at once, and what is reckoned from it is of one class at a time."""
 
     number: int
     image: NDArray[np.int64]
-    heat: Array
-    roots: NDArray[np.float32]
+    heat: NDArray[np.float16]
     correct: Array
     probability: Array
     border: Array
@@ -128,15 +128,22 @@ class _Class(NamedTuple):
     @classmethod
     def of(cls, number: int, kept: list[_Kept]) -> _Class:
         image, heat, *numbers = zip(*kept, strict=True)
-        maps = np.stack(heat).astype(np.float64)
-        roots = np.sqrt(maps.reshape(len(maps), -1)).astype(np.float32)
-        roots /= np.linalg.norm(roots, axis=1, keepdims=True)
-        return cls(number, np.array(image), maps, roots, *map(np.array, numbers))
+        return cls(number, np.array(image), np.stack(heat), *map(np.array, numbers))
 
     @property
     def cells(self) -> Array:
         """The heat of each image, cell by cell."""
-        return self.heat.reshape(len(self.heat), -1)
+        return self.heat.reshape(len(self.heat), -1).astype(np.float64)
+
+    def cell(self, number: int) -> Array:
+        """The heat of each image in one cell."""
+        return self.heat.reshape(len(self.heat), -1)[:, number].astype(np.float64)
+
+    def roots(self) -> NDArray[np.float32]:
+        """The square roots of the shares of heat (n, cells): vectors of length 1, whose distances are Hellinger's."""
+        found = np.sqrt(self.cells).astype(np.float32)
+        found /= np.linalg.norm(found, axis=1, keepdims=True)
+        return found
 
     def clusters(self, label: str, usual: Array | None, classes: list[_Class]) -> Iterator[Cluster]:
         """Its clusters, as one of these classes. `usual` is how much heat is much in each cell in the others.
@@ -144,22 +151,23 @@ class _Class(NamedTuple):
         Where many images have much heat in one cell, those are a cluster, and the rest is another; else Ward's are.
         """
         score, cell = _beyond_chance(self.cells, usual)
+        roots = self.roots()
         if usual is not None and score >= _SCORE_FROM:
-            at_place = self.cells[:, cell] > usual[cell]
-            others = [each.cells[:, cell] for each in classes if each is not self]
+            at_place = self.cell(cell) > usual[cell]
+            others = [each.cell(cell) for each in classes if each is not self]
             elsewhere = float(np.mean([(heat > usual[cell]).mean() for heat in others]))
-            found = self._cluster(at_place, {"heat at one place, and not where other classes have it": score})
+            found = self._cluster(roots, at_place, {"heat at one place, and not where other classes have it": score})
             yield msgspec.structs.replace(found, label=label, elsewhere=elsewhere)
             rest = [~at_place]
         else:
-            numbers = _numbers(self.roots)
+            numbers = _numbers(roots)
             rest = [numbers == number for number in range(1, numbers.max() + 1)]
         for members in rest:
             if members.sum() >= LEAST:
-                yield msgspec.structs.replace(self._cluster(members, {}), label=label)
+                yield msgspec.structs.replace(self._cluster(roots, members, {}), label=label)
 
-    def _cluster(self, members: NDArray[np.bool_], scores: dict[str, float]) -> Cluster:
-        likeness = self.roots @ self.roots[members].mean(axis=0)
+    def _cluster(self, roots: NDArray[np.float32], members: NDArray[np.bool_], scores: dict[str, float]) -> Cluster:
+        likeness = roots @ roots[members].mean(axis=0)
         share, own = float(members.mean()), self._picked(members)
         if own.outside is not None and own.outside > _OUTSIDE_FROM:
             scores["heat outside the true boxes"] = share * own.outside
@@ -193,7 +201,7 @@ class _Class(NamedTuple):
 
     def _picked(self, members: NDArray[np.bool_]) -> ClassHeat:
         """The maps of some of the images."""
-        heat = self.heat[members]
+        heat = self.heat[members].astype(np.float64)
         flat = heat.reshape(len(heat), -1)
         directions = flat / np.linalg.norm(flat, axis=1, keepdims=True)
         return ClassHeat(
