@@ -113,7 +113,8 @@ class Local:
                 noted = now
                 there = {worker.pid for worker in ready}
                 for name in (name for name, pid in self._supervisor.pids().items() if pid not in there):
-                    self._notice(f"{name} is not ready after {now - began:.0f} s: {self._last_log_line(name)}")
+                    waited = f"{name} is still starting after {now - began:.0f} s, as on a busy machine"
+                    self._notice(f"{waited}: {self._last_log_line(name)}")
 
     def supervise(self) -> None:
         """Report exits and update `camq workers` while the supervisor restarts processes; ends by an exception."""

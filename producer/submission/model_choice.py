@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 
+from shared.checks.architectures import NAMES
 from shared.checks.model_files import check_served, is_model_file, served_name
 from shared.contract import ModelCard
 from shared.errors import UsageError
@@ -43,14 +44,15 @@ def resolve(catalogue: Catalogue, wanted: str | None) -> tuple[ModelCard, bool]:
         )
     card = catalogue.card(candidates[0]) if candidates else None
     if card is None:
-        raise _unknown(known, wanted)
+        raise _unknown(known, wanted, file if file and is_model_file(file) else None)
     if file is not None and is_model_file(file):
         check_served(Path(file), card)
     return card, bool(live)
 
 
-def _unknown(known: dict[str, bool], wanted: str | None) -> UsageError:
-    """Names what is known and, unless a model that is served now was mistyped, how to have the one that was meant."""
+def _unknown(known: dict[str, bool], wanted: str | None, file: str | None) -> UsageError:
+    """Names what is known and, unless a model that is served now was mistyped, how to have the one that was meant;
+    `file` is the model file that was given."""
     served = {_name(model): live for model, live in known.items()}
     what, meant = "no worker has offered a model yet", _ANY
     if wanted is not None:
@@ -62,9 +64,17 @@ def _unknown(known: dict[str, bool], wanted: str | None) -> UsageError:
         meant = _name(next(iter(nearest(wanted, words)), wanted))
     others = [f"known: {_listed(known)}"] if known else []
     if not served.get(meant):
-        up = f"`camq up --model {meant}`"
-        others.append(f"start a worker with `camq worker --model {meant}`, or everything at once with {up}")
+        start = file or _to_serve(meant)
+        up = f"`camq up --model {start}`"
+        others.append(f"start a worker with `camq worker --model {start}`, or everything at once with {up}")
     return UsageError(f"{what}: {'; '.join(others)}")
+
+
+def _to_serve(meant: str) -> str:
+    """What a worker is to be started with: an architecture, or else a model file that has this name."""
+    if meant in NAMES:
+        return meant
+    return next(iter(nearest(meant, NAMES)), f"{meant}.toml")
 
 
 def _digits(model: str) -> str:

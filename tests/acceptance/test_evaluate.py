@@ -108,6 +108,16 @@ def test_a_jobs_pictures_are_evaluated_with_their_boxes(up: Up) -> None:
     assert json.loads(up.camq("status", "latest", "--json").stdout)["name"] == "boxed"
 
 
+def test_a_name_of_a_job_and_of_a_folder_is_refused(up: Up) -> None:
+    """`./NAME` is the folder; which one was meant otherwise, nobody can know."""
+    (up.folder / "both").mkdir()
+    Image.new("RGB", (40, 30)).save(up.folder / "both" / "one.png")
+    sent = up.camq("submit", "both", "--job-id", "both", "--wait")
+    assert sent.returncode == 0, sent.stderr
+    asked = up.camq("evaluate", "both", "--methods", "cam")
+    assert (asked.returncode, "write ./both for what lies here" in asked.stderr) == (2, True), asked.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -28,5 +28,5 @@ def test_a_worker_that_hangs_at_its_start_is_reported(tmp_path: Path, monkeypatc
         with pytest.raises(KeyboardInterrupt):
             local.wait_ready()
 
-    assert heard[-1].startswith("worker-1 is not ready after")
-    assert heard[-1].endswith("s: downloading resnet18")
+    assert heard[-1].startswith("worker-1 is still starting after")
+    assert heard[-1].endswith(": downloading resnet18")

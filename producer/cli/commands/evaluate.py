@@ -141,11 +141,19 @@ def _announce(job: str) -> None:
 
 
 def _known_job(reach: Services, given: tuple[str, ...]) -> str | None:
-    """The job that the one argument means; None where it means pictures."""
-    if len(given) != 1 or os.path.lexists(given[0]):
+    """The job that the one argument means; None where it means pictures. UsageError where both are there."""
+    if len(given) != 1:
         return None
+    (one,) = given
     with suppress(UnknownJobError):
-        return find_job(reach.ledger, given[0], evaluations=True)
+        if not os.path.lexists(one):
+            return find_job(reach.ledger, one, evaluations=True)
+        if os.path.basename(one) == one:  # noqa: PTH119 -- ./looked is a path to the letter
+            reach.ledger.status(one)
+            raise UsageError(
+                f"{one!r} is a job, and also a file or folder here: write ./{one} for what lies here, and for the job"
+                " call camq from another folder"
+            )
     return None
 
 

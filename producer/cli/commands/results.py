@@ -15,6 +15,7 @@ from producer.cli.common import emit, json_option, say, services
 from producer.cli.parameters import DURATION, choice, job_argument
 from producer.cli.results_listing import print_results
 from producer.cli.waiting import fetch
+from producer.formatting import count
 from producer.lookup import find_job
 from shared.errors import UsageError
 
@@ -145,7 +146,7 @@ def export(*, job: str, folder: Path, form: str, as_json: bool) -> None:
     if as_json:
         emit({"folder": str(folder), **asdict(exported)})
     if exported.left_out:
-        say(f"left out {exported.left_out} images that have no result")
+        say(f"left out {count(exported.left_out, 'image')} without a result")
     if exported.no_original:
         say(f"{exported.no_original} images are without their original, which storage does not give")
     if exported.no_heatmap:

@@ -27,6 +27,7 @@ _ITEMS = {"str": "character", "array": "item"}
 _COMMANDS = (
     (re.compile(r"start a worker with `[^`]*`, or everything at once with `[^`]*`"), "ask the operator to serve it"),
     (re.compile(r"--job-id\b"), "Idempotency-Key"),
+    (re.compile(r"`camq jobs`"), "GET /v1/jobs"),
     (re.compile(r"--([a-z][a-z-]*[a-z]) (folders|labels|truth|wrong)\b"), r"\1=\2"),
     (re.compile(r"use `camq submit` for more"), "send more in another request"),
 )

@@ -67,7 +67,8 @@ def test_two_candidates_are_refused_by_name(wanted: str | None, says: str) -> No
     [
         (None, {}, r"no worker has offered a model yet: start a worker with `camq worker --model resnet18`"),
         ("resnet50", {"one": True}, r"no model 'resnet50': known: net@a.*`camq worker --model resnet50`"),
-        ("othr", {"other": False}, r"no model 'othr' \(did you mean other\?\): .*`camq worker --model other`"),
+        ("othr", {"other": False}, r"no model 'othr' \(did you mean other\?\): .*`camq worker --model other\.toml`"),
+        ("resnet81", {"one": True}, r"no model 'resnet81': .*`camq worker --model resnet18`"),
         ("othr", {"other": True, "one": True}, r"did you mean other\?\): known: net@\w+, other@\w+$"),
         ("net@aaaaaaaaaaab", {"one": True}, rf"did you mean {ONE}\?\): known: {ONE}$"),
     ],
