@@ -58,8 +58,7 @@ def write_report(
     threads = services.settings.io_threads
     total = min(status.total, most, MOST_EMBEDDED if embed else most)
     side = LARGE if total <= FEW and not embed else SMALL
-    left_out: list[str] = []
-    found = analyse(services.ledger, services.store, job, threads=threads, notice=left_out.append, skip_damaged=True)
+    judged = options.keep_maps
 
     def picture(name: str, key: str, request: PreviewRequest) -> str | None:
         most = services.settings.max_image_bytes
@@ -97,6 +96,7 @@ def write_report(
     ):
         for made in ordered(make, islice(pairs, total), threads=threads):
             images.add(made)
+            judged = judged or "truth" in made
             progress(len(images), total)
         errors = services.ledger.failures(job)
         names = sources(services.ledger, services.store, job, named(errors))
@@ -105,13 +105,21 @@ def write_report(
             options,
             images,
             group(errors, names, status.failed),
-            looked=answers(found.summary, found.border, options.colormap, left_out),
+            looked=_looked(services, job, options, len(images)) if judged else None,
             served=services.ledger.models().get(status.model, False),
             model=model,
             full=overlays is not None,
         )
         page.complete(html)
     return len(images)
+
+
+def _looked(services: Services, job: str, options: Options, shown: int) -> Answers | None:
+    """What all results say together; of the images that are shown also how much of their heat lies on the border."""
+    left_out: list[str] = []
+    threads = services.settings.io_threads
+    found = analyse(services.ledger, services.store, job, threads=threads, notice=left_out.append, skip_damaged=True)
+    return answers(found.summary, found.border[:shown], options.colormap, left_out)
 
 
 def report_page(

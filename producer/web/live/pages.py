@@ -49,6 +49,8 @@ class Pages:
         self._analyses = Analyses(services)
         #: Those who wait for thumbnails leave threads to all others.
         self._few = asyncio.Semaphore(_WAITING)
+        #: Those who wait for a summary hold no thread at all.
+        self._one = asyncio.Semaphore(1)
 
     def close(self) -> None:
         """Ends what makes thumbnails."""
@@ -108,10 +110,14 @@ class Pages:
         block = self._pictures.block(request.path_params["job"], int(first))
         return Response(encode(block), media_type="application/json")
 
-    def answers(self, request: Request) -> Response:
+    async def answers(self, request: Request) -> Response:
         """Was it right, and where did the network look: a part of the job's page that takes a while."""
-        status = self._services.ledger.status(request.path_params["job"])
-        return HTMLResponse(render("answers.html", package=LIVE, answers=self._analyses.of(status)))
+        async with self._one:
+            return await run_in_threadpool(self._answers, request.path_params["job"])
+
+    def _answers(self, job: str) -> Response:
+        found = self._analyses.of(self._services.ledger.status(job))
+        return HTMLResponse(render("answers.html", package=LIVE, answers=found))
 
     async def original(self, request: Request) -> Response:
         """A thumbnail, never the bytes that somebody uploaded. It is not made for a connection that is closed."""

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 Application = Callable[["Services", Door], Any]
 #: Browsers send a request's headers in one piece.
 HEADERS_S = 10.0
-#: Between two pieces of a request's body, such as an upload.
-BODY_S = 30.0
+#: In this time at least so many bytes of a request's body have to come, such as of an upload: half a kilobyte a second.
+BODY_S, BODY_BYTES = 30.0, 16_000
 #: Connections at once, beyond which the answer is 503; the usual limit of open files is 1,024.
 MOST_CONNECTIONS = 500
 
@@ -35,11 +35,13 @@ _LATE = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close
 
 
 class _InTime(H11Protocol):
-    """Closes a connection when the headers of a request are not complete in time, or when no more of its body comes;
+    """Closes a connection when the headers of a request are not complete in time, or when too little of its body comes;
     uvicorn waits for either without end."""
 
     _deadline: asyncio.TimerHandle | None = None
     _in_headers = False
+    #: Bytes of a body since the deadline was set.
+    _came = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -47,6 +49,7 @@ class _InTime(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        self._came += len(data)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -57,11 +60,15 @@ class _InTime(H11Protocol):
         in_headers = self.conn.their_state is h11.IDLE
         if in_headers and self._in_headers and self._deadline is not None:
             return  # all of them together have this time
+        in_body = self.conn.their_state is h11.SEND_BODY
+        if in_body and not self._in_headers and self._deadline is not None and self._came < BODY_BYTES:
+            return  # too little of it to begin the time again
         self._unwatch()
+        self._came = 0
         self._in_headers = in_headers
         if in_headers:
             self._deadline = self.loop.call_later(HEADERS_S, self.transport.close)
-        elif self.conn.their_state is h11.SEND_BODY:
+        elif in_body:
             self._deadline = self.loop.call_later(BODY_S, self._body_stalled)
 
     def _body_stalled(self) -> None:

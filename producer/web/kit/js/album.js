@@ -41,9 +41,11 @@ export class Entry {
 
   /** What the search looks in. */
   get text() {
-    const { id } = this.row[8] ?? {};
-    const labels = this.row[6].filter((_, at) => at % WIDTH === 1).map((number) => this.labels[number]);
-    this.words ??= [this.row[1], id ?? "", ...labels, ...this.truth.map((one) => one.label)].join("\n").toLowerCase();
+    if (this.words === undefined) {
+      const { id } = this.row[8] ?? {};
+      const labels = this.row[6].filter((_, at) => at % WIDTH === 1).map((number) => this.labels[number]);
+      this.words = [this.row[1], id ?? "", ...labels, ...this.truth.map((one) => one.label)].join("\n").toLowerCase();
+    }
     return this.words;
   }
 
