@@ -28,7 +28,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.servers, pytest.mark.timeout(900)]
 NEEDS = {
     "producer.web.live": "ui",
     "producer.web.http": "serve",
-    "producer.results.analysis.heat": "worker",  # NumPy; `camq summary` says so where it is missing
+    # NumPy; `camq summary` and the report say so where it is missing.
+    "producer.results.analysis.clusters": "worker",
+    "producer.results.analysis.heat": "worker",
+    "producer.results.analysis.kept_maps": "worker",
     "shared.tracing.otel": "tracing",
     "worker": "worker",
 }
