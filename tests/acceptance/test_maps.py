@@ -126,7 +126,10 @@ def test_masks_boxes_and_heat_come_out_as_asked_for(picture: Path, tmp_path: Pat
         exported = up.camq("export", "out", "coco", "--format", "coco", "--json")
 
     assert (line["smooth"], line["method"]) == ("flips", "layercam")
-    assert json.loads(exported.stdout) == {"folder": "coco", "images": 1, "left_out": 0}
+    assert json.loads(exported.stdout) == {
+        "folder": "coco",
+        **{"images": 1, "left_out": 0, "no_original": 0, "no_heatmap": 0},
+    }
     with contextlib.redirect_stdout(io.StringIO()):
         found = COCO(tmp_path / "coco" / "coco.json")
     for prediction, annotation in zip(line["predictions"], found.anns.values(), strict=True):
