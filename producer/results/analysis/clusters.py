@@ -7,7 +7,7 @@ time without a seed, and takes milliseconds for the maps that are kept of a clas
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
+from collections import Counter, defaultdict
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -58,10 +58,16 @@ class _Kept(NamedTuple):
 
 
 class Samples:
-    """Keeps some maps of each class: the same ones whatever the order in which they come."""
+    """Keeps some maps of each class, `MOST` of all classes: the same ones whatever the order in which they come.
+
+    That is enough for `LEAST_OF_CLASS` of each of 1,666 classes. Of more, those with the fewest images so far are
+    left out as whole classes, and stay so: then the order counts, which is that of the job.
+    """
 
     def __init__(self) -> None:
         self._classes: dict[int, list[tuple[int, int, _Kept]]] = defaultdict(list)
+        #: The images of each class so far, and the classes of which nothing is kept any more.
+        self._images, self._left_out = Counter[int](), set[int]()
         self._most, self._kept, self._number = MOST_OF_CLASS, 0, count()
 
     def add(self, found: Looked, borders: Array) -> None:
@@ -69,10 +75,13 @@ class Samples:
         heat = _pooled(found.heat).astype(np.float16)
         correct = np.where(found.predicted < 0, np.nan, found.truth == found.predicted)
         for row in np.flatnonzero(found.truth >= 0).tolist():
-            image = int(found.image[row])
+            image, number = int(found.image[row]), int(found.truth[row])
+            if number in self._left_out:
+                continue
+            self._images[number] += 1
             # Spreads the images that are kept over the whole job.
             order = -(image * 2_654_435_761 % 2**32)
-            own = self._classes[int(found.truth[row])]
+            own = self._classes[number]
             if len(own) >= self._most and order < own[0][0]:
                 continue
             numbers = (each[row] for each in (correct, found.probability, borders, found.outside))
@@ -87,6 +96,16 @@ class Samples:
             for own in self._classes.values():
                 own[:] = sorted(own)[-self._most :]
             self._kept = sum(map(len, self._classes.values()))
+        if self._kept > MOST:
+            self._leave_out()
+
+    def _leave_out(self) -> None:
+        """Whole classes, those of the fewest images first, until the rest is within the bound."""
+        for number in sorted(self._classes, key=lambda number: (self._images[number], -number)):
+            if self._kept <= MOST:
+                return
+            self._kept -= len(self._classes.pop(number))
+            self._left_out.add(number)
 
     def clusters(self, labels: dict[int, str]) -> tuple[Cluster, ...]:
         """The clusters of all classes, the most suspicious first, then the largest. ImportError without SciPy."""
@@ -100,15 +119,19 @@ class Samples:
         levels = np.stack([np.quantile(each.cells, _MUCH, axis=0) for each in classes])
         # Of many classes one more or less changes nothing.
         common = _usual(levels) if len(levels) > _MANY else None
-        found = (
-            cluster
-            for at, each in enumerate(classes)
-            for cluster in each.clusters(
-                labels.get(each.number, str(each.number)),
-                _usual(np.delete(levels, at, axis=0)) if common is None else common,
-                classes,
-            )
-        )
+        shares = None if common is None else np.stack([each.above(common) for each in classes])
+
+        def of_class(at: int, each: _Class) -> Iterator[Cluster]:
+            usual = _usual(np.delete(levels, at, axis=0)) if common is None else common
+            if usual is None:
+                elsewhere = None
+            elif shares is None:
+                elsewhere = np.mean([other.above(usual) for other in classes if other is not each], axis=0)
+            else:
+                elsewhere = (shares.sum(axis=0) - shares[at]) / (len(classes) - 1)
+            return each.clusters(labels.get(each.number, str(each.number)), usual, elsewhere)
+
+        found = (cluster for at, each in enumerate(classes) for cluster in of_class(at, each))
         # Their maps are lists of numbers, large beside those that are kept.
         return tuple(heapq.nsmallest(MOST_LISTED, found, key=lambda one: (-one.score, -one.images, one.class_index)))
 
@@ -135,9 +158,10 @@ class _Class(NamedTuple):
         """The heat of each image, cell by cell."""
         return self.heat.reshape(len(self.heat), -1).astype(np.float64)
 
-    def cell(self, number: int) -> Array:
-        """The heat of each image in one cell."""
-        return self.heat.reshape(len(self.heat), -1)[:, number].astype(np.float64)
+    def above(self, usual: Array) -> Array:
+        """The share of its images with more heat than this, cell by cell."""
+        share: Array = (self.cells > usual).mean(axis=0)
+        return share
 
     def roots(self) -> NDArray[np.float32]:
         """The square roots of the shares of heat (n, cells): vectors of length 1, whose distances are Hellinger's."""
@@ -145,19 +169,18 @@ class _Class(NamedTuple):
         found /= np.linalg.norm(found, axis=1, keepdims=True)
         return found
 
-    def clusters(self, label: str, usual: Array | None, classes: list[_Class]) -> Iterator[Cluster]:
-        """Its clusters, as one of these classes. `usual` is how much heat is much in each cell in the others.
+    def clusters(self, label: str, usual: Array | None, elsewhere: Array | None) -> Iterator[Cluster]:
+        """Its clusters. `usual` is how much heat is much in each cell in other classes, `elsewhere` the share of their
+        images that have more; None without other classes.
 
         Where many images have much heat in one cell, those are a cluster, and the rest is another; else Ward's are.
         """
         score, cell = _beyond_chance(self.cells, usual)
         roots = self.roots()
-        if usual is not None and score >= _SCORE_FROM:
-            at_place = self.cell(cell) > usual[cell]
-            others = [each.cell(cell) for each in classes if each is not self]
-            elsewhere = float(np.mean([(heat > usual[cell]).mean() for heat in others]))
+        if usual is not None and elsewhere is not None and score >= _SCORE_FROM:
+            at_place = self.cells[:, cell] > usual[cell]
             found = self._cluster(roots, at_place, {"heat at one place, and not where other classes have it": score})
-            yield msgspec.structs.replace(found, label=label, elsewhere=elsewhere)
+            yield msgspec.structs.replace(found, label=label, elsewhere=float(elsewhere[cell]))
             rest = [~at_place]
         else:
             numbers = _numbers(roots)

@@ -145,6 +145,52 @@ def test_the_answer_is_the_same_each_time(monkeypatch: pytest.MonkeyPatch) -> No
     assert max(image for one in forward for image in one.examples) > 500  # from all over the job
 
 
+def test_of_too_many_classes_those_with_most_images_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thirty maps of each of ten classes are within the bound; of forty classes the ten largest stay, whole."""
+    monkeypatch.setattr(clusters, "MOST", 300)
+    truth = np.random.default_rng(0).permutation(np.repeat(np.arange(40), 30 + np.arange(40)))
+
+    found = samples(chunk(truth, np.full((len(truth), 2), 3.0))).clusters({})
+
+    assert {one.class_index: (one.images, one.sampled) for one in found} == dict.fromkeys(range(30, 40), (30, 30))
+
+
+def test_of_a_thousand_small_classes_some_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would fill the whole with a few maps each."""
+    monkeypatch.setattr(clusters, "MOST", 300)
+    generator = np.random.default_rng(0)
+    chunks = [chunk(generator.permutation(1000), np.full((1000, 2), 3.0), first=1000 * n) for n in range(35)]
+
+    found = samples(*chunks).clusters({})
+
+    assert sum(one.images for one in found) <= 300
+    assert {one.sampled for one in found} == {30}
+
+
+def test_a_class_that_was_left_out_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its later images alone it would be known by another sample."""
+    monkeypatch.setattr(clusters, "MOST", 300)
+    truths = np.repeat(np.arange(11), 30), np.repeat(10, 100)
+    chunks = [chunk(truth, np.full((len(truth), 2), 3.0), first=1000 * n) for n, truth in enumerate(truths)]
+
+    found = samples(*chunks).clusters({})
+
+    assert sorted(one.class_index for one in found) == list(range(10))
+
+
+@pytest.mark.parametrize("count", [3, 24])
+def test_elsewhere_is_the_share_of_other_classes_images(count: int) -> None:
+    """Two of forty images of each other class have their heat where all of the first class have it."""
+    truth = np.repeat(np.arange(count), 40)
+    places = np.full((len(truth), 2), 3.0)
+    places[(truth == 0) | (np.arange(len(truth)) % 40 < 2)] = (0, 6)
+
+    first = samples(chunk(truth, places)).clusters(LABELS)[0]
+
+    assert (first.label, first.images) == ("cat", 40)
+    assert first.elsewhere == pytest.approx(2 / 40)
+
+
 def test_clusters_are_those_of_scikit_learn() -> None:
     """Of three places, without being told how many there are."""
     places = np.repeat([(1, 1), (5, 1), (3, 5)], 20, axis=0) + np.random.default_rng(0).normal(0, 0.3, (60, 2))
