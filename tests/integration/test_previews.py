@@ -113,6 +113,28 @@ def test_one_that_nobody_wants_any_more_is_stopped(previews: Previews) -> None:
     assert previews.make("c", lambda: DATA, SMALL)
 
 
+@pytest.mark.parametrize("absent", ["worker.pictures.preview", "worker.pictures", "worker", "numpy"])
+def test_without_the_workers_half_nothing_is_started(monkeypatch: pytest.MonkeyPatch, absent: str) -> None:
+    """It is asked for by name, so it is looked for first: the module as well as what it imports."""
+    assert module.workers_command()
+    for name in [name for name in sys.modules if f"{name}.".startswith(f"{absent}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, absent, None)
+    assert module.workers_command() is None
+
+
+def test_of_the_workers_extra_its_half_needs_numpy_alone() -> None:
+    """As `workers_command` has it: without the rest it starts, and reads what it can."""
+    rest = ["torch", "torchvision", "onnxruntime", "onnx", "scipy", "cmap", "psutil", "pynvml", "prometheus_client"]
+    program = (
+        f"import runpy, sys; sys.modules.update(dict.fromkeys({[*rest, 'standardwebhooks', 'tifffile']!r}));"
+        "runpy.run_module('worker.pictures.preview', run_name='__main__')"
+    )
+    frames = encoded(Image.new("L", (60, 40)), "TIFF", save_all=True, append_images=[Image.new("L", (60, 40), 200)])
+    with Previews(rest=[sys.executable, "-P", "-c", program]) as previews:
+        assert previews.make("a", lambda: frames, PreviewRequest(side=64, page=2))
+
+
 def test_a_bomb_has_no_thumbnail_and_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """A progressive JPEG of 80 KB with hundreds of scans, which Pillow would decode for many seconds."""
     monkeypatch.setattr(module, "LIMIT_S", 0.5)

@@ -4,6 +4,7 @@ import ast
 import re
 from collections import Counter
 from graphlib import TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,11 @@ ROOMS = {
     "worker.timing": "",
     "worker.upkeep": "worker.chunk worker.core.model worker.devices worker.timing",
 }
+#: Programs that a room of another package starts by name, as processes of their own: no import, but an arrow as well.
+STARTS = {
+    "producer.local": {"worker"},
+    "producer.web.kit": {"worker.pictures.preview"},
+}
 #: "About twelve": beyond that, a folder no longer shows at a glance what it holds.
 MAX_MODULES = 13
 #: One thing seen from two rooms: a command and what it runs, a page and its part.
@@ -114,6 +120,15 @@ def found(name: str) -> str | None:
 IMPORTS = {module: imports_of(module) for module in MODULES}
 
 
+def started_by(module: str) -> set[str]:
+    """Our modules that `module` starts as `python -m`, wherever the words stand next to each other in its text."""
+    lists = (
+        node.elts for node in ast.walk(ast.parse(MODULES[module].read_text("utf-8"))) if isinstance(node, ast.List)
+    )
+    words = [[word.value if isinstance(word, ast.Constant) else None for word in line] for line in lists]
+    return {name for line in words for flag, name in pairwise(line) if flag == "-m" and found(str(name))}
+
+
 def room_of(name: str) -> str:
     return name if name in ROOMS else room_of(name.rpartition(".")[0])
 
@@ -134,6 +149,21 @@ def test_a_room_imports_only_the_rooms_of_its_row() -> None:
     }
 
     assert strays == set()
+
+
+def test_a_package_starts_only_the_programs_of_its_row() -> None:
+    """And the architecture page names each of them."""
+    starts: dict[str, set[str]] = {}
+    for module in MODULES:
+        for name in started_by(module):
+            if name.partition(".")[0] != module.partition(".")[0]:
+                starts.setdefault(room_of(module), set()).add(name)
+    page = " ".join((ROOT / "docs" / "architecture.md").read_text("utf-8").split())
+
+    assert starts == STARTS
+    assert set(re.findall(r"`([\w.]+)` starts `([\w.]+)`", page)) == {
+        (room, name) for room, names in STARTS.items() for name in names
+    }
 
 
 def test_the_core_knows_the_contract_alone() -> None:

@@ -23,11 +23,24 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _COMMAND = [sys.executable, "-P", "-m", "producer.web.kit.preview_process"]
-#: The worker's half, for later pages and for what only workers read; it needs NumPy, which a producer may lack.
-_WORKERS = [sys.executable, "-P", "-m", "worker.pictures.preview"] if find_spec("numpy") else None
 _START_S = 60.0
 #: How often a wait asks whether it is still wanted.
 _LOOK_S = 0.2
+
+
+def workers_command() -> list[str] | None:
+    """Starts the worker's half, for later pages and for what only workers read.
+
+    None where it cannot run: without the package `worker`, or without NumPy, of the extra `worker` all that it needs.
+    """
+    command = [sys.executable, "-P", "-m", "worker.pictures.preview"]
+    try:
+        return command if all(map(find_spec, (command[-1], "numpy"))) else None
+    except ModuleNotFoundError:  # the package that the module would be in
+        return None
+
+
+_WORKERS = workers_command()
 
 
 class AbandonedError(Exception):
