@@ -40,17 +40,29 @@ class Analyses:
 
     def of(self, status: JobStatus) -> Answers | None:
         """What the results of the job say by now, or, while it runs, said a short while ago."""
-        job, moment = (status.job, status.created_at), (status.succeeded, status.failed, status.finished_at)
+        if known := self._fresh(status):
+            return known.found
         with self._lock:
-            known = self._known.get(job)
-            if known and (known.moment == moment or (not status.finished_at and time.monotonic() < known.until)):
+            if known := self._fresh(status):  # another has made it meanwhile
                 return known.found
             found, took = self._made(status.job)
+            job = status.job, status.created_at
             self._known.pop(job, None)
             while len(self._known) >= _JOBS_KEPT:
                 self._known.pop(next(iter(self._known)))
-            self._known[job] = _Made(moment, found, time.monotonic() + max(AGAIN_S, SHARE * took))
+            self._known[job] = _Made(_moment(status), found, time.monotonic() + max(AGAIN_S, SHARE * took))
             return found
+
+    def at_hand(self, status: JobStatus) -> bool:
+        """Whether nothing has to be read for it."""
+        return self._fresh(status) is not None
+
+    def _fresh(self, status: JobStatus) -> _Made | None:
+        known = self._known.get((status.job, status.created_at))
+        runs = not status.finished_at
+        return (
+            known if known and (known.moment == _moment(status) or (runs and time.monotonic() < known.until)) else None
+        )
 
     def _made(self, job: str) -> tuple[Answers | None, float]:
         """The summary, and how many seconds it took."""
@@ -59,3 +71,7 @@ class Analyses:
         found = analyse(ledger, store, job, threads=threads, notice=left_out.append, skip_damaged=True)
         looked = answers(found.summary, found.border[:MOST], ledger.options(job).colormap, left_out)
         return looked, time.monotonic() - began
+
+
+def _moment(status: JobStatus) -> tuple[object, ...]:
+    return status.succeeded, status.failed, status.finished_at

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from producer.services import Services
+    from shared.contract import JobStatus
 
 #: A picture of a job changes only when the job is removed and its id used again.
 _KEPT = {"Cache-Control": "private, max-age=300"}
@@ -112,12 +113,16 @@ class Pages:
 
     async def answers(self, request: Request) -> Response:
         """Was it right, and where did the network look: a part of the job's page that takes a while."""
+        status = await run_in_threadpool(self._services.ledger.status, request.path_params["job"])
+        if self._analyses.at_hand(status):  # whatever is being read for another job
+            return await run_in_threadpool(self._answers, status)
         async with self._one:
-            return await run_in_threadpool(self._answers, request.path_params["job"])
+            if await request.is_disconnected():
+                return Response(status_code=204)
+            return await run_in_threadpool(self._answers, status)
 
-    def _answers(self, job: str) -> Response:
-        found = self._analyses.of(self._services.ledger.status(job))
-        return HTMLResponse(render("answers.html", package=LIVE, answers=found))
+    def _answers(self, status: JobStatus) -> Response:
+        return HTMLResponse(render("answers.html", package=LIVE, answers=self._analyses.of(status)))
 
     async def original(self, request: Request) -> Response:
         """A thumbnail, never the bytes that somebody uploaded. It is not made for a connection that is closed."""

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from producer.services import Services
+    from shared.contract import ModelCard, Options
     from shared.contract.preview import PreviewRequest
     from shared.ledger import RedisLedger
 
 #: Images of a job that the live gallery shows; it reads few at first, so that something is there to look at.
 MOST, FIRST, BLOCK = 100_000, 2_000, 10_000
-#: Chunks whose references are remembered, and thumbnails that are.
-_CHUNKS_KEPT, _THUMBNAILS_KEPT = 100, 1_000
+#: Jobs whose options are remembered, chunks whose references are, and thumbnails.
+_JOBS_KEPT, _CHUNKS_KEPT, _THUMBNAILS_KEPT = 100, 100, 1_000
 _SIDE = 512
 
 
@@ -37,6 +38,8 @@ class Pictures:
         self._previews = Previews()
         #: By job, chunk and digest: a removed job's id may be given to another one.
         self._known: dict[tuple[str, str, str], dict[int, ImageRef]] = {}
+        #: By job and when it began.
+        self._jobs: dict[tuple[str, str], tuple[Options, ModelCard | None]] = {}
         #: The newest thumbnails by key and request, the oldest first; None is an answer as well.
         self._kept: dict[str, bytes | None] = {}
 
@@ -60,8 +63,8 @@ class Pictures:
 
         AbandonedError when it is not `wanted` any more.
         """
-        reference, ledger = self._reference(job, index), self._services.ledger
-        request = previewed(reference, ledger.options(job), ledger.card(ledger.status(job).model), _SIDE)
+        reference = self._reference(job, index)
+        request = previewed(reference, *self._read_as(job), _SIDE)
         return self._thumbnail(reference.key, request, wanted)
 
     def overlay(self, job: str, index: int, rank: int) -> tuple[bytes, str]:
@@ -74,6 +77,21 @@ class Pictures:
         # What failed or waits may still have a picture to show; the browser asks, and gets 404 if not.
         overlays = [line.overlay and f"{at}/overlays/{line.rank}" for line in record.predictions]
         return card(record, f"{at}/original", overlays)
+
+    def _read_as(self, job: str) -> tuple[Options, ModelCard | None]:
+        """What says how the job's pictures are read; asked for once."""
+        ledger = self._services.ledger
+        status = ledger.status(job)
+        name = job, status.created_at
+        known = self._jobs.get(name)
+        if known is None:
+            known = ledger.options(job), ledger.card(status.model)
+            if known[1] is None:  # a worker may still say it
+                return known
+            while len(self._jobs) >= _JOBS_KEPT:
+                self._jobs.pop(next(iter(self._jobs)), None)
+            self._jobs[name] = known
+        return known
 
     def _reference(self, job: str, index: int) -> ImageRef:
         found = image_at(self._services.ledger, job, index)

@@ -37,7 +37,11 @@ export class Entry {
   }
 
   /** Whether this is a true class of the image. */
-  is(label) { return this.truth.some((one) => one.label === label); }
+  is(label) {
+    const said = this.row[7] || [];
+    for (let at = 1; at < said.length; at += 2) if (this.labels[said[at]] === label) return true;
+    return false;
+  }
 
   /** What the search looks in. */
   get text() {
