@@ -64,17 +64,19 @@ def _unknown(known: dict[str, bool], wanted: str | None, file: str | None) -> Us
         meant = _name(next(iter(nearest(wanted, words)), wanted))
     others = [f"known: {_listed(known)}"] if known else []
     if not served.get(meant):
-        start = file or _to_serve(meant)
+        start = file or _to_serve(meant, known=meant in served)
         up = f"`camq up --model {start}`"
         others.append(f"start a worker with `camq worker --model {start}`, or everything at once with {up}")
     return UsageError(f"{what}: {'; '.join(others)}")
 
 
-def _to_serve(meant: str) -> str:
-    """What a worker is to be started with: an architecture, or else a model file that has this name."""
+def _to_serve(meant: str, *, known: bool) -> str:
+    """What a worker is to be started with: an architecture, or the model file of this name. One that was served before
+    (`known`) is not a mistyped architecture."""
     if meant in NAMES:
         return meant
-    return next(iter(nearest(meant, NAMES)), f"{meant}.toml")
+    close = [] if known else nearest(meant, NAMES, most=1)
+    return close[0] if close else f"{meant}.toml"
 
 
 def _digits(model: str) -> str:

@@ -81,6 +81,14 @@ def test_an_unknown_model_is_refused_with_the_nearest_and_how_to_serve_the_one_t
         meant(wanted, **served)
 
 
+def test_a_model_of_the_users_own_is_no_mistyped_architecture() -> None:
+    """It was served before; ResNet18 as published would be another network."""
+    shelf = Shelf()
+    shelf.served = {"resnet18_pets@aaaaaaaaaaaa": False}
+    with pytest.raises(UsageError, match=r"did you mean resnet18_pets.*`camq worker --model resnet18_pets\.toml`"):
+        resolve(shelf, "resnet18_pet")
+
+
 def test_a_network_of_another_size_is_no_mistyped_one() -> None:
     """A worker for resnet18 does not help who wants resnet50."""
     shelf = Shelf()
