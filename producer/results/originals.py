@@ -5,31 +5,51 @@ from collections.abc import Iterable, Iterator
 from producer.parallel import ordered
 from shared.contract import ImageRef, ModelCard, Options
 from shared.contract.preview import PreviewRequest
-from shared.errors import DeniedError, NotFoundError, ObjectTooLargeError, UnavailableError, UsageError
-from shared.ledger import RedisLedger
+from shared.errors import (
+    DeniedError,
+    MessageError,
+    NotFoundError,
+    ObjectTooLargeError,
+    UnavailableError,
+    UsageError,
+)
+from shared.ledger import NewChunk, RedisLedger
 from shared.storage.job_objects import read_references
 from shared.storage.port import ObjectStore
 
+#: What one damaged object costs is what stands in it.
+DAMAGED = (NotFoundError, ObjectTooLargeError, MessageError)
+
 
 def references(ledger: RedisLedger, store: ObjectStore, job: str, *, threads: int = 8) -> Iterator[ImageRef]:
-    """The reference of every registered image, in the order of `producer.results.records.records`."""
+    """The reference of every registered image, in the order of `producer.results.records.records`; one that was damaged
+    or removed is empty."""
 
-    digests = ledger.digests(job)
+    def load(part: NewChunk) -> list[ImageRef]:
+        return list(references_of(store, job, part, []).values())
 
-    def load(chunk: str) -> list[ImageRef]:
-        return read_references(store, job, chunk, digests[chunk])
+    return (reference for part in ordered(load, ledger.submitted(job), threads=threads) for reference in part)
 
-    return (reference for chunk in ordered(load, digests, threads=threads) for reference in chunk)
+
+def references_of(store: ObjectStore, job: str, part: NewChunk, faults: list[str]) -> dict[int, ImageRef]:
+    """Of a submitted chunk, by index. Where they cannot be read they are empty, and `faults` has the reason."""
+    found = {index: ImageRef(index=index) for index in range(part.first, part.first + part.count)}
+    if part.chunk:
+        try:
+            read = read_references(store, job, part.chunk, part.digest)
+            found |= {each.index: each for each in read if each.index in found}
+        except DAMAGED as error:
+            faults.append(str(error))
+    return found
 
 
 def sources(ledger: RedisLedger, store: ObjectStore, job: str, indices: Iterable[int]) -> dict[int, str]:
     """The names of these images by index, and their own ids. Only the reference files that hold them are read."""
-    found: dict[int, str] = {}
-    holders = ledger.holders(job, indices)
-    digests = ledger.digests(job) if holders else {}
-    for chunk, held in holders.items():
-        references = read_references(store, job, chunk, digests[chunk])
-        found |= {one.index: _name(one) for one in references if one.index in held}
+    wanted, found = set(indices), dict[int, str]()
+    for part in ledger.submitted(job) if wanted else []:
+        if held := wanted.intersection(range(part.first, part.first + part.count)):
+            here = references_of(store, job, part, [])
+            found |= {index: _name(here[index]) for index in held}
     return found
 
 

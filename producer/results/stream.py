@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 
+from producer.results.originals import DAMAGED
 from producer.results.records import MOVING, records
 from shared.contract import ImageRecord, ImageState, JobStatus
 from shared.ledger import RedisLedger
@@ -46,7 +47,10 @@ def arrivals(
                 if entry.failed:
                     failed_since.add(entry.first)
                     continue
-                lines = read_results(store, job, entry.chunk, entry.attempt, options=options, total=total)
+                try:
+                    lines = read_results(store, job, entry.chunk, entry.attempt, options=options, total=total)
+                except DAMAGED:
+                    continue  # `records` says at the end what was lost
                 lines = [line for line in lines if line.index not in failed_since]
                 yield from filter(is_new, _current(ledger, job, lines))
     # What ended without a worker, such as a cancelled image, is in no chunk's results.
@@ -59,4 +63,4 @@ def _current(ledger: RedisLedger, job: str, lines: list[ImageRecord]) -> list[Im
     if all(line.state is not ImageState.FAILED for line in lines):
         return lines
     states = ledger.image_states(job)
-    return [line for line in lines if line.state is states[line.index] or line.state is not ImageState.FAILED]
+    return [line for line in lines if line.state is not ImageState.FAILED or [line.state] == states[line.index :][:1]]

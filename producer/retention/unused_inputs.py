@@ -11,7 +11,7 @@ from itertools import chain
 from producer.parallel import ordered
 from shared import keys
 from shared.contract import ImageRef, decode_lines
-from shared.errors import NotFoundError
+from shared.errors import MessageError, NotFoundError
 from shared.ledger import RedisLedger
 from shared.storage.port import SCHEME, ObjectStore, Stat
 
@@ -51,7 +51,7 @@ def inputs(store: ObjectStore, references: Iterable[str]) -> Iterator[str]:
     def load(key: str) -> list[ImageRef]:
         try:
             return decode_lines(store.get(key), ImageRef)
-        except NotFoundError:
+        except (NotFoundError, MessageError):  # what no worker can read keeps no input
             return []
 
     for refs in ordered(load, references, threads=THREADS):

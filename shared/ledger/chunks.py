@@ -5,15 +5,16 @@ newest end counts. Ends are numbered by the ledger as they happen; the names of 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+from msgspec import Meta
 
-from shared.contract import ErrorInfo, ImageState, decode, prepare
-from shared.errors import MessageError
-from shared.ledger.record import states_of
-from shared.ledger.values import Done, ImageAt
+from shared.contract import MAX_IMAGES_PER_JOB, ImageState, prepare
+from shared.ledger.record import failures_of, states_of
+from shared.ledger.values import Done, ImageAt, NewChunk
 
 if TYPE_CHECKING:
     from shared.ledger.producer_side import RedisJobs
@@ -27,8 +28,8 @@ class ChunkRecord(
 ):
     """What readers need of a record; the scripts own the rest."""
 
-    first: int
-    count: int
+    first: Annotated[int, Meta(ge=0, lt=MAX_IMAGES_PER_JOB)]
+    count: Annotated[int, Meta(ge=1, le=MAX_IMAGES_PER_JOB)]
     state: str
     attempt: int
     parent: str | None = None
@@ -40,12 +41,31 @@ class ChunkRecord(
 prepare(ChunkRecord)
 
 
-def decode_chunk(raw: str) -> ChunkRecord:
-    """The record in `raw`. Raises MessageError when it is none."""
-    try:
-        return msgspec.json.decode(raw, type=ChunkRecord)
-    except msgspec.MsgspecError as error:
-        raise MessageError(f"not a chunk record: {error}") from error
+#: A job's chunks by their ids.
+Records = list[tuple[str, ChunkRecord]]
+
+#: Images that no record holds are read in parts of so many.
+_PART = 256
+
+
+def _decoded(raw: Mapping[str, str] | None) -> Iterator[tuple[str, ChunkRecord | None]]:
+    """Each chunk with its record, or with None for one that camq did not write, which must not hide the others."""
+    for chunk, line in (raw or {}).items():
+        try:
+            yield chunk, msgspec.json.decode(line, type=ChunkRecord)
+        except msgspec.MsgspecError:
+            yield chunk, None
+
+
+def in_order(raw: Mapping[str, str] | None) -> Records:
+    """A job's hash of chunks, in the order of their images, without the records that cannot be read."""
+    records = [(chunk, record) for chunk, record in _decoded(raw) if record]
+    return sorted(records, key=lambda pair: (pair[1].first, pair[0]))
+
+
+def damaged_of(raw: Mapping[str, str] | None) -> tuple[str, ...]:
+    """The chunks of a job's hash whose records cannot be read."""
+    return tuple(sorted(chunk for chunk, record in _decoded(raw) if record is None))
 
 
 def oldest_first(done: Iterable[Done]) -> list[Done]:
@@ -62,19 +82,29 @@ def by_origin(done: Iterable[Done]) -> dict[str, list[Done]]:
     return result
 
 
-#: A job's chunks by their ids.
-Records = list[tuple[str, ChunkRecord]]
+def submitted_of(records: Records, known: int, total: int) -> list[NewChunk]:
+    """The chunks as they were submitted, in the order of their images: those below `total`, each image in one.
+
+    Of the first `known` images those whose chunk's record was damaged or removed are in chunks without a name.
+    """
+    found: list[NewChunk] = []
+    end = 0
+    own = [(chunk, record) for chunk, record in records if record.parent is None]
+    for (chunk, record), (_, following) in pairwise([*own, ("", _LAST)]):
+        found += _without_record(end, min(record.first, known))
+        stop = min(record.first + record.count, following.first if following.first > record.first else total, total)
+        start = max(end, record.first)
+        if start < stop:
+            found.append(NewChunk(chunk, start, stop - start, record.digest))
+            end = stop
+    return [*found, *_without_record(end, known)]
 
 
-def in_order(raw: Mapping[str, str]) -> Records:
-    """A job's hash of chunks, in the order of their images."""
-    records = [(chunk, decode_chunk(line)) for chunk, line in raw.items()]
-    return sorted(records, key=lambda pair: (pair[1].first, pair[0]))
+_LAST = ChunkRecord(MAX_IMAGES_PER_JOB, 1, "", 0)
 
 
-def digests_of(records: Records) -> dict[str, str]:
-    """Of the chunks as they were submitted: the SHA-256 of their references."""
-    return {chunk: record.digest for chunk, record in records if record.parent is None}
+def _without_record(start: int, stop: int) -> list[NewChunk]:
+    return [NewChunk("", first, min(_PART, stop - first), "") for first in range(start, stop, _PART)]
 
 
 def done_of(records: Records) -> list[Done]:
@@ -97,8 +127,8 @@ def image_at(ledger: "RedisJobs", job: str, index: int) -> ImageAt | None:
     found = in_order(dict(zip(flat[::2], flat[1::2], strict=True)))
     return ImageAt(
         (states_of(state) or [ImageState.QUEUED])[0],
-        decode(failure, ErrorInfo) if failure else None,
+        failures_of({str(index): failure}).get(index),
         chunk,
-        digests_of(found).get(chunk, ""),
+        dict(found)[chunk].digest,
         tuple(oldest_first(done_of(found))),
     )

@@ -20,10 +20,10 @@ from shared.contract import (
     encode,
 )
 from shared.errors import DeletionError, TakenError, UnknownJobError, UsageError
-from shared.ledger.chunks import Records, digests_of, done_of, in_order
-from shared.ledger.record import failures_of, states_of, status_of
+from shared.ledger.chunks import Records, damaged_of, done_of, in_order, submitted_of
+from shared.ledger.record import count_of, failures_of, states_of, status_of
 from shared.ledger.scripts import LedgerSide, executed
-from shared.ledger.values import CANCELLED_AT_ONCE, Done, Snapshot
+from shared.ledger.values import CANCELLED_AT_ONCE, Done, NewChunk, Snapshot
 
 #: Chunks or jobs handled by one call: bounds how long the script blocks Redis.
 BATCH = 200
@@ -120,14 +120,10 @@ class RedisJobs(LedgerSide):
         with self.scripts.translated(), self.scripts.client.pipeline(transaction=False) as pipe:
             pipe.time().hgetall(record).get(keys.IMAGES % job).hgetall(keys.FAILURES % job)
             pipe.hgetall(keys.CHUNKS % job).hgetall(record)
-            answers = executed(pipe)
-            (seconds, micros), row, states, failures, chunks, last = answers
+            (seconds, micros), row, states, failures, chunks, last = executed(pipe)
             first, latest = (status_of(job, each, seconds + micros / 1e6) for each in (row, last))
             if first is None or latest is None:
                 raise _unknown(job)
-            for answer in answers:
-                if isinstance(answer, Exception):
-                    raise answer
         records = in_order(chunks)
         return Snapshot(
             name=first.name,
@@ -137,7 +133,9 @@ class RedisJobs(LedgerSide):
             states=states_of(states),
             failures=failures_of(failures),
             done=done_of(records),
-            digests=digests_of(records),
+            # The images of an earlier total are in the chunks that were read after it, or their record is gone.
+            submitted=submitted_of(records, first.total, latest.total),
+            damaged=damaged_of(chunks),
         )
 
     def options(self, job: str) -> Options:
@@ -149,25 +147,32 @@ class RedisJobs(LedgerSide):
         return decode(raw, Options)
 
     def chunks(self, job: str) -> list[str]:
-        """The chunks as they were submitted, in the order of their images.
+        """The chunks as they were submitted, in the order of their images, then those whose records are damaged.
 
-        chunks split or retried from them are left out, for they share their references.
+        Chunks split or retried from them are left out, for they share their references.
         """
-        return list(self.digests(job))
+        raw = self.scripts.hash_at(keys.CHUNKS % job)
+        return [*(chunk for chunk, record in in_order(raw) if record.parent is None), *damaged_of(raw)]
+
+    def submitted(self, job: str) -> list[NewChunk]:
+        """The chunks as they were submitted, in the order of their images; see `submitted_of`."""
+        with self.scripts.translated(), self.scripts.client.pipeline(transaction=False) as pipe:
+            pipe.hget(keys.JOB % job, "total").hgetall(keys.CHUNKS % job).hget(keys.JOB % job, "total")
+            known, raw, total = executed(pipe)
+        try:
+            return submitted_of(in_order(raw), count_of(known), count_of(total))
+        except (TypeError, ValueError):
+            raise _unknown(job) from None
 
     def holders(self, job: str, indices: Iterable[int]) -> dict[str, set[int]]:
         """Those of them that hold these images, in their order, and which ones each holds."""
         wanted = sorted(set(indices))
         found = {}
-        for chunk, record in self._records(job):
-            low, high = (bisect_left(wanted, edge) for edge in (record.first, record.first + record.count))
-            if record.parent is None and low < high:
-                found[chunk] = set(wanted[low:high])
+        for part in self.submitted(job):
+            low, high = (bisect_left(wanted, edge) for edge in (part.first, part.first + part.count))
+            if part.chunk and low < high:
+                found[part.chunk] = set(wanted[low:high])
         return found
-
-    def digests(self, job: str) -> dict[str, str]:
-        """Of the chunks as they were submitted: what their references had as SHA-256 when they were registered."""
-        return digests_of(self._records(job))
 
     def attempts(self, job: str) -> list[ChunkMessage]:
         """The newest attempt of every chunk that was ever sent, in chunk order: their task ids."""
@@ -182,13 +187,11 @@ class RedisJobs(LedgerSide):
         return done_of(self._records(job))
 
     def _records(self, job: str) -> Records:
-        with self.scripts.translated():
-            return in_order(self.scripts.client.hgetall(keys.CHUNKS % job))
+        return in_order(self.scripts.hash_at(keys.CHUNKS % job))
 
     def failures(self, job: str) -> dict[int, ErrorInfo]:
         """Why images failed, by index (capped; the counters are exact)."""
-        with self.scripts.translated():
-            return failures_of(self.scripts.client.hgetall(keys.FAILURES % job))
+        return failures_of(self.scripts.hash_at(keys.FAILURES % job))
 
     def image_states(self, job: str) -> list[ImageState]:
         """The state of every image, by index.
@@ -250,7 +253,7 @@ class RedisJobs(LedgerSide):
         with self.scripts.translated(), self.scripts.client.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.hget(keys.JOB % name, "sealed")
-            sealed = pipe.execute()
+            sealed = executed(pipe)
         return [name for name, value in zip(names, sealed, strict=True) if value == "0"]
 
     def forget(self, jobs: Iterable[str]) -> None:

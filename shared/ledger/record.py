@@ -1,12 +1,14 @@
 """A job's record in Redis as the status that everybody reads. Others may write there: it is input, not truth."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from shared.contract import MAX_IMAGES_PER_JOB, ErrorInfo, ImageState, JobStatus, decode, job_state
+from shared.errors import MessageError
 from shared.ledger.eta import estimate, started_at
 from shared.ledger.webhooks import webhook_of
 
@@ -75,9 +77,13 @@ def _iso(seconds: str | float | None) -> str | None:
     return datetime.fromtimestamp(float(seconds), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def failures_of(raw: Mapping[str, str]) -> dict[int, ErrorInfo]:
-    """Why images failed, by index, from their hash."""
-    return {int(index): decode(line, ErrorInfo) for index, line in raw.items()}
+def failures_of(raw: Mapping[str, str] | None) -> dict[int, ErrorInfo]:
+    """Why images failed, by index, from their hash; what camq did not write there must not hide the others."""
+    found = {}
+    for index, line in (raw or {}).items():
+        with suppress(ValueError, MessageError):
+            found[int(index)] = decode(line, ErrorInfo)
+    return found
 
 
 def states_of(raw: str | None) -> list[ImageState]:

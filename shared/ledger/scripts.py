@@ -107,6 +107,12 @@ class Scripts:
         with self.translated():
             return self._scripts[name](args=list(arguments))
 
+    def hash_at(self, key: str) -> dict[str, str]:
+        """A hash's fields; none where camq did not write what is there."""
+        with self.translated(), self.client.pipeline(transaction=False) as pipe:
+            pipe.hgetall(key)
+            return executed(pipe)[0] or {}
+
     def try_rights(self) -> None:
         """Use every kind of right that camq needs, on keys of its own and of Celery's, and leave nothing behind.
 
@@ -154,12 +160,12 @@ def source(name: str, clock: str = CLOCK) -> str:
 
 
 def executed(pipe: Any) -> list[Any]:
-    """A pipeline's answers; that a key holds something which camq did not write there is one of them, not raised."""
+    """A pipeline's answers; None where a key holds another type of value, which camq did not write there."""
     answers: list[Any] = pipe.execute(raise_on_error=False)
     for answer in answers:
         if isinstance(answer, Exception) and "WRONGTYPE" not in str(answer):
             raise answer
-    return answers
+    return [None if isinstance(answer, Exception) else answer for answer in answers]
 
 
 class LedgerSide:

@@ -77,7 +77,7 @@ class Done:
 class Snapshot:
     """What the ledger says of a job at one moment, for a reader of its results; see the methods of these names.
 
-    `digests` are in the order of the images that their chunks hold.
+    `damaged` are the chunks whose records cannot be read.
     """
 
     name: str | None
@@ -87,7 +87,8 @@ class Snapshot:
     states: list[ImageState]
     failures: dict[int, ErrorInfo]
     done: list[Done]
-    digests: dict[str, str]
+    submitted: list[NewChunk]
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

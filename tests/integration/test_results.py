@@ -13,6 +13,7 @@ from producer import Client, Job
 from producer.results.download import download
 from producer.results.folder import REPORT, results_folder
 from producer.results.records import records
+from producer.retention.delete import remove
 from producer.services import Services
 from producer.web.report import write_report
 from shared import keys
@@ -169,16 +170,17 @@ def test_a_retried_image_shows_what_its_last_run_said(
     assert states(job) == "s" * 10
 
 
-def test_a_results_object_that_is_gone_is_an_error_and_not_an_empty_answer(
+def test_a_job_that_is_removed_while_it_is_read_is_named(
     client: Client, services: Services, worker: ScriptedWorker, store: MemoryStore
 ) -> None:
-    """The ledger says that it counts; inventing a result would be a lie."""
+    """Its images are not said to be damaged."""
     job = client.submit([picture()])
     worker.work_off(job.id)
-    store.delete([keys.results_object(job.id, "000000", 1)])
+    found = records(services.ledger, store, job.id)
+    remove(services.ledger, store, job.id)
 
-    with pytest.raises(NotFoundError):
-        list(records(services.ledger, store, job.id))
+    with pytest.raises(UnknownJobError):
+        list(found)
 
 
 def test_an_unknown_job_is_named(client: Client) -> None:

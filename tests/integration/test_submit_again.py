@@ -89,5 +89,5 @@ def test_of_two_submissions_with_one_id_the_refused_one_has_changed_nothing(
         send(services, pictures(4)[::-1], job_id="mine")
 
     raw = store.get(keys.chunk_object("mine", "000000"))
-    assert hashlib.sha256(raw).hexdigest() == services.ledger.digests("mine")["000000"]
+    assert hashlib.sha256(raw).hexdigest() == services.ledger.submitted("mine")[0].digest
     assert store.written.count(keys.chunk_object("mine", "000000")) == 1

@@ -31,7 +31,7 @@ def test_a_snapshot_is_what_the_single_questions_answer_in_one_round_trip(
         states=ledger.image_states("job"),
         failures=ledger.failures("job"),
         done=ledger.done("job"),
-        digests=ledger.digests("job"),
+        submitted=ledger.submitted("job"),
     )
     monkeypatch.setattr(ledger.scripts.client, "execute_command", pytest.fail)
 

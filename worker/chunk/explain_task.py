@@ -28,8 +28,9 @@ from shared.contract import (
 )
 from shared.errors import DeletionError, DeniedError, UnknownJobError, UnreachableError, UsageError
 from shared.ledger import RedisLedger
-from shared.ledger.chunks import oldest_first
+from shared.ledger.chunks import image_at
 from shared.ledger.submission import add_chunk
+from shared.ledger.worker_side import RECORD_LOST
 from shared.outage import Patience, nap
 from shared.storage import SCHEME, ObjectStore
 from shared.storage.job_objects import read_references, read_results
@@ -158,17 +159,18 @@ class Calls:
     def _answer(self, job: str) -> ImageRecord | None:
         """The image's line as in `camq results`; None while it has no end. UnknownJobError when the job is gone."""
         self._ledger.status(job)
-        state = next(iter(self._ledger.image_states(job)), ImageState.QUEUED)
+        found = image_at(self._ledger, job, 0)
+        state = found.state if found else next(iter(self._ledger.image_states(job)), ImageState.QUEUED)
         if state in (ImageState.QUEUED, ImageState.RUNNING):
             return None
-        done = next(reversed(oldest_first(self._ledger.done(job))), None)
-        if done is not None and not done.failed:
-            options = self._ledger.options(job)
-            (record,) = read_results(self._store, job, done.chunk, done.attempt, options=options, total=1)
+        if found is None:
+            return _as_listed(ImageRecord(index=0, source="", state=ImageState.FAILED, error=RECORD_LOST))
+        if found.done and not found.done[-1].failed:
+            options, newest = self._ledger.options(job), found.done[-1]
+            (record,) = read_results(self._store, job, newest.chunk, newest.attempt, options=options, total=1)
             return _as_listed(record)
-        (reference,) = read_references(self._store, job, CHUNK, self._ledger.digests(job)[CHUNK])
-        error = self._ledger.failures(job).get(0)
-        return _as_listed(ImageRecord(index=0, source=reference.source, state=state, error=error))
+        (reference,) = read_references(self._store, job, CHUNK, found.digest)
+        return _as_listed(ImageRecord(index=0, source=reference.source, state=state, error=found.failure))
 
 
 def _as_listed(record: ImageRecord) -> ImageRecord:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from producer.results.originals import previewed, read
+from producer.results.originals import DAMAGED, previewed, read
 from producer.results.records import records_from
 from producer.web.kit.cards import card
 from producer.web.kit.packed import Packed
@@ -100,10 +100,15 @@ class Pictures:
         name = job, found.chunk, found.digest
         known = self._known.get(name)
         if known is None:
-            known = {each.index: each for each in read_references(self._services.store, *name)}
+            try:
+                known = {each.index: each for each in read_references(self._services.store, *name)}
+            except DAMAGED as error:
+                raise NotFoundError(str(error)) from None
             while len(self._known) >= _CHUNKS_KEPT:
                 self._known.pop(next(iter(self._known)), None)
             self._known[name] = known
+        if index not in known:
+            raise NotFoundError("the record of this image is damaged")
         return known[index]
 
     def _thumbnail(self, key: str, request: PreviewRequest, wanted: Callable[[], bool]) -> bytes | None:

@@ -32,7 +32,7 @@ from shared.contract import (
     encode_lines,
 )
 from shared.errors import CamqError
-from shared.ledger.values import Done, Snapshot
+from shared.ledger.values import Done, NewChunk, Snapshot
 
 LABELS = ("cat", "dog", "fox")
 
@@ -206,7 +206,7 @@ class MadeJob:
             states=[ImageState.SUCCEEDED] * self.images,
             failures={},
             done=self.done(_job),
-            digests={f"{n:06d}": "" for n in chunks},
+            submitted=[NewChunk(f"{n:06d}", n * self.CHUNK, self.CHUNK, "") for n in chunks],
         )
 
     def done(self, _job: str) -> list[Done]:
