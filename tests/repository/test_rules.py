@@ -22,7 +22,10 @@ MAX_LINES = 300
     [
         ("producer", ("torch", "torchvision", "numpy", "celery")),
         ("producer.cli.main", ("torch", "torchvision", "numpy", "celery", "opentelemetry")),
-        ("worker.core.engine.engine", ("celery", "redis", "minio", "opentelemetry")),
+        ("producer.cli", ("jinja2", "starlette", "uvicorn", "PIL", "cmap")),
+        pytest.param(  # loads torch
+            "worker.core.engine.engine", ("celery", "redis", "minio", "opentelemetry"), marks=pytest.mark.slow
+        ),
         ("worker.chunk.traces", ("torch", "shared.tracing.otel")),
         ("shared.contract", ("torch", "numpy", "celery", "redis", "minio")),
     ],

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -144,11 +143,3 @@ def test_a_legend_runs_through_the_colormap() -> None:
 def test_an_overlay_of_the_cropped_input_stands_for_itself(options: Options, expected: str) -> None:
     """It shows only part of the picture, and only the worker knows which."""
     assert fit(options) == expected
-
-
-def test_the_commands_are_there_before_their_libraries_are_loaded() -> None:
-    """`camq --help` waits for neither templates, server nor pictures."""
-    code = "import sys, producer.cli; print(*{'jinja2', 'starlette', 'uvicorn', 'PIL', 'cmap'} & set(sys.modules))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert found.stdout.split() == []
