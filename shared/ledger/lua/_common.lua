@@ -28,7 +28,7 @@ end
 local FIELDS = { f = 'number', n = 'number', s = 'string', a = 'number', x = 'table', k = 'table', o = 'string',
   w = 'string', q = 'number', b = 'number', e = 'number', m = 'number', v = 'string', d = 'string', p = 'string' }
 
--- Whether it is a record that these scripts wrote, of images that the job has.
+-- Whether it is a record that these scripts wrote, of images that the job has; the settings allow 256 in a chunk.
 local function is_record(job, record)
   if type(record) ~= 'table' then return false end
   for name, kind in pairs(FIELDS) do
@@ -40,7 +40,7 @@ local function is_record(job, record)
     return type(value) == 'number' and value >= least and value <= most and value % 1 == 0
   end
   if not is_whole(record.f, 0, images - 1) or not is_whole(record.a, 0, 1e9) then return false end
-  if not record.x then return is_whole(record.n, 1, images - record.f) end
+  if not record.x then return is_whole(record.n, 1, math.min(4096, images - record.f)) end
   for _, index in ipairs(record.x) do
     if not is_whole(index, 0, images - 1) then return false end
   end
@@ -218,15 +218,19 @@ local function digest_of(job, record)
   return registered.d or ''
 end
 
+local function turns_of(job) return key(TURNS, field(job, 'model'), field(job, 'priority')) end
+
+-- The job waits behind all others of its model and priority.
+local function line_up(job)
+  redis.call('HSET', key(JOB, job), 'in_turn', '1')
+  redis.call('RPUSH', turns_of(job), job)
+  redis.call('EXPIRE', turns_of(job), UNFINISHED_TTL_S)
+end
+
 -- The chunk waits for its job's turn.
 local function take_turn(job, chunk, record)
   redis.call('ZADD', key(PENDING, job), record.x and record.x[1] or record.f, chunk)
-  if field(job, 'in_turn') ~= '1' then
-    local turns = key(TURNS, field(job, 'model'), field(job, 'priority'))
-    redis.call('HSET', key(JOB, job), 'in_turn', '1')
-    redis.call('RPUSH', turns, job)
-    redis.call('EXPIRE', turns, UNFINISHED_TTL_S)
-  end
+  if field(job, 'in_turn') ~= '1' then line_up(job) end
 end
 
 -- The chunk waits in the ledger for a place in the broker's queue, and its job for its turn. What was sent before has

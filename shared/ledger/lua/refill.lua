@@ -5,6 +5,7 @@
 -- stand above the mark, but every fourth place belongs to `bulk` when it has work, so that neither waits for ever. When
 -- that place has no room yet, one chunk of `high` is sent at once all the same: `high` borrows it from its next three
 -- (half a place in the count says so), so that a lone urgent picture never waits for a bulk chunk.
+local MOST_OWED, MOST_IDLE = 100, 200
 local model, hint_s, per_slot, least = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
 redis.call('ZREMRANGEBYSCORE', key(SERVING, model), '-inf', stamp(NOW))
@@ -59,8 +60,9 @@ local function give(priority)
   local job = redis.call('LPOP', turns)
   local fine, known = pcall(ours, job)
   if not fine or not known then return end
-  if number(field(job, 'turns_owed')) > 0 then
-    redis.call('HINCRBY', key(JOB, job), 'turns_owed', -1)
+  local owed = math.min(number(field(job, 'turns_owed')), MOST_OWED)
+  if owed > 0 and redis.call('LLEN', turns) > 0 then -- else there is nobody to give the turn to
+    redis.call('HSET', key(JOB, job), 'turns_owed', owed - 1)
     redis.call('RPUSH', turns, job)
     return
   end
@@ -107,10 +109,14 @@ local function give_late()
   local found = waiting(member)
   if not found then return end
   send(found[1], found[2], found[3], field(found[1], 'priority'))
-  if field(found[1], 'in_turn') == '1' then redis.call('HINCRBY', key(JOB, found[1]), 'turns_owed', 1) end
+  if field(found[1], 'in_turn') == '1' then
+    redis.call('HSET', key(JOB, found[1]), 'turns_owed', number(field(found[1], 'turns_owed')) + 1)
+  end
 end
 
-while true do
+-- What turns out to be nothing to send (its job was cancelled, or owes a turn) keeps Redis busy for so many steps only.
+local idle, sent = 0, 0
+while idle < MOST_IDLE do
   local room = out.high + out.bulk < mark
   local bulk_is_due, before = math.floor(places) % 4 == 3 and waits('bulk'), places
   local borrowed = places % 1 > 0
@@ -125,6 +131,8 @@ while true do
   else
     break
   end
+  if #answer == sent then idle = idle + 1 end
+  sent = #answer
 end
 redis.call('SET', key(PLACES, model), places, 'EX', UNFINISHED_TTL_S)
 return { answer, broken }

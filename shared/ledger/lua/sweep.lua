@@ -14,22 +14,29 @@ local function each_slice(job, look)
   return false
 end
 
+-- The jobs whose chunks stand in a list, which is read once however many jobs are audited.
+local named = {}
+local function jobs_in(list, command)
+  if not named[list] then
+    named[list] = {}
+    for _, member in ipairs(redis.call(command, list, 0, -1)) do named[list][string.match(member, '^[^/]*')] = true end
+  end
+  return named[list]
+end
+
 -- Whether a chunk of the job is in a worker's hands, or will be, or is being cancelled.
 local function in_hand(job)
-  local model, front = field(job, 'model'), job .. '/'
-  local places = { redis.call('ZRANGE', LEASES, 0, -1), redis.call('ZRANGE', key(LATER, model), 0, -1),
-    redis.call('LRANGE', key(AGAIN, model), 0, -1) }
-  if not field(job, 'cancel') then -- else what was sent is not claimed any more
-    for _, priority in ipairs({ 'high', 'bulk' }) do
-      places[#places + 1] = redis.call('ZRANGE', key(HINTS, model, priority), 0, -1)
-    end
-  end
-  for _, members in ipairs(places) do
-    for _, member in ipairs(members) do
-      if string.sub(member, 1, #front) == front then return true end
-    end
-  end
-  return redis.call('HEXISTS', CANCELLING, job) == 1
+  local model = field(job, 'model')
+  if jobs_in(LEASES, 'ZRANGE')[job] or jobs_in(key(LATER, model), 'ZRANGE')[job] then return true end
+  if jobs_in(key(AGAIN, model), 'LRANGE')[job] or redis.call('HEXISTS', CANCELLING, job) == 1 then return true end
+  if field(job, 'cancel') then return false end -- what was sent is not claimed any more
+  return jobs_in(key(HINTS, model, 'high'), 'ZRANGE')[job] or jobs_in(key(HINTS, model, 'bulk'), 'ZRANGE')[job]
+end
+
+-- A job whose chunks wait stands among those that wait for their turn, unless somebody removed the list. In a long one,
+-- where looking takes long, it is looked for when that is shorter.
+local function keep_turn(job)
+  if redis.call('LLEN', turns_of(job)) <= 1000 and not redis.call('LPOS', turns_of(job), job) then line_up(job) end
 end
 
 local function goes_on(slice)
@@ -67,13 +74,16 @@ local function fail_images(job)
   answer[#answer + 1], answer[#answer + 2] = job, ended
 end
 
--- A sealed job whose images are all final has ended; if it has not, somebody wrote over its counters: they are counted
--- again. If some are not final although nothing of it is in hand, somebody wrote over its records, and they end here.
+-- A job whose chunks wait keeps its turn. A sealed job whose images are all final has ended; if it has not, somebody
+-- wrote over its counters: they are counted again. If some are not final although nothing of it is in hand, somebody
+-- wrote over its records, and they end here.
 local function audit(job)
   local j = redis.call('HMGET', key(JOB, job), 'sealed', 'finished_at', 'audited_at')
-  if j[1] ~= '1' or j[2] or NOW - number(j[3]) < tonumber(ARGV[2]) then return end
-  if redis.call('ZCARD', key(PENDING, job)) > 0 or is_newer(job, ARGV[3]) then return end
+  if j[2] or NOW - number(j[3]) < tonumber(ARGV[2]) or is_newer(job, ARGV[3]) then return end
+  local waits = redis.call('ZCARD', key(PENDING, job)) > 0
+  if j[1] ~= '1' and not waits then return end
   redis.call('HSET', key(JOB, job), 'audited_at', stamp(NOW))
+  if waits then return keep_turn(job) end
   if each_slice(job, goes_on) then
     if in_hand(job) then return end
     if field(job, 'cancel') then end_images(job, 'c', 0) else fail_images(job) end
