@@ -127,6 +127,14 @@ def moment(iso: str | None) -> str:
     return f"{datetime.fromisoformat(iso):%-d %b %Y, %H:%M} UTC" if iso else ""
 
 
+def ago(iso: str) -> str:
+    """Such as `90 s ago`, `3 min ago`, `26 h ago`, `8 days ago`."""
+    seconds = max(0, round((datetime.now(UTC) - datetime.fromisoformat(iso)).total_seconds()))
+    units = ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
+    length, unit = next((one for one in units if seconds >= 2 * one[0]), units[-1])
+    return f"{seconds // length} {unit} ago"
+
+
 def elapsed_s(status: JobStatus) -> float:
     """Seconds that the newest run took, or has taken so far; for a job that has not started, how long it has waited."""
     end = datetime.fromisoformat(status.finished_at) if status.finished_at else datetime.now(UTC)

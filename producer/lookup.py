@@ -1,13 +1,15 @@
 """Which job a user means: by its id, the beginning of its id, its name, or `latest`.
 
 `latest` is the newest job that the user submitted: "show me what I just sent". An evaluation measures such a job, so
-only `camq evaluate` itself counts it.
+only `camq evaluate` itself counts it. Calls of one picture, which a program makes by the thousand, are meant by their
+ids alone.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from shared.contract import CALL_PREFIX
 from shared.errors import UnknownJobError, UsageError
 from shared.text import did_you_mean
 
@@ -30,14 +32,14 @@ def find_job(ledger: RedisLedger, meant: str, *, evaluations: bool = False) -> s
 
     `evaluations`: whether `latest` may be a job of `camq evaluate`.
 
-    UsageError when several jobs are meant, UnknownJobError with the nearest id when there is none.
+    UsageError when several jobs are meant, UnknownJobError with the nearest id or name when there is none.
     """
     try:
         return ledger.status(meant).job
     except UnknownJobError as error:
         if meant == LATEST:
             return _latest(ledger, evaluations=evaluations)
-        newest = ledger.jobs(LOOKED_AT)
+        newest = ledger.jobs(LOOKED_AT, calls=meant.startswith(CALL_PREFIX))
         for kind, found in (
             ("begins with", [status.job for status in newest if meant and status.job.startswith(meant)]),
             ("has the name", [status.job for status in newest if meant and status.name == meant]),
@@ -47,7 +49,8 @@ def find_job(ledger: RedisLedger, meant: str, *, evaluations: bool = False) -> s
             if found:
                 listed = ", ".join(found[:_NAMED]) + (f" and {len(found) - _NAMED} more" if found[_NAMED:] else "")
                 raise UsageError(f"more than one job {kind} {meant!r}: {listed}; give the whole id") from None
-        hint = did_you_mean(meant, [status.job for status in newest], most=1)
+        words = {name for status in newest for name in (status.job, status.name) if name}
+        hint = did_you_mean(meant, sorted(words), most=1)
         if not hint:
             raise
         raise UnknownJobError(f"{str(error).partition('; see ')[0]}{hint}; `camq jobs` lists all") from None
@@ -55,7 +58,7 @@ def find_job(ledger: RedisLedger, meant: str, *, evaluations: bool = False) -> s
 
 def _latest(ledger: RedisLedger, *, evaluations: bool) -> str:
     before: str | None = None
-    while page := ledger.jobs(_PAGE, before=before):
+    while page := ledger.jobs(_PAGE, before=before, calls=False):
         for status in page:
             if evaluations or EVALUATION not in status.tags:
                 return status.job

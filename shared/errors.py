@@ -129,6 +129,9 @@ CODES = {
     "output": "its overlays cannot be written where the job asked for",
 }
 
+#: Codes that a second look at the same bytes does not mend.
+PERMANENT = frozenset({"not_an_image", "unsupported", "truncated", "damaged", "empty", "too_large", "poison"})
+
 #: What the result of a picture may warn of.
 WARNINGS = {
     "truncated": "the picture ends early or is damaged; what is there was used (--truncated keep)",

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 #: DEL, C1, marks and embeddings of writing direction, line and paragraph separators: JSON leaves them as they are.
 _UNSEEN = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -36,12 +36,24 @@ def for_spreadsheet(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
+#: Words of less likeness, by `difflib`, are other words; so are those that are so much less alike than the likeliest.
+_ALIKE, _LESS = 0.7, 0.1
+#: Fewer letters lie within too many words.
+_SHORTEST_INSIDE = 3
+
+
 def nearest(word: str, known: Iterable[str], most: int = 3) -> list[str]:
     """The known words that look like `word` or contain it, the likeliest first; case does not matter."""
     by_fold = {name.casefold(): name for name in known}
-    close = [by_fold[fold] for fold in get_close_matches(word.casefold(), by_fold, n=most)]
-    inside = [name for fold, name in by_fold.items() if word.casefold() in fold]
-    return list(dict.fromkeys(close + inside))[:most] if word else []
+    meant = word.casefold()
+    close = get_close_matches(meant, by_fold, n=most, cutoff=_ALIKE)
+    close = [fold for fold in close if _likeness(fold, meant) >= _likeness(close[0], meant) - _LESS]
+    inside = [fold for fold in by_fold if meant in fold] if len(meant) >= _SHORTEST_INSIDE else []
+    return [by_fold[fold] for fold in dict.fromkeys(close + inside)][:most]
+
+
+def _likeness(one: str, other: str) -> float:
+    return SequenceMatcher(None, one, other).ratio()
 
 
 def did_you_mean(word: str, known: Iterable[str], most: int = 3) -> str:

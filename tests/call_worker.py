@@ -4,14 +4,14 @@ from typing import Any
 
 import msgspec
 
-from shared.contract import EXPLAIN_TASK, ErrorInfo, ImageRecord, ImageRef, ImageState, Options
+from shared.contract import CALL_PREFIX, EXPLAIN_TASK, ErrorInfo, ImageRecord, ImageRef, ImageState, Options
 from shared.ledger import Claim, RedisLedger
 from shared.ledger.submission import add_chunk
 from shared.outage import Patience
 from shared.storage import MemoryStore
 from shared.tracing import Untraced
 from tests.scripted_worker import CARD, MODEL
-from worker.chunk.explain_task import CHUNK, JOB_PREFIX, Calls
+from worker.chunk.explain_task import CHUNK, Calls
 from worker.chunk.leases import LeaseKeeper
 from worker.chunk.pipeline import Outcome, Pipeline
 from worker.chunk.traces import ChunkTraces
@@ -76,7 +76,7 @@ class Desk:
 
     def begin(self, task: str = TASK) -> str:
         """The call is in the ledger, as the worker that took it first left it; its job."""
-        job = f"{JOB_PREFIX}{task}"
+        job = f"{CALL_PREFIX}{task}"
         options = Options()
         self.ledger.open_job(job, model=MODEL, options=options, priority="high", name=EXPLAIN_TASK)
         add_chunk(self.ledger, self.store, job, CHUNK, [ImageRef(index=0, key=KEY, source=KEY)])

@@ -11,6 +11,8 @@ from shared.text import did_you_mean, nearest
 
 #: Asked for when nobody names a model.
 _ANY = "resnet18"
+#: Models that a message names.
+_LISTED = 10
 
 
 class Catalogue(Protocol):
@@ -62,7 +64,7 @@ def _unknown(known: dict[str, bool], wanted: str | None, file: str | None) -> Us
         ]
         what = f"no model {wanted!r}{did_you_mean(wanted, words)}"
         meant = _name(next(iter(nearest(wanted, words)), wanted))
-    others = [f"known: {_listed(known)}"] if known else []
+    others = [f"known: {_listed(sorted(known, key=lambda model: not known[model]))}"] if known else []
     if not served.get(meant):
         start = file or _to_serve(meant, known=meant in served)
         up = f"`camq up --model {start}`"
@@ -91,5 +93,7 @@ def _means(wanted: str, model: str) -> bool:
     return wanted == model if "@" in wanted else wanted == _name(model)
 
 
-def _listed(models: list[str] | dict[str, bool]) -> str:
-    return ", ".join(sorted(models))
+def _listed(models: list[str]) -> str:
+    """The first of them: each training adds one."""
+    shown = ", ".join(sorted(models[:_LISTED]))
+    return f"{shown} and {len(models) - _LISTED:,} more" if len(models) > _LISTED else shown

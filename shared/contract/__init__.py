@@ -21,6 +21,7 @@ from shared.contract.job_options import (
     Options,
     Priority,
     TruthFrom,
+    differing,
     layers_in,
     number_range,
 )
@@ -36,6 +37,7 @@ from shared.contract.model_card import (
 )
 from shared.contract.model_file import Activation, InputTable, ModelFile
 from shared.contract.records import (
+    CALL_PREFIX,
     CHUNK_TASK,
     EXPLAIN_TASK,
     MAX_IMAGES_PER_JOB,
@@ -71,6 +73,7 @@ from shared.contract.summary import (
 )
 
 __all__ = [
+    "CALL_PREFIX",
     "CHUNK_TASK",
     "EXPLAIN_TASK",
     "EXTENSIONS",
@@ -134,6 +137,7 @@ __all__ = [
     "WorkerInfo",
     "decode",
     "decode_lines",
+    "differing",
     "encode",
     "encode_lines",
     "job_state",

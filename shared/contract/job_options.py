@@ -207,3 +207,17 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             extra={"metavar": "s3://BUCKET/PREFIX", "default": "camq's own bucket"},
         ),
     ] = UNSET
+
+
+def differing(left: Options, right: Options) -> list[tuple[str, str, str]]:
+    """The options in which two jobs differ: each with its value in either, in words."""
+    pairs = ((name, getattr(left, name), getattr(right, name)) for name in Options.__struct_fields__)
+    return [(name, _in_words(one), _in_words(other)) for name, one, other in pairs if one != other]
+
+
+def _in_words(value: object) -> str:
+    if value is None or value is UNSET:
+        return "default"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

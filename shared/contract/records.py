@@ -12,6 +12,8 @@ from shared.contract.states import ImageState
 CHUNK_TASK = "camq.chunk"
 #: The task that other programs may call with a picture's key.
 EXPLAIN_TASK = "camq.explain"
+#: Ids of jobs of one picture that a program asked for and waits for: by that task, or by POST /v1/explain.
+CALL_PREFIX = "explain-"
 #: One byte per image and one string of at most 512 MB per key bound a job; this leaves a wide margin.
 MAX_IMAGES_PER_JOB = 100_000_000
 #: A network with sigmoid outputs says that a class is there from this probability on.

@@ -3,12 +3,13 @@
 import hashlib
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import count
+from itertools import islice
 
 import redis
 
 from shared import keys
 from shared.contract import (
+    CALL_PREFIX,
     SCHEMA_VERSION,
     ChunkMessage,
     ErrorInfo,
@@ -17,6 +18,7 @@ from shared.contract import (
     Options,
     Priority,
     decode,
+    differing,
     encode,
 )
 from shared.errors import DeletionError, TakenError, UnknownJobError, UsageError
@@ -29,6 +31,8 @@ from shared.ledger.values import CANCELLED_AT_ONCE, Done, NewChunk, Snapshot
 BATCH = 200
 #: Jobs looked at together for those with a tag, which may be few and far between.
 TAGGED_PAGE = 200
+#: Ids of jobs read together.
+MOST_IDS = 10_000
 #: `wait_for_news` looks this often although no event came: events are a convenience, not a promise.
 NEWS_EVERY_S = 0.5
 
@@ -64,10 +68,21 @@ class RedisJobs(LedgerSide):
         if answer == "collecting":
             raise DeletionError(f"job {job} cannot begin while `camq gc --now` deletes inputs")
         if answer == "differs":
-            raise TakenError(
-                f"job {job} exists with another model, webhook or other options; repeat them, or take another --job-id"
-            )
+            there = self._differing(job, model, options, webhook)
+            raise TakenError(f"job {job} exists with other options: {there}; repeat those, or take another --job-id")
         return bool(answer == "created")
+
+    def _differing(self, job: str, model: str, options: Options, webhook: str | None) -> str:
+        """What the job has that this request has not, such as `method cam (here gradcam)`. No webhook's address: it
+        may hold a secret."""
+        with self.scripts.translated():
+            known = self.scripts.client.hmget(keys.JOB % job, "model", "options", "webhook")
+        if known[0] is None or known[1] is None:  # removed in this moment
+            return "unknown"
+        pairs = [("model", known[0], model)] if known[0] != model else []
+        pairs += differing(decode(known[1], Options), options)
+        found = [f"{name} {there} (here {here})" for name, there, here in pairs]
+        return ", ".join(found + ["webhook"] * ((known[2] or None) != (webhook or None)))
 
     def status(self, job: str) -> JobStatus:
         """The counters and times of a job."""
@@ -76,22 +91,33 @@ class RedisJobs(LedgerSide):
             raise _unknown(job)
         return found[0]
 
-    def jobs(self, limit: int, tags: Collection[str] = (), *, before: str | None = None) -> list[JobStatus]:
+    def jobs(
+        self, limit: int, tags: Collection[str] = (), *, before: str | None = None, calls: bool = True
+    ) -> list[JobStatus]:
         """The newest jobs first, of those that carry all of these tags, and with `before` only those older than that
-        job. UnknownJobError when the index does not know it.
+        job; without `calls` none of one picture that a program waits for. UnknownJobError when the index does not know
+        `before`.
 
         The index also names jobs whose record is gone, so it is read until enough are found.
         """
-        first = 0 if before is None else self._place(before) + 1
         found: list[JobStatus] = []
         wanted, page = set(tags), max(limit, TAGGED_PAGE) if tags else limit
-        for start in count(first, page):
+        names = self._newest(before, page)
+        listed = (name for name in names if calls or not name.startswith(CALL_PREFIX))
+        while len(found) < limit and (some := list(islice(listed, page))):
+            found += [status for status in self._statuses(some) if wanted.issubset(status.tags)]
+        return found[:limit]
+
+    def _newest(self, before: str | None, page: int) -> Iterator[str]:
+        """The ids, in pages that grow: behind the first may lie a million calls."""
+        start = 0 if before is None else self._place(before) + 1
+        while True:
             with self.scripts.translated():
                 names = self.scripts.client.zrevrange(keys.JOBS, start, start + page - 1)
-            found += [status for status in self._statuses(names) if wanted.issubset(status.tags)]
-            if len(found) >= limit or not names:
-                break
-        return found[:limit]
+            if not names:
+                return
+            yield from names
+            start, page = start + page, max(page, min(4 * page, MOST_IDS))
 
     def _place(self, job: str) -> int:
         with self.scripts.translated():

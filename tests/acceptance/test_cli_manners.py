@@ -210,6 +210,32 @@ def test_an_interrupted_submission_does_not_look_almost_done(
 
 
 @pytest.mark.usefixtures("photos")
+def test_a_retry_says_what_fails_again(camq: Camq, worker: ScriptedWorker) -> None:
+    """It is carried out all the same: a file in a bucket of the user's own may have changed."""
+    job = finished(camq, worker, "photos")
+
+    done = camq("retry", job)
+
+    assert (done.returncode, done.stdout) == (0, f"job {job}: 1 image queued again\n")
+    assert done.stderr == "these fail again, unless their files or the limits changed: 1 not_an_image\n"
+
+
+@pytest.mark.usefixtures("photos")
+def test_jobs_are_listed_by_age_and_calls_with_all_only(camq: Camq, worker: ScriptedWorker) -> None:
+    """A column of the time left is there while a job has one."""
+    finished(camq, worker, "photos", "--job-id", "mine")
+    submitted(camq, "photos/a.png", "--job-id", "explain-1")
+
+    (head, row), every = camq("jobs").stdout.splitlines(), camq("jobs", "--all").stdout.splitlines()
+
+    assert head.split() == ["job", "name", "state", "images", "submitted", "model"]
+    assert re.match(r"mine .* \d+ s ago +tiny@", row)
+    assert [line.split()[0] for line in every] == ["job", "explain-1", "mine"]
+    assert "time left" in every[0]
+    assert [line["job"] for line in lines(camq("jobs", "--json"))[0]] == ["mine"]
+
+
+@pytest.mark.usefixtures("photos")
 def test_status_speaks_of_times_as_people_do(camq: Camq, worker: ScriptedWorker) -> None:
     """Programs get ISO 8601."""
     job = finished(camq, worker, "photos")

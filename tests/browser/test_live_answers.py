@@ -95,13 +95,21 @@ def test_headers_that_do_not_end_are_cut_off(services: Services, monkeypatch: py
         assert slow.recv(1) == b""
 
 
-@pytest.mark.parametrize(("pieces", "least"), [(0, 1), (6, 1), (50, 1000)])
+@pytest.mark.parametrize(("pieces", "least", "whole_s"), [(0, 1, 60), (6, 1, 60), (50, 1000, 60), (50, 1, 1)], ids=str)
 def test_a_body_that_stalls_is_cut(
-    services: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, pieces: int, least: int
+    services: Services,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    pieces: int,
+    least: int,
+    whole_s: float,
 ) -> None:
-    """With 408, and nothing in the log. One that comes slowly, but comes, is waited for, unless it comes too slowly."""
+    """With 408, and nothing in the log. One that comes slowly, but comes, is waited for, unless it comes too slowly, or
+    all of it takes too long."""
     monkeypatch.setattr("producer.web.live.serve.BODY_S", 0.6)
     monkeypatch.setattr("producer.web.live.serve.BODY_BYTES", least)
+    monkeypatch.setattr("producer.web.live.serve.WHOLE_BODY_S", whole_s)
     with live_page(services) as ask, socket.create_connection(("127.0.0.1", ask.port), timeout=5) as slow:
         headers = {"Host": f"127.0.0.1:{ask.port}", "Content-Length": "1000", **ask.own}
         headers["Content-Type"] = "multipart/form-data; boundary=b"
@@ -111,7 +119,7 @@ def test_a_body_that_stalls_is_cut(
         while sent < pieces and not select.select([slow], [], [], 0.2)[0]:
             slow.sendall(b"x")
             sent += 1
-        assert (sent < pieces) == (least > 1)  # cut among its pieces, or when they ended
+        assert (sent < pieces) == (pieces == 50)  # cut among its pieces, or when they ended
         answer = slow.recv(100)
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert slow.recv(100) == b""

@@ -145,7 +145,9 @@ def test_a_page_of_another_origin_may_call_only_when_it_is_allowed(services: Ser
 def test_the_hosts_are_those_of_the_live_page(services: Services) -> None:
     """A name that was bound to our address anew is refused; a proxy's is allowed by a setting."""
     with api(services) as client:
-        assert client.get("/v1/jobs", headers={"Host": "camq.example"}).status_code == 421
+        answer = client.get("/v1/jobs", headers={"Host": "camq.example"})
+        assert (answer.status_code, answer.headers["content-type"]) == (421, "application/problem+json")
+        assert answer.json()["code"] == "wrong_host"
     services.settings = msgspec.structs.replace(services.settings, serve_hosts="camq.example")
     with api(services) as client:
         assert client.get("/v1/jobs", headers={"Host": "camq.example"}).status_code == 200
@@ -156,6 +158,28 @@ def test_a_token_of_the_api_does_not_open_the_page(services: Services) -> None:
     with api(services) as client:
         assert client.get("/").status_code == 401
         assert client.get("/jobs/x").status_code == 401
+
+
+def test_what_does_not_exist_is_said_in_the_apis_words(services: Services) -> None:
+    """Neither the framework's, nor a pattern."""
+    with api(services) as client:
+        answers = [client.get("/v1/nope"), client.put("/v1/jobs"), client.get("/v1/jobs/a b")]
+
+    assert [answer.status_code for answer in answers] == [404, 405, 400]
+    assert [answer.json()["detail"] for answer in answers] == [
+        "the API does not have GET /v1/nope; /v1/docs lists what it has",
+        "the API does not have PUT /v1/jobs; /v1/docs lists what it has",
+        "invalid job: expected a job's id: up to 64 letters, digits, '-' and '_', a letter or digit first",
+    ]
+    assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
+
+
+def test_a_mistyped_field_of_a_file_has_its_hint(services: Services, worker: ScriptedWorker) -> None:
+    """It is not taken for text."""
+    with api(services) as client:
+        answer = client.post("/v1/explain", files={"pcture": ("a.png", picture())})
+
+    assert answer.json()["detail"].startswith("unknown field 'pcture' (did you mean picture?); fields: picture, source")
 
 
 def test_a_request_above_its_limit_is_refused_while_it_arrives(services: Services, worker: ScriptedWorker) -> None:

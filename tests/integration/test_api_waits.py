@@ -54,6 +54,7 @@ def test_one_picture_is_answered_with_its_result(client: TestClient, worker: Scr
     assert (answer.status_code, answer.json()["state"], answer.json()["source"]) == (200, "succeeded", "cat.png")
     assert [line["label"] for line in answer.json()["predictions"]] == ["tabby"]
     assert client.get(answer.headers["location"]).json()["state"] == "succeeded"
+    assert answer.headers["location"].startswith("/v1/jobs/explain-")  # by which lists for people leave it out
 
 
 def test_a_picture_that_cannot_be_explained_has_its_own_code(client: TestClient, worker: ScriptedWorker) -> None:

@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
-from producer.results.analysis.comparison import Change, compare, rank_correlation
+from producer.results.analysis.comparison import Change, Differing, compare, rank_correlation
 from producer.services import Services
 from producer.web.compare import write_comparison
 from producer.written_folder import MARKER
@@ -127,6 +127,21 @@ def test_maps_of_pictures_that_both_jobs_drew_are_compared(
     found = compare(services, *jobs, most=5)
 
     assert (found.compared, found.maps_compared, found.map_correlation) == (2, 1, pytest.approx(1))
+
+
+def test_options_that_differ_are_named(services: Services, worker: ScriptedWorker, tmp_path: Path) -> None:
+    """On the page as well; the method stands with each job."""
+    left = send(services, pictures(1), options={"top_k": 2, "alpha": 0.3})
+    right = send(services, pictures(1), options={"classes": (0, 1), "method": "gradcam", "alpha": 0.3})
+    for job in (left, right):
+        worker.work_off(job)
+
+    found = compare(services, left, right, most=5)
+
+    assert found.options == (Differing("top_k", "2", "3"), Differing("classes", "default", "0,1"))
+    assert (found.left.method, found.right.method) == ("cam", "gradcam")
+    write_comparison(services, found, tmp_path / "both.html")
+    assert "<dt>top_k</dt><dd><bdi>2</bdi> in A, <bdi>3</bdi> in B</dd>" in (tmp_path / "both.html").read_text()
 
 
 def test_jobs_without_a_common_picture_are_refused(services: Services, worker: ScriptedWorker) -> None:

@@ -48,6 +48,22 @@ def test_an_unknown_job_has_the_nearest_id(ledger: RedisLedger) -> None:
         find_job(ledger, "")
 
 
+def test_a_mistyped_name_has_the_nearest_name(ledger: RedisLedger) -> None:
+    """A name is as good as an id."""
+    with pytest.raises(UnknownJobError, match="did you mean dogs"):
+        find_job(ledger, "dog")
+
+
+def test_a_call_is_meant_by_its_id_alone(services: Services) -> None:
+    """A program makes them by the thousand: they are neither the latest job, nor does a name mean one."""
+    ScriptedWorker(services.ledger, services.store).beat()
+    send(services, [picture()], job_id="20261102-mine", name="mine")
+    send(services, [picture()], job_id="explain-20261103", name="mine")
+
+    assert [find_job(services.ledger, meant) for meant in ("latest", "mine")] == ["20261102-mine"] * 2
+    assert find_job(services.ledger, "explain-2026") == "explain-20261103"
+
+
 def test_where_there_is_no_job_none_is_the_latest(services: Services) -> None:
     """Not the word's own id either."""
     with pytest.raises(UnknownJobError, match="there is no job yet"):

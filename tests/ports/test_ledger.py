@@ -206,8 +206,10 @@ def test_a_submission_can_be_repeated_but_not_changed(ledger: RedisLedger) -> No
     submit(ledger)
 
     assert ledger.status("job").total == 6
-    with pytest.raises(UsageError, match="other options"):
-        ledger.open_job("job", model=MODEL, options=Options(top_k=1), priority="bulk", name=None)
+    with pytest.raises(UsageError, match=r"other options: top_k 3 \(here 1\), keep_maps no \(here yes\); repeat"):
+        ledger.open_job("job", model=MODEL, options=Options(top_k=1, keep_maps=True), priority="bulk", name=None)
+    with pytest.raises(UsageError, match=rf"other options: model {MODEL} \(here other@0\), webhook; repeat"):
+        ledger.open_job("job", model="other@0", options=Options(), priority="bulk", name=None, webhook="http://a/?s=1")
     with pytest.raises(UsageError, match="other pictures"):
         enter(ledger, "job", NewChunk("000001", 3, 3, "another digest"))
     with pytest.raises(UsageError, match="other pictures"):

@@ -68,6 +68,20 @@ def test_a_listing_does_not_walk_jobs_that_expired(ledger: RedisLedger) -> None:
     assert ledger.known_jobs(expired=True) == ["old"]
 
 
+def test_calls_of_one_picture_are_left_out_of_a_listing(ledger: RedisLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many lie between the jobs, and none of their records is read."""
+    monkeypatch.setattr("shared.ledger.producer_side.MOST_IDS", 7)
+    for job in ("old", *(f"explain-{number}" for number in range(30)), "new"):
+        submit(ledger, job, chunks=1)
+    calls(ledger)
+
+    assert [status.job for status in ledger.jobs(2, calls=False)] == ["new", "old"]
+    made = calls(ledger)
+    assert (made["hgetall"], made["zrevrange"]) == (2, 6)
+    assert [status.job for status in ledger.jobs(2, before="new", calls=False)] == ["old"]
+    assert [status.job for status in ledger.jobs(2)] == ["new", "explain-29"]
+
+
 def test_a_removed_job_is_not_listed_and_comes_back_when_it_is_submitted_again(ledger: RedisLedger) -> None:
     """Its id is in one index at a time."""
     submit(ledger, "job")

@@ -17,6 +17,7 @@ from msgspec import UNSET, UnsetType
 from shared import keys
 from shared.checks.options import check_options
 from shared.contract import (
+    CALL_PREFIX,
     EXPLAIN_TASK,
     MOST_PAGES,
     ImageRecord,
@@ -40,7 +41,6 @@ from worker.errors import HandBackError
 
 log = structlog.get_logger()
 
-JOB_PREFIX = "explain-"
 CHUNK = "000000"
 #: A call that meets a deletion goes back to the queue after so long: not at once, or it would come again as fast.
 DELETION_S = 1.0
@@ -95,10 +95,10 @@ class Calls:
 
         Storage or Redis that is away is waited for: nobody else answers before the message is delivered again, which
         takes an hour."""
-        if not job.startswith(JOB_PREFIX) or self._patiently(partial(self._ledger.status, job)).name != EXPLAIN_TASK:
+        if not job.startswith(CALL_PREFIX) or self._patiently(partial(self._ledger.status, job)).name != EXPLAIN_TASK:
             return None
         record = self._patiently(partial(self._answer, job))
-        return None if record is None else (job.removeprefix(JOB_PREFIX), record)
+        return None if record is None else (job.removeprefix(CALL_PREFIX), record)
 
     def _patiently(self, call: Callable[[], Any]) -> Any:
         return self._patience(self._check_taking, call)
@@ -181,7 +181,7 @@ def _as_listed(record: ImageRecord) -> ImageRecord:
 def _job_of(task_id: str) -> str:
     if not _TASK_ID.fullmatch(task_id):
         raise UsageError(f"{EXPLAIN_TASK}: a task id has up to 56 letters, digits, '-' and '_', not {task_id[:80]!r}")
-    return f"{JOB_PREFIX}{task_id}"
+    return f"{CALL_PREFIX}{task_id}"
 
 
 def _checked_key(key: object, in_place: tuple[str, ...]) -> str:

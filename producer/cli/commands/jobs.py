@@ -7,7 +7,7 @@ import click
 from producer.cli.common import emit, json_option, say, services
 from producer.cli.parameters import job_argument, whole
 from producer.cli.tables import Table, cell, show
-from producer.formatting import duration, outcome, progress
+from producer.formatting import ago, outcome, progress, time_left
 from producer.lookup import find_job
 from shared.text import did_you_mean
 
@@ -18,9 +18,13 @@ _LOOKED_AT = 500
 @click.command()
 @click.option("--limit", type=whole(1), default=20, show_default=True, help="Maximum number of jobs to list.")
 @click.option("--tag", "tags", metavar="TEXT", multiple=True, help="List only jobs with this tag. Can be repeated.")
+@click.option("--all", "calls", is_flag=True, help="Also list calls of one picture.")
 @json_option
-def jobs(limit: int, tags: tuple[str, ...], as_json: bool) -> None:
+def jobs(limit: int, tags: tuple[str, ...], calls: bool, as_json: bool) -> None:
     """List the newest jobs.
+
+    Calls of POST /v1/explain and of the task camq.explain are jobs as well, whose ids begin with explain-. They are
+    listed with --all only.
 
     \b
     Examples:
@@ -29,9 +33,9 @@ def jobs(limit: int, tags: tuple[str, ...], as_json: bool) -> None:
       camq jobs --json | jq -r '.[0].job'
     """
     with services() as reach:
-        found = reach.ledger.jobs(limit, tags)
+        found = reach.ledger.jobs(limit, tags, calls=calls)
         if tags and not found:
-            used = sorted({tag for status in reach.ledger.jobs(_LOOKED_AT) for tag in status.tags})
+            used = sorted({tag for status in reach.ledger.jobs(_LOOKED_AT, calls=calls) for tag in status.tags})
             wanted = [f"{tag!r}{'' if tag in used else did_you_mean(tag, used, most=1)}" for tag in tags]
             say(f"no job has the tag{'s' if len(tags) > 1 else ''} {' and '.join(wanted)}")
     if as_json:
@@ -42,17 +46,19 @@ def jobs(limit: int, tags: tuple[str, ...], as_json: bool) -> None:
             say("no jobs yet; submit pictures with `camq submit PATHS`")
         return
     tagged = any(status.tags for status in found)
+    runs = any(not status.state.finished for status in found)
     rows = Table(
-        *("job", "name", *["tags"] * tagged, "state", "images", "time left", "model"),
-        numbers=["time left"],
+        *("job", "name", *["tags"] * tagged, "state", "images", "submitted", *["time left"] * runs, "model"),
         fold=["name", "images", *["tags"] * tagged],
-        drop=["model", "time left", *["tags"] * tagged, "name"],
+        drop=["model", "submitted", "time left", *["tags"] * tagged, "name"],
     )
     for status in found:
-        left = "" if status.eta_s is None else duration(status.eta_s)
+        waits = status.state.finished or status.submission_interrupted
+        left = [None if waits else time_left(status).removesuffix(" left")] * runs
         state = "submission interrupted" if status.submission_interrupted else status.state
         shown = [", ".join(status.tags)] * tagged
-        rows.add_row(*map(cell, (status.job, status.name, *shown, state, progress(status), left, status.model)))
+        told = (status.job, status.name, *shown, state, progress(status), ago(status.created_at), *left, status.model)
+        rows.add_row(*map(cell, told))
     show(rows)
 
 

@@ -6,16 +6,20 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from producer.cli.common import emit, json_option, say, services
 from producer.cli.parameters import job_argument, recent_jobs, whole
-from producer.cli.tables import Table, show
+from producer.cli.tables import Table, cell, show
 from producer.formatting import count
 from producer.lookup import find_job
 from shared.text import visible
+
+if TYPE_CHECKING:
+    from producer.results.analysis.comparison import Comparison
 
 #: Changes that are listed on the terminal.
 _MOST_CHANGES = 8
@@ -114,13 +118,12 @@ def compare(jobs: tuple[str, str], out: Path, embed: bool, limit: int, as_json: 
     if as_json:
         emit({"page": str(out), **msgspec.to_builtins(found)})
         return
+    show(_both(found))
     changed = found.compared - found.same_class
     click.echo(f"{count(found.compared, 'picture')} compared, {changed:,} with another best class")
     if found.map_correlation is not None:
         pairs = count(found.maps_compared, "pair")
         click.echo(f"mean rank correlation of {pairs} of maps: {found.map_correlation:.3f}")
-    if found.only_left or found.only_right:
-        click.echo(f"left out: {found.only_left:,} only in {left}, {found.only_right:,} only in {right}")
     if found.changes:
         rows = Table("first job", "second job", "pictures", numbers=["pictures"], fold=["first job", "second job"])
         for change in found.changes[:_MOST_CHANGES]:
@@ -128,6 +131,18 @@ def compare(jobs: tuple[str, str], out: Path, embed: bool, limit: int, as_json: 
             rows.add_row(*names, f"{change.images:,}")
         show(rows)
     click.echo(out)
+
+
+def _both(found: Comparison) -> Table:
+    """The jobs beside each other: what they are, and in what they differ."""
+    rows = Table("", "first job", "second job", fold=["first job", "second job"])
+    sides = found.left, found.right
+    for name in ("job", "name", "model", "method"):
+        rows.add_row(name, *(cell(getattr(side, name)) for side in sides))
+    for one in found.options:
+        rows.add_row(one.option, cell(one.left), cell(one.right))
+    rows.add_row("pictures only there", f"{found.only_left:,}", f"{found.only_right:,}")
+    return rows
 
 
 @contextmanager

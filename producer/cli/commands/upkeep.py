@@ -1,6 +1,7 @@
 """`camq retry`, `rm` and `gc`: run failed images again, delete a job, delete what no job needs; `camq completion`."""
 
 import sys
+from collections import Counter
 
 import click
 
@@ -10,7 +11,7 @@ from producer.formatting import count, size
 from producer.lookup import find_job
 from producer.services import Services
 from shared.contract import JobState
-from shared.errors import CODES, UnknownJobError, UsageError
+from shared.errors import CODES, PERMANENT, UnknownJobError, UsageError
 
 
 @click.command()
@@ -27,6 +28,8 @@ from shared.errors import CODES, UnknownJobError, UsageError
 def retry(job: str, codes: tuple[str, ...], as_json: bool) -> None:
     """Retry the failed images of a job; its other images keep their results.
 
+    Says which of them fail again unless their files or the settings changed, such as those that are no pictures.
+
     \b
     Examples:
       camq retry 20261123-081502-3f9ac2
@@ -36,12 +39,16 @@ def retry(job: str, codes: tuple[str, ...], as_json: bool) -> None:
 
     with services() as reach:
         job = find_job(reach.ledger, job)
+        failed = Counter(error.code for error in reach.ledger.failures(job).values())
         taken = redrive.retry(reach, job, codes)
         state = reach.ledger.status(job).state
     if as_json:
         emit({"job": job, "retried": taken})
     else:
         click.echo(f"job {job}: {count(taken, 'image')} queued again")
+        if taken and (lasting := [code for code in sorted(PERMANENT & failed.keys()) if not codes or code in codes]):
+            said = ", ".join(f"{failed[code]:,} {code}" for code in lasting)
+            say(f"these fail again, unless their files or the limits changed: {said}")
         if not taken:
             again = "; submit its cancelled images again as another job" if state is JobState.CANCELLED else ""
             say(f"no image of the job failed{' with this code' if codes else ''}{again}")

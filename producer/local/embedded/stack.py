@@ -172,7 +172,7 @@ def _locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             holder = file.read().strip() or "unknown"
             raise EmbeddedError(
-                f"{folder} is in use by process {holder}: stop that one or choose another folder"
+                f"{folder} is in use by process {holder}: stop that one, or name another folder with --data"
             ) from None
         file.truncate(0)
         file.write(f"{os.getpid()}\n")

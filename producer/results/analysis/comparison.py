@@ -18,7 +18,7 @@ from producer.parallel import ordered
 from producer.results.objects import Prediction
 from producer.results.originals import references
 from producer.results.records import records
-from shared.contract import ImageRecord, ImageRef, ImageState, PredictionRecord
+from shared.contract import ImageRecord, ImageRef, ImageState, Options, PredictionRecord, differing
 from shared.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,11 +74,21 @@ class Change(msgspec.Struct, frozen=True):
     images: int
 
 
+class Differing(msgspec.Struct, frozen=True):
+    """An option that the jobs were submitted with, in words."""
+
+    option: str
+    left: str
+    right: str
+
+
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """What two jobs of the same pictures say differently."""
 
     left: Side
     right: Side
+    #: The other options in which they differ.
+    options: tuple[Differing, ...]
     #: Pictures that both jobs explained, and of those, the ones with the same best class.
     compared: int
     same_class: int
@@ -101,8 +111,9 @@ def compare(
     Raises UnknownJobError, and UsageError when both jobs explained no picture in common.
     """
     ledger, threads = services.ledger, services.settings.io_threads
-    sides = _side(services, left), _side(services, right)
-    has_maps = all(ledger.options(job).keep_maps for job in (left, right))
+    options = ledger.options(left), ledger.options(right)
+    sides = _side(services, left, options[0]), _side(services, right, options[1])
+    has_maps = all(each.keep_maps for each in options)
 
     def look(pair: _Pair) -> Difference:
         return _difference(*pair, services.store if has_maps else None)
@@ -118,6 +129,7 @@ def compare(
     return Comparison(
         left=sides[0],
         right=sides[1],
+        options=tuple(Differing(*found) for found in differing(*options) if found[0] != "method"),
         compared=tally.compared,
         same_class=tally.same_class,
         only_left=matched.alone[0],
@@ -167,9 +179,9 @@ _Content = tuple[str, int]
 _Pair = tuple[_Seen, _Seen]
 
 
-def _side(services: Services, job: str) -> Side:
+def _side(services: Services, job: str, options: Options) -> Side:
     status = services.ledger.status(job)
-    return Side(job, status.name, status.model, services.ledger.options(job).method)
+    return Side(job, status.name, status.model, options.method)
 
 
 def _explained(services: Services, job: str) -> Iterator[_Seen]:

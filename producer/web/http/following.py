@@ -16,15 +16,13 @@ from producer.results.records import record_at, records, records_from
 from producer.web.http import V1
 from producer.web.http.bearer import NEEDS
 from producer.web.http.bodies import JobsPage, ResultsPage, job_url, linked
+from producer.web.http.words import JOB_ID
 from producer.web.http.work import Desk, Work
 from producer.web.live.pictures import overlay_of
 from shared.contract import ImageRecord, JobStatus, encode
 from shared.errors import NotFoundError
 
-#: As `shared.contract.JobId`.
-JobPath = Annotated[
-    str, PathParameter(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", max_length=64, description="A job's id.")
-]
+JobPath = Annotated[str, PathParameter(pattern=JOB_ID, max_length=64, description="A job's id.")]
 Index = Annotated[int, PathParameter(ge=0, lt=10**9, description="The image's place in the job, from 0.")]
 Rank = Annotated[int, PathParameter(ge=1, lt=10**9, description="The class's rank, from 1.")]
 Match = Annotated[

@@ -8,6 +8,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from starlette.exceptions import HTTPException as LiveError
 
+from producer.web.http import V1
 from producer.web.http.bodies import Submission
 from producer.web.http.words import fault_of, without_command_line
 from shared.errors import (
@@ -58,6 +59,8 @@ _TITLES = {
     429: "Too many requests",
     503: "A service is away",
 }
+#: What the framework says of an address that does not exist, and of a method that it does not take.
+_BARE = frozenset({"Not Found", "Method Not Allowed"})
 #: After so many seconds it is worth asking again.
 _AGAIN_S = "5"
 
@@ -96,9 +99,12 @@ def problem_of(error: Exception) -> Problem:
     return problem(500, "camq failed on this request; its log has the reason")
 
 
-def answer_error(_request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     """The answer to a request that raised."""
     found = problem_of(error)
+    if found.detail in _BARE:  # the framework's words, which say no more than the status
+        what = f"{request.method} {request.url.path[:200]}"
+        found = problem(found.status, f"the API does not have {what}; {V1}/docs lists what it has")
     headers = dict(getattr(error, "headers", None) or {})
     if found.status == 503:
         headers["Retry-After"] = _AGAIN_S

@@ -17,6 +17,7 @@ from producer.inputs.manifest import Manifest
 from producer.inputs.notes import NOTHING, Notes, Row
 from producer.inputs.source import Source
 from producer.results.records import record_at
+from producer.submission.request import new_job_id
 from producer.submission.submit import submit
 from producer.web.http import V1
 from producer.web.http.addresses import sources
@@ -32,9 +33,10 @@ from producer.web.http.bodies import (
     linked,
     request_of,
 )
+from producer.web.http.words import unknown_field
 from producer.web.http.work import Desk, Work
 from producer.web.live.uploads import files, source_of, uploaded
-from shared.contract import ImageRecord, ImageState
+from shared.contract import CALL_PREFIX, ImageRecord, ImageState
 from shared.errors import ImageError, TakenError, UsageError
 
 #: It is read into memory; a line has 4 KB at most, and usually a hundredth of that.
@@ -79,7 +81,7 @@ async def addresses(
 async def uploads(request: Request[Any, Any, Any], work: Desk, key: Key = None) -> Response[Submitted]:
     """Begin a job of the pictures in a form, or of those that its manifest names."""
     async with uploaded(_form(request)) as form:
-        given = form_fields(_texts(form, {"pictures", "manifest"}), UploadForm)
+        given = form_fields(_texts(form, {"pictures", "manifest"}, UploadForm), UploadForm)
         return _submitted(await work.slow(_begin_upload, work, given, form, _job_id(request, key)))
 
 
@@ -93,8 +95,8 @@ async def explain(
     """
     asked = _form(request)
     async with uploaded(asked) as form:
-        given = form_fields(_texts(form, {"picture"}), ExplainForm)
-        job = await work.slow(_begin_one, work, given, form, _job_id(request, key))
+        given = form_fields(_texts(form, {"picture"}, ExplainForm), ExplainForm)
+        job = await work.slow(_begin_one, work, given, form, f"{CALL_PREFIX}{_job_id(request, key) or new_job_id()}")
     wait = 0.0 if prefer and "respond-async" in prefer.lower() else work.services.settings.serve_wait_s
     if prefer and (wished := _WAIT.search(prefer)):
         wait = min(wait, float(wished[1]))
@@ -124,7 +126,7 @@ def _begin(work: Work, given: Any, rows: Iterable[Row], named: dict[str, Source]
     return submit(work.services, sources(work.services, rows, named), request)
 
 
-def _begin_one(work: Work, given: Any, form: FormData, job_id: str | None) -> str:
+def _begin_one(work: Work, given: Any, form: FormData, job_id: str) -> str:
     rows, named = _one(form)
     request = request_of(given, work.services.settings, job_id=job_id)
     pictures = sources(work.services, rows, named)
@@ -156,7 +158,7 @@ def _form(request: Request[Any, Any, Any]) -> FormRequest:
     return FormRequest(request.scope, request.receive)  # type: ignore[arg-type]
 
 
-def _texts(form: FormData, file_fields: set[str]) -> dict[str, list[str]]:
+def _texts(form: FormData, file_fields: set[str], kind: Any) -> dict[str, list[str]]:
     """The fields that are text. UsageError for a file in their place, or text in a file's."""
     found: dict[str, list[str]] = {}
     for name, value in form.multi_items():
@@ -164,6 +166,8 @@ def _texts(form: FormData, file_fields: set[str]) -> dict[str, list[str]]:
             raise UsageError(f"invalid {name}: expected a file with a name, such as `-F {name}=@cat.jpg`")
         if isinstance(value, str):
             found.setdefault(name, []).append(value)
+        elif name not in kind.__struct_fields__:
+            raise UsageError(unknown_field(name, kind.__struct_fields__))
         elif name not in file_fields:
             raise UsageError(f"invalid {name}: expected text, found a file; files are {', '.join(sorted(file_fields))}")
     return found

@@ -1,7 +1,7 @@
 """What is wrong with a request, in the words of HTTP: not in those of a library, and not in the command's."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -31,6 +31,8 @@ _COMMANDS = (
     (re.compile(r"--([a-z][a-z-]*[a-z]) (folders|labels|truth|wrong)\b"), r"\1=\2"),
     (re.compile(r"use `camq submit` for more"), "send more in another request"),
 )
+#: As `shared.contract.JobId`.
+JOB_ID = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 #: Not within a word: an id or a file's name may have two hyphens in it.
 _OPTION = re.compile(r"(?<![\w.-])--([a-z][a-z-]*[a-z])\b")
 
@@ -47,11 +49,16 @@ def fault_of(where: str, said: str, kind: Any, value: object = None) -> str:
     name = where or "request"
     if found := re.fullmatch(r"Object contains unknown field `(.*)`", said):
         known = _fields(_at(type_info(kind), where))
-        beside = f" in {where}" if where else ""
-        return f"unknown field {found[1][:80]!r}{beside}{did_you_mean(found[1], known)}; fields: {', '.join(known)}"
+        return unknown_field(found[1], known, f" in {where}" if where else "")
     if found := re.fullmatch(r"Invalid enum value (.*)", said):
         return f"invalid {name} {found[1][:80]}: expected one of {', '.join(_values(_at(type_info(kind), where)))}"
     return f"invalid {name}: {_expected(said, value)}"
+
+
+def unknown_field(name: str, known: Sequence[str], place: str = "") -> str:
+    """The sentence about a field that a request must not have; all that it may have where none is near."""
+    hint = did_you_mean(name, known)
+    return f"unknown field {name[:80]!r}{place}{hint}; fields: {', '.join(known)}"
 
 
 def _expected(said: str, value: object) -> str:
@@ -63,6 +70,8 @@ def _expected(said: str, value: object) -> str:
         wanted = " or ".join(_TYPES.get(each, each) for each in found[1].split(" | "))
         got = repr(value)[:80] if isinstance(value, str) else _TYPES.get(found[2], found[2])
         return f"expected {wanted}, found {got}"
+    if JOB_ID in said:
+        return "expected a job's id: up to 64 letters, digits, '-' and '_', a letter or digit first"
     return re.sub(r"^Object missing required field `(.*)`$", r"the field '\1' is missing", said)
 
 

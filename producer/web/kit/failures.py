@@ -6,15 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.errors import CODES
+from shared.errors import CODES, PERMANENT
 
 if TYPE_CHECKING:
     from shared.contract import ErrorInfo
 
 #: Images that a page names at most, all codes together: more rows than that nobody reads, and a page must open.
 ROWS = 500
-#: Codes that a second look at the same bytes does not mend.
-PERMANENT = frozenset({"not_an_image", "unsupported", "truncated", "damaged", "empty", "too_large", "poison"})
 
 
 @dataclass(frozen=True, slots=True)

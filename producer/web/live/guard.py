@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from producer.web.kit.page import policy, render
 from producer.web.live import LIVE
+from shared.contract import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _WILDCARD = ("0.0.0.0", "::")
 _SAFE = ("GET", "HEAD")
+#: As the API's other problems: its clients read no other form.
+_WRONG_HOST = {
+    "title": "This is not the address of this server",
+    "status": 421,
+    "detail": "the header Host names another server; CAMQ_SERVE_HOSTS lists further names, such as a proxy's",
+    "code": "wrong_host",
+    "type": "about:blank",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +115,11 @@ class Guard:
     def _answer(self, request: Request, nonce: str) -> ASGIApp:
         """The refusal, the redirect, or the application for a request that may pass."""
         host = request.headers.get("host", "")
+        other = next((path for path in self.others if f"{request.scope['path']}/".startswith(f"{path}/")), None)
         if not self.door.knows(host):
-            return PlainTextResponse("This is not the address of this page.", 421)
-        for path, app in self.others.items():
-            if f"{request.scope['path']}/".startswith(f"{path}/"):
-                return app
+            return _misdirected(as_problem=other is not None)
+        if other:
+            return self.others[other]
         if request.method not in _SAFE and not self._is_own(request.headers.get("origin"), host):
             return PlainTextResponse("This request came from another page.", 403)
         if request.method in _SAFE and self.door.opens(request.query_params.get("token", "")):
@@ -126,6 +135,12 @@ class Guard:
     def _is_own(self, origin: str | None, host: str) -> bool:
         """Whether a page of ours sent it; a proxy's name may be reached over TLS."""
         return origin == f"http://{host}" or (host.lower() in self.door.names and origin == f"https://{host}")
+
+
+def _misdirected(*, as_problem: bool) -> Response:
+    if as_problem:
+        return Response(encode(_WRONG_HOST), 421, media_type="application/problem+json")
+    return PlainTextResponse("This is not the address of this page.", 421)
 
 
 def _with_headers(send: Send, nonce: str) -> Send:

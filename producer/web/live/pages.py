@@ -60,7 +60,7 @@ class Pages:
     def overview(self, request: Request) -> Response:
         """Jobs, workers, backlog, and where to drop pictures."""
         ledger = self._services.ledger
-        jobs, workers, models = ledger.jobs(MOST_JOBS), ledger.workers(), ledger.models()
+        jobs, workers, models = ledger.jobs(MOST_JOBS, calls=False), ledger.workers(), ledger.models()
         live = [model for model, served in models.items() if served]
         cards = [card for card in map(ledger.card, live) if card]
         return _page(

@@ -27,6 +27,8 @@ Application = Callable[["Services", Door], Any]
 HEADERS_S = 10.0
 #: In this time at least so many bytes of a request's body have to come, such as of an upload: half a kilobyte a second.
 BODY_S, BODY_BYTES = 30.0, 16_000
+#: All of a body has to come in this time, however steadily it comes: 1 GB at 1.1 Mbit/s.
+WHOLE_BODY_S = 7200.0
 #: Connections at once, beyond which the answer is 503; the usual limit of open files is 1,024.
 MOST_CONNECTIONS = 500
 
@@ -35,13 +37,14 @@ _LATE = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close
 
 
 class _InTime(H11Protocol):
-    """Closes a connection when the headers of a request are not complete in time, or when too little of its body comes;
-    uvicorn waits for either without end."""
+    """Closes a connection when the headers of a request are not complete in time, or when too little of its body comes
+    or all of it takes too long; uvicorn waits for either without end."""
 
     _deadline: asyncio.TimerHandle | None = None
     _in_headers = False
-    #: Bytes of a body since the deadline was set.
+    #: Bytes of a body since the deadline was set, and when all of it has to be there.
     _came = 0
+    _whole_by = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -63,13 +66,15 @@ class _InTime(H11Protocol):
         in_body = self.conn.their_state is h11.SEND_BODY
         if in_body and not self._in_headers and self._deadline is not None and self._came < BODY_BYTES:
             return  # too little of it to begin the time again
+        if in_body and (self._in_headers or self._deadline is None):
+            self._whole_by = self.loop.time() + WHOLE_BODY_S
         self._unwatch()
         self._came = 0
         self._in_headers = in_headers
         if in_headers:
             self._deadline = self.loop.call_later(HEADERS_S, self.transport.close)
         elif in_body:
-            self._deadline = self.loop.call_later(BODY_S, self._body_stalled)
+            self._deadline = self.loop.call_at(min(self.loop.time() + BODY_S, self._whole_by), self._body_stalled)
 
     def _body_stalled(self) -> None:
         if self.flow.read_paused:  # what came is not read yet: it is not the client that keeps us waiting

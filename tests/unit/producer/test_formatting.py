@@ -2,6 +2,7 @@
 
 import io
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from PIL import Image, ImageChops
 
 from producer.formatting import (
+    ago,
     count,
     duration,
     milliseconds,
@@ -43,6 +45,15 @@ from tests.statuses import status
 def test_durations_are_for_people(seconds: float, text: str) -> None:
     """Precise where it is short."""
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-3, "0 s"), (90, "90 s"), (190, "3 min"), (94e3, "26 h"), (2e5, "2 days")]
+)
+def test_how_long_ago_is_for_people(seconds: float, text: str) -> None:
+    """Also where the clock of Redis is ahead of ours."""
+    then = datetime.now(UTC) - timedelta(seconds=seconds)
+    assert ago(then.isoformat()) == f"{text} ago"
 
 
 def test_milliseconds_keep_two_digits() -> None:

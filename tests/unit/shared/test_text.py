@@ -19,9 +19,16 @@ from shared.text import did_you_mean, nearest
 
 def test_the_nearest_words_come_first_and_case_does_not_matter() -> None:
     """Then those that have it inside."""
-    assert nearest("TABY", ["tiger cat", "tabby", "tabby cat"]) == ["tabby", "tabby cat"]
+    assert nearest("TABB", ["tiger cat", "tabby cat", "tabby"]) == ["tabby", "tabby cat"]
     assert nearest("cat", ["tiger cat", "dog"]) == ["tiger cat"]
     assert did_you_mean("", ["a"]) == did_you_mean("xyz", ["abc"]) == ""
+
+
+def test_what_is_far_from_every_word_has_no_hint() -> None:
+    """Neither the least unlike one, nor one beside a much nearer one, nor whatever two letters lie in."""
+    assert nearest("dog", ["hog", "dough"]) == ["dough"]
+    assert nearest("x.jpg", ["cat.jpg"]) == nearest("zz", ["jigsaw puzzle", "muzzle"]) == []
+    assert nearest("resnet19", ["resnet18", "resnet", "convnext"]) == ["resnet18", "resnet"]
 
 
 def test_a_mistyped_colormap_is_not_answered_with_hundreds_of_names() -> None:

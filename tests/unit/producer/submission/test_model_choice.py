@@ -89,6 +89,16 @@ def test_a_model_of_the_users_own_is_no_mistyped_architecture() -> None:
         resolve(shelf, "resnet18_pet")
 
 
+def test_of_many_models_the_served_and_newest_are_named() -> None:
+    """Each training adds one; an error is read by people."""
+    shelf = Shelf()
+    shelf.served = {f"net{number}@{number:012x}": number == 50 for number in range(60)}
+    with pytest.raises(UsageError, match=r"known: net0@.*, net50@.* and 50 more; start") as caught:
+        resolve(shelf, "zzz")
+
+    assert str(caught.value).count("@") == 10
+
+
 def test_a_network_of_another_size_is_no_mistyped_one() -> None:
     """A worker for resnet18 does not help who wants resnet50."""
     shelf = Shelf()
