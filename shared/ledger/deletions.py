@@ -1,7 +1,7 @@
 """Deletions of objects, and what must not begin meanwhile."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -9,7 +9,8 @@ from redis.exceptions import LockError
 
 from shared import keys
 from shared.errors import DeletionError, UnreachableError
-from shared.ledger.scripts import LedgerSide
+from shared.ledger.scripts import LedgerSide, executed
+from shared.ledger.values import BATCH
 
 #: A deletion that was silent for this long is over: its process was killed, or was away.
 SILENCE_S = 120
@@ -22,7 +23,7 @@ _MARGIN_S = 60
 
 
 class RedisDeletions(LedgerSide):
-    """Keeps a deletion and a job of the same id apart."""
+    """Keeps a deletion and a job of the same id apart, and knows of which jobs something may be left."""
 
     @contextmanager
     def deleting(self, job: str, wait_s: float = WAIT_S) -> Iterator[Callable[[], None]]:
@@ -50,6 +51,36 @@ class RedisDeletions(LedgerSide):
         A worker asks for its lease every few seconds, and it ends when that worker hears.
         """
         return bool(self.scripts("held", job))
+
+    def known_jobs(self, *, expired: bool = False) -> list[str]:
+        """The ids of all jobs, oldest first; with `expired` also of those whose record is gone."""
+        client = self.scripts.client
+        with self.scripts.translated():
+            names = list(client.zrange(keys.JOBS, 0, -1))
+            if expired:
+                return [*client.zrange(keys.GONE, 0, -1), *names]
+            if not names:
+                return []
+            with client.pipeline(transaction=False) as pipe:
+                for name in names:
+                    pipe.exists(keys.JOB % name)
+                alive = pipe.execute()
+        return [name for name, there in zip(names, alive, strict=True) if there]
+
+    def unsealed(self) -> list[str]:
+        """The jobs whose submission has not ended."""
+        names = self.known_jobs(expired=True)
+        with self.scripts.translated(), self.scripts.client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hget(keys.JOB % name, "sealed")
+            sealed = executed(pipe)
+        return [name for name, value in zip(names, sealed, strict=True) if value == "0"]
+
+    def forget(self, jobs: Iterable[str]) -> None:
+        """Take jobs out of the index of which nothing is left anywhere; one that has a record again stays."""
+        gone = list(jobs)
+        for start in range(0, len(gone), BATCH):
+            self.scripts("forget", *gone[start : start + BATCH])
 
     @contextmanager
     def _holding(self, lock: Any, wait_s: float) -> Iterator[None]:

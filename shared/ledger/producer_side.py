@@ -25,14 +25,10 @@ from shared.errors import DeletionError, TakenError, UnknownJobError, UsageError
 from shared.ledger.chunks import Records, damaged_of, done_of, in_order, submitted_of
 from shared.ledger.record import count_of, failures_of, states_of, status_of
 from shared.ledger.scripts import LedgerSide, executed
-from shared.ledger.values import CANCELLED_AT_ONCE, Done, NewChunk, Snapshot
+from shared.ledger.values import BATCH, CANCELLED_AT_ONCE, Done, NewChunk, Snapshot
 
-#: Chunks or jobs handled by one call: bounds how long the script blocks Redis.
-BATCH = 200
-#: Jobs looked at together for those with a tag, which may be few and far between.
-TAGGED_PAGE = 200
-#: Ids of jobs read together.
-MOST_IDS = 10_000
+#: Jobs looked at together for those with a tag, which may be few and far between; ids of jobs read together.
+TAGGED_PAGE, MOST_IDS = 200, 10_000
 #: `wait_for_news` looks this often although no event came: events are a convenience, not a promise.
 NEWS_EVERY_S = 0.5
 
@@ -257,36 +253,6 @@ class RedisJobs(LedgerSide):
     def remove(self, job: str) -> None:
         """Drop the job's record, if there is one; the index of jobs keeps its id until `forget`."""
         self.scripts("remove", job)
-
-    def known_jobs(self, *, expired: bool = False) -> list[str]:
-        """The ids of all jobs, oldest first; with `expired` also of those whose record is gone."""
-        client = self.scripts.client
-        with self.scripts.translated():
-            names = list(client.zrange(keys.JOBS, 0, -1))
-            if expired:
-                return [*client.zrange(keys.GONE, 0, -1), *names]
-            if not names:
-                return []
-            with client.pipeline(transaction=False) as pipe:
-                for name in names:
-                    pipe.exists(keys.JOB % name)
-                alive = pipe.execute()
-        return [name for name, there in zip(names, alive, strict=True) if there]
-
-    def unsealed(self) -> list[str]:
-        """The jobs whose submission has not ended."""
-        names = self.known_jobs(expired=True)
-        with self.scripts.translated(), self.scripts.client.pipeline(transaction=False) as pipe:
-            for name in names:
-                pipe.hget(keys.JOB % name, "sealed")
-            sealed = executed(pipe)
-        return [name for name, value in zip(names, sealed, strict=True) if value == "0"]
-
-    def forget(self, jobs: Iterable[str]) -> None:
-        """Take jobs out of the index of which nothing is left anywhere; one that has a record again stays."""
-        gone = list(jobs)
-        for start in range(0, len(gone), BATCH):
-            self.scripts("forget", *gone[start : start + BATCH])
 
     def wait_for_news(self, job: str) -> Iterator[None]:
         """Yields at once, then whenever the job moved, and at least every half second.

@@ -5,6 +5,8 @@ from typing import Literal
 
 from shared.contract import ChunkMessage, ErrorInfo, ImageState, Options, Priority
 
+#: Chunks or jobs handled by one call: bounds how long the script blocks Redis.
+BATCH = 200
 #: Images that one script cancels: it keeps Redis busy for 10 to 25 ms.
 CANCELLED_AT_ONCE = 1 << 17
 

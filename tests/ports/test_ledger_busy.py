@@ -4,7 +4,7 @@ import pytest
 import redis
 
 from shared import keys
-from shared.contract import SCHEMA_VERSION, JobState, Options, encode
+from shared.contract import SCHEMA_VERSION, encode
 from shared.ledger import RedisLedger
 from shared.ledger.worker_side import AUDIT_S, FAILURES_KEPT, RECORD_LOST, SWEEP_LIMIT
 from tests.ledgers import MODEL, serve, submit
