@@ -8,7 +8,7 @@ from msgspec import Meta
 from shared.contract.job_options import LARGEST_INPUT, SMALLEST_INPUT
 from shared.contract.model_card import Interpolation, Outputs, Resize
 
-Activation = Literal["relu", "gelu", "silu", "tanh", "elu", "leaky_relu", "hardswish"]
+Activation = Literal["relu", "gelu", "silu", "tanh", "elu", "leaky_relu", "hardswish", "none"]
 _Side = Annotated[int, Meta(ge=SMALLEST_INPUT, le=LARGEST_INPUT)]
 #: Not `tuple[_Side, _Side]`: in a union with a bounded number it crashes msgspec 0.22 when garbage is collected.
 _Sides = Annotated[tuple[_Side, ...], Meta(min_length=2, max_length=2)]

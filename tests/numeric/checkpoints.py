@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from shared.contract import ModelFile
 from tests.numeric.networks import CPU, inputs, random_module
 from worker.core.model.network import Network, load_network
 
@@ -27,9 +28,11 @@ def saved(value: object, folder: Path, name: str = "mine.pth") -> Path:
     return folder / name
 
 
-def check(path: Path, module: nn.Module, name: str = "resnet18", x: Tensor | None = None) -> Network:
+def check(
+    path: Path, module: nn.Module, name: str = "resnet18", x: Tensor | None = None, given: ModelFile | None = None
+) -> Network:
     """The file's network answers as `module` run by hand, and its maps add up to the same logits."""
-    net = load_network(name, weights=path, device=CPU)
+    net = load_network(name, weights=path, device=CPU, given=given)
     x = inputs(2) if x is None else x
     with torch.inference_mode():
         expected = module(x)

@@ -2,7 +2,9 @@
 
 import argparse
 import copy
+import gzip
 import pathlib
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,17 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
+from shared.contract import InputTable, ModelFile
 from shared.errors import ModelError
 from tests.numeric.checkpoints import State, check, resnet, saved, state_of
 from tests.numeric.networks import CPU, inputs, random_module
 from worker.core.checkpoint.checkpoint import open_checkpoint
 from worker.core.model.assemble import Assembled, assemble
 from worker.core.model.network import load_network
+
+NAMES = ["cat", "dog", "rabbit", "owl", "fox"]
 
 
 def prefixed(state: Mapping[str, Tensor], prefix: str) -> State:
@@ -85,6 +91,30 @@ FORMS: dict[str, Callable[[State], object]] = {
     "names of kuangliu's networks": lambda s: {
         key.replace("downsample", "shortcut").replace("fc.", "linear."): tensor for key, tensor in s.items()
     },
+    "Lightning on several devices": lambda s: {"state_dict": prefixed(s, "model.module.")},
+    "Lightning Fabric's and DeepSpeed's wrapper": lambda s: {"state_dict": prefixed(s, "_forward_module.model.")},
+    "DeepSpeed": lambda s: {"module": s, "optimizer": None, "ds_config": {}, "dp_world_size": 1},
+    "FSDP, with wrappers at every depth": lambda s: {
+        "_fsdp_wrapped_module." + key.replace("layer1.", "layer1._checkpoint_wrapped_module._fsdp_wrapped_module."): t
+        for key, t in s.items()
+    },
+    "MMPretrain": lambda s: {
+        "meta": {"dataset_meta": {"classes": NAMES}},
+        "state_dict": {("head." if key.startswith("fc.") else "backbone.") + key: t for key, t in s.items()},
+    },
+    "ema_pytorch": lambda s: {
+        **prefixed(state_of(resnet(seed=1)), "ema_model."),
+        **prefixed(s, "online_model."),
+        "initted": torch.tensor([True]),
+    },
+    "a student and its teacher": lambda s: {
+        "state_dict": {**prefixed(state_of(resnet(seed=1)), "teacher."), **prefixed(s, "student.")}
+    },
+    "a larger teacher": lambda s: {
+        "state_dict": {**prefixed(state_of(random_module("resnet34", 5)), "teacher."), **prefixed(s, "student.")}
+    },
+    "a tuple with the epoch": lambda s: (s, 3),
+    "a whole module beside them": lambda s: {"model": resnet(), "state_dict": s},
     "slices of one storage": lambda s: {
         key: torch.stack([tensor, tensor], dim=-1)[..., 0] if tensor.dim() else tensor for key, tensor in s.items()
     },
@@ -124,6 +154,53 @@ def test_averaged_weights_are_taken_when_they_are_asked_for(tmp_path: Path) -> N
     with pytest.raises(ModelError, match=r"nothing under 'emma': it holds model, model_ema"):
         load_network("resnet18", weights=Path(f"{path}#emma"), device=CPU)
     same(saved(state_of(resnet()), tmp_path, "odd#ema"), resnet())  # a file of that very name
+    path = saved(FORMS["a student and its teacher"](state_of(resnet())), tmp_path)
+    assert "FILE#state_dict.teacher takes them" in " ".join(same(path, resnet()).notes)
+    same(Path(f"{path}#state_dict.teacher"), averaged)
+
+
+def test_pruned_weights_are_those_that_are_left(tmp_path: Path) -> None:
+    """torch.nn.utils.prune keeps each weight and its mask."""
+    module = copy.deepcopy(resnet())
+    prune.l1_unstructured(module.layer1[0].conv1, "weight", 0.3)
+    prune.l1_unstructured(module.fc, "bias", 0.5)
+    check(saved(state_of(module), tmp_path), module)
+
+
+@pytest.mark.parametrize("scale", [1, 255])
+@pytest.mark.parametrize("names", [("0.mean", "0.std", "1."), ("normalizer.new_mean", "normalizer.new_std", "model.")])
+def test_a_first_layer_that_normalises_says_how(scale: int, names: tuple[str, str, str], tmp_path: Path) -> None:
+    """As robust networks have one; what a model file says goes before it."""
+    mean, std = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.25, 0.3])
+    own = {names[0]: mean.view(1, 3, 1, 1) * scale, names[1]: std.view(3, 1, 1) * scale}
+    path = saved({"model": {**own, **prefixed(state_of(resnet()), names[2])}}, tmp_path)
+    net = load_network("resnet18", weights=path, device=CPU)
+    assert net.spec.mean == pytest.approx(mean.tolist(), abs=1e-6)
+    assert net.spec.std == pytest.approx(std.tolist(), abs=1e-6)
+    assert not {"input.mean", "input.std"} & set(net.assumed)
+    assert f"normalised by model.{names[0]}" in " ".join(net.notes)
+    given = ModelFile(input=InputTable(mean=(0.1, 0.1, 0.1)))
+    assert load_network("resnet18", weights=path, device=CPU, given=given).spec.mean == (0.1, 0.1, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("class_to_idx", {name: np.int64(index) for index, name in enumerate(NAMES)}),
+        ("class2idx", {np.str_(name): index for index, name in enumerate(NAMES)}),
+        ("idx_to_class", {str(index): name for index, name in enumerate(NAMES)}),
+        ("idx2label", dict(enumerate(NAMES))),
+        ("names", dict(enumerate(NAMES))),
+        ("class_labels", tuple(NAMES)),
+        ("target_names", np.array(NAMES)),
+        ("classes_", np.array(NAMES, dtype=object)),
+    ],
+)
+def test_names_of_classes_are_found_under_any_of_their_keys(key: str, value: object, tmp_path: Path) -> None:
+    """Also those that NumPy or scikit-learn made."""
+    path = saved({"state_dict": state_of(resnet()), "encoder": argparse.Namespace(**{key: value})}, tmp_path)
+    net = load_network("resnet18", weights=path, device=CPU)
+    assert (list(net.labels), net.labels_from) == (NAMES, f"checkpoint, encoder.{key}")
 
 
 def test_what_was_ignored_and_renamed_is_named_once(tmp_path: Path) -> None:
@@ -191,6 +268,28 @@ def test_a_network_that_computes_something_else_is_refused(tmp_path: Path) -> No
     heads = {"age.weight": torch.ones(3, 512), "sex.weight": torch.ones(2, 512)}
     assert "more than one head: age, sex" in refusal({**trunk, **heads}, tmp_path)
     assert "no head" in refusal(trunk, tmp_path)
+    prelu = {"fc.0.weight": torch.ones(9, 512), "fc.1.weight": torch.ones(1), "fc.2.weight": torch.ones(5, 9)}
+    assert "unexpected: fc.1.weight" in refusal({**trunk, **prelu}, tmp_path)
+    beside = {"head.scale": torch.ones(512), "head.fc.weight": torch.ones(5, 512)}
+    assert "unexpected: head.scale" in refusal({**prefixed(trunk, "backbone."), **beside}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("begin", "what"),
+    [
+        (gzip.compress(b"weights", mtime=0), "compressed by gzip: unpack it with gunzip"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5, as Keras writes it"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "Git LFS's pointer to the file"),
+        (b"<!DOCTYPE html><html>", "a web page and not the file"),
+        (b"hello", "neither a file of torch.save nor of safetensors"),
+    ],
+    ids=["gzip", "HDF5", "LFS", "HTML", "text"],
+)
+def test_what_people_take_for_a_checkpoint_is_called_by_its_name(begin: bytes, what: str, tmp_path: Path) -> None:
+    """With what to do."""
+    (tmp_path / "best.pth").write_bytes(begin)
+    with pytest.raises(ModelError, match=re.escape(what)):
+        load_network("resnet18", weights=tmp_path / "best.pth", device=CPU)
 
 
 def test_programs_and_modules_get_the_line_that_converts_them(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What `camq inspect` makes of a file: what was assumed apart from what was said, a user's mistake from a bad file."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,16 @@ def test_what_a_model_file_says_is_not_assumed(folder: Path) -> None:
     )
     assert assumed(file) == []
     assert inspect(str(file), None, Settings()).input["resize_size"] == [256, 256]
+
+
+def test_the_architecture_is_the_one_that_its_trainer_noted_or_timms_of_these_shapes(tmp_path: Path) -> None:
+    """Where torchvision's of that name does not fit."""
+    noted = {"state_dict": created("test_resnet").state_dict(), "args": Namespace(model="test_resnet")}
+    torch.save(noted, tmp_path / "last.pth.tar")
+    torch.save(created("efficientnet_b0").state_dict(), tmp_path / "plain.pth")
+    for file, name in (("last.pth.tar", "timm:test_resnet"), ("plain.pth", "timm:efficientnet_b0")):
+        found = inspect(str(tmp_path / file), None, Settings())
+        assert (found.architecture, found.assumed[0]) == (name, "architecture")
 
 
 def test_a_folder_of_timms_says_how_its_pictures_were_prepared(tmp_path: Path) -> None:

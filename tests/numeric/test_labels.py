@@ -18,6 +18,19 @@ FORMS = {
     "ImageNet's JSON": b'{"0": ["n01", "cat"], "1": ["n02", "dog"], "2": ["n03", "bird"]}',
     "index,name": b"0,cat\n1,dog\n2,bird\n",
     "index,name out of order with a header": b"index,name\r\n1,dog\r\n0,cat\r\n2,bird\r\n",
+    "name,index": b"dog,1\ncat,0\nbird,2\n",
+    "name;index with a header": b"name;index\r\ncat;0\r\ndog;1\r\nbird;2\r\n",
+    "pandas": b",label\n0,cat\n1,dog\n2,bird\n",
+    "a column with its name": b"class\ncat\ndog\nbird\n",
+    "numbers and spaces": b"0 cat\n1 dog\n2 bird\n",
+    "YAML": b"names:\n  0: cat\n  1: dog\n  2: bird\n",
+    "YAML list": b"names:\n- cat\n- dog\n- bird\n",
+    "one line": b"cat, dog, bird\n",
+    "quoted": b'"cat"\n"dog"\n"bird"\n',
+    "Python's dictionary": b"{0: 'cat',\n 1: 'dog',\n 2: 'bird'}",
+    "Python's list": b"['cat', 'dog', 'bird']",
+    "a config.json": b'{"model_type": "vit", "id2label": {"0": "cat", "1": "dog", "2": "bird"}}',
+    "objects with names": b'[{"id": 2, "name": "bird"}, {"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]',
     "tabs": b"0\tcat\n1\tdog\n2\tbird\n",
     "synset words": b"n01440764 cat\nn01443537 dog\nn01484850 bird\n",
     "UTF-16": "cat\ndog\nbird\n".encode("utf-16"),
@@ -41,6 +54,7 @@ def test_names_are_read_in_every_form(form: str, tmp_path: Path) -> None:
         (b'["cat", "dog"', "begins as JSON does, but is none"),
         (b'{"cat": 0, "dog": 2, "bird": 3}', "neither a list of names"),
         (b"0,cat\n1,dog\n1,bird\n", "not each of 0 to 2 once"),
+        (b"1 001.Cat\n2 002.Dog\n3 003.Bird\n", "not each of 0 to 2 once"),
     ],
 )
 def test_what_is_no_list_of_names_is_refused(content: bytes, reason: str, tmp_path: Path) -> None:
@@ -48,6 +62,12 @@ def test_what_is_no_list_of_names_is_refused(content: bytes, reason: str, tmp_pa
     (tmp_path / "labels").write_bytes(content)
     with pytest.raises(UsageError, match=reason):
         read_labels(tmp_path / "labels", 3)
+
+
+def test_names_that_only_look_numbered_stay_as_they_are(tmp_path: Path) -> None:
+    """Not every index is there."""
+    (tmp_path / "labels").write_text("2 door car\n4 door car\n5 door car\n")
+    assert read_labels(tmp_path / "labels", 3) == ("2 door car", "4 door car", "5 door car")
 
 
 def test_names_come_from_the_checkpoint(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from shared.contract import ModelFile
+from shared.contract.model_file import Activation
 from tests.numeric.checkpoints import check, resnet, saved, state_of
 from tests.numeric.networks import inputs, random_module
 
@@ -21,10 +23,18 @@ def headed(head: nn.Module, seed: int = 3) -> nn.Module:
         if isinstance(layer, nn.BatchNorm1d):
             nn.init.uniform_(layer.running_mean, -0.5, 0.5)
             nn.init.uniform_(layer.running_var, 0.5, 2)
-            nn.init.uniform_(layer.weight, 0.5, 2)
-            nn.init.uniform_(layer.bias, -0.5, 0.5)
+            if layer.affine:
+                nn.init.uniform_(layer.weight, 0.5, 2)
+                nn.init.uniform_(layer.bias, -0.5, 0.5)
     module.fc = head
     return module.eval()
+
+
+def iterated(head: nn.Module) -> nn.Module:
+    """As after some steps of training, in which a spectral norm is approached."""
+    for _ in range(9):
+        head(torch.randn(2, 512))
+    return head
 
 
 CLOSED: dict[str, Callable[[], nn.Module]] = {
@@ -33,9 +43,12 @@ CLOSED: dict[str, Callable[[], nn.Module]] = {
     "without bias": lambda: nn.Linear(512, 5, bias=False),
     "batch normalisation before": lambda: nn.Sequential(nn.BatchNorm1d(512), nn.Dropout(0.2), nn.Linear(512, 5)),
     "batch normalisation, no bias": lambda: nn.Sequential(nn.BatchNorm1d(512), nn.Linear(512, 5, bias=False)),
+    "batch normalisation without weights": lambda: nn.Sequential(nn.BatchNorm1d(512, affine=False), nn.Linear(512, 5)),
     "batch normalisation after": lambda: nn.Sequential(nn.Linear(512, 5), nn.BatchNorm1d(5)),
     "weight normalisation": lambda: nn.Sequential(nn.Dropout(), parametrizations.weight_norm(nn.Linear(512, 5))),
     "weight normalisation of old": lambda: nn.utils.weight_norm(nn.Linear(512, 5)),
+    "spectral normalisation": lambda: parametrizations.spectral_norm(nn.Linear(512, 5)),
+    "spectral normalisation of old": lambda: iterated(nn.utils.spectral_norm(nn.Linear(512, 5))),
     "two matrices, nothing between": lambda: nn.Sequential(nn.Linear(512, 32), nn.Linear(32, 5)),
 }
 
@@ -70,6 +83,39 @@ def test_a_head_with_an_activation_is_explained_by_autograd(kind: str, tmp_path:
     assert "cam" not in net.methods
     assert "relu is assumed" in " ".join(net.notes)
     assert net.reason
+
+
+class OnTop(nn.Module):
+    """As beginners write it: their classes are computed from ImageNet's."""
+
+    def __init__(self, between: nn.Module) -> None:
+        super().__init__()
+        self.resnet, self.between, self.fc = copy.deepcopy(resnet(10)), between, nn.Linear(10, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.between(self.resnet(x)))
+
+
+@pytest.mark.parametrize(
+    ("build", "activation", "closed", "said"),
+    [
+        (lambda: nn.Sequential(copy.deepcopy(resnet(10)), nn.Linear(10, 5)), None, True, ""),
+        (lambda: nn.Sequential(copy.deepcopy(resnet(10)), nn.ReLU(), nn.Linear(10, 5)), None, False, "relu is assumed"),
+        (lambda: OnTop(nn.Identity()), None, True, "no activation is assumed"),
+        (lambda: OnTop(nn.GELU()), "gelu", False, ""),
+    ],
+    ids=["next", "one between", "a class", "a class with an activation"],
+)
+def test_a_layer_on_top_of_the_whole_network_is_a_part_of_it(
+    build: Callable[[], nn.Module], activation: Activation | None, closed: bool, said: str, tmp_path: Path
+) -> None:
+    """Its classes are the answer, and not those below it; what nothing says of an activation is said to be assumed."""
+    torch.manual_seed(6)
+    module = build().eval()
+    net = check(saved(state_of(module), tmp_path), module, given=ModelFile(activation=activation))
+    assert ("cam" in net.methods, len(net.labels)) == (closed, 5)
+    assert said in " ".join(net.notes)
+    assert bool(net.notes) == bool(said)
 
 
 def test_fastais_pooling_is_understood(tmp_path: Path) -> None:

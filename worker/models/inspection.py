@@ -1,5 +1,6 @@
 """What camq makes of a checkpoint, a folder or a model file, without serving it."""
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,17 @@ import torch
 from shared.checks.model_files import is_model_file
 from shared.config import Settings
 from shared.contract import ModelFile, Preprocessing
-from shared.errors import ModelError
+from shared.errors import ModelError, UsageError
 from worker.core.checkpoint.checkpoint import open_checkpoint
 from worker.core.checkpoint.guess import guess
 from worker.core.model.network import Network, load_network
-from worker.core.sources.folder import architecture_in
+from worker.core.model.published import architecture
+from worker.core.sources.folder import TIMM, architecture_in
 from worker.models.asked import asked
 from worker.models.reading import read_bounded
+
+#: Under these keys trainers keep the name of the architecture.
+_NAMING = re.compile(r"(^|\.)(arch|architecture|model_name|model|backbone)$", re.IGNORECASE)
 
 
 class Inspected(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,18 +53,35 @@ def inspect(file: str, model: str | None, settings: Settings) -> Inspected:
         wanted = asked(msgspec.structs.replace(settings, model=file, weights=None, labels=None))
         return _said(_loaded(wanted.given, wanted.architecture, wanted.weights, wanted.labels))
     path = Path(file)
-    architecture = model or architecture_in(path) or guess(open_checkpoint(path, read_bounded).shapes)
-    if architecture is None:
-        shapes = open_checkpoint(path, read_bounded).shapes
-        held = ", ".join(f"{name} {tuple(shape)}" for name, shape in list(shapes.items())[:5])
-        raise ModelError(
-            f"{path} holds {len(shapes)} tensors that are of no architecture camq knows: {held or 'none'}, …. "
-            "Name the one that they were trained with: --model NAME"
-        )
     labels = Path(settings.labels) if settings.labels else None
-    guessed = not model and architecture_in(path) is None
-    found = _said(_loaded(ModelFile(), architecture, path, labels))
-    return msgspec.structs.replace(found, assumed=("architecture", *found.assumed)) if guessed else found
+    if known := model or architecture_in(path):
+        return _said(_loaded(ModelFile(), known, path, labels))
+    found = _said(_first(path, labels))
+    return msgspec.structs.replace(found, assumed=("architecture", *found.assumed))
+
+
+def _first(path: Path, labels: Path | None) -> Network:
+    """Of the architectures that the checkpoint's shapes or its trainer's own notes name, the first that it fits."""
+    checkpoint = open_checkpoint(path, read_bounded).folded()
+    names = [guess(checkpoint.shapes)]
+    names += [value for key, value in checkpoint.index.facts.items() if _NAMING.search(key)]
+    fault: ModelError | None = None
+    for name in dict.fromkeys(f"{prefix}{name}" for name in names if isinstance(name, str) for prefix in ("", TIMM)):
+        try:
+            architecture(name, None)
+        except (ModelError, UsageError):  # no name of an architecture, or timm is not here
+            continue
+        try:
+            return _loaded(ModelFile(), name, path, labels)
+        except ModelError as error:
+            fault = fault or error
+    if fault:
+        raise fault
+    held = ", ".join(f"{name} {tuple(shape)}" for name, shape in list(checkpoint.shapes.items())[:5])
+    raise ModelError(
+        f"{path} holds {len(checkpoint.shapes)} tensors that are of no architecture camq knows: {held or 'none'}, …. "
+        "Name the one that they were trained with: --model NAME, timm:NAME, or python:MODULE:CALLABLE for your own code"
+    )
 
 
 def _input(spec: Preprocessing) -> dict[str, Any]:

@@ -13,8 +13,26 @@ from worker.core.checkpoint.files import read_index, weights_in
 from worker.core.checkpoint.fit import Shape, below
 from worker.core.checkpoint.index import WIDTHS, Index, Place
 
-#: How the direction of a weight ends, and how its length does.
-_NORMED = (("weight_v", "weight_g"), ("parametrizations.weight.original1", "parametrizations.weight.original0"))
+
+def _length(direction: Tensor, length: Tensor) -> Tensor:
+    return torch._weight_norm(direction, length, 0)
+
+
+def _spectral(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    return weight / (u @ weight.flatten(1) @ v)
+
+
+_PARAMETRIZED = "parametrizations.weight."
+#: How the tensors end that torch.nn.utils' weight_norm, spectral_norm and prune keep instead of one, old and new; what
+#: makes that one of them. The first has its shape.
+_FOLDS: tuple[tuple[tuple[str, ...], Callable[..., Tensor]], ...] = (
+    (("weight_v", "weight_g"), _length),
+    ((f"{_PARAMETRIZED}original1", f"{_PARAMETRIZED}original0"), _length),
+    (("weight_orig", "weight_u", "weight_v"), _spectral),
+    ((f"{_PARAMETRIZED}original", f"{_PARAMETRIZED}0._u", f"{_PARAMETRIZED}0._v"), _spectral),
+    (("weight_orig", "weight_mask"), torch.mul),
+    (("bias_orig", "bias_mask"), torch.mul),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,30 +42,28 @@ class Checkpoint:
     path: Path
     index: Index
     key: str = ""
-    #: Weights that the file has as a length and a direction, by the names that they have once both are multiplied.
-    normed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    #: Tensors that the file has in parts, by their own names: the parts, and what makes one of them.
+    folds: dict[str, tuple[tuple[str, ...], Callable[..., Tensor]]] = field(default_factory=dict)
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:
         """Every tensor's name and shape."""
         names = self._chosen(self.index.tensors)
         plain = {name: self.index.tensors[name].shape for name in names}
-        parts = {part: (name, both) for name, both in self.normed.items() for part in both}
-        return {
-            parts[name][0] if name in parts else name: shape
-            for name, shape in plain.items()
-            if name not in parts or name == parts[name][1][1]
-        }
+        whole = {part: name for name, (parts, _) in self.folds.items() for part in parts}
+        firsts = {parts[0] for parts, _ in self.folds.values()}
+        return {whole.get(name, name): shape for name, shape in plain.items() if name not in whole or name in firsts}
 
     def folded(self) -> "Checkpoint":
-        """The same with the weights of `torch.nn.utils.weight_norm`, old and new, under their plain names."""
+        """The same with tensors that are kept in parts under their plain names."""
         found = {}
-        for name, shape in self.shapes.items():
-            for direction, length in _NORMED:
-                other = name.removesuffix(direction) + length
-                if name.endswith(direction) and self.shapes.get(other) == (shape[0], *[1] * (len(shape) - 1)):
-                    found[f"{name.removesuffix(direction)}weight"] = other, name
-        return replace(self, normed=found) if found else self
+        for ends, make in _FOLDS:
+            for name in self.shapes:
+                stem = name.removesuffix(ends[0])
+                parts = tuple(stem + end for end in ends)
+                if name.endswith(ends[0]) and all(part in self.shapes for part in parts):
+                    found[f"{stem}{'bias' if ends[0] == 'bias_orig' else 'weight'}"] = parts, make
+        return replace(self, folds=found) if found else self
 
     @cached_property
     def refused(self) -> dict[str, str]:
@@ -63,9 +79,12 @@ class Checkpoint:
 
     def read(self, name: str) -> Tensor:
         """The tensor, contiguous and in memory of its own. ModelError where the file has changed meanwhile."""
-        if name in self.normed:
-            length, direction = (self.read(part) for part in self.normed[name])
-            return torch._weight_norm(direction, length, 0)
+        if name in self.folds:
+            parts, make = self.folds[name]
+            try:
+                return make(*(self.read(part) for part in parts))
+            except RuntimeError as error:
+                raise ModelError(f"{self.path}: {' and '.join(parts)} make no tensor: {error}") from None
         place = self.index.tensors[name]
         width = WIDTHS[place.dtype]
         wanted = (place.last + 1 - place.offset) * width

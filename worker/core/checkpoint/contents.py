@@ -7,14 +7,14 @@ from typing import Any
 
 from shared.errors import ModelError
 from worker.core.checkpoint.index import MOST_TENSORS, WIDTHS, Index, Kind, Place
+from worker.core.checkpoint.numpy_values import scalar, texts
 from worker.core.checkpoint.pickles import Name, Persistent, StandIn
 
 #: Deeper than any checkpoint nests.
 _DEEPEST = 24
 #: Keys under which trainers keep what names the classes or the network.
 _FACTS = re.compile(
-    r"^(arch|architecture|model_name|backbone|model|num_classes|class_?names|classes|categories|labels|label_names"
-    r"|vocab|class_to_idx|idx_to_class|label2id|id2label)$",
+    r"^(arch(itecture)?|model(_name)?|backbone|names|.*(class|label|categor|vocab|target|(id|idx|index)_?(to|2)).*)$",
     re.IGNORECASE,
 )
 _MOST_NAMES, _MOST_LETTERS = 100_000, 1_000
@@ -64,7 +64,7 @@ def _sides(value: object) -> tuple[int, ...]:
     return tuple(side if isinstance(side, int) and 0 <= side < 1 << 62 else 0 for side in value)
 
 
-def build(kind: str, arguments: tuple[object, ...]) -> object:
+def build(kind: str, arguments: tuple[object, ...]) -> object:  # noqa: PLR0911 -- one for each kind of call
     """Tensors as torch pickles them become views; all other calls stand-ins."""
     given = [*arguments, *[None] * 7]
     match kind:
@@ -77,6 +77,10 @@ def build(kind: str, arguments: tuple[object, ...]) -> object:
             return given[0]
         case "torch._tensor._rebuild_from_type_v2" if isinstance(given[0], Name) and isinstance(given[2], tuple):
             return build(given[0].path, given[2]) if given[0].path != kind else StandIn(kind)
+        case "_codecs.encode" if isinstance(given[0], str):  # bytes, as the second protocol writes them
+            return given[0].encode("latin-1", "replace")
+        case _ if kind.endswith("multiarray.scalar") and (value := scalar(given[0], given[1])) is not None:
+            return value
         case _ if kind.startswith("torch.") and any(word in kind for word in _ELSEWHERE):
             view = View(None, 0, (), (), None)
             view.fault = "it is not stored as plain numbers"
@@ -107,6 +111,8 @@ def index(kind: Kind, value: object, find: Callable[[View], tuple[int, int]]) ->
         elif isinstance(each, StandIn):
             if isinstance(each.state, dict) and "_modules" in each.state and "_parameters" in each.state:
                 module = module or each.kind
+            if keys and _FACTS.match(keys[-1]) and (names := texts(each)):
+                facts[name] = _plain(names)
         elif keys and _FACTS.match(keys[-1]) and (fact := _plain(each)) is not None:
             facts[name] = fact
     return Index(kind=kind, tensors=tensors, facts=facts, refused=refused, module=module)

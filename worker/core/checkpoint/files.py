@@ -31,6 +31,17 @@ _SAFETENSORS = {
     "U8": "uint8",
     "BOOL": "bool",
 }
+#: How files begin that people take for a checkpoint, and what they are.
+_OTHERS = (
+    (b"\x1f\x8b", "it is compressed by gzip: unpack it with gunzip"),
+    (b"BZh", "it is compressed by bzip2: unpack it"),
+    (b"\xfd7zXZ", "it is compressed by xz: unpack it"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed by zstd: unpack it"),
+    (b"\x89HDF", "it is HDF5, as Keras writes it; camq explains PyTorch's networks"),
+    (b"\x08", "it may be ONNX; camq takes the state dict that it was exported from"),
+    (b"version ", "it is Git LFS's pointer to the file: fetch that with git lfs pull"),
+    (b"<", "it is a web page and not the file: the download wants a login or another address"),
+)
 #: What a folder's weights are called, in the order in which they are looked for.
 _IN_FOLDER = (
     "model.safetensors",
@@ -45,6 +56,11 @@ def weights_in(folder: Path) -> Path:
     for name in _IN_FOLDER:
         if (folder / name).is_file():
             return folder / name
+    if (folder / ".metadata").is_file():
+        raise ModelError(
+            f"the folder {folder} is a distributed checkpoint: torch.distributed.checkpoint.format_utils."
+            f'dcp_to_torch_save("{folder.name}", "state.pth") makes one file of it'
+        )
     raise ModelError(f"the folder {folder} holds no weights: expected {' or '.join(_IN_FOLDER)} in it")
 
 
@@ -81,12 +97,13 @@ def _read(path: Path, file: BinaryIO) -> Index:
         file.seek(0)
         found = _legacy(path, file, size)
     else:
-        raise ModelError("it is neither a file of torch.save nor of safetensors" if head else "the file is empty")
+        known = next((what for begin, what in _OTHERS if head.startswith(begin)), "")
+        neither = "it is neither a file of torch.save nor of safetensors"
+        raise ModelError((known or neither) if head else "the file is empty")
     if found.module and not found.tensors:
         raise ModelError(
-            f"{path} is a whole pickled module ({found.module}), and camq does not run code from weights files. Where "
-            f'its code is: torch.save(torch.load("{path.name}", weights_only=False).state_dict(), "state.pth"), '
-            "then give state.pth"
+            f"{path} is a whole module ({found.module}), and camq does not run code. Where its code is, save its state "
+            f'dict: torch.save(torch.load("{path.name}", weights_only=False).state_dict(), "state.pth")'
         )
     return found
 
@@ -98,11 +115,12 @@ def _zip(path: Path, file: BinaryIO) -> Index:
             names = [name for name in entries if name.endswith("data.pkl") and name.count("/") <= 1]
             _refuse_programs(path, entries)
             if not names:
-                raise ModelError("it is a zip archive, but not one that torch.save writes")
+                held = ", ".join(list(entries)[:3]) or "nothing"
+                raise ModelError(f"it is a zip archive, but not one that torch.save writes: it holds {held}")
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
                 raise ModelError("it has compressed entries, which torch.save does not write: save it again")
             if entries[names[0]].file_size > MOST_INDEX_BYTES:
-                raise ModelError("it lists more tensors than a network has")
+                raise ModelError("it lists more tensors than a network has, or has arrays of NumPy in place of tensors")
             folder = names[0].removesuffix("data.pkl")
             order = f"{folder}byteorder"
             if order in entries and archive.read(order) != b"little":

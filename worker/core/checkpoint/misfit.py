@@ -43,7 +43,7 @@ def misfit(name: str, checkpoint: Checkpoint, shapes: Mapping[str, Shape], probl
     return (
         f"the weights in {checkpoint.path} do not fit {name}: {problem}{refused}. It holds {len(shapes)} tensors: "
         f"{held}, …{whole}. `camq inspect` shows what camq makes of it; name the architecture that they were trained "
-        "with as the model"
+        "with as the model, or give the folder whose config.json names it"
     )
 
 

@@ -20,6 +20,7 @@ BESIDE = re.compile(
     r"class_weights?|aux\w*)([._]|$)|_?(loss|criterion|metric)s?([._]|$)|_(fn|acc|auc|f1)([._]|$)",
     re.IGNORECASE,
 )
+NO_ACTIVATION = "none"
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
@@ -56,14 +57,17 @@ def layers(names: Iterable[str], shapes: Mapping[str, Shape]) -> list[Layer]:
         groups.setdefault(path, {})[tensor] = name
     found = []
     for path, tensors in groups.items():
-        if "weight" not in tensors or BESIDE.search(path):
+        if BESIDE.search(path):
             continue
-        weight = shapes[tensors["weight"]]
+        sizes = {shapes[name] for name in tensors.values()}
+        if {"running_mean", "running_var"} <= tensors.keys() and len(sizes) == 1 and len(min(sizes)) == 1:
+            [(width,)] = sizes
+            found.append(Layer(path, "batch_norm", tensors, width, width))
+            continue
+        weight = shapes[tensors["weight"]] if "weight" in tensors else ()
         biased = "bias" not in tensors or shapes[tensors["bias"]] == weight[:1]
         if len(weight) == 2 and biased and tensors.keys() <= {"weight", "bias"}:
             found.append(Layer(path, "linear", tensors, weight[1], weight[0]))
-        elif len(weight) == 1 and {"running_mean", "running_var", "bias"} <= tensors.keys():
-            found.append(Layer(path, "batch_norm", tensors, weight[0], weight[0]))
         elif len(weight) == 1 and tensors.keys() == {"weight", "bias"}:
             found.append(Layer(path, "layer_norm", tensors, weight[0], weight[0]))
     return sorted(found, key=lambda layer: _natural(layer.path)) if _numbered(found) else found
@@ -99,13 +103,13 @@ def activated(used: Sequence[Layer]) -> list[bool]:
     """For each layer whether an activation stands before it."""
     marks, open_ = [], False  # `open_`: a linear layer whose activation has not come yet
     for before, layer in zip([None, *used], used, strict=False):
-        gap = _gap(before, layer)
+        places = gap(before, layer)
         if before is None or not open_:
             mark = False
         elif layer.kind == "linear":
-            mark = gap is None or gap > 1
+            mark = places is None or places > 1
         else:
-            mark = gap is not None and gap > 1
+            mark = places is not None and places > 1
         marks.append(mark)
         open_ = layer.kind == "linear" or (open_ and not mark)
     return marks
@@ -113,7 +117,7 @@ def activated(used: Sequence[Layer]) -> list[bool]:
 
 def build(used: Sequence[Layer], read: Callable[[str], Tensor], activation: str) -> nn.Module:
     """The head: one linear layer where that is the same function, else its layers with `activation` between them."""
-    marks = activated(used)
+    marks = [activation != NO_ACTIVATION and mark for mark in activated(used)]
     if not any(marks) and all(layer.kind != "layer_norm" for layer in used):
         return _linear(*_composed(used, read))
     parts: list[nn.Module] = []
@@ -167,8 +171,10 @@ def _composed(used: Sequence[Layer], read: Callable[[str], Tensor]) -> tuple[Ten
 
 
 def _affine(own: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    scale = own["weight"].double() / torch.sqrt(own["running_var"].double() + nn.BatchNorm1d(1).eps)
-    return scale, own["bias"].double() - scale * own["running_mean"].double()
+    scale = 1 / torch.sqrt(own["running_var"].double() + nn.BatchNorm1d(1).eps)
+    scale = scale * own["weight"].double() if "weight" in own else scale
+    shift = -scale * own["running_mean"].double()
+    return scale, shift + own["bias"].double() if "bias" in own else shift
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
@@ -180,12 +186,11 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     return layer
 
 
-def _gap(before: Layer | None, layer: Layer) -> int | None:
-    """How many places lie between two layers of one `Sequential`."""
-    if before is None:
-        return None
-    (parent, first), (own, second) = before.place, layer.place
-    return second - first if parent == own and first is not None and second is not None else None
+def gap(before: Layer | None, layer: Layer) -> int | None:
+    """How many places of one `Sequential` lie between two layers, or between what they lie in."""
+    paths = zip(before.path.split("."), layer.path.split("."), strict=False) if before else ()
+    first, second = next((pair for pair in paths if pair[0] != pair[1]), ("", ""))
+    return int(second) - int(first) if first.isdecimal() and second.isdecimal() else None
 
 
 def _numbered(found: Sequence[Layer]) -> bool:

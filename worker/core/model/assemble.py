@@ -12,9 +12,10 @@ from worker.core.checkpoint import trained_head
 from worker.core.checkpoint.checkpoint import Checkpoint
 from worker.core.checkpoint.fit import AVERAGED, Fit, Matcher, Shape, grouped
 from worker.core.checkpoint.misfit import misfit, nothing, some
+from worker.core.checkpoint.normalisation import normalisation
 from worker.core.checkpoint.trained_head import BESIDE, Layer
 from worker.core.model import architectures
-from worker.core.model.checkpoints import Assembled, load_strictly
+from worker.core.model.checkpoints import NORMALISED, Assembled, load_strictly
 from worker.core.sources.architecture import Architecture
 
 #: Left in every module by tools that count operations.
@@ -29,15 +30,17 @@ class _Head:
     layers: list[Layer]
     fit: Fit
     concatenated: bool = False
+    #: Whether its last layers take the architecture's own classes, and no number says what stands between.
+    on_top: bool = False
 
 
 def assemble(
-    name: str, checkpoint: Checkpoint, activation: str = "relu", source: Architecture | None = None
+    name: str, checkpoint: Checkpoint, activation: str | None = None, source: Architecture | None = None
 ) -> Assembled:
     """Build `name` and put `checkpoint` into it. Raises ModelError, saying what is there, where it does not fit.
 
     The class count is that of the checkpoint's last layer. `activation` stands between two linear layers of a head
-    that its trainer built: a state dict does not tell which it was.
+    that its trainer built: a state dict does not tell which it was. None assumes what is usual there.
     """
     checkpoint = checkpoint.folded()
     sources = architectures.modern_names(name, checkpoint.shapes)
@@ -61,15 +64,19 @@ def assemble(
     load_strictly(module, state, name)
     used = {*fit.names.values(), *(tensor for layer in found.layers for tensor in layer.tensors.values())}
     ignored = [key for key in shapes if key not in used and not key.endswith("num_batches_tracked")]
-    root = fit.root
-    notes += _other_copies(ignored, fit, root)
+    notes += _other_copies(ignored, fit, fit.root)
+    channels = shapes[fit.names[f"{stem}.weight"]][1]
+    mean, normalised = normalisation(ignored, shapes, lambda key: checkpoint.read(sources[key]), channels)
+    if normalised:
+        notes.append(NORMALISED.format(mean))
     return Assembled(
         module=module,
         classes=classes,
-        channels=shapes[fit.names[f"{stem}.weight"]][1],
+        channels=channels,
         ignored=tuple(grouped(ignored)),
         renamed=_renamed(fit, found),
         notes=tuple(notes),
+        normalised=normalised,
     )
 
 
@@ -99,8 +106,10 @@ def _find_head(
                     return (
                         f"more than one head: {', '.join(each.path for each in (chain[0], *rivals))}; keep one of them"
                     )
-                head = _Head(path, chain, fit, concatenated=wide == 2)
-                strays = _strays(head, root, shapes, near=near)
+                above = _above(chain[-1], root, shapes) if near else []
+                on_top = bool(above) and trained_head.gap(chain[-1], above[0]) is None
+                head = _Head(path, [*chain, *above], fit, concatenated=wide == 2, on_top=on_top)
+                strays = _strays(head, root, shapes)
                 if not strays:
                     return head
                 problem = f"unexpected: {some(strays)}"
@@ -121,21 +130,37 @@ def _nearest(fit: Fit, root: str, path: str, shapes: Mapping[str, Shape]) -> Ite
         yield [key for key in inside if bool(AVERAGED.search(key)) == bool(AVERAGED.search(root))], False
 
 
-def _strays(head: _Head, root: str, shapes: Mapping[str, Shape], *, near: bool) -> list[str]:
+def _above(last: Layer, root: str, shapes: Mapping[str, Shape]) -> list[Layer]:
+    """Layers beside the whole architecture that take its classes: `nn.Sequential(resnet18(), nn.Linear(1000, 5))`."""
+    averaged = bool(AVERAGED.search(root))
+    outside = [key for key in shapes if not key.startswith(root) and bool(AVERAGED.search(key)) == averaged]
+    return trained_head.chain(trained_head.layers(outside, shapes), last.outputs)
+
+
+def _strays(head: _Head, root: str, shapes: Mapping[str, Shape]) -> list[str]:
     """Tensors that the trainer's network computes with and this one would not: it would answer otherwise."""
-    used = {*head.fit.names.values(), *(name for layer in head.layers for name in layer.tensors.values())}
-    modules = {key[: len(root)] + key[len(root) :].partition(".")[0] for key in head.fit.names.values()}
+    trunk = set(head.fit.names.values())
+    used = {*trunk, *(name for layer in head.layers for name in layer.tensors.values())}
+    modules = {key[: len(root)] + key[len(root) :].partition(".")[0] for key in trunk}
+    own = {_outermost(layer.path, trunk) for layer in head.layers}
     strays = []
     for key, shape in shapes.items():
-        if key in used or _COUNTERS.search(key) or not key.startswith(root):
+        if key in used or _COUNTERS.search(key):
             continue
         top = root + key[len(root) :].partition(".")[0]
         parameter = key.rpartition(".")[2] in ("weight", "bias") or len(shape) > 1
-        inside = top in modules and parameter
-        beside = len(shape) > 2 or (len(shape) == 2 and key.endswith(".weight"))
-        if inside or ((beside or (near and _within(key, root + head.path))) and not BESIDE.search(key)):
+        inside = key.startswith(root) and top in modules and parameter
+        beside = key.startswith(root) and (len(shape) > 2 or (len(shape) == 2 and key.endswith(".weight")))
+        if inside or ((beside or any(_within(key, path) for path in own)) and not BESIDE.search(key)):
             strays.append(key)
     return [key for key in strays if root or not AVERAGED.search(key)]
+
+
+def _outermost(path: str, trunk: set[str]) -> str:
+    """The outermost module around a layer of the head that holds nothing of the trunk."""
+    while (parent := path.rpartition(".")[0]) and not any(_within(name, parent) for name in trunk):
+        path = parent
+    return path
 
 
 def _convolution(candidates: list[str], shapes: Mapping[str, Shape], layer: nn.Module) -> list[Layer]:
@@ -150,7 +175,9 @@ def _convolution(candidates: list[str], shapes: Mapping[str, Shape], layer: nn.M
     return [Layer(path, "linear", tensors, shapes[kernels[0]][1], shapes[kernels[0]][0])]
 
 
-def _attach(module: nn.Module, head: _Head, read: Callable[[str], Tensor], activation: str, notes: list[str]) -> int:
+def _attach(
+    module: nn.Module, head: _Head, read: Callable[[str], Tensor], activation: str | None, notes: list[str]
+) -> int:
     """Put the head in its place; the number of its classes."""
     last = module.get_submodule(_last(module))
     classes = head.layers[-1].outputs
@@ -158,11 +185,13 @@ def _attach(module: nn.Module, head: _Head, read: Callable[[str], Tensor], activ
         made: nn.Module = nn.Conv2d(last.in_channels, classes, 1, bias="bias" in head.layers[0].tensors)
         made.load_state_dict({name: read(source) for name, source in head.layers[0].tensors.items()})
     else:
-        made = trained_head.build(head.layers, read, activation)
-        if isinstance(made, nn.Sequential):
+        between = activation or (trained_head.NO_ACTIVATION if head.on_top else "relu")
+        made = trained_head.build(head.layers, read, between)
+        linear = sum(layer.kind == "linear" for layer in head.layers)
+        if activation is None and (head.on_top or any(trained_head.activated(head.layers))):
             notes.append(
-                f"the head has {sum(layer.kind == 'linear' for layer in head.layers)} linear layers; between them "
-                f"{activation} is assumed, since a checkpoint does not say which activation it was trained with"
+                f"the head has {linear} linear layers; between them {'no activation' if head.on_top else between} is "
+                "assumed, since a checkpoint does not say it: `activation` in a model file does"
             )
     if head.concatenated:
         module.avgpool = _MaxAndMean()
@@ -260,9 +289,11 @@ def _renamed(fit: Fit, head: _Head) -> tuple[str, ...]:
 
 def _other_copies(ignored: list[str], fit: Fit, root: str) -> list[str]:
     """What else of the kind was there to choose."""
-    copies = dict.fromkeys(key.partition(".")[0] for key in ignored if AVERAGED.search(key))
-    if not copies or len([key for key in ignored if AVERAGED.search(key)]) < len(fit.names) // 2:
+    averaged = [key.split(".") for key in ignored if AVERAGED.search(key)]
+    if not averaged or len(averaged) < len(fit.names) // 2:
         return []
+    parts = averaged[0]
+    last = next(place for place, part in enumerate(parts) if AVERAGED.search(part))
+    other = ".".join(parts[: last + 1])
     chosen = f"those under {root.rstrip('.')}" if root else "those without a key"
-    other = next(iter(copies))
     return [f"of several sets of weights {chosen} were taken; averaged ones are there too: FILE#{other} takes them"]

@@ -16,10 +16,13 @@ from shared.errors import ModelError
 from worker.core.checkpoint.checkpoint import Checkpoint
 from worker.core.checkpoint.fit import Fit, Matcher, grouped
 from worker.core.checkpoint.misfit import misfit, some
+from worker.core.checkpoint.normalisation import normalisation
 from worker.core.checkpoint.trained_head import BESIDE
 from worker.core.sources.architecture import Architecture
 from worker.core.sources.own_code import OwnCode
 from worker.core.sources.transformers_class import TransformersClass
+
+NORMALISED = "pictures are normalised by {} and the std beside it, as the trained network's own first layer does"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +30,7 @@ class Assembled:
     """The network with its weights, and what was made of the checkpoint's names. `classes` is 0 where a run must say.
 
     `notes` are sentences for people: what was chosen where there was a choice, and what had to be assumed.
+    `normalised` are mean and std of a first layer that only normalises, which the network here is without.
     """
 
     module: nn.Module
@@ -35,6 +39,7 @@ class Assembled:
     ignored: tuple[str, ...] = ()
     renamed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    normalised: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
@@ -91,14 +96,17 @@ def restored(source: Architecture, checkpoint: Checkpoint) -> Assembled | str:
         return fit
     if left := _strays(fit, checkpoint):
         raise ModelError(misfit(source.name, checkpoint, checkpoint.shapes, f"unexpected: {some(left)}"))
-    used = set(fit.names.values())
+    used, channels = set(fit.names.values()), channels_of(module)
+    ignored = [key for key in checkpoint.shapes if key not in used and not _COMPUTED.search(key)]
+    mean, normalised = normalisation(ignored, checkpoint.shapes, checkpoint.read, channels)
     return Assembled(
         module=module,
         classes=0,
-        channels=channels_of(module),
-        ignored=tuple(grouped(key for key in checkpoint.shapes if key not in used and not _COMPUTED.search(key))),
+        channels=channels,
+        ignored=tuple(grouped(ignored)),
         renamed=(f"{fit.root}* → *",) if fit.root else (),
-        notes=source.notes,
+        notes=(*source.notes, *[NORMALISED.format(mean)] * bool(mean)),
+        normalised=normalised,
     )
 
 

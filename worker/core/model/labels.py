@@ -1,5 +1,6 @@
 """Class names: from a file in any of its usual forms, from the checkpoint, ImageNet's, or numbers."""
 
+import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -15,21 +16,16 @@ IMAGENET_CLASSES = 1000
 USUAL = ("ImageNet", "numbers")
 #: A file of names is read whole, and each name goes into the model's card and every result.
 MOST_BYTES, MOST_LETTERS = 64 << 20, 1_000
-_NUMBERED = re.compile(r"\s*(\d+)\s*[,;\t]\s*(.*?)\s*")
-_HEADER = re.compile(r"\s*\"?(index|idx|id|class_?id|class|label)\"?\s*[,;\t]\s*\"?\w+\"?\s*", re.IGNORECASE)
+#: Index and name of a line, in either order; without a sign between them only where every index is there once.
+_NUMBERED = re.compile(r"\s*(?P<index>\d+)\s*[,;:\t]\s*(?P<name>.*?)\s*")
+_COUNTED = re.compile(r"\s*(?P<name>.*?)\s*[,;:\t]\s*(?P<index>\d+)\s*")
+_SPACED = re.compile(r"\s*(?P<index>\d+)\s+(?P<name>.*?)\s*")
+#: The first line of a table, of a column, or of YAML.
+_HEADER = re.compile(r"\s*(\"?\w*\"?\s*[,;\t]\s*\"?\w+\"?|class(es)?|labels?|names?|\w+:)\s*", re.IGNORECASE)
 #: ImageNet's lists have WordNet's number before each name.
 _WORDNET = re.compile(r"n\d{8}\s+(\S.*)")
-#: Under these keys trainers keep the names, the likeliest first.
-_KEYS: tuple[str, ...] = (
-    "class_to_idx",
-    "idx_to_class",
-    "id2label",
-    "label2id",
-    "class_names",
-    "classes",
-    "categories",
-)
-_KEYS += ("label_names", "labels", "vocab")
+#: Under these keys most trainers keep the names; others have a word of theirs in it (`Index.facts`).
+_KEYS = ("class_to_idx", "idx_to_class", "id2label", "label2id", "class_names", "classes", "categories", "label_names")
 
 
 def find_labels(
@@ -49,7 +45,8 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     """The names of `classes` classes in a file, in index order. With one output there may be two: of the negative and
     of the positive answer.
 
-    The file holds one name per line, `index,name` per line, or JSON: a list, `{name: index}` or `{index: name}`.
+    The file holds one name per line, with or without its index; or a list, `{name: index}` or `{index: name}`, in JSON
+    or as Python prints it, also under a key such as `id2label`.
     Raises UsageError when it cannot be read or its count is another.
     """
     try:
@@ -63,13 +60,12 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
         raise UsageError(f"the labels file {path} cannot be read: {error}") from error
     what = f"the labels file {path}"
     if text.lstrip()[:1] in ("[", "{"):
-        try:
-            value = json.loads(text)
-        except ValueError as error:
-            raise UsageError(f"{what} begins as JSON does, but is none: {error}") from None
+        value = _parsed(text, what)
         names = in_order(value)
+        if names is None and isinstance(value, dict) and (found := given_labels(value, classes)):
+            names = list(found[0])
         if names is None:
-            raise UsageError(f"{what} is JSON, but neither a list of names, nor {{name: index}}, nor {{index: name}}")
+            raise UsageError(f"{what} is neither a list of names, nor {{name: index}}, nor {{index: name}}")
         return checked(names, classes, what)
     # Not `splitlines`, which also cuts at characters that a name may hold, U+2028 and vertical tabs among them.
     text = text.replace("\r\n", "\n")
@@ -81,11 +77,11 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
 
 def given_labels(facts: Mapping[str, Any], classes: int) -> tuple[tuple[str, ...], str] | None:
     """The names that a checkpoint holds for so many classes, and the key they stand under."""
-    for wanted in _KEYS:
-        for key, value in facts.items():
-            names = in_order(value) if key.rpartition(".")[2].lower() == wanted else None
-            if names is not None and fits(len(names), classes):
-                return tuple(names), key
+    last = {key: key.rpartition(".")[2].lower() for key in facts}
+    for key in sorted(facts, key=lambda key: _KEYS.index(last[key]) if last[key] in _KEYS else len(_KEYS)):
+        names = in_order(facts[key])
+        if names is not None and fits(len(names), classes):
+            return tuple(names), key
     return None
 
 
@@ -119,6 +115,8 @@ def checked(names: Sequence[str], classes: int, what: str) -> tuple[str, ...]:
 def in_order(value: Any) -> list[str] | None:
     """The names in a list, `{name: index}` or `{index: name}` with every index once from 0 on; None for all else."""
     if isinstance(value, list):
+        if value and all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in value):
+            return in_order({each.get("id", place): each["name"] for place, each in enumerate(value)})
         return list(value) if all(isinstance(name, str) for name in value) else None
     if not isinstance(value, dict) or not value:
         return None
@@ -143,16 +141,36 @@ def _decoded(raw: bytes) -> str:
     return raw.decode("utf-8-sig")
 
 
+def _parsed(text: str, what: str) -> Any:
+    """JSON, or what Python prints of a list or a dictionary."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        try:
+            return ast.literal_eval(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            raise UsageError(f"{what} begins as JSON does, but is none: {error}") from None
+
+
 def _of_lines(lines: list[str], classes: int, what: str) -> list[str]:
     while len(lines) > classes and not lines[-1].strip():
         lines.pop()
-    body = lines[1:] if len(lines) > 1 and _HEADER.fullmatch(lines[0]) else lines
-    numbered = [match for line in body if (match := _NUMBERED.fullmatch(line))]
-    if numbered and len(numbered) == len(body):
-        names = in_order({match[1]: match[2].strip('"') for match in numbered})
-        if names is None or len(names) != len(body):
-            raise UsageError(f"{what} numbers its names, but not each of 0 to {len(body) - 1} once")
-        return names
+    if len(lines) == 1 and fits(len(re.split("[,;\t]", lines[0])), classes):
+        return re.split("[,;\t]", lines[0])
+    if fits(len(lines) - 1, classes) and _HEADER.fullmatch(lines[0]):
+        lines = lines[1:]
+    for pattern in (_NUMBERED, _COUNTED, _SPACED):
+        numbered = [match for line in lines if (match := pattern.fullmatch(line))]
+        if not lines or len(numbered) != len(lines):
+            continue
+        names = in_order({match["index"]: match["name"].strip("\"'") for match in numbered})
+        if names is not None and len(names) == len(lines):
+            return names
+        if pattern is _NUMBERED or {int(match["index"]) for match in numbered} == set(range(1, len(lines) + 1)):
+            raise UsageError(f"{what} numbers its names, but not each of 0 to {len(lines) - 1} once, as classes are")
     if all(_WORDNET.fullmatch(line.strip()) for line in lines):
         return [match[1] for line in lines if (match := _WORDNET.fullmatch(line.strip()))]
+    for before, after in (("- ", ""), ('"', '"'), ("'", "'")):
+        if all(len(line) > 2 and line.strip().startswith(before) and line.strip().endswith(after) for line in lines):
+            return [line.strip().removeprefix(before).removesuffix(after) for line in lines]
     return lines

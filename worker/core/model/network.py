@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -185,11 +186,11 @@ def load_network(
     source = published.architecture(name, weights)
     path = weights or source.published()
     checkpoint = open_checkpoint(path, read) if path else None
-    assembled = _assembled(source, checkpoint, given.activation or "relu")
+    assembled = _assembled(source, checkpoint, given.activation)
     module = assembled.module.to(device).eval().requires_grad_(requires_grad=False)
-    spec = published.specified(
-        source.spec(module, checkpoint.path if checkpoint else None), given.input, assembled.channels
-    )
+    mean, std = assembled.normalised or (None, None)
+    told = msgspec.structs.replace(given.input, mean=given.input.mean or mean, std=given.input.std or std)
+    spec = published.specified(source.spec(module, checkpoint.path if checkpoint else None), told, assembled.channels)
     # One picture of noise proves the head or, without one, that the layer puts out a map.
     noise = torch.randn(1, spec.channels, *spec.sides(), generator=torch.Generator().manual_seed(0)).to(device)
     known = isinstance(source, published.Torchvision)
@@ -214,7 +215,7 @@ def load_network(
     outputs = given.outputs or source.outputs or ("sigmoid" if classes == 1 else "softmax")
     known_input = source.knows_input(weights)
     trained_here = weights is not None or path is None  # else by those who publish them, as they say
-    assumed = () if known_input else _assumed(given.input, spec)
+    assumed = () if known_input else _assumed(told, spec)
     if trained_here and not (known and known_input):
         unsaid = given.outputs is None and source.outputs is None and classes > 1
         assumed = (*["outputs"] * unsaid, *["labels"] * (labels_from in USUAL), *assumed)
@@ -253,7 +254,7 @@ def _assumed(given: InputTable, spec: InputSpec) -> tuple[str, ...]:
     return tuple(f"input.{name}" for name in names if getattr(given, name) is None)
 
 
-def _assembled(source: Architecture, checkpoint: Checkpoint | None, activation: str) -> Assembled:
+def _assembled(source: Architecture, checkpoint: Checkpoint | None, activation: str | None) -> Assembled:
     """The network with its weights. Raises ModelError where they do not fit."""
     if isinstance(source, published.Torchvision):
         assert checkpoint is not None  # noqa: S101 -- there are published weights
