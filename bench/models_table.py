@@ -35,8 +35,8 @@ torchvision {torchvision}, {day}): random weights, batch normalisation with rand
   bias, is the logit: the *identity error* is the largest difference, relative to the largest of the logits and of what
   they are summed from (weights by mean activations, and biases, without their signs). A network with an error above
   1e-4 is refused.
-- **gradcam** and **hirescam** only, by autograd from the target layer on, where something else stands at the end. The
-  last column says what.
+- **gradcam**, **hirescam**, **layercam** and **finercam** only, by autograd from the target layer on, where something
+  else stands at the end. The last column says what.
 - `pool_input` is the input of the pool where no layer of its own puts it out: DenseNet pools the output of a function,
   EfficientNet-Lite that of a layer which runs twice.
 - On SqueezeNet, whose head is convolution, ReLU and pool, the map is relu(W·A + b), with the bias inside.
@@ -64,8 +64,8 @@ that the mathematics holds for these architectures, not that a network is good. 
 Hugging Face's by their class, in its default size and with its own image processor.
 
 - A vision transformer is mapped by the grid of its patches; tokens of the class, of distillation and registers are left
-  out. Where its head takes the class token, only `gradcam` and `hirescam` are possible, from the last layer at which
-  every patch still matters. Where the head takes the mean over patches, all methods are.
+  out. Where its head takes the class token, only `gradcam`, `hirescam`, `layercam` and `finercam` are possible, from
+  the last layer at which every patch still matters. Where the head takes the mean over patches, all methods are.
 - Inputs are as the library's own configuration says.
 
 """

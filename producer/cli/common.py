@@ -30,6 +30,20 @@ def say(text: str) -> None:
 
 
 @contextmanager
+def busy(text: str) -> Iterator[None]:
+    """Inside, people see what takes seconds: a line on stderr, which on a terminal goes afterwards."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        say(text)
+        yield
+        return
+    with console.status(text):
+        yield
+
+
+@contextmanager
 def services() -> Iterator[Services]:
     """The servers that the CAMQ_* variables name."""
     with Services(Settings.load()) as found:

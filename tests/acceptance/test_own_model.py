@@ -80,9 +80,15 @@ def test_a_checkpoint_is_inspected_written_as_a_model_file_and_run(trained: nn.M
 
 def test_what_was_assumed_is_marked(folder: Path) -> None:
     """On a terminal as in JSON and in the model file that is written."""
-    shown = camq("inspect", "p.ckpt", cwd=folder).stdout
-    assert "resnet18  (guessed from its tensors)" in shown
+    done = camq("inspect", "p.ckpt", cwd=folder)
+    shown = done.stdout
+    assert done.stderr == (
+        "reading p.ckpt: loading torch, building the network and running it once take some seconds\n"
+    )
+    assert "resnet18  (assumed, since its tensors have these shapes)" in shown
     assert "softmax  (assumed)" in shown
+    assert "served as       resnet18@" in shown
+    assert "served as       pets@…" in camq("inspect", "p.ckpt", "--write", "pets.toml", cwd=folder).stdout
     assert "size, mean, std, resize, interpolation, exif, antialias; a checkpoint does not say them" in shown
     done = camq("inspect", "gone.pth", cwd=folder)
     assert (done.returncode, "there is no file gone.pth" in done.stderr) == (2, True)
@@ -94,6 +100,10 @@ def test_what_fits_nothing_ends_at_once_with_what_was_found(folder: Path) -> Non
     done = camq("inspect", "odd.pth", cwd=folder)
     assert done.returncode == 5
     assert "holds 1 tensors that are of no architecture camq knows: layer.weight (3, 4)" in done.stderr
+    done = camq("run", "photo.png", "--weights", "odd.pth", cwd=folder)
+    assert done.returncode == 5
+    assert "do not fit resnet18: missing: conv1.weight" in done.stderr
+    assert "It holds 1 tensors: layer.weight (3, 4)" in done.stderr
     (folder / "bad.toml").write_text('weights = "p.ckpt"\noutput = "sigmoid"\n')
     done = camq("run", "photo.png", "--model", "bad.toml", cwd=folder)
     assert done.returncode == 2

@@ -22,6 +22,9 @@ from worker.models.reading import read_bounded
 
 #: Under these keys trainers keep the name of the architecture.
 _NAMING = re.compile(r"(^|\.)(arch|architecture|model_name|model|backbone)$", re.IGNORECASE)
+_MOST_NOTED = 4
+#: A checkpoint may name torchvision's and timm's, and never code: no `python:`, no path.
+_BARE = re.compile(r"[A-Za-z0-9_.]+")
 
 
 class Inspected(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,10 +66,10 @@ def inspect(file: str, model: str | None, settings: Settings) -> Inspected:
 def _first(path: Path, labels: Path | None) -> Network:
     """Of the architectures that the checkpoint's shapes or its trainer's own notes name, the first that it fits."""
     checkpoint = open_checkpoint(path, read_bounded).folded()
-    names = [guess(checkpoint.shapes)]
-    names += [value for key, value in checkpoint.index.facts.items() if _NAMING.search(key)]
+    noted = [value for key, value in checkpoint.index.facts.items() if _NAMING.search(key)]
+    names = [name for name in (guess(checkpoint.shapes), *noted) if isinstance(name, str) and _BARE.fullmatch(name)]
     fault: ModelError | None = None
-    for name in dict.fromkeys(f"{prefix}{name}" for name in names if isinstance(name, str) for prefix in ("", TIMM)):
+    for name in dict.fromkeys(f"{prefix}{name}" for name in names[:_MOST_NOTED] for prefix in ("", TIMM)):
         try:
             architecture(name, None)
         except (ModelError, UsageError):  # no name of an architecture, or timm is not here

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from producer.cli.common import emit, json_option, say
+from producer.cli.common import busy, emit, json_option, say
 from producer.formatting import prepared
 from shared.config import Settings
 from shared.contract import Preprocessing
@@ -61,7 +61,7 @@ def _print(check: Check) -> None:
 
 @click.command()
 @click.argument("file", metavar="FILE")
-@click.option("--model", metavar="M", help="Architecture of the checkpoint.  [default: guessed from its tensors]")
+@click.option("--model", metavar="M", help="Architecture of the checkpoint.  [default: the one of its tensors' shapes]")
 @click.option(
     "--labels", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Class names, as for `camq run`."
 )
@@ -84,7 +84,8 @@ def inspect(file: str, model: str | None, labels: str | None, write: str | None,
         raise UsageError(f"there is no file {file}: expected a checkpoint, a folder of weights or a model file")
     if write and not write.lower().endswith(".toml"):
         raise UsageError(f"invalid --write {write!r}: expected a name that ends in .toml")
-    report = inspected(file, model, Settings.load(labels=labels))
+    with busy(f"reading {file}: loading torch, building the network and running it once take some seconds"):
+        report = inspected(file, model, Settings.load(labels=labels))
     if write:
         text = as_model_file(report, os.path.relpath(file, Path(write).parent))
         if Path(write).exists() and Path(write).read_text("utf-8", "replace") != text:
@@ -95,20 +96,21 @@ def inspect(file: str, model: str | None, labels: str | None, write: str | None,
     if as_json:
         emit(report)
         return
-    for name, value in _lines(report):
+    for name, value in _lines(report, Path(write).stem if write else ""):
         click.echo(visible(f"{name:<15} {value}"))
 
 
-def _lines(report: dict[str, Any]) -> list[tuple[str, str]]:
+def _lines(report: dict[str, Any], written: str) -> list[tuple[str, str]]:
+    """`written` is the name of the model file, which the model goes by then."""
     names = report["classes"]
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     error = report["identity_error"]
     assumed = report["assumed"]
-    guessed = "  (guessed from its tensors)" if "architecture" in assumed else ""
+    guessed = "  (assumed, since its tensors have these shapes)" if "architecture" in assumed else ""
     of_input = [name.removeprefix("input.") for name in assumed if name.startswith("input.")]
     rows = [
         ("architecture", report["architecture"] + guessed),
-        ("served as", report["model"]),
+        ("served as", f"{written}@…" if written else report["model"]),
         ("classes", f"{len(names)}: {', '.join(names[:_MOST_NAMES])}{more} (from: {report['labels_from']})"),
         ("outputs", report["outputs"] + ("  (assumed)" if "outputs" in assumed else "")),
         ("input", prepared(_preprocessing(report["input"]))),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.cli.common import emit, json_option, say
+from producer.cli.common import busy, emit, json_option, say
 from producer.cli.dry_run import dry_run_option, no_store, would_run
 from producer.cli.options import OptionalWords, job_options, request_from_options
 from producer.cli.parameters import whole
@@ -259,14 +259,8 @@ def _temporary() -> Iterator[Local]:
 
 def _start(camq: Local, workers: int, overrides: Mapping[str, str | None]) -> list[WorkerInfo]:
     """Start workers and wait until they are ready, which takes seconds, with a message."""
-    from rich.console import Console
-
     camq.start_workers(workers, overrides)
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        say("starting the worker" if workers == 1 else "starting the workers")
-        return camq.wait_ready()
-    with console.status("starting the worker" if workers == 1 else "starting the workers"):
+    with busy("starting the worker" if workers == 1 else "starting the workers"):
         return camq.wait_ready()
 
 
