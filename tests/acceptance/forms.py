@@ -21,7 +21,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
 from tests.acceptance.by_hand import FIVE, HALF, IMAGENET, Form, normalised, squashed
-from tests.numeric import test_checkpoint_forms as checkpoints
+from tests.numeric import checkpoints
 from tests.numeric.networks import random_module
 
 

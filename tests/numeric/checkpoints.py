@@ -11,6 +11,11 @@ from tests.numeric.networks import CPU, inputs, random_module
 from worker.core.model.network import Network, load_network
 
 State = dict[str, Tensor]
+NAMES = ["cat", "dog", "rabbit", "owl", "fox"]
+
+
+def prefixed(state: State, prefix: str) -> State:
+    return {prefix + key: tensor for key, tensor in state.items()}
 
 
 @cache

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from shared.contract import InputTable, ModelFile
-from tests.numeric.checkpoints import resnet, saved, state_of
+from tests.numeric.checkpoints import NAMES, prefixed, resnet, saved, state_of
 from tests.numeric.networks import CPU
-from tests.numeric.test_checkpoint_forms import NAMES, prefixed
 from worker.core.model.network import load_network
 
 

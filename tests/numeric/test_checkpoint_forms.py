@@ -5,7 +5,7 @@ import copy
 import gzip
 import pathlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import prune
 
 from shared.errors import ModelError
-from tests.numeric.checkpoints import State, check, resnet, saved, state_of
+from tests.numeric.checkpoints import NAMES, State, check, prefixed, resnet, saved, state_of
 from tests.numeric.networks import CPU, inputs, random_module
 from worker.core.checkpoint.checkpoint import open_checkpoint
 from worker.core.model.assemble import Assembled, assemble
 from worker.core.model.network import load_network
-
-NAMES = ["cat", "dog", "rabbit", "owl", "fox"]
-
-
-def prefixed(state: Mapping[str, Tensor], prefix: str) -> State:
-    return {prefix + key: tensor for key, tensor in state.items()}
 
 
 def lightning(state: State, **more: object) -> dict[str, object]:
