@@ -149,7 +149,7 @@ def test_its_threads_are_torchs_and_do_not_spin(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_micro_batch_takes_the_memory_of_the_one_before() -> None:
-    """The system hands out memory page by page, 18,000 times for this one, which costs several milliseconds a picture."""
+    """The system hands out memory page by page, 18,000 times for this one, some milliseconds a picture."""
     runner = library.Library(network("resnet18", 10))
     runner.prepare(16)
     batch = pictures(16, 224)
