@@ -247,7 +247,7 @@ class MadeJob:
         return encode_lines(lines)
 
 
-@pytest.mark.parametrize("images", [5_000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("images", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_memory_does_not_grow_with_the_job(images: int) -> None:
     """Of a hundred thousand results of a thousand classes a few chunks are in memory, the state of each image, the
     counts of classes and pairs, sums of maps of each class, and a sample of maps that has an end."""
