@@ -14,7 +14,7 @@ import redis
 from producer.local.embedded import Stack
 from shared.config import Settings
 from shared.storage import S3Store
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 # A shell starts what it puts into the background with Ctrl-C ignored, and the commands under test would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

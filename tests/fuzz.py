@@ -26,9 +26,9 @@ from PIL import Image
 from shared.contract import Options
 from shared.errors import ImageError
 from shared.pictures import readable_formats
-from tests.bombs import jpeg, png, tiff
 from tests.numeric.pictures import class_map, one_of_each
-from tests.odd_files import scientific_tiffs, telephones_and_scanners
+from tests.support.pictures.bombs import jpeg, png, tiff
+from tests.support.pictures.odd_files import scientific_tiffs, telephones_and_scanners
 from worker.core.types import InputSpec, Limits
 from worker.pictures import wire
 from worker.pictures.pool import Pictures

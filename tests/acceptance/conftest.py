@@ -14,7 +14,7 @@ from shared.config import Settings
 from shared.ledger import RedisLedger
 from shared.storage import S3Store
 from tests.acceptance.command import CAMQ, Command, run_here
-from tests.scripted_worker import ScriptedWorker, picture
+from tests.support.jobs.scripted_worker import ScriptedWorker, picture
 
 Camq = Callable[..., Command]
 Start = Callable[..., subprocess.Popen[str]]

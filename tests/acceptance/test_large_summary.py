@@ -11,8 +11,8 @@ import redis
 
 from producer.services import Services
 from shared.config import Settings
-from tests import made_job
 from tests.acceptance.command import CAMQ
+from tests.support.jobs import made_job
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(600)]
 

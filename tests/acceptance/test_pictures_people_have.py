@@ -13,8 +13,8 @@ import torchvision
 from PIL import Image
 
 from tests.acceptance.local import camq
-from tests.dicoms import dicom
 from tests.numeric.pictures import encoded, photo
+from tests.support.pictures.dicoms import dicom
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

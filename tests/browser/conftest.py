@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from producer.services import Services
 from shared.config import Settings
-from tests.live_page import Ask, live_page
-from tests.scripted_worker import ScriptedWorker
+from tests.support.jobs.scripted_worker import ScriptedWorker
+from tests.support.servers.live_page import Ask, live_page
 
 #: Nothing of the browser's own goes to a network.
 _QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"

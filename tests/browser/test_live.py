@@ -17,7 +17,7 @@ from producer.web.live.serve import Server
 from shared.contract import JobState
 from tests.browser.conftest import Open
 from tests.browser.contrast import too_pale
-from tests.scripted_worker import ScriptedWorker, picture
+from tests.support.jobs.scripted_worker import ScriptedWorker, picture
 
 pytestmark = pytest.mark.servers
 

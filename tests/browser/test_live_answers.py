@@ -21,9 +21,9 @@ from producer.submission.submit import submit
 from producer.web import report
 from producer.web.live import uploads
 from shared.config import Settings
-from tests.live_page import Ask, live_page
-from tests.scripted_worker import ScriptedWorker, picture
-from tests.waiting import wait_until
+from tests.support.jobs.scripted_worker import ScriptedWorker, picture
+from tests.support.servers.live_page import Ask, live_page
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 

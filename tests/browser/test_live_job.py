@@ -19,9 +19,9 @@ from producer.submission.request import Request
 from producer.submission.submit import submit
 from producer.web.live import analyses
 from shared.ledger import RedisLedger
-from tests.dicoms import dicom
-from tests.live_page import Ask
-from tests.scripted_worker import ScriptedWorker, picture
+from tests.support.jobs.scripted_worker import ScriptedWorker, picture
+from tests.support.pictures.dicoms import dicom
+from tests.support.servers.live_page import Ask
 
 pytestmark = pytest.mark.servers
 

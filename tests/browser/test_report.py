@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open
 from tests.browser.galleries import LABELS, gallery, write
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 PAGE = 60
 #: For tests whose subject is the same at any size, and for those that are harder with many pictures.

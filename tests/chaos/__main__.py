@@ -19,7 +19,7 @@ from tests.chaos.errands import Errand, cancelled_problems, input_problems, remo
 from tests.chaos.fleet import NETWORK, make_network, picture
 from tests.chaos.plan import FaultCounts, schedule
 from tests.chaos.recovery import percentile
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 #: One file in a hundred is not a picture; its failure must be the same in both runs.
 BROKEN_EVERY = 100

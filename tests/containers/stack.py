@@ -15,7 +15,7 @@ from PIL import Image
 from torchvision.models import resnet18
 
 from tests.containers.engine import Docker
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 #: All that is added to the project's files: this engine has no network for builds but the host's.

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from tests.containers.stack import PROJECT, Stack
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 OURS = ("worker", "ui", "gc", "exporter", "flower")
 ALL = (*OURS, "redis", "s3", "prometheus")

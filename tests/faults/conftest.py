@@ -16,7 +16,7 @@ from shared.config import Settings
 from shared.ledger import RedisLedger
 from tests.chaos.fleet import WorkerProcess, make_network
 from tests.chaos.proxy import Proxy
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 READY_S = 120.0
 Start = Callable[..., WorkerProcess]

@@ -19,7 +19,7 @@ from shared.ledger import RedisLedger
 from shared.storage import S3Store
 from tests.chaos.fleet import picture
 from tests.faults.conftest import READY_S, Start
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 

@@ -14,7 +14,7 @@ from shared.storage import S3Store
 from tests.chaos.fleet import WorkerProcess, picture
 from tests.faults.conftest import READY_S, Start
 from tests.faults.killed_worker import WINDOWS
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 

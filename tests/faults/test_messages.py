@@ -20,7 +20,7 @@ from shared.contract import CHUNK_TASK, ChunkMessage
 from shared.ledger import Hint, RedisLedger
 from tests.chaos.fleet import picture
 from tests.faults.conftest import READY_S, Start
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 

@@ -15,7 +15,7 @@ from shared.ledger import RedisLedger
 from tests.chaos.fleet import picture
 from tests.chaos.proxy import Mode, Proxy
 from tests.faults.conftest import READY_S, Start
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 

@@ -10,7 +10,7 @@ from shared.config import Settings
 from shared.ledger import RedisLedger
 from tests.chaos.fleet import picture
 from tests.faults.conftest import READY_S, Start
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 

@@ -1,4 +1,4 @@
-"""The engine on a CUDA device: what `tests/numeric/test_proven.py` cannot show on a host."""
+"""The engine on a CUDA device: what `tests/numeric/engine/test_proven.py` cannot show on a host."""
 
 from collections.abc import Iterator
 from dataclasses import replace

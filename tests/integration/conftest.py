@@ -9,8 +9,8 @@ import redis
 from producer.services import Services
 from shared.config import Settings
 from shared.ledger import RedisLedger
-from tests.scripted_worker import ScriptedWorker
-from tests.submitting import CountingStore
+from tests.support.jobs.scripted_worker import ScriptedWorker
+from tests.support.jobs.submitting import CountingStore
 
 
 @pytest.fixture

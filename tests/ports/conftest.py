@@ -10,8 +10,8 @@ from producer.services import Services
 from shared import keys
 from shared.config import Settings
 from shared.ledger import RedisLedger
-from tests.racing_store import RacingStore
-from tests.scripted_worker import ScriptedWorker
+from tests.support.jobs.racing_store import RacingStore
+from tests.support.jobs.scripted_worker import ScriptedWorker
 
 
 @pytest.fixture

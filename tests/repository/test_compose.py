@@ -1,7 +1,7 @@
 """The compose files: valid, and saying what the documentation says.
 
 No Docker engine runs here, so the containers are not started; what can be tried without one is, here and in
-tests/acceptance/test_compose_parity.py.
+tests/acceptance/deployment/test_compose_parity.py.
 """
 
 import json
@@ -20,8 +20,8 @@ from producer.local.embedded import Spec, Supervisor
 from producer.local.embedded.ports import free_ports
 from producer.local.embedded.redis import find_server
 from shared.config import Settings
-from tests.composefile import BASE, GPU, ROOT, fresh_env, interpolated, load
-from tests.waiting import wait_until
+from tests.support.deployment.composefile import BASE, GPU, ROOT, fresh_env, interpolated, load
+from tests.support.waiting import wait_until
 from worker.upkeep.webhooks import signer
 
 #: Services that run our image.

@@ -11,8 +11,8 @@ from shared.broker import Sender
 from shared.config import Settings
 from shared.contract import ModelCard
 from shared.ledger import RedisLedger
-from tests.dashboards import DASHBOARD, GRAFANA, PANELS, QUERIES, RULES
-from tests.metric_names import exposed, named
+from tests.support.deployment.dashboards import DASHBOARD, GRAFANA, PANELS, QUERIES, RULES
+from tests.support.deployment.metric_names import exposed, named
 from worker.observe.device_usage import Usage
 from worker.observe.exporter import Fleet
 from worker.observe.metrics import Metrics

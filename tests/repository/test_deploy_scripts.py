@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from deploy import compose_env
-from tests.composefile import ROOT
+from tests.support.deployment.composefile import ROOT
 
 
 def test_the_env_file_is_private_and_never_overwritten(tmp_path: Path) -> None:

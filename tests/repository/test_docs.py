@@ -15,7 +15,7 @@ from producer import Client, ImageResult, Job, Prediction
 from producer.cli.main import cli
 from shared.config import PREFIX, SECRET, Settings
 from shared.contract import JobStatus, Options
-from tests.pages import PAGES, ROOT, blocks, commands
+from tests.support.deployment.pages import PAGES, ROOT, blocks, commands
 
 VARIABLES = {PREFIX + field.name.upper() for field in msgspec.structs.fields(Settings)}
 VARIABLES |= {f"{PREFIX}{name.upper()}_FILE" for name in SECRET}

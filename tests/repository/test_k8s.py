@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from shared.config import Settings
-from tests.metric_names import named
+from tests.support.deployment.metric_names import named
 from worker.upkeep.webhooks import signer
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "k8s"

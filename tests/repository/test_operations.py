@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from shared.config import PREFIX, Settings
-from tests.dashboards import QUERIES, RULES
-from tests.metric_names import named
+from tests.support.deployment.dashboards import QUERIES, RULES
+from tests.support.deployment.metric_names import named
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "operations.md").read_text()

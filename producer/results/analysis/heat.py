@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: A class of fewer images says nothing about where its heat usually lies.
 LEAST_IMAGES = 30
 #: From so much on, of 1, a class stands out by the place of its heat. A network that learned a mark in a corner beside
-#: the thing itself scores 0.06, and the same without the mark 0 (`tests/numeric/test_watermark.py`).
+#: the thing itself scores 0.06, and the same without the mark 0 (`tests/numeric/faithfulness/test_watermark.py`).
 ELSEWHERE_FROM = 0.02
 #: A class is suspect when more of its heat than this is outside the true boxes.
 OUTSIDE_FROM = 0.5

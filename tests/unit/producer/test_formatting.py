@@ -28,7 +28,7 @@ from producer.local.contact_sheet import Guess, Row, contact_sheet
 from producer.local.demo import split_last_line
 from producer.progress import Display
 from shared.contract import JobState, WebhookStatus
-from tests.statuses import status
+from tests.support.jobs.statuses import status
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from producer.outage import Patience
 from producer.parallel import ordered
 from shared.contract import JobStatus, WebhookStatus
 from shared.errors import NotFoundError, UnknownJobError, UnreachableError
-from tests.statuses import status
+from tests.support.jobs.statuses import status
 
 
 class Scripted:

@@ -8,7 +8,7 @@ import pytest
 from urllib3.connection import HTTPConnection
 
 from shared.storage.timed import Attempt
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 def test_a_kept_connection_belongs_to_the_attempt_that_took_it_last() -> None:

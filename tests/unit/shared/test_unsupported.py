@@ -9,7 +9,7 @@ import pytest
 from shared.errors import CODES
 from shared.pictures import SIGNATURE, looks_like_a_picture, refusal
 from shared.unsupported import HEAD_BYTES, unsupported
-from tests.scripted_worker import picture
+from tests.support.jobs.scripted_worker import picture
 
 
 def array_file() -> bytes:

@@ -11,7 +11,7 @@ from producer.cli.parameters import DURATION
 from producer.cli.paths import read_names, read_stdin
 from producer.inputs.source import BytesSource
 from shared.errors import UsageError
-from tests.scripted_worker import picture
+from tests.support.jobs.scripted_worker import picture
 
 
 class Slow(io.BytesIO):

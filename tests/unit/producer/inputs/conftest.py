@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scripted_worker import picture
+from tests.support.jobs.scripted_worker import picture
 
 
 @pytest.fixture

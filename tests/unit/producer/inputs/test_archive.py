@@ -12,8 +12,8 @@ from producer.inputs.expand import Expansion
 from producer.inputs.source import Source
 from shared.errors import ImageError, UsageError
 from shared.storage import MemoryStore
-from tests.archives import pack
-from tests.scripted_worker import picture
+from tests.support.jobs.scripted_worker import picture
+from tests.support.pictures.archives import pack
 
 LIMIT = 1_000_000
 INSIDE = {

@@ -10,7 +10,7 @@ import pytest
 from producer.inputs.expand import Expansion
 from shared.errors import UsageError
 from shared.storage import MemoryStore
-from tests.scripted_worker import picture
+from tests.support.jobs.scripted_worker import picture
 
 INSIDE = {
     "./0001.jpg": picture(),

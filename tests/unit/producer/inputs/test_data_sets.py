@@ -18,7 +18,7 @@ from producer.inputs.notes import LONGEST_FIELD, MOST_FIELDS
 from producer.inputs.source import FileSource
 from shared.errors import UsageError
 from shared.storage import MemoryStore
-from tests.scripted_worker import picture
+from tests.support.jobs.scripted_worker import picture
 
 FRAME = pd.DataFrame(
     {

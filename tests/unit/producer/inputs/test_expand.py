@@ -14,7 +14,7 @@ from producer.inputs.in_memory import USUAL_PICTURE
 from producer.inputs.source import FailedSource, ObjectSource, Source, encode_picture, printable
 from shared.errors import ImageError, UsageError
 from shared.storage import MemoryStore
-from tests.scripted_worker import picture
+from tests.support.jobs.scripted_worker import picture
 
 LIMIT = 1_000_000
 

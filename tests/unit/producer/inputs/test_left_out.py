@@ -15,7 +15,7 @@ from producer.inputs.expand import Expansion
 from producer.inputs.left_out import MOST_KINDS, OTHER, LeftOut
 from shared.errors import UsageError
 from shared.storage import MemoryStore
-from tests.scripted_worker import picture
+from tests.support.jobs.scripted_worker import picture
 
 
 def no_store() -> MemoryStore:

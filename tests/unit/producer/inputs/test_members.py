@@ -11,8 +11,8 @@ from producer.inputs.archives import archive
 from producer.inputs.expand import Expansion
 from producer.inputs.notes import Notes, Row
 from shared.storage import MemoryStore
-from tests.archives import pack
-from tests.scripted_worker import picture
+from tests.support.jobs.scripted_worker import picture
+from tests.support.pictures.archives import pack
 
 COUNT = 60
 PICTURES = {f"{number:02}.png": picture(colour=(number, 0, 0)) for number in range(COUNT)}

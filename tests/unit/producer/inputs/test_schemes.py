@@ -9,7 +9,7 @@ from producer.inputs.notes import NOTHING, Row
 from producer.inputs.source import Source
 from shared.errors import ImageError, UsageError
 from shared.storage import MemoryStore
-from tests.scripted_worker import picture
+from tests.support.jobs.scripted_worker import picture
 
 LIMIT = 1_000_000
 BASE64 = base64.b64encode(picture()).decode()

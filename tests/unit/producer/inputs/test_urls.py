@@ -24,9 +24,9 @@ from producer.submission.request import Request
 from shared.errors import ImageError
 from shared.storage import MemoryStore
 from shared.storage.timed import Attempt
-from tests.scripted_worker import picture
-from tests.url_server import Server, answer, drip
-from tests.waiting import wait_until
+from tests.support.jobs.scripted_worker import picture
+from tests.support.servers.url_server import Server, answer, drip
+from tests.support.waiting import wait_until
 
 LIMIT = 1_000_000
 

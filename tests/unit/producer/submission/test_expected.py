@@ -13,7 +13,7 @@ from producer.submission.expected import Expected
 from shared.checks.classes import MOST_HINTS
 from shared.contract import Options
 from shared.errors import UsageError
-from tests.scripted_worker import CARD
+from tests.support.jobs.scripted_worker import CARD
 
 MANY = replace(CARD, outputs="sigmoid")
 

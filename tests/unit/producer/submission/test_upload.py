@@ -10,7 +10,7 @@ from producer.inputs.source import BytesSource
 from producer.submission import upload
 from shared import keys
 from shared.storage import Stat
-from tests.submitting import CountingStore
+from tests.support.jobs.submitting import CountingStore
 
 
 class AskedStore(CountingStore):

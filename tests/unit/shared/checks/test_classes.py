@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from shared.checks.classes import Classes
 from shared.errors import UsageError
-from tests.scripted_worker import CARD
+from tests.support.jobs.scripted_worker import CARD
 
 NAMES = ("tench, Tinca tinca", "Golden Retriever", "10", "2", "crane", "crane", "sea, salt", "salt")
 CLASSES = Classes(replace(CARD, labels=NAMES))

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from shared.checks.options import check_options
 from shared.contract import ModelCard, Options, decode, encode
 from shared.errors import UsageError
-from tests.scripted_worker import CARD
+from tests.support.jobs.scripted_worker import CARD
 
 
 def test_what_is_not_given_has_the_default_of_the_contract() -> None:

@@ -9,7 +9,7 @@ import pytest
 from shared import keys
 from shared.contract import ErrorInfo, ImageRef, ImageState, encode_lines
 from shared.ledger import Claim
-from tests.chunk_desk import IMAGES, MESSAGE, Desk
+from tests.support.worker.chunk_desk import IMAGES, MESSAGE, Desk
 from worker.chunk.pipeline import Outcome
 
 OURS = [keys.input_object(f"{number:064x}") for number in range(IMAGES)]

@@ -10,7 +10,7 @@ import pytest
 from shared import keys
 from shared.contract import ImageRecord, ImageRef, ImageState, encode_lines
 from shared.storage import MemoryStore
-from tests.chunk_desk import IMAGES, MESSAGE, Desk
+from tests.support.worker.chunk_desk import IMAGES, MESSAGE, Desk
 from worker.core.types import ClassMap, Explanation, Geometry
 
 MAPS, RESULTS = keys.chunk_maps_object("job", "000000", 1), keys.results_object("job", "000000", 1)

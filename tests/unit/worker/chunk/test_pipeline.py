@@ -16,7 +16,7 @@ from shared.contract import (
 )
 from shared.errors import LostLeaseError, UnreachableError
 from shared.ledger import Claim
-from tests.chunk_desk import IMAGES, MESSAGE, Desk
+from tests.support.worker.chunk_desk import IMAGES, MESSAGE, Desk
 from worker.chunk.pipeline import Outcome
 from worker.chunk.quarantine import QuarantineError
 

@@ -11,8 +11,8 @@ import pytest
 
 from shared.contract import Options
 from shared.errors import ImageError
-from tests.batching import GatedEngine, fatal, picture, untimed
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
+from tests.support.worker.batching import GatedEngine, fatal, picture, untimed
 from worker.core.types import Explanation, UInt8Array
 from worker.image import batcher as module
 from worker.image.batcher import AbandonedError, Batcher

@@ -8,8 +8,8 @@ import pytest
 
 from shared.contract import Options
 from shared.errors import ImageError
-from tests.batching import GatedEngine, fatal, picture, untimed
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
+from tests.support.worker.batching import GatedEngine, fatal, picture, untimed
 from worker.image.batcher import Batcher
 
 

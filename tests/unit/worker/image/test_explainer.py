@@ -26,7 +26,7 @@ from shared.errors import (
 )
 from shared.ledger import Claim
 from shared.storage import MemoryStore, ObjectStore
-from tests.submitting import Requests
+from tests.support.jobs.submitting import Requests
 from worker.core.types import ClassMap, Drawing, Explanation, InputSpec, Limits
 from worker.errors import CancelledJobError
 from worker.image.explainer import Explainer, maps_archive

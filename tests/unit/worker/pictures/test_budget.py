@@ -2,7 +2,7 @@
 
 import threading
 
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 from worker.pictures.budget import Budget
 
 START_S = 60.0

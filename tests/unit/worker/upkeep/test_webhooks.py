@@ -19,7 +19,7 @@ from shared.config import Settings
 from shared.contract import JobState, JobStatus, WebhookStatus
 from shared.errors import UnknownJobError, UsageError
 from shared.ledger import WebhookCall
-from tests.pages import ROOT, blocks
+from tests.support.deployment.pages import ROOT, blocks
 from worker.upkeep.webhooks import LONGEST_WAIT_S, WebhookSender, wait_s, webhook_id
 
 SECRET = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0"

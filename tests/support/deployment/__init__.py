@@ -1,0 +1,1 @@
+"""Compose files, dashboards and documentation as data."""

@@ -1,0 +1,1 @@
+"""Jobs of a test: submitted, worked off by hand, or made up."""

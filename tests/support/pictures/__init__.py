@@ -1,0 +1,1 @@
+"""Pictures and archives of tests."""

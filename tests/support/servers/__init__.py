@@ -1,0 +1,1 @@
+"""Servers of a test, and clients of the web server."""

@@ -1,0 +1,1 @@
+"""Parts of a worker with an adapter that a test declares."""
