@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
-from tests.acceptance.by_hand import FIVE, HALF, IMAGENET, Form, normalised, squashed
+from tests.acceptance.networks.by_hand import FIVE, HALF, IMAGENET, Form, normalised, squashed
 from tests.numeric import checkpoints
 from tests.numeric.networks import random_module
 

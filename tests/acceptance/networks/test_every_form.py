@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.acceptance.by_hand import Form
-from tests.acceptance.forms import FORMS
 from tests.acceptance.local import camq
+from tests.acceptance.networks.by_hand import Form
+from tests.acceptance.networks.forms import FORMS
 from tests.numeric.pictures import turned
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(400)]

@@ -64,7 +64,7 @@ def test_the_library_agrees_with_torch(name: str, _layer: str, side: int, _cells
 
 @pytest.mark.parametrize("name", SHALLOW)
 def test_the_library_agrees_with_torch_on_a_shallow_member(name: str) -> None:
-    """See `tests/numeric/test_families.py`."""
+    """See `tests/numeric/model/test_families.py`."""
     with architecture(SHALLOW[name][1]):
         agrees(load(random_module(name, 10), name), 64)
 
