@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from producer.local.embedded import Spec, Stack, Supervisor
 from producer.services import Services
 from shared.config import PREFIX, Settings
-from shared.errors import EmbeddedError, ModelError, UnreachableError, UsageError
+from shared.errors import CamqError, EmbeddedError, ModelError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -155,6 +156,12 @@ class Local:
     def _close_services(self) -> None:
         if "services" in self.__dict__:
             self.services.close()
+
+
+def check_packages() -> None:
+    """CamqError where this environment has no packages for a worker, before anything starts."""
+    if missing := [name for name in ("torch", "pynvml") if find_spec(name) is None]:
+        raise CamqError(f"a worker needs packages that are not installed ({missing[0]}): pip install 'camq[worker]'")
 
 
 def worker_command(*arguments: str) -> list[str]:

@@ -2,12 +2,11 @@
 
 import json
 import subprocess
-from importlib.util import find_spec
 from typing import Any
 
-from producer.local.session import worker_command, worker_environment
+from producer.local.session import check_packages, worker_command, worker_environment
 from shared.config import Settings
-from shared.errors import CamqError, ModelError, UsageError
+from shared.errors import ModelError, UsageError
 
 #: A large checkpoint on a slow disk takes a minute.
 _MOST_S = 600
@@ -15,8 +14,7 @@ _MOST_S = 600
 
 def inspected(file: str, model: str | None, settings: Settings) -> dict[str, Any]:
     """What the worker makes of a checkpoint, a folder or a model file. Raises ModelError or UsageError, as it does."""
-    if find_spec("torch") is None:
-        raise CamqError("camq inspect needs torch here: pip install 'camq[worker]'")
+    check_packages()
     done = subprocess.run(
         worker_command("inspect", file, *([model] if model else [])),
         env=worker_environment(settings),

@@ -62,13 +62,15 @@ def up(data: Path, model: str | None, workers: int, as_json: bool, **given: Any)
       camq submit photos/ --wait
     """
     from producer.local.embedded.env_file import load_command
-    from producer.local.session import Local, interruptible
+    from producer.local.session import Local, check_packages, interruptible
     from shared.config import Settings
 
     settings = Settings.load()
     if model is None and settings.model:
         say(f"model: {settings.model}, from CAMQ_MODEL")
     overrides = serving(model or settings.model, given)
+    if workers:
+        check_packages()
     is_new = not data.exists()
     try:
         with interruptible(), Local(data, say) as camq:
@@ -152,6 +154,7 @@ def run(
       camq run photos/ --top-k 5 --weights resnet18-f37072fd.pth --out maps
       ls *.png | camq run - --model efficientnet_lite0
     """
+    from producer.local.session import check_packages
     from producer.results.folder import REPORT, RESULTS, results_folder
     from producer.watch import tried_once
     from producer.web.report import write_report
@@ -167,6 +170,7 @@ def run(
     _check_local(names)
     results_folder(out, "").check(RESULTS, REPORT)
     overrides = serving(model or settings.model, given)
+    check_packages()
     try:
         with _temporary() as camq:
             (ready,) = _start(camq, 1, overrides)
@@ -202,6 +206,7 @@ def demo(out: Path, as_json: bool) -> None:
     """
     from producer.local.demo import FIRST_CHOICE, SECOND_CHOICE, fetching, write_sheet
     from producer.local.samples import samples
+    from producer.local.session import check_packages
     from producer.results.folder import REPORT, RESULTS, SHEET, results_folder
     from producer.submission.request import Request
     from producer.web.report import write_report
@@ -209,6 +214,7 @@ def demo(out: Path, as_json: bool) -> None:
     began = time.monotonic()
     results_folder(out, "").check(RESULTS, REPORT, SHEET)
     pictures = samples()
+    check_packages()
     with fetching() as weights, _temporary() as camq:
         reason = weights.wait()
         if reason:

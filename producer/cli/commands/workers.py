@@ -47,7 +47,7 @@ def worker(models: tuple[str, ...], all_devices: bool, as_json: bool, **given: A
       camq worker --weights mine.pth --labels classes.txt
       camq worker --model resnet50 --model densenet121=s3://models/d.pth
     """
-    from producer.local.session import worker_command, worker_environment
+    from producer.local.session import check_packages, worker_command, worker_environment
 
     named: dict[str, Any] = {"model": models[0], "models": ""} if len(models) == 1 else {}
     if len(models) > 1:
@@ -55,6 +55,7 @@ def worker(models: tuple[str, ...], all_devices: bool, as_json: bool, **given: A
     settings = Settings.load(**{**serving(None, given), **named, "log_format": "json" if as_json else None})
     for name in settings.models.split() or ([settings.model] if settings.model else []):
         checked_model(name.partition("=")[0])
+    check_packages()
     command = worker_command(*(["fleet"] if all_devices or settings.models else []))
     # This process becomes the worker, so that signals reach it and `camq workers` lists its pid.
     os.execve(command[0], command, worker_environment(settings))  # noqa: S606 - no shell is the point

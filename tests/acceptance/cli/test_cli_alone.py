@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from producer.cli.main import cli
 from tests.acceptance.cli.leaves import LEAVES
@@ -49,6 +50,23 @@ def test_version_and_help_are_instant(argument: str) -> None:
     done = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stderr == "loaded:\n"
+
+
+@pytest.mark.parametrize(
+    "command", [["up"], ["run", "a.png"], ["worker"], ["inspect", "a.png"]], ids=lambda words: words[0]
+)
+def test_where_no_worker_can_run_the_extra_is_named(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Before any server starts or a folder is made."""
+    monkeypatch.chdir(tmp_path)
+    Path("a.png").write_bytes(picture())
+    monkeypatch.setattr("producer.local.session.find_spec", lambda name: None)
+
+    done = CliRunner().invoke(cli, command)
+
+    assert str(done.exception) == "a worker needs packages that are not installed (torch): pip install 'camq[worker]'"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_the_package_runs_as_the_command() -> None:
