@@ -18,6 +18,7 @@ from shared.contract import JobState
 from tests.browser.conftest import Open
 from tests.browser.contrast import too_pale
 from tests.support.jobs.scripted_worker import ScriptedWorker, picture
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
 
@@ -103,6 +104,16 @@ def test_a_job_is_seen_as_it_runs(open_page: Open, live: Server, job: str, worke
     page.locator("#found").scroll_into_view_if_needed()
     overlay = page.locator(".card").first.locator(".overlay")
     assert overlay.evaluate("image => image.decode().then(() => image.naturalWidth)") == 8
+
+
+def test_a_picture_that_was_just_dropped_is_soon_looked_for(open_page: Open, live: Server, job: str) -> None:
+    """It is done in a fraction of a second: the page waits less than the usual second before its first look."""
+    page = visit(open_page, live, job)
+    begun = "performance.getEntriesByType('resource').filter(e => e.name.endsWith('?live')).map(e => e.startTime)"
+    wait_until(lambda: page.evaluate(begun), "the page looked once")
+
+    loaded = page.evaluate("performance.getEntriesByType('navigation')[0].domInteractive")
+    assert page.evaluate(begun)[0] - loaded < 1000
 
 
 def test_a_job_is_cancelled(

@@ -3,7 +3,7 @@ import { morph } from "./live.js";
 
 /** A look costs the server more the larger the job; so much of its time may go into this page. */
 const SHARE = 10;
-const LEAST_MS = 1000;
+const LEAST_MS = 150;
 const data = JSON.parse(document.getElementById("gallery-data").textContent);
 const gallery = start({ ...data, images: { labels: [], rows: [], paths: {} } });
 /** Blocks of images that will not change: where each begins, and the one after it. */

@@ -1,3 +1,5 @@
+/** A picture that was just dropped is done in a fraction of a second. */
+const FIRST_MS = 200;
 const EVERY_MS = 1000;
 const follows = document.querySelector("[data-live]") !== null;
 
@@ -39,8 +41,8 @@ const solid = (node) => [...node.childNodes].filter((child) => child.nodeType !=
 
 async function follow() {
   let lost = false;
-  for (;;) {
-    await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
+  for (let wait = FIRST_MS; ; wait = Math.min(2 * wait, EVERY_MS)) {
+    await new Promise((resolve) => setTimeout(resolve, wait));
     if (document.hidden) await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
     try {
       await refresh();
@@ -48,7 +50,7 @@ async function follow() {
       lost = false;
     } catch (error) {
       lost = true;
-      notice(error instanceof TypeError ? "The connection is lost; trying again. Is `camq ui` still running?" : error.message);
+      notice(error instanceof TypeError ? "The connection is lost; trying again. Is its server still running?" : error.message);
     }
   }
 }

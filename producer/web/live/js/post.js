@@ -14,7 +14,7 @@ document.addEventListener("submit", async (event) => {
     notice(answer.ok ? null : told.error);
     await refresh();
   } catch {
-    notice("The connection is lost. Is `camq ui` still running?");
+    notice("The connection is lost. Is its server still running?");
   }
   button.disabled = false;
 });

@@ -36,7 +36,7 @@ function send() {
     bar.value = event.loaded / event.total;
     if (event.loaded === event.total) say("Submitting…", "The pictures are on their way into storage.");
   };
-  request.onerror = () => failed("The connection is lost. Is `camq ui` still running?");
+  request.onerror = () => failed("The connection is lost. Is its server still running?");
   request.onload = () => {
     let answer = {};
     try { answer = JSON.parse(request.responseText); } catch { /* not from our server */ }
