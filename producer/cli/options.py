@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 #: An option of more words, such as a colormap, is described by the documentation; its help names none.
 _MOST_IN_HELP = 12
+#: Columns of the help that flags take; a longer one has a line of its own.
+_FLAGS = 28
+#: The options of a job as its help lists them: by what they are about.
+HEADINGS = {
+    "Pictures": ("manifest", "source_column", "resize", "input_size", "range", "truncated"),
+    "Classes": ("top_k", "min_probability", "classes", "truth", "explain"),
+    "Maps": ("method", "target", "target_layer", "scale", "smooth", "evaluate", "randomise"),
+    "Overlays": ("only", "overlay", "overlay_size", "format", "colormap", "alpha", "caption"),
+    "Boxes and masks": ("box_threshold", "boxes", "masks", "mask_threshold"),
+    "Also stored": ("heatmaps", "keep_maps", "output"),
+    "The job": ("job_id", "name", "tags", "priority", "webhook"),
+}
 
 
 def option_of(name: str) -> Callable[[F], F]:
@@ -32,15 +44,27 @@ def option_of(name: str) -> Callable[[F], F]:
     return click.option(flag, metavar=declared.metavar, type=kind, help=_help(name, kind))
 
 
-class OptionalWords(click.Command):
-    """A command whose flags of a job may be followed by one of their words, as in `--heatmaps full`.
+class JobCommand(click.Command):
+    """A command with the options of a job.
 
-    Any other word after such a flag is an argument, as after every flag.
+    Its help lists them under headings. A flag may be followed by one of its words, as in `--heatmaps full`; any other
+    word after it is an argument, as after every flag.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Each such flag is given its value before click reads the arguments."""
         return super().parse_args(ctx, list(_with_values(args)))
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The command's own options first, then those of every job; all texts begin at the same column."""
+        options = (parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option))
+        records = {option.name: option.get_help_record(ctx) for option in options}
+        of_jobs = {name for names in HEADINGS.values() for name in names}
+        own = tuple(str(name) for name in records if name not in of_jobs)
+        for heading, names in {"Options": own, **HEADINGS}.items():
+            with formatter.section(heading):
+                rows = [record for name in names if (record := records.get(name))]
+                formatter.write_dl([(f"{flag:<{_FLAGS}}", text) for flag, text in rows], col_max=_FLAGS)
 
 
 def _with_values(args: list[str]) -> Iterator[str]:

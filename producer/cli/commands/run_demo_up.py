@@ -17,7 +17,7 @@ import click
 
 from producer.cli.common import busy, emit, json_option, say
 from producer.cli.dry_run import dry_run_option, no_store, would_run
-from producer.cli.options import OptionalWords, job_options, request_from_options
+from producer.cli.options import JobCommand, job_options, request_from_options
 from producer.cli.parameters import whole
 from producer.cli.paths import all_of, given_pictures, paths_argument
 from producer.cli.results_listing import print_results
@@ -123,7 +123,7 @@ def _describe(ready: list[WorkerInfo]) -> str:
     return f"{count(len(ready), 'worker')} on {ready[0].device}, serving {served}"
 
 
-@click.command(cls=OptionalWords)
+@click.command(cls=JobCommand)
 @paths_argument
 @click.option(
     "--out", metavar="DIR", type=_folder, default="camq-output", show_default=True, help="Folder for the results."

@@ -10,14 +10,14 @@ import click
 
 from producer.cli.common import emit, json_option, say, services
 from producer.cli.dry_run import dry_run_option, would_submit
-from producer.cli.options import OptionalWords, job_options, option_of, request_from_options
+from producer.cli.options import JobCommand, job_options, option_of, request_from_options
 from producer.cli.parameters import complete_models
 from producer.cli.paths import all_of, given_pictures, paths_argument
 from producer.cli.waiting import conclude, resumable_watch, wait_for
 
 
 @click.command(
-    cls=OptionalWords,
+    cls=JobCommand,
     epilog="""\b
 Examples:
   camq submit cat.jpg dog.png --wait
