@@ -10,9 +10,10 @@ from itertools import chain
 
 from producer.parallel import ordered
 from shared import keys
-from shared.contract import ImageRef, decode_lines
-from shared.errors import MessageError, NotFoundError
+from shared.contract import ImageRef
+from shared.errors import MessageError, NotFoundError, ObjectTooLargeError
 from shared.ledger import RedisLedger
+from shared.storage.job_objects import named_references
 from shared.storage.port import SCHEME, ObjectStore, Stat
 
 THREADS = 8
@@ -50,8 +51,8 @@ def inputs(store: ObjectStore, references: Iterable[str]) -> Iterator[str]:
 
     def load(key: str) -> list[ImageRef]:
         try:
-            return decode_lines(store.get(key), ImageRef)
-        except (NotFoundError, MessageError):  # what no worker can read keeps no input
+            return named_references(store, key)
+        except (NotFoundError, ObjectTooLargeError, MessageError):  # what no worker can read keeps no input
             return []
 
     for refs in ordered(load, references, threads=THREADS):

@@ -34,7 +34,7 @@ from shared.ledger.submission import add_chunk
 from shared.ledger.worker_side import RECORD_LOST
 from shared.outage import Patience, nap
 from shared.storage import SCHEME, ObjectStore
-from shared.storage.job_objects import read_references, read_results
+from shared.storage.job_objects import MOST_REFERENCE_BYTES, read_references, read_results
 from shared.storage.port import locate_object
 from worker.chunk.pipeline import Outcome, Pipeline
 from worker.errors import HandBackError
@@ -143,7 +143,7 @@ class Calls:
         self._ledger.open_job(job, model=self._card.model, options=options, priority="high", name=EXPLAIN_TASK)
         references = [ImageRef(index=0, key=key, source=key, page=page)]
         if known and known.sealed:
-            if self._store.get(keys.chunk_object(job, CHUNK)) != encode_lines(references):
+            if self._store.get(keys.chunk_object(job, CHUNK), MOST_REFERENCE_BYTES) != encode_lines(references):
                 raise UsageError(f"{EXPLAIN_TASK}: this task id was used for another picture; take a new one")
             return True
         add_chunk(self._ledger, self._store, job, CHUNK, references)

@@ -12,10 +12,18 @@ import structlog
 
 from shared import keys
 from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, ImageState, decode_lines, encode_lines
-from shared.errors import DeniedError, LostLeaseError, MessageError, NotFoundError, UnreachableError
+from shared.errors import (
+    DeniedError,
+    LostLeaseError,
+    MessageError,
+    NotFoundError,
+    ObjectTooLargeError,
+    UnreachableError,
+)
 from shared.ledger import Claim, RedisLedger, Refusal
 from shared.outage import LOOK_S, Patience
 from shared.storage import ObjectStore
+from shared.storage.job_objects import MOST_REFERENCE_BYTES
 from worker.chunk.leases import Lease, LeaseKeeper
 from worker.chunk.quarantine import Quarantine, QuarantineError, RaisedError
 from worker.chunk.traces import ChunkTraces
@@ -127,7 +135,7 @@ class Pipeline:
             references = self._references(claim, lease)
             maps = ChunkMaps() if wanted(references, claim.options) else None
             records = self._explain_all(references, claim, lease, maps)
-        except (NotFoundError, MessageError) as reason:
+        except (NotFoundError, ObjectTooLargeError, MessageError) as reason:
             records = [_without_reference(index, claim, reason) for index in claim.indices]
         failures = {r.index: r.error for r in records if r.state is ImageState.FAILED and r.error}
         key = keys.results_object(message.job, message.chunk, message.attempt)
@@ -154,7 +162,7 @@ class Pipeline:
         key = keys.chunk_object(claim.message.job, claim.references)
         references = _carried(claim)
         if references is None:
-            raw = self._patience(lease.check_held, self._store.get, key)
+            raw = self._patience(lease.check_held, self._store.get, key, max_bytes=MOST_REFERENCE_BYTES)
             if claim.digest and hashlib.sha256(raw).hexdigest() != claim.digest:
                 raise MessageError(f"{key} is not what was registered")
             references = decode_lines(raw, ImageRef)

@@ -61,10 +61,13 @@ local function give(priority)
   local fine, known = pcall(ours, job)
   if not fine or not known then return end
   local owed = math.min(number(field(job, 'turns_owed')), MOST_OWED)
-  if owed > 0 and redis.call('LLEN', turns) > 0 then -- else there is nobody to give the turn to
-    redis.call('HSET', key(JOB, job), 'turns_owed', owed - 1)
-    redis.call('RPUSH', turns, job)
-    return
+  if owed > 0 then
+    local alone = redis.call('LLEN', turns) == 0 -- then there is nobody to give the turn to
+    redis.call('HSET', key(JOB, job), 'turns_owed', alone and 0 or owed - 1)
+    if not alone then
+      redis.call('RPUSH', turns, job)
+      return
+    end
   end
   local popped = redis.call('ZPOPMIN', key(PENDING, job))
   if redis.call('ZCARD', key(PENDING, job)) > 0 then

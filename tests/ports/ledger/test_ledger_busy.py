@@ -53,6 +53,16 @@ def test_turns_that_a_job_is_said_to_owe_keep_nobody_busy(ledger: RedisLedger, o
     assert commands(client) < 5000
 
 
+def test_a_job_that_is_alone_pays_at_once_what_it_owes(ledger: RedisLedger) -> None:
+    """There is nobody to give its turns to, and jobs that come later are not owed any."""
+    serve(ledger, slots=2)
+    submit(ledger, chunks=9)
+    ledger.scripts.client.hset(keys.JOB % "job", "turns_owed", 50)
+
+    assert len(ledger.refill(MODEL)) == 4
+    assert ledger.scripts.client.hget(keys.JOB % "job", "turns_owed") == "0"
+
+
 def test_jobs_are_audited_without_reading_every_list_for_each(ledger: RedisLedger) -> None:
     """Two hundred jobs of one picture each, all of them in the list of what failed before."""
     client = ledger.scripts.client

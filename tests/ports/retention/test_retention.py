@@ -11,7 +11,7 @@ from shared import keys
 from shared.contract import ImageRef, Options, encode_lines
 from shared.errors import UnknownJobError, UsageError
 from shared.ledger import NewChunk, RedisLedger
-from shared.storage import MemoryStore, Stat
+from shared.storage import MemoryStore, Stat, job_objects
 from tests.support.jobs.ledgers import MODEL, enter
 
 pytestmark = pytest.mark.servers
@@ -63,6 +63,23 @@ def test_a_removed_job_takes_its_objects_along_and_leaves_the_inputs(ledger: Red
     assert timedelta() < datetime.now(UTC) + MIN_AGE - removed.inputs_until < timedelta(minutes=1)
     with pytest.raises(UnknownJobError):
         remove(ledger, store, "mine")
+
+
+@pytest.mark.parametrize("data", [b"{broken", bytes(2000), b'{"index":0}\n' * 5000], ids=["garbage", "large", "lines"])
+def test_references_that_nobody_can_read_keep_neither_gc_nor_rm_from_their_work(
+    ledger: RedisLedger, store: Aged, monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    """Another job's inputs stay."""
+    monkeypatch.setattr(job_objects, "MOST_REFERENCE_BYTES", 1000 if len(data) == 2000 else 100_000)
+    submit(ledger, store, "mine", CAT)
+    submit(ledger, store, "other", DOG)
+    store.put(OLD, b"picture")
+    store.put(keys.chunk_object("mine", "000000"), data)
+    store.age(CAT, DOG, OLD)
+
+    assert collect(ledger, store).objects == 2
+    assert store.stat(DOG) is not None
+    assert remove(ledger, store, "mine").deleted.objects == 2
 
 
 def test_gc_leaves_an_input_that_a_job_reads_by_its_address(ledger: RedisLedger, store: Aged) -> None:

@@ -17,6 +17,7 @@ from shared.contract import (
 from shared.errors import LostLeaseError, UnreachableError
 from shared.ledger import Claim
 from tests.support.worker.chunk_desk import IMAGES, MESSAGE, Desk
+from worker.chunk import pipeline
 from worker.chunk.pipeline import Outcome
 from worker.chunk.quarantine import QuarantineError
 
@@ -168,6 +169,16 @@ def test_a_chunk_without_its_references_fails_image_by_image_and_not_for_ever(
     assert desk.ledger.committed == [ImageState.FAILED] * IMAGES
     assert {error.code for error in desk.ledger.failures.values()} == {"not_found"}
     assert len(desk.results()) == IMAGES
+
+
+def test_references_of_any_size_are_not_read_into_memory(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever can write to the bucket must not end a worker by a large object."""
+    monkeypatch.setattr(pipeline, "MOST_REFERENCE_BYTES", 1000)
+    desk.store.put(keys.chunk_object("job", "000000"), bytes(1001))
+
+    assert desk.pipeline.run(MESSAGE) is Outcome.DONE
+    assert {error.code for error in desk.ledger.failures.values()} == {"not_found"}
+    assert "the limit is 1000" in desk.ledger.failures[0].message
 
 
 def test_references_that_were_not_registered_are_not_taken_for_those_that_were(desk: Desk) -> None:
