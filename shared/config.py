@@ -170,7 +170,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     serve_requests_per_minute: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="serve: requests that one token may make in a minute")
+        int, Meta(ge=1, le=1_000_000, description="serve: requests of one token in a minute, as each process counts")
     ] = 600
     serve_wait_s: Annotated[
         float, Meta(gt=0, le=3600, description="serve: longest wait for the answer of /v1/explain, in seconds")

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any, Literal, cast
 
 import msgspec
-import structlog
 
 from shared import keys
 from shared.contract import SCHEMA_VERSION, ChunkMessage, ErrorInfo, ImageState, Options, Priority, decode, encode
@@ -13,8 +12,6 @@ from shared.errors import LostLeaseError, MessageError, NewerSchemaError
 from shared.ledger.scripts import LedgerSide
 from shared.ledger.values import CANCELLED_AT_ONCE, Claim, Hint, Reaped, Refusal
 from shared.ledger.webhooks import SENDER_LEASE_S
-
-log = structlog.get_logger()
 
 #: The broker holds this many chunks per live worker slot: enough that no slot runs dry, few enough that a
 #: new job's turn comes soon.
@@ -141,7 +138,9 @@ class RedisFlow(LedgerSide):
         """Hints to send now: the caller sends every one of them."""
         flat, broken = self.scripts("refill", model, self.settings.hint_s, CHUNKS_PER_SLOT, LEAST_MARK)
         if broken:
-            log.error("chunk records that cannot be read were left alone", chunks=broken)
+            import structlog  # a tenth of a second, which every command would pay
+
+            structlog.get_logger().error("chunk records that cannot be read were left alone", chunks=broken)
         return [
             Hint(ChunkMessage(job=job, chunk=chunk, attempt=int(attempt)), model, priority)
             for job, chunk, attempt, priority in zip(*[iter(flat)] * 4, strict=True)

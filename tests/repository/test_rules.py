@@ -22,6 +22,7 @@ MAX_LINES = 300
     [
         ("producer", ("torch", "torchvision", "numpy", "celery")),
         ("producer.cli.main", ("torch", "torchvision", "numpy", "celery", "opentelemetry")),
+        ("shared.ledger", ("structlog", "celery", "minio")),
         ("producer.cli", ("jinja2", "starlette", "uvicorn", "PIL", "cmap")),
         pytest.param(  # loads torch
             "worker.core.engine.engine", ("celery", "redis", "minio", "opentelemetry"), marks=pytest.mark.slow
