@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 import torch
@@ -83,6 +84,15 @@ def install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Install:
         return made[extra]
 
     return environment
+
+
+def test_the_wheel_has_every_file_of_the_packages_and_nothing_else(wheel: Path) -> None:
+    """Scripts of Redis, templates and styles as well; neither tests nor benchmarks."""
+    tracked = run(["git", "ls-files", "shared", "producer", "worker"], cwd=ROOT).split()
+    with ZipFile(wheel) as archive:
+        found = {name for name in archive.namelist() if ".dist-info/" not in name}
+
+    assert found == set(tracked)
 
 
 @pytest.mark.parametrize("extra", ["", "worker", "ui", "serve", "tracing", "parquet", "heic", "dicom", "embedded"])
