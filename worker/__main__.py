@@ -50,8 +50,7 @@ def _serve(settings: Settings) -> int:
 def warn_of_memory(settings: Settings) -> None:
     """Before torch is imported, which alone may be too much: then this line is the log's last."""
     from worker.core.types import InputSpec, Limits
-    from worker.devices.cores import cores
-    from worker.devices.memory import shortage
+    from worker.devices.container import cores, shortage
     from worker.pictures.wire import Setup
 
     setup = Setup(InputSpec(), Limits(settings.max_image_bytes, settings.max_image_pixels), settings.decode_s)

@@ -14,7 +14,7 @@ import urllib3
 from bench import timing
 from bench.context import Bench
 from bench.results import Row, Series, ratio
-from producer.local.embedded.ports import free_ports
+from producer.local.embedded.stack import free_ports
 from producer.services import Services
 
 NUMBER, NAME, TITLE = 10, "api", "POST /v1/explain: requests per second of eight clients, one picture each"

@@ -16,7 +16,7 @@ from bench import fleet, timing
 from bench.context import Bench
 from bench.results import Row, Series, Target
 from producer.results.records import record_at
-from producer.submission import chunks
+from producer.submission.submit import LARGE, SMALL, SMALL_ONES
 from shared.config import Settings
 from shared.ledger import RedisLedger
 from shared.storage import S3Store
@@ -38,7 +38,7 @@ def run(bench: Bench) -> Row:
     _one(bench, 500)  # connections, caches, code
     # A small chunk costs as much as a large one. Most of the usual ten thousand images travel in small ones, nearly all
     # of a million in large ones; a base in large ones alone shows whether more images cost more each.
-    most = bench.settings.chunk_size or chunks.LARGE
+    most = bench.settings.chunk_size or LARGE
     largest, base = f"{sizes[-1]:,} images", f"{_BASE:,} images in chunks of {most}"
     found[base] = _one(bench, _BASE, chunk_size=most)
     for size in sizes:
@@ -78,7 +78,7 @@ def run(bench: Bench) -> Row:
 
 
 def _chunk_size(settings: Settings) -> int | str:
-    return settings.chunk_size or f"{chunks.SMALL}, and {chunks.LARGE} after {chunks.SMALL_ONES} chunks"
+    return settings.chunk_size or f"{SMALL}, and {LARGE} after {SMALL_ONES} chunks"
 
 
 def _one(bench: Bench, size: int, chunk_size: int | None = None) -> dict[str, float]:

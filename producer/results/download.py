@@ -6,8 +6,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from producer.parallel import ordered
-from producer.results.folder import REPORT, RESULTS, SHEET, results_folder
-from producer.results.names import FileNames
+from producer.results.folder import REPORT, RESULTS, SHEET, FileNames, results_folder
 from producer.results.records import records
 from producer.written_folder import thumbnails_folder
 from shared import keys

@@ -1,11 +1,14 @@
-"""What camq writes into the folder of a download."""
+"""What camq writes into the folder of a download, and how the files of one image are called there."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from producer.written_folder import WrittenFolder, written_in
+from shared.contract import ImageRecord
 from shared.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +23,11 @@ NAMES = re.compile(
 )
 #: Names that an export has.
 EXPORTED = re.compile(r"coco\.json|(metadata|samples)\.json|data/\d+(\.\w+)?|fields/heatmap/\d+\.png")
+#: The ways of naming files.
+NAMED_BY = ("index", "source")
+#: A name has 255 bytes, and a letter four at most.
+_LONGEST = 50
+_ODD = re.compile(r"[^\w.-]+")
 
 
 def results_folder(folder: Path, job: str) -> WrittenFolder:
@@ -32,3 +40,28 @@ def results_folder(folder: Path, job: str) -> WrittenFolder:
             f"{folder} has an export of camq's, such as {others[0]}: choose another folder for the results"
         )
     return WrittenFolder(folder, job, NAMES, last=RESULTS)
+
+
+class FileNames:
+    """Gives each image a name that no other image of the job has, on any file system. Ask in the order of images."""
+
+    def __init__(self, by: str) -> None:
+        self._by_source = by == "source"
+        self._given: set[str] = set()
+
+    def stem(self, record: ImageRecord) -> str:
+        """Such as `cat`, or `cat-17` where another picture was called so before."""
+        if not self._by_source:
+            return str(record.index)
+        wanted = _plain(record.source)
+        name, more = wanted, str(record.index)
+        while name.casefold() in self._given:
+            name, more = f"{wanted}-{more}", f"{more}-{record.index}"
+        self._given.add(name.casefold())
+        return name
+
+
+def _plain(source: str) -> str:
+    """The last part of a path or an address, without its suffix, in letters, digits, `.`, `-` and `_`."""
+    last = PurePosixPath(unicodedata.normalize("NFC", source).replace("\\", "/")).stem
+    return _ODD.sub("_", last)[:_LONGEST].strip(".") or "image"

@@ -13,7 +13,7 @@ from redis.retry import Retry
 
 from shared import keys
 from shared.config import Settings, redis_address
-from shared.errors import CamqError, UnreachableError, UsageError
+from shared.errors import UnreachableError, UsageError
 from shared.redis_url import check, sentinels
 
 #: It answers, and refuses until somebody makes room (memory, disk) or the failover is over (a replica that is not the
@@ -150,11 +150,6 @@ class Scripts:
                 raise UnreachableError(f"Redis at {self._address} takes no writes ({error})") from None
             if fault := _setting_at_fault(error):
                 raise UsageError(f"Redis at {self._address} {fault}") from None
-            if "WRONGTYPE" in str(error):
-                raise CamqError(
-                    f"Redis at {self._address} holds another type of value under one of camq's keys ({keys.PREFIX}*) "
-                    "than camq wrote: find out what else writes to this Redis, and delete that key"
-                ) from None
             raise
 
 

@@ -17,8 +17,8 @@ import redis
 import yaml
 
 from producer.local.embedded import Spec, Supervisor
-from producer.local.embedded.ports import free_ports
 from producer.local.embedded.redis import find_server
+from producer.local.embedded.stack import free_ports
 from shared.config import Settings
 from tests.support.deployment.composefile import BASE, GPU, ROOT, fresh_env, interpolated, load
 from tests.support.waiting import wait_until

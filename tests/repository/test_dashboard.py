@@ -13,9 +13,8 @@ from shared.contract import ModelCard
 from shared.ledger import RedisLedger
 from tests.support.deployment.dashboards import DASHBOARD, GRAFANA, PANELS, QUERIES, RULES
 from tests.support.deployment.metric_names import exposed, named
-from worker.observe.device_usage import Usage
 from worker.observe.exporter import Fleet
-from worker.observe.metrics import Metrics
+from worker.observe.metrics import Metrics, Usage
 from worker.timing.measurements import Measurements
 
 

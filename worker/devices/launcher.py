@@ -17,11 +17,11 @@ import structlog
 from shared.config import Settings
 from shared.errors import UsageError
 from shared.processes.child import Spec
+from shared.processes.deadline import GOODBYE_S
 from shared.processes.supervisor import Supervisor
-from worker.devices.cores import cores
+from worker.devices.container import cores
 from worker.devices.gpus import Inventory, driver_gpus
 from worker.devices.slots import Slot, available
-from worker.timing.deadline import GOODBYE_S
 
 log = structlog.get_logger()
 

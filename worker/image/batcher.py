@@ -11,9 +11,9 @@ from typing import Protocol
 from shared.contract import Options
 from shared.errors import ImageError
 from shared.outage import LOOK_S
+from shared.processes.deadline import ended
 from worker.core.types import Explanation, UInt8Array
 from worker.image.micro_batches import Queue, Waiting
-from worker.timing.deadline import ended
 from worker.timing.measurements import Stage
 
 

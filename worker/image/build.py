@@ -19,9 +19,8 @@ from shared.storage import S3Store
 from worker.core.engine.choice import engine_for
 from worker.core.model.network import Network, load_network
 from worker.core.types import Limits
+from worker.devices import container
 from worker.devices import device as devices
-from worker.devices import memory
-from worker.devices.cores import cores
 from worker.image.batcher import Batcher
 from worker.image.calibration import calibration_inputs
 from worker.image.evaluation import Evaluator
@@ -89,8 +88,8 @@ def explaining(
         store = stack.enter_context(closing(S3Store.from_settings(settings, pool_size=connections)))
         network = load(settings)
         limits = Limits(settings.max_image_bytes, settings.max_image_pixels)
-        count = processes or settings.picture_processes or cores()
-        setup = wire.Setup(network.spec, limits, settings.decode_s, memory.room(count))
+        count = processes or settings.picture_processes or container.cores()
+        setup = wire.Setup(network.spec, limits, settings.decode_s, container.room(count))
         pictures = Pictures(setup, count, spent)
         stack.callback(pictures.close)
         examples = calibration_inputs(settings, network.spec)

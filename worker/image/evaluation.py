@@ -14,7 +14,7 @@ from worker.core.faithfulness.randomisation import rank_correlation
 from worker.core.faithfulness.scores import faithfulness
 from worker.core.model.network import Network
 from worker.core.types import ClassMap, Explanation, FloatArray, ImageOptions, RandomStage, UInt8Array
-from worker.devices.cores import cores
+from worker.devices.container import cores
 from worker.image.batcher import Batcher
 from worker.image.smoothing import smoothed
 from worker.pictures.budget import Budget

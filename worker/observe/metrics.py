@@ -5,16 +5,19 @@ What belongs to the whole fleet (backlog, queues, workers) comes from the export
 
 import platform
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import accumulate
 
+import psutil
+import torch
 from prometheus_client import CollectorRegistry, Gauge, Info, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from shared.errors import CODES
-from worker.observe.device_usage import Usage
+from worker.devices.gpus import Utilisation
 from worker.timing.measurements import SECONDS, STAGES, Measurements
 
 # When a counter was made is known from the process; a second series for each counter would only cost.
@@ -45,6 +48,16 @@ _COUNTERS: dict[str, tuple[str, tuple[str, ...], list[tuple[str, ...]]]] = {
         [("delivered",), ("retried",), ("failed",), ("outdated",)],
     ),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Bytes of memory, and the share of time in which the device works (None where it does not say)."""
+
+    total: float
+    used: float
+    process: float
+    busy: float | None
 
 
 class Metrics:
@@ -130,3 +143,13 @@ class _Device(Collector):
         if usage.busy is not None:
             busy.add_metric([], usage.busy)
         yield busy
+
+
+def usage(device: torch.device, busy: Utilisation | None) -> Usage:
+    """Now. On a CPU it is the host's memory and all its cores, since the last time it was asked."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        return Usage(total, total - free, torch.cuda.memory_reserved(device), busy() if busy else None)
+    memory = psutil.virtual_memory()
+    process = psutil.Process().memory_info().rss
+    return Usage(memory.total, memory.total - memory.available, process, psutil.cpu_percent(None) / 100)

@@ -10,9 +10,8 @@ from shared.ledger import RedisLedger
 from worker.chunk.leases import LeaseKeeper
 from worker.devices.gpus import Utilisation
 from worker.image.explainer import Explainer
-from worker.observe.device_usage import usage
 from worker.observe.health import LOOK_S, Health, Pulse, serving, watch_main_loop
-from worker.observe.metrics import Metrics
+from worker.observe.metrics import Metrics, usage
 from worker.timing.measurements import Measurements
 from worker.timing.periodic import Periodic
 from worker.upkeep.heartbeat import Heart

@@ -15,13 +15,13 @@ from shared.contract import Options, PictureWarning
 from shared.errors import CODES, ImageError, UsageError
 from shared.outage import LOOK_S
 from shared.processes.confined import Data, environment
+from shared.processes.deadline import ended
 from worker.core.drawing.colormaps import palette
 from worker.core.types import Caption, ClassMap, Drawing, Geometry, UInt8Array
 from worker.errors import DEATHS_TO_POISON
 from worker.pictures import wire
 from worker.pictures.budget import Budget
 from worker.pictures.lanes import Asked, DiedError, Lanes, LostError, OverdueError, Place
-from worker.timing.deadline import ended
 from worker.timing.measurements import StageName
 
 log = structlog.get_logger()

@@ -10,8 +10,8 @@ from typing import Any
 
 import structlog
 
+from shared.processes.deadline import GOODBYE_S
 from worker.chunk.leases import LeaseKeeper
-from worker.timing.deadline import GOODBYE_S
 
 log = structlog.get_logger()
 

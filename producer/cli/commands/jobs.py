@@ -50,7 +50,7 @@ def jobs(limit: int, tags: tuple[str, ...], calls: bool, as_json: bool) -> None:
     rows = Table(
         *("job", "name", *["tags"] * tagged, "state", "images", "submitted", *["time left"] * runs, "model"),
         fold=["name", "images", *["tags"] * tagged],
-        drop=["model", *["tags"] * tagged, "submitted", "time left", "name"],
+        drop=["model", "submitted", "time left", *["tags"] * tagged, "name"],
     )
     for status in found:
         waits = status.state.finished or status.submission_interrupted

@@ -204,8 +204,7 @@ def demo(out: Path, as_json: bool) -> None:
     Example:
       camq demo --out maps
     """
-    from producer.local.demo import FIRST_CHOICE, SECOND_CHOICE, fetching, write_sheet
-    from producer.local.samples import samples
+    from producer.local.demo import FIRST_CHOICE, SECOND_CHOICE, fetching, samples, write_sheet
     from producer.local.session import check_packages
     from producer.results.folder import REPORT, RESULTS, SHEET, results_folder
     from producer.submission.request import Request

@@ -2,7 +2,9 @@
 
 import fcntl
 import os
+import random
 import secrets
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -13,7 +15,6 @@ from typing import Any, Self
 import msgspec
 
 from producer.local.embedded.env_file import private_folder, write_private, write_variables
-from producer.local.embedded.ports import free_ports
 from producer.local.embedded.redis import RedisServer
 from producer.local.embedded.s3 import S3Server
 from shared.config import PREFIX, Settings
@@ -24,6 +25,9 @@ from shared.processes.supervisor import Supervisor
 _START_S = 60.0
 #: Another program may take a port between our look and the server's bind.
 _PORT_ATTEMPTS = 3
+#: Below the range systems hand out for outgoing connections (Linux 32768, macOS 49152 and up). A port from
+#: that range could be taken while its server restarts, by a client that is just trying to reach it.
+_RANGE = range(20_000, 32_000)
 
 
 class _Identity(msgspec.Struct, frozen=True):
@@ -182,3 +186,23 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def free_ports(preferred: int | None = None) -> Iterator[int]:
+    """Ports that nobody listens on right now, the preferred one first. Another may still be quicker."""
+    if preferred is not None and _is_free(preferred):
+        yield preferred
+    for port in random.sample(_RANGE, k=len(_RANGE)):
+        if _is_free(port):
+            yield port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As servers do, so that connections still closing do not count as a listener.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

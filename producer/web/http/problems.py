@@ -102,8 +102,6 @@ def problem_of(error: Exception) -> Problem:
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     """The answer to a request that raised."""
     found = problem_of(error)
-    if found.status == 429:
-        found = problem(429, "this token has no request left in this minute; RateLimit-Reset says in how many seconds")
     if found.detail in _BARE:  # the framework's words, which say no more than the status
         what = f"{request.method} {request.url.path[:200]}"
         found = problem(found.status, f"the API does not have {what}; {V1}/docs lists what it has")

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from PIL import Image, ImageColor
 
 from producer.formatting import shown
-from producer.web.kit.legend import colours
+from producer.web.kit.summary import colours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

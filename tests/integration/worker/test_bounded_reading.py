@@ -81,5 +81,5 @@ def test_a_crafted_pickle_is_refused_and_costs_little(content: bytes, tmp_path: 
 
 def test_the_child_needs_no_torch() -> None:
     """Loading it would take a second, and the memory that the child has not."""
-    code = "import sys, worker.models.index_child; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    code = "import sys, worker.models.reading; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

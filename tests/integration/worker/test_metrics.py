@@ -21,9 +21,8 @@ from tests.support.jobs import ledgers
 from tests.support.jobs.ledgers import MODEL
 from tests.support.waiting import wait_until
 from worker.observe import exporter
-from worker.observe.device_usage import Usage
 from worker.observe.exporter import Fleet
-from worker.observe.metrics import Metrics
+from worker.observe.metrics import Metrics, Usage
 from worker.timing.measurements import Measurements
 
 MESSAGE = ChunkMessage(job="j", chunk="000000", attempt=2)

@@ -21,7 +21,7 @@ from worker.core.faithfulness.scores import STEPS, faithfulness
 from worker.core.maps.evidence import probabilities
 from worker.core.model.network import Network
 from worker.core.types import Explanation, FloatArray, ImageOptions
-from worker.devices.cores import cores
+from worker.devices.container import cores
 from worker.errors import CancelledJobError
 from worker.image.batcher import Batcher
 from worker.image.evaluation import AT_ONCE, Evaluator

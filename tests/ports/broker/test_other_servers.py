@@ -17,8 +17,8 @@ import pytest
 import redis
 
 from producer.local.embedded import Spec, Supervisor
-from producer.local.embedded.ports import free_ports
 from producer.local.embedded.redis import RedisServer, find_server
+from producer.local.embedded.stack import free_ports
 from shared.broker import Sender
 from shared.config import Settings
 from shared.errors import UnreachableError

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from shared import keys
 from shared.contract import ErrorInfo, ImageState, JobState, encode
-from shared.errors import CamqError, LostLeaseError, MessageError
+from shared.errors import LostLeaseError, MessageError
 from shared.ledger import Claim, RedisLedger
 from shared.ledger.worker_side import RAISED_IN_QUARANTINE, RAISED_TO_QUARANTINE
 from tests.support.jobs.ledgers import MODEL, claim, come_due, serve, submit
@@ -209,18 +209,3 @@ def test_a_value_of_the_whole_fleet_that_camq_did_not_write_stops_nobody(
     assert ledger.claim_webhook(60) is None
     assert ledger.status("job").state is JobState.SUCCEEDED
     assert ledger.status("unwanted").state is JobState.CANCELLED
-
-
-@pytest.mark.parametrize("name", ["workers", "models", "leases", "jobs"])
-def test_another_type_of_value_under_a_key_of_the_whole_fleet_is_explained(ledger: RedisLedger, name: str) -> None:
-    """Nothing works then; what is wrong is said, and when it is gone all goes on."""
-    client = ledger.scripts.client
-    client.set(keys.PREFIX + name, "text", ex=60)
-    asked = {"workers": ledger.workers, "models": ledger.models, "leases": lambda: ledger.held("job")}
-    with pytest.raises(CamqError, match="holds another type of value under one of camq's keys"):
-        asked.get(name, lambda: ledger.jobs(10))()
-    client.delete(keys.PREFIX + name)
-    serve(ledger)
-    submit(ledger)
-    work_off(ledger, "token")
-    assert ledger.status("job").state is JobState.SUCCEEDED

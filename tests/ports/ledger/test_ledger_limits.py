@@ -51,8 +51,8 @@ def test_a_refusal_that_passes_is_an_outage(error: Exception) -> None:
 
 def test_a_fault_of_ours_is_no_outage() -> None:
     """Waiting would not mend it."""
-    with pytest.raises(redis.ResponseError, match="unknown command"), Scripts(redis.Redis(), "here:6379").translated():
-        raise redis.ResponseError("ERR unknown command 'LPOS'")
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"), Scripts(redis.Redis(), "here:6379").translated():
+        raise redis.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
 
 
 def test_a_master_without_its_replicas_is_waited_for(ledger: RedisLedger) -> None:

@@ -10,8 +10,8 @@ import redis
 
 from producer.local.doctor import Check, examine
 from producer.local.embedded import Supervisor
-from producer.local.embedded.ports import free_ports
 from producer.local.embedded.redis import RedisServer
+from producer.local.embedded.stack import free_ports
 from shared.config import Settings
 from shared.errors import UsageError
 from shared.ledger import RedisLedger

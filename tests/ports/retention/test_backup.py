@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from producer.local.embedded import Supervisor
-from producer.local.embedded.ports import free_ports
 from producer.local.embedded.redis import RedisServer
+from producer.local.embedded.stack import free_ports
 from producer.services import Services
 from shared.config import Settings
 from shared.contract import JobState

@@ -73,7 +73,7 @@ def test_the_help_has_a_complete_line_for_every_command_under_some_head() -> Non
 def test_who_loaded_no_settings_is_told_how(monkeypatch: pytest.MonkeyPatch) -> None:
     """In Python as well, and without sixty lines of the client's own trace."""
     nobody = redis.Redis(host="127.0.0.1", port=9)
-    monkeypatch.setattr("shared.ledger.redis_ledger.connect", lambda *_, **__: nobody)
+    monkeypatch.setattr("shared.ledger.connect", lambda *_, **__: nobody)
 
     with Client() as client, pytest.raises(UnreachableError, match=r"set -a; \. camq-data/camq\.env") as caught:
         client.jobs()

@@ -36,20 +36,6 @@ def test_a_terminal_gets_the_first_images_and_the_failures_by_code(
     assert "… and 980 more images; to see all:\n  camq results JOB | less" in err
 
 
-def test_a_long_reason_takes_two_lines_of_the_table(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All of it stands in the JSON and in a pipe."""
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "100")
-    (plain,) = records(1, 1)
-    wordy = replace(plain, error=ErrorInfo("not_an_image", "the bytes are no picture " * 20))
-    print_results([wordy], as_json=False, every="x")
-
-    _, reason = capsys.readouterr().out.split("first failure")
-    assert (reason.count("the bytes"), "…" in reason) == (4, True)
-
-
 def test_a_pipe_gets_every_image_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     """One line each, so that `grep failed | wc -l` counts."""
     print_results(records(1000, 30), as_json=False, every="x")

@@ -2,8 +2,7 @@
 
 import pytest
 
-from producer.results.folder import NAMES
-from producer.results.names import FileNames
+from producer.results.folder import NAMES, FileNames
 from shared.contract import ImageRecord, ImageState
 
 

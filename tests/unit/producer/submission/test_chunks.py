@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from producer.submission.chunks import chunks
+from producer.submission.submit import chunks
 from shared.contract import ImageRef
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from producer.web.live.overview import backlog
+from producer.web.live.pages import backlog
 from shared.contract import WorkerInfo
 from shared.ledger.backlog import Backlog as Work
 

@@ -9,11 +9,10 @@ import msgspec
 import pytest
 
 from producer.formatting import elapsed_s, moment
-from producer.web.kit import legend
 from producer.web.kit.cards import fit
 from producer.web.kit.failures import group
 from producer.web.kit.page import SCRIPTS, render, script, script_json
-from producer.web.kit.summary import summarise
+from producer.web.kit.summary import STOPS, colours, summarise
 from producer.web.live import LIVE
 from producer.web.report import report_page
 from shared.contract import JobState, JobStatus, Options
@@ -118,17 +117,17 @@ def test_a_legend_without_cmap_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cmap", None)
     page = report_page(STATUS, Options(), packed([]), group({}, {}, 0))
 
-    assert legend.colours("jet") == []
+    assert colours("jet") == []
     assert "linearGradient" not in page
     assert re.search(r"<span>low</span>.*<span>high</span>", page, re.DOTALL)
 
 
 def test_a_legend_runs_through_the_colormap() -> None:
     """From its first colour to its last, as six-digit colours."""
-    stops = legend.colours("viridis")
+    stops = colours("viridis")
 
     assert (stops[0], stops[-1]) == ("#440154", "#FDE725")
-    assert len(stops) == legend.STOPS
+    assert len(stops) == STOPS
 
 
 @pytest.mark.parametrize(

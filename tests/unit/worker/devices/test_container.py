@@ -7,8 +7,8 @@ from structlog.testing import capture_logs
 
 from shared.config import Settings
 from worker.__main__ import warn_of_memory
-from worker.devices import memory
-from worker.devices.memory import LEAST_BYTES, NETWORK_BYTES, PROCESS_BYTES, limit, own_files, room, shortage
+from worker.devices import container
+from worker.devices.container import LEAST_BYTES, NETWORK_BYTES, PROCESS_BYTES, limit, own_files, room, shortage
 
 NEEDED = NETWORK_BYTES + 2 * PROCESS_BYTES + (2 << 30)
 
@@ -49,11 +49,11 @@ def test_enough_memory_or_no_limit_is_no_matter(files: list[Path]) -> None:
 
 def test_a_worker_warns_before_it_loads_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     """By its own settings: torch alone may be too much, and this is then the last line of its log."""
-    monkeypatch.setattr(memory, "limit", lambda _: 400 << 20)
+    monkeypatch.setattr(container, "limit", lambda _: 400 << 20)
     with capture_logs() as logs:
         warn_of_memory(Settings(picture_processes=2))
         warn_of_memory(Settings(picture_processes=2, max_image_pixels=1, max_image_bytes=1))
-    monkeypatch.setattr(memory, "limit", lambda _: 64 << 30)
+    monkeypatch.setattr(container, "limit", lambda _: 64 << 30)
     warn_of_memory(Settings())
 
     assert [line["event"] for line in logs] == ["memory is short"] * 2

@@ -1,5 +1,6 @@
-"""What a container's limit on memory leaves for pictures: the system kills who takes more, in silence."""
+"""What a container leaves to a worker: cores, and memory for pictures. The system kills who takes more, in silence."""
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -59,3 +60,8 @@ def shortage(processes: int, pictures: int, files: Sequence[Path] | None = None)
 
 def _gib(count: int) -> str:
     return f"{count / (1 << 30):.1f} GiB"
+
+
+def cores() -> int:
+    """The cores this process may use, which in a container are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
