@@ -17,6 +17,7 @@ from torch import nn
 from producer import Client
 from shared.config import Settings
 from shared.ledger import RedisLedger
+from shared.storage import S3Store
 from tests.acceptance.command import CAMQ
 from tests.acceptance.local import camq
 from tests.support.waiting import wait_until
@@ -162,15 +163,28 @@ def test_a_network_in_ones_own_code(picture: Image.Image, tmp_path: Path) -> Non
 
 
 def test_two_fine_tunes_are_served_side_by_side(
-    environment: dict[str, str], ledger: RedisLedger, settings: Settings, picture: Image.Image, tmp_path: Path
+    environment: dict[str, str],
+    ledger: RedisLedger,
+    settings: Settings,
+    s3_store: S3Store,
+    picture: Image.Image,
+    tmp_path: Path,
 ) -> None:
-    """Two model files of one architecture, one command: each answers under its own name, with its own weights."""
+    """Two model files of one architecture, one command: each answers under its own name, with its own weights.
+
+    One of them lies in the object store, and what it names lies beside it.
+    """
     modules = {"cats": network("test_resnet", 3, seed=1), "birds": network("test_resnet", 5, seed=2)}
     for name, module in modules.items():
         torch.save(module.state_dict(), tmp_path / f"{name}.pth")
         (tmp_path / f"{name}.toml").write_text(f'architecture = "timm:test_resnet"\nweights = "{name}.pth"\n')
-    command = [CAMQ, "worker", "--device", "cpu", "--model", "cats.toml", "--model", "birds.toml"]
-    own = {"CAMQ_TORCH_THREADS": "1", "CAMQ_HTTP_PORT": "0"}
+    birds = (tmp_path / "birds.toml").read_text() + 'labels = "names/birds.txt"\n'
+    s3_store.put("mine/birds.toml", birds.encode())
+    s3_store.put("mine/birds.pth", (tmp_path / "birds.pth").read_bytes())
+    s3_store.put("mine/names/birds.txt", b"wren\nswift\nrook\nheron\ncrane\n")
+    asked = ("--model", "cats.toml", "--model", f"s3://{settings.bucket}/mine/birds.toml")
+    command = [CAMQ, "worker", "--device", "cpu", *asked]
+    own = {"CAMQ_TORCH_THREADS": "1", "CAMQ_HTTP_PORT": "0", "XDG_CACHE_HOME": str(tmp_path / "cache")}
     with (tmp_path / "worker.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment | own, cwd=tmp_path, stdout=log, stderr=log)
     try:
@@ -196,6 +210,8 @@ def test_two_fine_tunes_are_served_side_by_side(
                 assert image.model.startswith(f"{name}@")
                 found = {each.class_index: each.logit for each in image.predictions}
                 assert found == pytest.approx(dict(enumerate(logits.tolist())), abs=1e-4)
+                labels = {each.class_index: each.label for each in image.predictions}
+                assert labels[2] == ("rook" if name == "birds" else "class 2")
     finally:
         process.terminate()
         assert process.wait(60) == 0, (tmp_path / "worker.log").read_text()[-2000:]

@@ -53,6 +53,7 @@ def test_names_are_read_in_every_form(form: str, tmp_path: Path) -> None:
         (b"cat\ndog\n", "2 names, but the weights are for 3 classes"),
         (b'["cat", "dog"', "begins as JSON does, but is none"),
         (b'{"cat": 0, "dog": 2, "bird": 3}', "neither a list of names"),
+        (b"{1: 'cat', 2: 'dog', 3: 'bird'}", "neither a list of names"),
         (b"0,cat\n1,dog\n1,bird\n", "not each of 0 to 2 once"),
         (b"1 001.Cat\n2 002.Dog\n3 003.Bird\n", "not each of 0 to 2 once"),
     ],

@@ -77,7 +77,7 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
 
 def given_labels(facts: Mapping[str, Any], classes: int) -> tuple[tuple[str, ...], str] | None:
     """The names that a checkpoint holds for so many classes, and the key they stand under."""
-    last = {key: key.rpartition(".")[2].lower() for key in facts}
+    last = {key: str(key).rpartition(".")[2].lower() for key in facts}
     for key in sorted(facts, key=lambda key: _KEYS.index(last[key]) if last[key] in _KEYS else len(_KEYS)):
         names = in_order(facts[key])
         if names is not None and fits(len(names), classes):
