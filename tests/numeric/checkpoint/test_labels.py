@@ -51,6 +51,7 @@ def test_names_are_read_in_every_form(form: str, tmp_path: Path) -> None:
     [
         (b"caf\xe9\ndog\nbird\n", "labels is not UTF-8: invalid continuation byte at byte 3; save it as UTF-8"),
         (b"cat\ndog\n", "2 names, but the weights are for 3 classes"),
+        (b"index,name\n0,cat\n1,dog\n", "2 names, but the weights are for 3 classes"),
         (b'["cat", "dog"', "begins as JSON does, but is none"),
         (b'{"cat": 0, "dog": 2, "bird": 3}', "neither a list of names"),
         (b"{1: 'cat', 2: 'dog', 3: 'bird'}", "neither a list of names"),

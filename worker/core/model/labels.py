@@ -21,7 +21,9 @@ _NUMBERED = re.compile(r"\s*(?P<index>\d+)\s*[,;:\t]\s*(?P<name>.*?)\s*")
 _COUNTED = re.compile(r"\s*(?P<name>.*?)\s*[,;:\t]\s*(?P<index>\d+)\s*")
 _SPACED = re.compile(r"\s*(?P<index>\d+)\s+(?P<name>.*?)\s*")
 #: The first line of a table, of a column, or of YAML.
-_HEADER = re.compile(r"\s*(\"?\w*\"?\s*[,;\t]\s*\"?\w+\"?|class(es)?|labels?|names?|\w+:)\s*", re.IGNORECASE)
+_HEADER = re.compile(
+    r"\s*(\"?(?!\d)\w*\"?\s*[,;\t]\s*\"?(?!\d)\w+\"?|class(es)?|labels?|names?|\w+:)\s*", re.IGNORECASE
+)
 #: ImageNet's lists have WordNet's number before each name.
 _WORDNET = re.compile(r"n\d{8}\s+(\S.*)")
 #: Under these keys most trainers keep the names; others have a word of theirs in it (`Index.facts`).
@@ -157,8 +159,10 @@ def _of_lines(lines: list[str], classes: int, what: str) -> list[str]:
         lines.pop()
     if len(lines) == 1 and fits(len(re.split("[,;\t]", lines[0])), classes):
         return re.split("[,;\t]", lines[0])
-    if fits(len(lines) - 1, classes) and _HEADER.fullmatch(lines[0]):
-        lines = lines[1:]
+    rest = lines[1:]
+    table = any(all(pattern.fullmatch(line) for line in rest) for pattern in (_NUMBERED, _COUNTED))
+    if rest and _HEADER.fullmatch(lines[0]) and (table or fits(len(rest), classes)):
+        lines = rest
     for pattern in (_NUMBERED, _COUNTED, _SPACED):
         numbered = [match for line in lines if (match := pattern.fullmatch(line))]
         if not lines or len(numbered) != len(lines):
