@@ -1,19 +1,23 @@
 """`python -m worker …`: the worker process, and what can be asked of it beforehand."""
 
+from __future__ import annotations
+
+import os
 import sys
+from typing import TYPE_CHECKING
 
-import structlog
-
-from shared import logs
-from shared.config import Settings
-from shared.errors import CamqError, UsageError
-from shared.text import visible_lines
+if TYPE_CHECKING:  # what takes time to import is imported where `KeyboardInterrupt` shows no traceback
+    from shared.config import Settings
 
 USAGE = "usage: python -m worker [serve | fleet | exporter | check | fetch MODEL | inspect FILE [MODEL] | quarantine]"
 
 
 def main(arguments: list[str]) -> int:
     """Exit status: 0, or the error's own (2 usage, 4 a service is unreachable, 5 the model cannot be loaded)."""
+    from shared.config import Settings
+    from shared.errors import CamqError
+    from shared.text import visible_lines
+
     name, *rest = arguments or ["serve"]
     commands = {"serve": _serve, "fleet": _fleet, "exporter": _exporter, "check": _check, "quarantine": _quarantine}
     settings = None
@@ -27,7 +31,9 @@ def main(arguments: list[str]) -> int:
             return commands[name](settings)
     except CamqError as error:
         if settings and settings.log_format == "json":
-            logs.configure(settings)
+            import structlog
+
+            _configure_logs(settings)
             structlog.get_logger().critical("cannot run", reason=str(error), exit_status=error.exit_code)
             return error.exit_code
         print(f"camq worker: {visible_lines(str(error))}", file=sys.stderr)  # noqa: T201
@@ -36,8 +42,14 @@ def main(arguments: list[str]) -> int:
     return 2
 
 
-def _serve(settings: Settings) -> int:
+def _configure_logs(settings: Settings) -> None:
+    from shared import logs
+
     logs.configure(settings)
+
+
+def _serve(settings: Settings) -> int:
+    _configure_logs(settings)
     from worker.devices.slots import claimed
 
     warn_of_memory(settings)
@@ -49,6 +61,8 @@ def _serve(settings: Settings) -> int:
 
 def warn_of_memory(settings: Settings) -> None:
     """Before torch is imported, which alone may be too much: then this line is the log's last."""
+    import structlog
+
     from worker.core.types import InputSpec, Limits
     from worker.devices.container import cores, shortage
     from worker.pictures.wire import Setup
@@ -59,21 +73,21 @@ def warn_of_memory(settings: Settings) -> None:
 
 
 def _fleet(settings: Settings) -> int:
-    logs.configure(settings)
+    _configure_logs(settings)
     from worker.devices.launcher import serve
 
     return serve(settings)
 
 
 def _exporter(settings: Settings) -> int:
-    logs.configure(settings)
+    _configure_logs(settings)
     from worker.observe.exporter import serve
 
     return serve(settings)
 
 
 def _quarantine(settings: Settings) -> int:
-    logs.configure(settings)
+    _configure_logs(settings)
     from worker.chunk.quarantine_child import serve
 
     return serve(settings)
@@ -90,6 +104,7 @@ def _check(settings: Settings) -> int:
 def _inspect(file: str, model: str | None = None) -> int:
     import msgspec
 
+    from shared.config import Settings
     from worker.models.inspection import inspect
 
     print(msgspec.json.encode(inspect(file, model, Settings.load())).decode())  # noqa: T201
@@ -97,6 +112,7 @@ def _inspect(file: str, model: str | None = None) -> int:
 
 
 def _fetch(name: str) -> int:
+    from shared.errors import UsageError
     from worker.core.model.published import Torchvision, architecture, fetch
 
     source = architecture(name, None)
@@ -108,4 +124,9 @@ def _fetch(name: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        status = main(sys.argv[1:])
+    except KeyboardInterrupt:  # while torch is imported or the model is loaded; later signals end the work in order
+        print("camq worker: stopped before it was ready; it had no work in hand", file=sys.stderr, flush=True)  # noqa: T201
+        os._exit(130)  # torch has things to say at an ordinary exit
+    sys.exit(status)

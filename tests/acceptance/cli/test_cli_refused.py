@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.acceptance.command import CAMQ
 from tests.acceptance.local import camq
 from tests.support.jobs.scripted_worker import picture
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 
@@ -62,3 +64,18 @@ def test_run_that_is_interrupted_says_that_nothing_is_kept(tmp_path: Path) -> No
     assert "\nstopped; nothing is written to seen before every image is done" in said
     assert "Traceback" not in said
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what the process has loaded")
+def test_a_worker_that_is_interrupted_while_it_starts_shows_no_traceback(tmp_path: Path) -> None:
+    """While it imports torch, which takes seconds; one sentence is the last thing it says."""
+    with subprocess.Popen([CAMQ, "worker"], cwd=tmp_path, env=os.environ, stderr=subprocess.PIPE, text=True) as process:
+        loaded = Path(f"/proc/{process.pid}/maps")
+        wait_until(lambda: "libtorch" in loaded.read_text(), "it imports torch", 60)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        said = process.stderr.read()
+
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == "camq worker: stopped before it was ready; it had no work in hand"
+    assert "Traceback" not in said
