@@ -24,7 +24,7 @@ def jobs(limit: int, tags: tuple[str, ...], calls: bool, as_json: bool) -> None:
     """List the newest jobs.
 
     Calls of POST /v1/explain and of the task camq.explain are jobs as well, whose ids begin with explain-. They are
-    listed with --all only.
+    listed with --all or --json only.
 
     \b
     Examples:
@@ -32,6 +32,7 @@ def jobs(limit: int, tags: tuple[str, ...], calls: bool, as_json: bool) -> None:
       camq jobs --tag nightly --tag cats
       camq jobs --json | jq -r '.[0].job'
     """
+    calls = calls or as_json  # programs were always given all jobs
     with services() as reach:
         found = reach.ledger.jobs(limit, tags, calls=calls)
         if tags and not found:

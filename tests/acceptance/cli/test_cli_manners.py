@@ -222,7 +222,7 @@ def test_a_retry_says_what_fails_again(camq: Camq, worker: ScriptedWorker) -> No
 
 @pytest.mark.usefixtures("photos")
 def test_jobs_are_listed_by_age_and_calls_with_all_only(camq: Camq, worker: ScriptedWorker) -> None:
-    """A column of the time left is there while a job has one."""
+    """A column of the time left is there while a job has one. Programs get all jobs."""
     finished(camq, worker, "photos", "--job-id", "mine")
     submitted(camq, "photos/a.png", "--job-id", "explain-1")
 
@@ -232,7 +232,7 @@ def test_jobs_are_listed_by_age_and_calls_with_all_only(camq: Camq, worker: Scri
     assert re.match(r"mine .* \d+ s ago +tiny@", row)
     assert [line.split()[0] for line in every] == ["job", "explain-1", "mine"]
     assert "time left" in every[0]
-    assert [line["job"] for line in lines(camq("jobs", "--json"))[0]] == ["mine"]
+    assert [line["job"] for line in lines(camq("jobs", "--json"))[0]] == ["explain-1", "mine"]
 
 
 @pytest.mark.usefixtures("photos")
