@@ -41,7 +41,7 @@ def test_a_mistyped_model_is_refused_before_anything_starts(
     done = camq(*command, *given, cwd=tmp_path, env=environment)
 
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("Error: unknown model 'resnt18': did you mean resnet18 or ")
+    assert done.stderr.splitlines()[-1].startswith("Error: unknown model 'resnt18': did you mean resnet18?")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
