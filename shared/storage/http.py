@@ -56,8 +56,19 @@ def _pool(size: int, timeout: urllib3.Timeout, retry: urllib3.Retry) -> urllib3.
         cert_reqs="CERT_REQUIRED",
         ca_certs=trusted_roots(),
     )
-    manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+    manager.pool_classes_by_scheme = pools(_PatientSend)
     return manager
+
+
+def pools(connection: type) -> dict[str, type[HTTPConnectionPool]]:
+    """For a manager's `pool_classes_by_scheme`: pools whose connections have the methods of `connection` before their
+    own."""
+    plain = type("Connection", (connection, HTTPConnection), {})
+    secure = type("SecureConnection", (connection, HTTPSConnection), {})
+    return {
+        "http": type("Pool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+        "https": type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
+    }
 
 
 class _PatientSend:
@@ -80,19 +91,3 @@ class _PatientSend:
         view = memoryview(data)
         for start in range(0, len(view), _SLICE):
             super().send(view[start : start + _SLICE])  # type: ignore[misc]
-
-
-class _Connection(_PatientSend, HTTPConnection):
-    pass
-
-
-class _SecureConnection(_PatientSend, HTTPSConnection):
-    pass
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection

@@ -5,8 +5,9 @@ import threading
 from contextlib import suppress
 from typing import Any, Self
 
-import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPConnection
+
+from shared.storage.http import pools
 
 
 class Attempt:
@@ -70,20 +71,4 @@ class Timed:
         super().request(*given, **named)  # type: ignore[misc]
 
 
-class _Plain(Timed, HTTPConnection):
-    pass
-
-
-class _Secure(Timed, HTTPSConnection):
-    pass
-
-
-class _PlainPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Plain
-
-
-class _SecurePool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _Secure
-
-
-POOLS: dict[str, type[urllib3.HTTPConnectionPool]] = {"http": _PlainPool, "https": _SecurePool}
+POOLS = pools(Timed)

@@ -5,11 +5,11 @@ from functools import cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.connection import create_connection
 
-from shared.storage.http import trusted_roots
+from shared.storage.http import pools, trusted_roots
 from shared.storage.timed import Attempt, Timed
 
 Address = IPv4Address | IPv6Address
@@ -73,24 +73,15 @@ def connect(connection: HTTPConnection, *, private: bool) -> socket.socket:
     raise last or RefusedAddressError(refused)
 
 
-class _Anywhere(Timed, HTTPConnection):
+class _Public(Timed):
+    private = False
+
     def _new_conn(self) -> socket.socket:
-        return connect(self, private=True)
+        return connect(self, private=self.private)  # type: ignore[arg-type]
 
 
-class _AnywhereSecure(Timed, HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return connect(self, private=True)
-
-
-class _Public(Timed, HTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        return connect(self, private=False)
-
-
-class _PublicSecure(Timed, HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return connect(self, private=False)
+class _Anywhere(_Public):
+    private = True
 
 
 @cache
@@ -116,9 +107,5 @@ def pool(*, private: bool) -> urllib3.PoolManager:
         cert_reqs="CERT_REQUIRED",
         ca_certs=trusted_roots(),
     )
-    plain, secure = (_Anywhere, _AnywhereSecure) if private else (_Public, _PublicSecure)
-    manager.pool_classes_by_scheme = {
-        "http": type("Pool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": plain}),
-        "https": type("SecurePool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": secure}),
-    }
+    manager.pool_classes_by_scheme = pools(_Anywhere if private else _Public)
     return manager
