@@ -10,8 +10,7 @@ from msgspec import UNSET
 from shared.contract import EvaluationRecord, ImageRef, Method, Options
 from worker.core.faithfulness.perturbation import NOISE
 from worker.core.faithfulness.places import overlaps, points_at
-from worker.core.faithfulness.randomisation import rank_correlation
-from worker.core.faithfulness.scores import faithfulness
+from worker.core.faithfulness.scores import faithfulness, rank_correlation
 from worker.core.model.network import Network
 from worker.core.types import ClassMap, Explanation, FloatArray, ImageOptions, RandomStage, UInt8Array
 from worker.devices.container import cores

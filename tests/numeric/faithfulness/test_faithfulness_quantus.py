@@ -17,8 +17,7 @@ from tests.numeric.networks import CPU, network, tiny
 from worker.core.engine.randomised import cascade
 from worker.core.faithfulness.perturbation import ranked, replaced
 from worker.core.faithfulness.places import points_at
-from worker.core.faithfulness.randomisation import rank_correlation
-from worker.core.faithfulness.scores import entropy, gini
+from worker.core.faithfulness.scores import entropy, gini, rank_correlation
 from worker.core.maps.explain import no_step
 from worker.core.types import Explanation, Geometry
 

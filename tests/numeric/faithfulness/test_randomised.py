@@ -18,7 +18,7 @@ from worker.core.engine.engine import Engine, to_input
 from worker.core.engine.library import Library
 from worker.core.engine.proven import ProvenEngine
 from worker.core.engine.randomised import STAGES, cascade
-from worker.core.faithfulness.randomisation import rank_correlation
+from worker.core.faithfulness.scores import rank_correlation
 from worker.core.maps.explain import no_step
 from worker.core.model.network import Network
 from worker.core.types import Explanation, Geometry, ImageOptions, UInt8Array

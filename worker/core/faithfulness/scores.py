@@ -12,7 +12,6 @@ from worker.core.types import FloatArray
 #: Pictures between the whole and the empty one; ROAD's shares of pixels that stay, in percent.
 STEPS = 20
 PERCENTILES = (20, 40, 60, 80)
-
 #: Pictures (H, W, C) in 0..255 → the probability of the class that the map is of, in each.
 Classify = Callable[[Sequence[FloatArray]], Sequence[float]]
 
@@ -102,3 +101,23 @@ def entropy(heat: NDArray[np.floating]) -> float:
         return 0.0
     shares = flat[flat > 0] / flat.sum()
     return float(-(shares * np.log(shares)).sum())
+
+
+def rank_correlation(real: FloatArray, random: FloatArray | None) -> float | None:
+    """Spearman's: Pearson's correlation of the cells' ranks, equal cells sharing the mean of theirs.
+
+    1 for the same order of cells, -1 for the reverse. None for a real map that is flat, which has no order; 0 for
+    another one that is flat or, None, not finite: it has nothing of the order.
+    """
+    first = _ranks(real)
+    if np.ptp(first) == 0:
+        return None
+    if random is None or np.ptp(random) == 0:
+        return 0.0
+    return float(np.corrcoef(first, _ranks(random))[0, 1])
+
+
+def _ranks(values: FloatArray) -> NDArray[np.float64]:
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: NDArray[np.float64] = (np.cumsum(counts) - (counts - 1) / 2)[place].ravel()
+    return ranks
