@@ -82,7 +82,7 @@ class FakeExplainer:
     network: FakeNetwork = FakeNetwork()
     in_place: tuple[str, ...] = ()
 
-    def record(self, ref: ImageRef, claim: Claim, check: Callable[[], None], _maps: object = None) -> ImageRecord:
+    def record(self, ref: ImageRef, claim: Claim, check: Callable[[], None], *_: object) -> ImageRecord:
         """A success, of a size that k = 1 has."""
         check()
         if claim.message.job.startswith(RAISES):

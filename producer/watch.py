@@ -14,8 +14,12 @@ _FIRST_TRY_S = 20.0
 _PAUSE_S = 1.0
 
 
-def follow(ledger: RedisLedger, job: str, notice: Callable[[str], None]) -> Generator[JobStatus, None, None]:
+def follow(
+    ledger: RedisLedger, job: str, notice: Callable[[str], None], answered: Callable[[str], object] = lambda _: None
+) -> Generator[JobStatus, None, None]:
     """The job's status now, whenever it moved, and at least every second; the last one is final.
+
+    `answered` is called with the `Answer` of a lone picture, if it was heard, as it was sent.
 
     UnknownJobError and UnreachableError are raised at the start only: later a lost Redis is a notice, the
     last known status repeats, and following goes on when Redis is back.
@@ -29,7 +33,7 @@ def follow(ledger: RedisLedger, job: str, notice: Callable[[str], None]) -> Gene
     )
     while not status.state.finished:
         try:
-            for _ in ledger.wait_for_news(job):
+            for _ in ledger.wait_for_news(job, answered):
                 status = ledger.status(job)
                 outage.answered()
                 if status.submission_interrupted and not interrupted:

@@ -84,6 +84,8 @@ TOKENS = PREFIX + "tokens"
 PROBE = PREFIX + "probe"
 #: Publishes a word whenever a job moves (channel, not a key).
 EVENTS = PREFIX + "events:%s"
+#: Publishes the result of a job's lone picture when its chunk is committed (channel, not a key).
+ANSWERS = PREFIX + "answers:%s"
 
 #: Where input pictures lie in camq's bucket.
 INPUTS = "inputs/"
@@ -109,7 +111,7 @@ _LUA: tuple[str, ...] = (
     "WEBHOOKS",
 )
 _LUA += ("SERVING", "WORKERS", "WORKER", "STOPPING", "EVENTS", "FINISHED_TTL_S", "UNFINISHED_TTL_S", "INDEX_TTL_S")
-_LUA += ("CANCELLING", "MODELS", "DELETING", "COLLECTING", "MODEL", "GONE", "SWEPT")
+_LUA += ("ANSWERS", "CANCELLING", "MODELS", "DELETING", "COLLECTING", "MODEL", "GONE", "SWEPT")
 
 
 def lua_constants() -> str:

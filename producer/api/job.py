@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from producer.results import download
 from producer.results import records as results
 from producer.results import retry as redrive
+from producer.results.answered import Answered
 from producer.results.folder import NAMED_BY, RESULTS
 from producer.results.objects import ImageResult
 from producer.watch import follow
@@ -34,6 +35,7 @@ class Job:
         self._services = services
         #: The newest status that was asked for: a look at the handle asks no server.
         self._seen: JobStatus | None = None
+        self._answered = Answered()
 
     def __repr__(self) -> str:
         if self._seen is None:
@@ -67,13 +69,14 @@ class Job:
         raise AssertionError("following a job ends with its final status")
 
     def _follow(self, display: Display) -> Generator[JobStatus, None, None]:
-        return follow(self._services.ledger, self.id, display.notice)
+        return follow(self._services.ledger, self.id, display.notice, self._answered.heard)
 
     def results(self) -> Iterator[ImageResult]:
         """Every image's result so far, by index. Of a job that still runs, some say `queued` or `running`."""
-        services = self._services
-        for record in results.records(services.ledger, services.store, self.id, threads=services.settings.io_threads):
-            yield ImageResult.of(record, services.store)
+        services, answered = self._services, self._answered
+        threads = services.settings.io_threads
+        for record in results.records(services.ledger, services.store, self.id, threads=threads, answered=answered):
+            yield ImageResult.of(record, services.store, answered.overlay)
 
     def stream(self) -> Iterator[ImageResult]:
         """Every image's result once, as soon as it has its final state, until the job has finished.

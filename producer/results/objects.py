@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from shared.errors import CamqError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy import float32
     from numpy.typing import NDArray
@@ -50,10 +50,12 @@ class Prediction:
     boxes: tuple[tuple[int, int, int, int], ...] = ()
     rle: MaskRecord | None = None
     _store: ObjectStore = field(repr=False, compare=False)
+    #: The overlay's file, where it came with the answer.
+    _file: bytes | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def of(cls, line: PredictionRecord, store: ObjectStore) -> Self:
-        """The prediction of a record, with the way to its overlay."""
+    def of(cls, line: PredictionRecord, store: ObjectStore, file: bytes | None = None) -> Self:
+        """The prediction of a record, with its overlay or the way to it."""
         return cls(
             rank=line.rank,
             class_index=line.class_index,
@@ -68,6 +70,7 @@ class Prediction:
             boxes=line.boxes or (),
             rle=line.mask or None,
             _store=store,
+            _file=file,
         )
 
     def overlay(self) -> Image:
@@ -77,7 +80,7 @@ class Prediction:
         from shared.pictures import OVERLAY_FORMATS
         from shared.storage.job_objects import MAX_BYTES
 
-        data = self._store.get(self._drawn(), MAX_BYTES)
+        data = self._store.get(self._drawn(), MAX_BYTES) if self._file is None else self._file
         with Image.open(io.BytesIO(data), formats=OVERLAY_FORMATS) as picture:
             picture.load()
             return picture
@@ -147,8 +150,10 @@ class ImageResult:
     warnings: tuple[PictureWarning, ...] = ()
 
     @classmethod
-    def of(cls, record: ImageRecord, store: ObjectStore) -> Self:
-        """The result that a record holds."""
+    def of(
+        cls, record: ImageRecord, store: ObjectStore, file: Callable[[str | None], bytes | None] = lambda _: None
+    ) -> Self:
+        """The result that a record holds. `file` has the overlays that are at hand, by their keys."""
         return cls(
             index=record.index,
             source=record.source,
@@ -162,7 +167,7 @@ class ImageResult:
             method=record.method,
             smooth=record.smooth or None,
             engine=record.engine,
-            predictions=tuple(Prediction.of(line, store) for line in record.predictions),
+            predictions=tuple(Prediction.of(line, store, file(line.overlay)) for line in record.predictions),
             error=record.error,
             warnings=record.warnings or (),
         )

@@ -6,13 +6,14 @@ import msgspec
 from msgspec import UNSET
 
 from producer.parallel import ordered
+from producer.results.answered import Answered
 from producer.results.originals import DAMAGED, references_of
 from shared.contract import ErrorInfo, ImageRecord, ImageRef, ImageState, JobStatus
 from shared.errors import UsageError
 from shared.ledger import NewChunk, RedisLedger
 from shared.ledger.chunks import by_origin, image_at
 from shared.ledger.values import Done, Snapshot
-from shared.storage.job_objects import read_references, read_results
+from shared.storage.job_objects import read_references, read_results, results_in
 from shared.storage.port import ObjectStore
 
 #: States that an image leaves by itself.
@@ -22,13 +23,15 @@ _LOST = "camq's record of this picture was damaged or removed"
 _NAMED = 5
 
 
-def records(ledger: RedisLedger, store: ObjectStore, job: str, *, threads: int = 8) -> Iterator[ImageRecord]:
+def records(
+    ledger: RedisLedger, store: ObjectStore, job: str, *, threads: int = 8, answered: Answered | None = None
+) -> Iterator[ImageRecord]:
     """The record of every registered image of the job; a few chunks are in memory at once.
 
     An image whose answer was damaged or removed, in Redis or in the bucket, is `failed` with a sentence that says so.
-    Raises UnknownJobError at once for a job that is not there.
+    What was `answered` is not read again if it counts. Raises UnknownJobError at once for a job that is not there.
     """
-    snapshot = _Snapshot(ledger, store, job)
+    snapshot = _Snapshot(ledger, store, job, answered)
     return (line for part in ordered(snapshot.load, snapshot.parts, threads=threads) for line in part)
 
 
@@ -79,7 +82,8 @@ def records_from(
 class _Snapshot:
     """What the ledger says of a job at one moment."""
 
-    def __init__(self, ledger: RedisLedger, store: ObjectStore, job: str) -> None:
+    def __init__(self, ledger: RedisLedger, store: ObjectStore, job: str, answered: Answered | None = None) -> None:
+        self._answered = answered
         self._ledger = ledger
         self._known = ledger.snapshot(job)
         self._done = by_origin(self._known.done)
@@ -110,9 +114,10 @@ class _Snapshot:
         return [self._record(references[index], lines.get(index), "; ".join(faults)) for index in images]
 
     def _committed(self, entry: Done) -> list[ImageRecord]:
-        return read_results(
-            self._store, self._job, entry.chunk, entry.attempt, options=self._known.options, total=self._known.total
-        )
+        options, total = self._known.options, self._known.total
+        if self._answered and (lines := self._answered.lines(entry.token)):
+            return results_in(lines, self._job, options=options, total=total)
+        return read_results(self._store, self._job, entry.chunk, entry.attempt, options=options, total=total)
 
     def _record(self, reference: ImageRef, line: ImageRecord | None, fault: str) -> ImageRecord:
         index = reference.index

@@ -44,6 +44,18 @@ class ChunkMessage(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.job}.{self.chunk}.{self.attempt}"
 
 
+class Answer(msgspec.Struct, frozen=True):
+    """What a worker sends to whoever waits for a lone picture, together with the commit of its chunk.
+
+    `token` is that of the claim, by which the ledger's record shows whether this attempt counts. `lines` is the results
+    object, `overlays` has overlays by their keys, or none where they are too large to be sent.
+    """
+
+    token: str
+    lines: bytes
+    overlays: dict[str, bytes]
+
+
 class ErrorInfo(msgspec.Struct, frozen=True):
     """Why an image failed: a stable code (see `shared.errors.CODES`) and a sentence."""
 

@@ -24,7 +24,7 @@ class ChunkRecord(
     msgspec.Struct,
     frozen=True,
     rename={"first": "f", "count": "n", "state": "s", "attempt": "a", "parent": "p", "indices": "x", "digest": "d"}
-    | {"end": "m"},
+    | {"end": "m", "token": "o"},
 ):
     """What readers need of a record; the scripts own the rest."""
 
@@ -36,6 +36,7 @@ class ChunkRecord(
     indices: tuple[int, ...] | None = None
     digest: str = ""
     end: int = 0
+    token: str = ""
 
 
 prepare(ChunkRecord)
@@ -110,7 +111,16 @@ def _without_record(start: int, stop: int) -> list[NewChunk]:
 def done_of(records: Records) -> list[Done]:
     """The chunks that ended."""
     return [
-        Done(chunk, record.attempt, record.first, record.count, record.parent, record.end, record.state == "f")
+        Done(
+            chunk,
+            record.attempt,
+            record.first,
+            record.count,
+            record.parent,
+            record.end,
+            failed=record.state == "f",
+            token=record.token,
+        )
         for chunk, record in records
         if record.state in ("d", "f")
     ]

@@ -2,7 +2,7 @@
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
 import redis
@@ -254,16 +254,17 @@ class RedisJobs(LedgerSide):
         """Drop the job's record, if there is one; the index of jobs keeps its id until `forget`."""
         self.scripts("remove", job)
 
-    def wait_for_news(self, job: str) -> Iterator[None]:
+    def wait_for_news(self, job: str, answered: Callable[[str], object] = lambda _: None) -> Iterator[None]:
         """Yields at once, then whenever the job moved, and at least every half second.
 
-        A lost connection raises UnreachableError; the caller may ask again.
+        `answered` is called before with the `Answer` of a lone picture, as it was sent. A lost connection raises
+        UnreachableError; the caller may ask again.
         """
         with self.scripts.translated(), self.scripts.client.pubsub(ignore_subscribe_messages=True) as news:
-            news.subscribe(keys.EVENTS % job)
+            news.subscribe(keys.EVENTS % job, keys.ANSWERS % job)
             yield
             while True:
-                _drain(news)
+                _drain(news, keys.ANSWERS % job, answered)
                 yield
 
     def all_news(self) -> Iterator[str | None]:
@@ -279,11 +280,13 @@ class RedisJobs(LedgerSide):
                 yield None if message is None else str(message["channel"]).removeprefix(start)
 
 
-def _drain(news: "redis.client.PubSub") -> None:
+def _drain(news: "redis.client.PubSub", answers: str, answered: Callable[[str], object]) -> None:
     """Waits for one event, then swallows those that came with it: one look at the status answers them all."""
-    if news.get_message(timeout=NEWS_EVERY_S) is not None:
-        while news.get_message(timeout=0) is not None:
-            pass
+    message = news.get_message(timeout=NEWS_EVERY_S)
+    while message is not None:
+        if message["channel"] == answers:
+            answered(message["data"])
+        message = news.get_message(timeout=0)
 
 
 def _unknown(job: str) -> UnknownJobError:

@@ -73,6 +73,8 @@ class Done:
     end: int = 0
     #: No worker committed it: its one image failed in quarantine, and the ledger alone has the reason.
     failed: bool = False
+    #: Of the claim that was committed.
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)

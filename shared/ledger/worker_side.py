@@ -7,7 +7,17 @@ from typing import Any, Literal, cast
 import msgspec
 
 from shared import keys
-from shared.contract import SCHEMA_VERSION, ChunkMessage, ErrorInfo, ImageState, Options, Priority, decode, encode
+from shared.contract import (
+    SCHEMA_VERSION,
+    Answer,
+    ChunkMessage,
+    ErrorInfo,
+    ImageState,
+    Options,
+    Priority,
+    decode,
+    encode,
+)
 from shared.errors import LostLeaseError, MessageError, NewerSchemaError
 from shared.ledger.scripts import LedgerSide
 from shared.ledger.values import CANCELLED_AT_ONCE, Claim, Hint, Reaped, Refusal
@@ -107,15 +117,25 @@ class RedisFlow(LedgerSide):
         triples = [part for claim in claims for part in (claim.message.job, claim.message.chunk, claim.token)]
         return list(self.scripts("renew", self.settings.lease_s, *triples))
 
-    def commit(self, claim: Claim, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
-        """Count the chunk's images, one state each as in `Claim.indices`. LostLeaseError if it is not ours."""
+    def commit(
+        self,
+        claim: Claim,
+        states: Sequence[ImageState],
+        failures: Mapping[int, ErrorInfo],
+        answer: Answer | None = None,
+    ) -> None:
+        """Count the chunk's images, one state each as in `Claim.indices`. LostLeaseError if it is not ours.
+
+        An `answer` goes to whoever waits for the job, if the commit counts.
+        """
         pairs = [part for index, error in failures.items() for part in (index, encode(_short(error)).decode())]
         colours = "".join(state.byte for state in states)
         message = claim.message
-        answer = self.scripts("commit", message.job, message.chunk, claim.token, colours, FAILURES_KEPT, *pairs)
-        if answer == "miscounted":
+        sent = encode(answer).decode() if answer else ""
+        found = self.scripts("commit", message.job, message.chunk, claim.token, colours, FAILURES_KEPT, sent, *pairs)
+        if found == "miscounted":
             raise ValueError(f"attempt {message.task_id} has {len(colours)} states, not one for each image")
-        if answer != "ok":
+        if found != "ok":
             raise LostLeaseError(f"attempt {message.task_id} no longer owns its chunk")
 
     def release(self, claim: Claim, *, spent: bool = False, raised: str = "") -> None:

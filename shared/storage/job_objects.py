@@ -50,7 +50,13 @@ def read_results(
     store: ObjectStore, job: str, chunk: str, attempt: int, *, options: Options, total: int
 ) -> list[ImageRecord]:
     """The lines that a chunk's worker wrote, without those of images that the job does not have."""
-    lines = _lines(store.get(keys.results_object(job, chunk, attempt), MAX_BYTES), ImageRecord)
+    data = store.get(keys.results_object(job, chunk, attempt), MAX_BYTES)
+    return results_in(data, job, options=options, total=total)
+
+
+def results_in(data: bytes, job: str, *, options: Options, total: int) -> list[ImageRecord]:
+    """`read_results` of what was read already."""
+    lines = _lines(data, ImageRecord)
     return [_with_own_overlays(line, job, options) for line in lines if 0 <= line.index < total]
 
 

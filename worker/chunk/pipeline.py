@@ -11,7 +11,16 @@ from functools import partial
 import structlog
 
 from shared import keys
-from shared.contract import ChunkMessage, ErrorInfo, ImageRecord, ImageRef, ImageState, decode_lines, encode_lines
+from shared.contract import (
+    Answer,
+    ChunkMessage,
+    ErrorInfo,
+    ImageRecord,
+    ImageRef,
+    ImageState,
+    decode_lines,
+    encode_lines,
+)
 from shared.errors import (
     DeniedError,
     LostLeaseError,
@@ -30,6 +39,7 @@ from worker.chunk.traces import ChunkTraces
 from worker.errors import HandBackError
 from worker.image.chunk_maps import ChunkMaps, wanted
 from worker.image.explainer import Explainer
+from worker.image.lone import Lone, is_lone
 from worker.timing.measurements import Measurements
 
 log = structlog.get_logger()
@@ -131,10 +141,12 @@ class Pipeline:
         """How many of its images failed."""
         message = claim.message
         maps = None
+        put = partial(self._put, lease)
+        lone = Lone(self._urgent, put) if is_lone(claim) else None
         try:
             references = self._references(claim, lease)
             maps = ChunkMaps() if wanted(references, claim.options) else None
-            records = self._explain_all(references, claim, lease, maps)
+            records = self._explain_all(references, claim, lease, maps, lone)
         except (NotFoundError, ObjectTooLargeError, MessageError) as reason:
             records = [_without_reference(index, claim, reason) for index in claim.indices]
         failures = {r.index: r.error for r in records if r.state is ImageState.FAILED and r.error}
@@ -142,16 +154,24 @@ class Pipeline:
         with self._measurements.stage("commit"):
             if maps and (archive := maps.archive()):
                 beside = keys.chunk_maps_object(message.job, message.chunk, message.attempt)
-                self._patience(lease.check_held, self._store.put, beside, archive)
+                put(beside, archive)
             lines = encode_lines(records)
-            self._patience(lease.check_held, self._store.put, key, lines, content_type="application/jsonl")
-            self._patience(lease.check_held, self._commit, claim, [r.state for r in records], failures)
+            put(key, lines, "application/jsonl")
+            if lone:
+                lone.written()
+            answer = lone.answer(claim, lines) if lone else None
+            self._patience(lease.check_held, self._commit, claim, [r.state for r in records], failures, answer)
         log.info("chunk committed", task=message.task_id, images=len(records), failed=len(failures))
         return len(failures)
 
-    def _commit(self, claim: Claim, states: list[ImageState], failures: dict[int, ErrorInfo]) -> None:
+    def _put(self, lease: Lease, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+        self._patience(lease.check_held, self._store.put, key, data, content_type=content_type)
+
+    def _commit(
+        self, claim: Claim, states: list[ImageState], failures: dict[int, ErrorInfo], answer: Answer | None
+    ) -> None:
         try:
-            self._ledger.commit(claim, states, failures)
+            self._ledger.commit(claim, states, failures, answer)
         except LostLeaseError:
             self._measurements.lost()
             raise
@@ -172,10 +192,10 @@ class Pipeline:
         return [found[index] for index in claim.indices]
 
     def _explain_all(
-        self, refs: list[ImageRef], claim: Claim, lease: Lease, maps: ChunkMaps | None
+        self, refs: list[ImageRef], claim: Claim, lease: Lease, maps: ChunkMaps | None, lone: Lone | None
     ) -> list[ImageRecord]:
         pool = self._urgent if claim.priority == "high" else self._bulk
-        futures = [pool.submit(copy_context().run, self._explain, ref, claim, lease, maps) for ref in refs]
+        futures = [pool.submit(copy_context().run, self._explain, ref, claim, lease, maps, lone) for ref in refs]
         try:
             _await(futures, lease.check_held)
             return [future.result() for future in futures]
@@ -183,11 +203,13 @@ class Pipeline:
             for future in futures:
                 future.cancel()
 
-    def _explain(self, ref: ImageRef, claim: Claim, lease: Lease, maps: ChunkMaps | None) -> ImageRecord:
+    def _explain(
+        self, ref: ImageRef, claim: Claim, lease: Lease, maps: ChunkMaps | None, lone: Lone | None
+    ) -> ImageRecord:
         if claim.quarantine:  # its maps stay in that process
             record = self._quarantine.record(ref, claim, lease)
         else:
-            record = self._explainer.record(ref, claim, lease.check, maps)
+            record = self._explainer.record(ref, claim, lease.check, maps, lone)
         self._measurements.image()
         return record
 

@@ -43,6 +43,7 @@ from worker.image.batcher import Batcher
 from worker.image.chunk_maps import ChunkMaps
 from worker.image.evaluation import Evaluator
 from worker.image.ground_truth import compared, drawn, options_of
+from worker.image.lone import Lone, Put
 from worker.image.smoothing import smoothed
 from worker.pictures.budget import Budget
 from worker.pictures.pool import Pictures
@@ -79,16 +80,23 @@ class Explainer:
     large_files: Budget
     stage: Stage
 
-    def record(self, ref: ImageRef, claim: Claim, check: Check, maps: ChunkMaps | None = None) -> ImageRecord:
-        """The image's one fate; its maps are added to `maps`. Only what ends the whole chunk is raised."""
+    def record(
+        self, ref: ImageRef, claim: Claim, check: Check, maps: ChunkMaps | None = None, lone: Lone | None = None
+    ) -> ImageRecord:
+        """The image's one fate; its maps are added to `maps`. Only what ends the whole chunk is raised.
+
+        Files of a `lone` picture need not be stored yet.
+        """
         try:
-            return self._succeed(ref, claim, check, maps)
+            return self._succeed(ref, claim, check, maps, lone)
         except ImageError as error:
             return self._ended(ref, ImageState.FAILED, ErrorInfo(error.code, error.message))
         except CancelledJobError:
             return self._ended(ref, ImageState.CANCELLED, None)
 
-    def _succeed(self, ref: ImageRef, claim: Claim, check: Check, maps: ChunkMaps | None) -> ImageRecord:
+    def _succeed(
+        self, ref: ImageRef, claim: Claim, check: Check, maps: ChunkMaps | None, lone: Lone | None
+    ) -> ImageRecord:
         check()
         if ref.error is not None:  # kept as it is: a newer producer may have a code that this release does not know
             return self._ended(ref, ImageState.FAILED, ref.error)
@@ -113,8 +121,11 @@ class Explainer:
             predictions = self._undrawn(explanation)
         else:
             with self.stage("upload"):
-                geometry = picture.geometry
-                predictions = self._upload(ref, claim, check, explanation, drawings=drawings, geometry=geometry)
+                put = lone.write if lone else partial(self._put, check)
+                predictions = self._upload(ref, claim, put, explanation, drawings=drawings, geometry=picture.geometry)
+            if lone:
+                for record, drawing in zip(predictions, drawings, strict=True):
+                    lone.drawn(record.overlay or "", drawing.overlay)
         if maps:
             maps.add(ref, explanation, picture.geometry)
         return ImageRecord.of(
@@ -185,7 +196,7 @@ class Explainer:
         self,
         ref: ImageRef,
         claim: Claim,
-        check: Check,
+        put: Put,
         explanation: Explanation,
         *,
         drawings: list[Drawing],
@@ -196,18 +207,18 @@ class Explainer:
         records = []
         for found, drawing in zip(explanation.classes, drawings, strict=True):
             overlay = keys.overlay_object(job, ref.index, found.rank, EXTENSIONS[options.format], output)
-            self._put(check, overlay, drawing.overlay, CONTENT_TYPES[options.format])
+            put(overlay, drawing.overlay, CONTENT_TYPES[options.format])
             if drawing.heatmap is not None:
                 heatmap = keys.heatmap_object(job, ref.index, found.rank, output)
-                self._put(check, heatmap, drawing.heatmap, "image/png")
+                put(heatmap, drawing.heatmap, "image/png")
             if drawing.mask is not None:
-                self._put(check, keys.mask_object(job, ref.index, found.rank, output), drawing.mask, "image/png")
+                put(keys.mask_object(job, ref.index, found.rank, output), drawing.mask, "image/png")
             span = MapRange(drawing.map_min, drawing.map_max, drawing.flat)
             record = self._prediction(found, overlay, drawing.box, span)
             records.append(_with_areas(record, options, drawing, geometry))
         if options.keep_maps:
             archive = maps_archive(explanation, claim.model)
-            self._put(check, keys.maps_object(job, ref.index, output), archive, "application/octet-stream")
+            put(keys.maps_object(job, ref.index, output), archive, "application/octet-stream")
         return tuple(records)
 
     def _captions(self, explanation: Explanation) -> list[Caption]:

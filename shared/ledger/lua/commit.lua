@@ -1,4 +1,5 @@
--- ARGV: job, chunk, token, one state byte per image of the chunk, cap of failures kept, then index, error for each.
+-- ARGV: job, chunk, token, one state byte per image of the chunk, cap of failures kept, the answer for whoever waits for
+-- the job (or nothing), then index, error for each failure.
 -- Answers ok (also when this claim was committed before), stale, or miscounted (not one state per image).
 local job, chunk, token, states = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local known = load_chunk(job, chunk)
@@ -30,7 +31,7 @@ paint(job, record, function(old, position)
   return old == 'r' and string.sub(states, position, position) or old
 end)
 local failures, cap = key(FAILURES, job), tonumber(ARGV[5])
-for position = 6, #ARGV, 2 do
+for position = 7, #ARGV, 2 do
   if redis.call('HLEN', failures) >= cap then break end
   redis.call('HSET', failures, ARGV[position], ARGV[position + 1])
 end
@@ -41,5 +42,6 @@ save_chunk(job, chunk, record)
 redis.call('ZREM', LEASES, job .. '/' .. chunk)
 -- A pace that camq did not write is no reason to count nothing.
 if not pcall(keep_pace) then redis.call('HDEL', key(JOB, job), 'pace') end
+if ARGV[6] ~= '' then redis.call('PUBLISH', key(ANSWERS, job), ARGV[6]) end
 settle(job)
 return 'ok'

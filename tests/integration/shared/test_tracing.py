@@ -63,7 +63,9 @@ class Explainer:
 
     stage: Stage
 
-    def record(self, ref: ImageRef, claim: Any, check: Callable[[], None], maps: Any = None) -> ImageRecord:
+    def record(
+        self, ref: ImageRef, claim: Any, check: Callable[[], None], maps: Any = None, _: Any = None
+    ) -> ImageRecord:
         for name in ("download", "render"):
             with self.stage(name):
                 check()

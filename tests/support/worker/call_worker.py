@@ -27,7 +27,7 @@ class Explainer:
     def __init__(self) -> None:
         self.done: list[str] = []
 
-    def record(self, ref: ImageRef, claim: Claim, check: Any, maps: Any = None) -> ImageRecord:
+    def record(self, ref: ImageRef, claim: Claim, check: Any, maps: Any = None, lone: Any = None) -> ImageRecord:
         self.done.append(ref.key)
         failed = "broken" in ref.key
         return ImageRecord(

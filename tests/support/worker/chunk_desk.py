@@ -37,6 +37,7 @@ class Ledger:
         )
         self.committed: list[ImageState] | None = None
         self.failures: Mapping[int, ErrorInfo] = {}
+        self.answer: Any = None
         self.released = self.spent = False
         self.raised = ""
         self.away = 0
@@ -51,7 +52,10 @@ class Ledger:
     def renew(self, claims: Sequence[Claim]) -> list[str]:
         return [self.lease] * len(claims)
 
-    def commit(self, claim: Claim, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo]) -> None:
+    def commit(
+        self, claim: Claim, states: Sequence[ImageState], failures: Mapping[int, ErrorInfo], answer: Any
+    ) -> None:
+        self.answer = answer
         self.committed, self.failures = list(states), failures
 
     def release(self, claim: Claim, *, spent: bool = False, raised: str = "") -> None:
@@ -64,7 +68,7 @@ class Explainer:
     def __init__(self) -> None:
         self.on: dict[int, Any] = {}
 
-    def record(self, ref: ImageRef, claim: Claim, check: Any, maps: Any = None) -> ImageRecord:
+    def record(self, ref: ImageRef, claim: Claim, check: Any, maps: Any = None, lone: Any = None) -> ImageRecord:
         act = self.on.get(ref.index)
         if act is not None:
             act(check)

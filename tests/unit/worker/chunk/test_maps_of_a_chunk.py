@@ -28,7 +28,7 @@ class Store(MemoryStore):
         super().put(key, data, content_type)
 
 
-def explained(ref: ImageRef, _claim: Any, _check: Any, maps: Any) -> ImageRecord:
+def explained(ref: ImageRef, _claim: Any, _check: Any, maps: Any, _lone: Any) -> ImageRecord:
     """Every image succeeds, with one map."""
     if maps is not None:
         values = np.full((1, 2), ref.index, np.float32)
