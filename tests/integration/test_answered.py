@@ -13,10 +13,10 @@ from shared.config import Settings
 from shared.contract import Answer, ImageState, decode, encode, encode_lines
 from shared.errors import LostLeaseError, UnreachableError
 from shared.ledger import Claim, RedisLedger
-from tests.chunk_desk import MESSAGE, Desk
-from tests.ledgers import MODEL, claim, submit
-from tests.scripted_worker import ScriptedWorker, picture
-from tests.submitting import Requests, pictures, send
+from tests.support.jobs.ledgers import MODEL, claim, submit
+from tests.support.jobs.scripted_worker import ScriptedWorker, picture
+from tests.support.jobs.submitting import Requests, pictures, send
+from tests.support.worker.chunk_desk import MESSAGE, Desk
 from worker.chunk.pipeline import Outcome
 from worker.image.lone import MOST_SENT, Lone
 
