@@ -91,37 +91,11 @@ ANSWERS = PREFIX + "answers:%s"
 INPUTS = "inputs/"
 _INPUT = re.compile(rf"{INPUTS}[0-9a-f]{{2}}/[0-9a-f]{{64}}")
 
-_LUA: tuple[str, ...] = (
-    "JOB",
-    "IMAGES",
-    "CHUNKS",
-    "RESERVED",
-    "PENDING",
-    "FAILURES",
-    "TURNS",
-    "AGAIN",
-    "LATER",
-    "PLACES",
-    "HINTS",
-    "CLAIMED",
-    "LEASES",
-    "REAPED",
-    "NEWEST",
-    "JOBS",
-    "WEBHOOKS",
-)
-_LUA += ("SERVING", "WORKERS", "WORKER", "STOPPING", "EVENTS", "FINISHED_TTL_S", "UNFINISHED_TTL_S", "INDEX_TTL_S")
-_LUA += ("ANSWERS", "CANCELLING", "MODELS", "DELETING", "COLLECTING", "MODEL", "GONE", "SWEPT")
-
 
 def lua_constants() -> str:
-    """The key templates and lifetimes as Lua locals, to stand before every script."""
-    values = globals()
-    return "".join(f"local {name} = {_lua_literal(values[name])}\n" for name in _LUA)
-
-
-def _lua_literal(value: str | int) -> str:
-    return str(value) if isinstance(value, int) else f"'{value}'"
+    """All of the above as Lua locals, to stand before every script."""
+    constants = {name: value for name, value in globals().items() if name.isupper() and not name.startswith("_")}
+    return "".join(f"local {name} = {value!r}\n" for name, value in constants.items())
 
 
 def queue(model: str, priority: str) -> str:

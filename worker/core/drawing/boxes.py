@@ -57,14 +57,21 @@ def boxes(values: FloatArray, geometry: Geometry, threshold: float, most: int) -
     return tuple(_box(above, geometry, places[each][1], places[each][0]) for each in hottest)
 
 
+def over_seen(values: FloatArray, geometry: Geometry) -> FloatArray:
+    """The map, resized bilinearly to the part of the picture that the network saw, at most `GRID` points a side."""
+    x0, y0, x1, y1 = geometry.seen
+    shrink = min(1.0, GRID / max(x1 - x0, y1 - y0))
+    columns, rows = (max(1, round(side * shrink)) for side in (x1 - x0, y1 - y0))
+    return stretch(values, columns, rows)
+
+
 def _above(values: FloatArray, geometry: Geometry, threshold: float) -> _Above | None:
     bar = threshold * float(values.max())
     if not (bar > 0 and math.isfinite(bar)):
         return None
     x0, y0, x1, y1 = geometry.seen
-    shrink = min(1.0, GRID / max(x1 - x0, y1 - y0))
-    columns, rows = (max(1, round(side * shrink)) for side in (x1 - x0, y1 - y0))
-    grid = stretch(values, columns, rows)
+    grid = over_seen(values, geometry)
+    rows, columns = grid.shape
     # Of a letterbox only what shows the picture: beside it there is nothing to box.
     across, x0, x1 = _inside(x0, x1, geometry.width, columns)
     down, y0, y1 = _inside(y0, y1, geometry.height, rows)

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from shared.contract import Box
-from worker.core.drawing.boxes import GRID, box
-from worker.core.drawing.stretch import stretch
+from worker.core.drawing.boxes import box, over_seen
 from worker.core.types import FloatArray, Geometry
 
 #: Of the map's range, from cold to hot.
@@ -20,9 +19,8 @@ def points_at(values: FloatArray, geometry: Geometry, boxes: Sequence[Box], tole
     1608.00507.
     """
     x0, y0, x1, y1 = geometry.seen
-    shrink = min(1.0, GRID / max(x1 - x0, y1 - y0))
-    columns, rows = (max(1, round(side * shrink)) for side in (x1 - x0, y1 - y0))
-    grid = stretch(values, columns, rows)
+    grid = over_seen(values, geometry)
+    rows, columns = grid.shape
     row, column = np.unravel_index(int(grid.argmax()), grid.shape)
     x, y = x0 + (column + 0.5) * (x1 - x0) / columns, y0 + (row + 0.5) * (y1 - y0) / rows
     return any(
