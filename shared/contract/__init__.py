@@ -27,8 +27,6 @@ from shared.contract.job_options import (
 )
 from shared.contract.model_card import (
     INTERPOLATIONS,
-    OUTPUTS,
-    RESIZES,
     Interpolation,
     ModelCard,
     Outputs,
@@ -60,7 +58,7 @@ from shared.contract.records import (
     PredictionRecord,
     TruthRecord,
 )
-from shared.contract.states import TRANSITIONS, ImageState, JobState, job_state
+from shared.contract.states import ImageState, JobState, job_state
 from shared.contract.status import JobStatus, StageTime, WebhookStatus, WorkerInfo
 from shared.contract.summary import (
     Calibration,
@@ -86,14 +84,11 @@ __all__ = [
     "METHODS",
     "MOST_PAGES",
     "MOST_PIXELS",
-    "OUTPUTS",
     "PRESENT_FROM",
     "PRIORITIES",
-    "RESIZES",
     "SCHEMA_VERSION",
     "SLOW_METHODS",
     "SMALLEST_INPUT",
-    "TRANSITIONS",
     "TRUTH_FROM",
     "Activation",
     "Answer",

@@ -8,9 +8,7 @@ import msgspec
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
 Resize = Literal["squash", "center-crop", "letterbox", "squash-crop", "letterbox-crop"]
-RESIZES: tuple[str, ...] = get_args(Resize)
 Outputs = Literal["softmax", "sigmoid"]
-OUTPUTS: tuple[str, ...] = get_args(Outputs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,16 +34,6 @@ class JobState(StrEnum):
         return self not in (JobState.QUEUED, JobState.RUNNING)
 
 
-#: Allowed steps of one image. `running → queued` is a hand-back; `failed → queued` is a retry.
-TRANSITIONS: dict[ImageState, frozenset[ImageState]] = {
-    ImageState.QUEUED: frozenset({ImageState.RUNNING, ImageState.FAILED, ImageState.CANCELLED}),
-    ImageState.RUNNING: frozenset({ImageState.QUEUED, ImageState.SUCCEEDED, ImageState.FAILED, ImageState.CANCELLED}),
-    ImageState.SUCCEEDED: frozenset(),
-    ImageState.FAILED: frozenset({ImageState.QUEUED}),
-    ImageState.CANCELLED: frozenset(),
-}
-
-
 def job_state(*, finished: bool, started: bool, succeeded: int, failed: int, cancelled: int) -> JobState:
     """The job's state, derived from its counters so that the two can never disagree."""
     if not finished:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from shared import keys
-from shared.contract import TRANSITIONS, ChunkMessage, ErrorInfo, ImageState, Options
+from shared.contract import ChunkMessage, ErrorInfo, ImageState, Options
 from shared.errors import LostLeaseError, UsageError
 from shared.ledger import Claim, Hint, NewChunk, RedisLedger
 from tests.support.jobs.ledgers import MODEL, enter, serve
@@ -20,6 +20,14 @@ JOBS, WORKERS = ("a", "b"), ("w0", "w1", "w2")
 FINAL = {ImageState.SUCCEEDED, ImageState.FAILED, ImageState.CANCELLED}
 STATES = {state.byte: state for state in ImageState}
 PICK = st.integers(0, 1_000_000)
+#: Allowed steps of one image. `running → queued` is a hand-back; `failed → queued` is a retry.
+TRANSITIONS: dict[ImageState, frozenset[ImageState]] = {
+    ImageState.QUEUED: frozenset({ImageState.RUNNING, ImageState.FAILED, ImageState.CANCELLED}),
+    ImageState.RUNNING: frozenset({ImageState.QUEUED, ImageState.SUCCEEDED, ImageState.FAILED, ImageState.CANCELLED}),
+    ImageState.SUCCEEDED: frozenset(),
+    ImageState.FAILED: frozenset({ImageState.QUEUED}),
+    ImageState.CANCELLED: frozenset(),
+}
 
 
 @dataclass
