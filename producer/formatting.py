@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from shared.contract import JobStatus, Preprocessing, WebhookStatus, WorkerInfo
+from shared.contract import JobStatus, JobSummary, Preprocessing, WebhookStatus, WorkerInfo
 from shared.text import visible
 
 #: What one run of a stage processes; every other stage processes one image.
@@ -62,6 +62,19 @@ def _numbers(values: Sequence[float]) -> str:
 def count(number: int, noun: str) -> str:
     """Such as `1 image`, `12,000 images`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def share(value: float | None) -> str:
+    """Such as `66.7%`; empty for what is not known."""
+    return "" if value is None else f"{value:.1%}"
+
+
+def accuracy(found: JobSummary) -> str:
+    """How often a job was right, in one line."""
+    if found.top_k is None:
+        return f"exactly the true labels: {share(found.top1)}"
+    said = f"accuracy: {share(found.top1)}, among the best {found.k}: {share(found.top_k)}"
+    return f"{said}; calibration error: {share(found.calibration.ece)}" if found.calibration else said
 
 
 def size(number: float) -> str:

@@ -52,15 +52,15 @@ class Display:
         """Pictures that are in the object store."""
         self._show("uploading", done, total, "")
 
-    def status(self, status: JobStatus) -> None:
-        """A job's counters."""
+    def status(self, status: JobStatus, within: str = "") -> None:
+        """A job's counters; `within` says how far it is within its pictures, and what time that leaves."""
         parts = []
         if status.images_per_second:
             parts.append(rate(status.images_per_second))
-        elif status.running:  # the first chunk may take a while: that it is being worked on is news
+        elif status.running and not within:  # the first chunk may take a while: that it is being worked on is news
             parts.append(f"{status.running:,} in work")
         if not status.state.finished:
-            parts.append(time_left(status))
+            parts.append(within or time_left(status))
         if status.failed:
             parts.append(f"{status.failed:,} failed")
         self._show("explaining", status.done, status.total if status.sealed else None, ", ".join(filter(None, parts)))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from producer.cli.common import emit, say
-from producer.formatting import duration, elapsed_s, outcome, rate
+from producer.formatting import accuracy, count, duration, elapsed_s, outcome, rate
 from shared.contract import JobState
 
 if TYPE_CHECKING:
@@ -30,12 +30,15 @@ def resumable_watch(job: str) -> Iterator[None]:
 
 def wait_for(reach: Services, job: str) -> JobStatus:
     """Follow the job with a progress display until it has finished; prints and returns its final status."""
+    from producer.forwards import Forwards
     from producer.progress import Display
     from producer.watch import follow
 
+    options = reach.ledger.options(job)
+    forwards = Forwards(reach.ledger, options) if options.evaluate else None
     with Display() as display, closing(follow(reach.ledger, job, display.notice)) as statuses:
         for found in statuses:
-            display.status(found)
+            display.status(found, forwards.of(found) if forwards else "")
     say(f"job {job} {found.state}: {outcome(found)}{_in_time(found)}")
     return found
 
@@ -67,6 +70,29 @@ def fetch(reach: Services, job: str, folder: Path, *, as_json: bool, names: str 
         for done, record in enumerate(records, 1):
             yield record
             display.fetch(done, total)
+
+
+class Right:
+    """How often a job was right, counted while its records pass."""
+
+    def __init__(self, reach: Services, job: JobStatus) -> None:
+        from producer.results.analysis.accuracy import Tally
+
+        card = reach.ledger.card(job.model)
+        self._job = job
+        self._tally = Tally(reach.ledger.options(job.job), card.outputs if card else "softmax")
+
+    def counted(self, found: Iterable[ImageRecord]) -> Iterator[ImageRecord]:
+        """The same records."""
+        for record in found:
+            self._tally.add(record)
+            yield record
+
+    def say(self, more: str) -> None:
+        """One line, and where more of it is; nothing without ground truth."""
+        if images := self._tally.with_truth:
+            found = self._tally.summary(self._job.job, self._job.model)
+            say(f"{count(images, 'image')} with ground truth; {accuracy(found)}. The report says which. {more}")
 
 
 def _in_time(found: JobStatus) -> str:

@@ -7,12 +7,14 @@ import msgspec
 
 from shared.contract.codec import SCHEMA_VERSION, decode, decode_lines, encode, encode_lines, prepare
 from shared.contract.job_options import (
+    EVALUATION_FORWARDS,
     EXTENSIONS,
     FORMATS,
     LARGEST_INPUT,
     LAYER_METHODS,
     METHODS,
     PRIORITIES,
+    RANDOMISED_FORWARDS,
     SLOW_METHODS,
     SMALLEST_INPUT,
     TRUTH_FROM,
@@ -22,6 +24,7 @@ from shared.contract.job_options import (
     Priority,
     TruthFrom,
     differing,
+    forwards,
     layers_in,
     number_range,
 )
@@ -74,6 +77,7 @@ from shared.contract.summary import (
 __all__ = [
     "CALL_PREFIX",
     "CHUNK_TASK",
+    "EVALUATION_FORWARDS",
     "EXPLAIN_TASK",
     "EXTENSIONS",
     "FORMATS",
@@ -86,6 +90,7 @@ __all__ = [
     "MOST_PIXELS",
     "PRESENT_FROM",
     "PRIORITIES",
+    "RANDOMISED_FORWARDS",
     "SCHEMA_VERSION",
     "SLOW_METHODS",
     "SMALLEST_INPUT",
@@ -137,6 +142,7 @@ __all__ = [
     "differing",
     "encode",
     "encode_lines",
+    "forwards",
     "job_state",
     "layers_in",
     "number_range",

@@ -23,6 +23,9 @@ METHODS: tuple[str, ...] = get_args(Method)
 LAYER_METHODS: tuple[Method, ...] = ("gradcam", "layercam")
 #: They take seconds per picture, where the others take milliseconds.
 SLOW_METHODS = frozenset({"scorecam"})
+#: Of each evaluated map: its own, that of the picture kept where it is hot, 20 steps of deletion, a blurred picture and
+#: 19 steps of insertion, and ROAD's eight. And the real network and its ten random ones, for all methods together.
+EVALUATION_FORWARDS, RANDOMISED_FORWARDS = 50, 11
 FORMATS: tuple[str, ...] = get_args(Format)
 PRIORITIES: tuple[str, ...] = get_args(Priority)
 TRUTH_FROM: tuple[str, ...] = get_args(TruthFrom)
@@ -221,3 +224,9 @@ def _in_words(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def forwards(options: Options) -> int:
+    """How often each picture goes through the network where `evaluate` is asked for; slow methods make more."""
+    own = EVALUATION_FORWARDS * len(set(options.evaluate or ()))
+    return own + RANDOMISED_FORWARDS if options.randomise else own

@@ -58,6 +58,18 @@ def test_the_page_fits_and_is_readable(open_page: Open, page_of_eight: str, widt
     assert page.evaluate(outside) == []
 
 
+def test_a_phone_shows_every_number_without_scrolling_sideways(open_page: Open, page_of_eight: str) -> None:
+    """Each with its name, whether more or less is better, and its interval."""
+    page = open_page(page_of_eight, width=390)
+
+    assert page.locator(".wide-table").evaluate("table => table.scrollWidth - table.clientWidth") == 0
+    first = page.locator("tbody tr").first
+    assert first.locator("td:visible").count() == len(METRICS) + 1
+    named = first.locator("td").evaluate_all("cells => cells.map(cell => getComputedStyle(cell, '::before').content)")
+    assert named[:2] == ['"average drop ↓"', '"average increase ↑"']
+    assert first.locator("td").first.inner_text().split() == ["0.500", "0.250", "to", "0.750"]
+
+
 def test_it_needs_no_script(open_page: Open, page_of_eight: str) -> None:
     """Numbers, curves and bars are there without one."""
     page = open_page(page_of_eight, java_script_enabled=False)

@@ -60,7 +60,7 @@ def test_the_gallery_opens_from_disk(report: Report, number: int) -> None:
     expect(page.locator(".card")).to_have_count(min(number, PAGE))
     expect(page.locator(".card img").first).to_have_attribute("alt", "photos/picture-0.jpg")
     expect(page.locator(".card").first).to_contain_text("tabby")
-    expect(page.locator(".card").first).to_contain_text("60.0 %")
+    expect(page.locator(".card").first).to_contain_text("60.0%")
     assert page.locator(".card img").first.evaluate("image => image.decode().then(() => image.naturalWidth)") == 40
 
 
@@ -233,7 +233,7 @@ def test_a_picture_opens_large(report: Report, number: int) -> None:
     expect(viewer.locator(".overlay")).to_have_attribute("src", "pictures/3.webp")
     expect(viewer.locator(".rank").nth(2)).to_contain_text("flat map")
     viewer.get_by_role("slider").fill("40")
-    expect(viewer.locator("output")).to_have_text("40 %")
+    expect(viewer.locator("output")).to_have_text("40%")
     viewer.get_by_label("Box").uncheck()
     expect(viewer.locator(".box")).to_be_hidden()
     expect(page.locator("#boxes")).not_to_be_checked()

@@ -87,7 +87,24 @@ def test_examples_are_pictures_that_open(open_page: Open, report: str) -> None:
     example.click()
     expect(page.locator("#viewer-facts")).to_contain_text("#5 ")
     expect(page.locator("#viewer-facts")).to_contain_text("✓ right: tabby")
-    expect(page.locator("#viewer-facts")).to_contain_text("10 % of the heat on the border")
+    expect(page.locator("#viewer-facts")).to_contain_text("10% of the heat on the border")
+
+
+def test_the_overlay_of_a_true_class_behind_the_best_is_called_so(open_page: Open, tmp_path: Path) -> None:
+    """As `--explain truth` adds it; ranks of any length leave names and percentages in line."""
+    images = judged(gallery(12))
+    for image in images:
+        if not image["index"] % 2 and image["predictions"]:
+            image["predictions"].append(image["predictions"][2] | {"rank": 685, "label": "barn"})
+            image["truth"] = {"labels": ["barn"], "ranks": [685], "correct": False}
+    page = open_page(write(tmp_path / "report.html", images, status_of(images)).as_uri())
+
+    expect(page.locator("#ranks label")).to_have_text(["none", "1", "2", "3", "truth"])
+    card = page.locator(".card").first
+    expect(card.locator(".rank-number")).to_have_text(["1", "2", "3", "685"])
+    for part, side in ((".rank-label", "left"), (".rank-share", "right")):
+        places = card.locator(part).evaluate_all(f"all => all.map(one => one.getBoundingClientRect().{side})")
+        assert max(places) - min(places) < 1
 
 
 def test_probability_and_border_filter_and_stand_in_the_address(open_page: Open, report: str) -> None:

@@ -108,3 +108,13 @@ def test_every_picture_is_opened_with_a_list_of_formats() -> None:
 
     assert len(calls) > 4
     assert not bare
+
+
+def test_percents_are_written_one_way() -> None:
+    """As 66.7%: in what people read, no space stands before the sign."""
+    written = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    written += [path for kind in ("html", "js") for path in (ROOT / "producer").rglob(f"*.{kind}")]
+
+    assert [
+        str(path) for path in written if re.search(r"(\d|\$\{\w+\})( |&nbsp;)%(?!})", path.read_text("utf-8"))
+    ] == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain
@@ -17,19 +17,25 @@ from msgspec import UNSET
 from producer.cli.common import emit, json_option, say, services
 from producer.cli.parameters import choice, complete_models, recent_jobs, whole
 from producer.cli.paths import all_of, given_pictures, manifest_options
-from producer.cli.tables import Table, show
 from producer.cli.waiting import exit_status, resumable_watch, wait_for
+from producer.formatting import count
 from producer.lookup import EVALUATION, find_job
 from shared.checks.options import OPTIONS
-from shared.contract import SLOW_METHODS, TRUTH_FROM, ImageRef, ModelCard, Options, TruthFrom
+from shared.contract import (
+    EVALUATION_FORWARDS,
+    RANDOMISED_FORWARDS,
+    SLOW_METHODS,
+    TRUTH_FROM,
+    ImageRef,
+    ModelCard,
+    Options,
+    TruthFrom,
+)
 from shared.errors import UnknownJobError, UsageError
-from shared.text import visible
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from producer.results.analysis.estimates import Estimate
-    from producer.results.analysis.evaluation import MethodEvaluation
     from producer.services import Services
 
 T = TypeVar("T")
@@ -84,8 +90,8 @@ def evaluate(
     """Measure how faithful the maps of several methods are, as a job on the workers.
 
     The pictures are PATHS, as for `camq submit`, or those of a JOB. Each picture is changed where a map of its best
-    class points, and the network is asked again: about fifty times for each method. A manifest with boxes also says
-    whether maps find them. Prints each metric's mean with its 95 % confidence interval. Of a job that evaluated its
+    class points, and the network is asked again: fifty times for each method. A manifest with boxes also says
+    whether maps find them. Prints each metric's mean with its 95% confidence interval. Of a job that evaluated its
     pictures, `camq evaluate JOB` prints the numbers again. The job has the tag `evaluation` and is not the `latest`
     of other commands.
 
@@ -111,7 +117,8 @@ def evaluate(
             return _conclude(reach, known, report, as_json=as_json)
         before = None if known is None else reach.ledger.status(known).model
         card, _ = resolve(reach.ledger, model or before or reach.settings.model)
-        options: dict[str, object] = {"evaluate": _named(methods) if methods else _quick_methods(card), "top_k": 1}
+        chosen = _named(methods) if methods else _quick_methods(card)
+        options: dict[str, object] = {"evaluate": chosen, "top_k": 1}
         if randomise:
             options["randomise"] = True
         if known is not None:
@@ -131,13 +138,21 @@ def evaluate(
             truth=truth,
         )
         with Display() as display:
-            heard = Listener(job=_announce, progress=display.upload, notice=display.notice, chosen=display.notice)
+            announce = partial(_announce, cost=_cost(chosen, randomise=randomise))
+            heard = Listener(job=announce, progress=display.upload, notice=display.notice, chosen=display.notice)
             job = submit(reach, pictures, request, heard)
         return _conclude(reach, job, report, as_json=as_json)
 
 
-def _announce(job: str) -> None:
-    say(f"job {job}; to see its numbers later: camq evaluate {job}")
+def _announce(job: str, cost: str) -> None:
+    say(f"job {job}; to see its numbers later: camq evaluate {job}\n{cost}")
+
+
+def _cost(methods: Sequence[str], *, randomise: bool) -> str:
+    """What each picture asks of the network."""
+    several = count(len(set(methods)), "method")
+    more = f" and {RANDOMISED_FORWARDS} with random layers" if randomise else ""
+    return f"for each picture: {EVALUATION_FORWARDS} forwards for each of {several}{more}"
 
 
 def _known_job(reach: Services, given: tuple[str, ...]) -> str | None:
@@ -227,6 +242,7 @@ def _sampled(items: Iterable[T], size: int) -> list[T]:
 
 def _conclude(reach: Services, job: str, report: Path | None, *, as_json: bool) -> int:
     """Waits for the job and prints what it found; the exit status."""
+    from producer.cli.evaluation_listing import print_evaluation
     from producer.results.analysis.evaluation import evaluated
     from producer.web.evaluation_page import write_evaluation
 
@@ -238,56 +254,10 @@ def _conclude(reach: Services, job: str, report: Path | None, *, as_json: bool) 
         for method in methods:
             emit(method)
     elif methods:
-        _print(methods, sentence)
+        print_evaluation(methods, sentence)
     if report:
         write_evaluation(report, final, methods, sentence, notice=say)
         say(f"page: {report}") if as_json else click.echo(report)
     if final.failed:
         say(f"to see why images failed: camq results {job}")
     return exit_status(final)
-
-
-def _print(methods: list[MethodEvaluation], sentence: str) -> None:
-    """A table, what its columns mean, and what the numbers come to."""
-    from producer.results.analysis.evaluation import METRICS
-
-    names = [name for name in METRICS if any(getattr(each, name) for each in methods)]
-    show(_table(methods, names))
-    click.echo("\nmeans over the pictures, ± their 95 % confidence intervals:")
-    for name in names:
-        metric = METRICS[name]
-        click.echo(f"  {name:<16}  {metric.meaning}{f' ({metric.better} is better)' if metric.better else ''}")
-    _print_randomised(methods)
-    click.echo(f"\n{sentence}")
-
-
-def _print_randomised(methods: list[MethodEvaluation]) -> None:
-    """What is left of each method's maps, stage by stage."""
-    tested = [each for each in methods if each.randomisation]
-    if not tested:
-        return
-    click.echo("\nrank correlation with the real maps, with all layers random from the top down to:")
-    rows = Table("layer", *(each.method for each in tested), numbers=[each.method for each in tested], crop=["layer"])
-    for place, stage in enumerate(tested[0].randomisation):
-        found = (each.randomisation[place : place + 1] for each in tested)
-        cells = (_cell(known[0].correlation if known else None) for known in found)
-        rows.add_row(visible(stage.layer), *cells)
-    show(rows)
-
-
-def _table(methods: list[MethodEvaluation], names: list[str]) -> Table:
-    heads = ("method", "images", *names, "ms/image")
-    order = ["complexity", "sparsity", "ms/image", "average_increase", "images", "max_box_acc", "pointing"]
-    rows = Table(*heads, numbers=heads[1:], drop=order)
-    for found in methods:
-        metrics = [_cell(getattr(found, name)) for name in names]
-        seconds = found.seconds_per_image
-        rows.add_row(found.method, f"{found.images:,}", *metrics, f"{seconds.mean * 1000:,.1f}" if seconds else "")
-    return rows
-
-
-def _cell(found: Estimate | None) -> str:
-    """Such as `0.31 ±0.04`, by the wider half of the interval."""
-    if found is None:
-        return ""
-    return f"{found.mean:.3f} ±{max(found.high - found.mean, found.mean - found.low):.3f}"

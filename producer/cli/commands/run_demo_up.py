@@ -23,7 +23,7 @@ from producer.cli.paths import all_of, given_pictures, paths_argument
 from producer.cli.results_listing import print_results
 from producer.cli.serving import serving, serving_options
 from producer.cli.tables import Table, cell, show
-from producer.cli.waiting import exit_status, fetch, wait_for
+from producer.cli.waiting import Right, exit_status, fetch, wait_for
 from producer.formatting import count, duration, webhook_line
 from shared.errors import CamqError, ModelError, UsageError
 
@@ -178,7 +178,8 @@ def run(
                 request = replace(request, model=ready.models[0])
             final = _explain(camq, names, request)
             files = results_folder(out, final.job)
-            records = fetch(camq.services, final.job, out, as_json=as_json)
+            right = Right(camq.services, final)
+            records = right.counted(fetch(camq.services, final.job, out, as_json=as_json))
             print_results(records, as_json=as_json, every=str(out / RESULTS))
             write_report(camq.services, final.job, files.add(REPORT), overlays=OVERLAYS)
             if hook := tried_once(camq.services.ledger, final.job):
@@ -187,6 +188,7 @@ def run(
         say(f"\nstopped; nothing is written to {out} before every image is done. To interrupt and go on, use `camq up`")
         raise
     say(f"open {out / REPORT} in a browser; overlays and {RESULTS} are beside it")
+    right.say("`camq summary` says more of jobs that stay: camq up, then camq submit")
     return exit_status(final)
 
 
@@ -223,7 +225,8 @@ def demo(out: Path, as_json: bool) -> None:
         own = {"model": SECOND_CHOICE if reason else FIRST_CHOICE, "weights": "", "labels": ""}
         (ready,) = _start(camq, 1, own)
         final = _explain(camq, pictures, Request(model=ready.models[0], options={"top_k": 3}, name="demo"))
-        records = list(fetch(camq.services, final.job, out, as_json=as_json))
+        right = Right(camq.services, final)
+        records = list(right.counted(fetch(camq.services, final.job, out, as_json=as_json)))
         files = results_folder(out, final.job)
         write_report(camq.services, final.job, files.add(REPORT), overlays=OVERLAYS)
     write_sheet(files.add(SHEET), pictures, records, final.model)
@@ -234,19 +237,9 @@ def demo(out: Path, as_json: bool) -> None:
         show(_best_three(records))
     say(f"done in {duration(time.monotonic() - began)}; open {out / REPORT} or {out / SHEET}")
     say(f"overlays are in {out}/overlays, results in {out / RESULTS}")
-    say(_how_right(records))
+    right.say("`camq summary` says it of your own pictures: docs/how-to/trust.md")
     if final.failed:
         raise CamqError(f"{count(final.failed, 'image')} of the demo failed")
-
-
-def _how_right(records: list[ImageRecord]) -> str:
-    """The summary of the demo's job in one line, and where more of it is."""
-    truths = [record.truth for record in records if record.truth]
-    right, near = (sum(truth.rank <= best for truth in truths if isinstance(truth.rank, int)) for best in (1, 3))
-    return (
-        f"right: {right} of {count(len(truths), 'photograph')}, among the best 3: {near}; report.html says which."
-        " `camq summary` says it of your own pictures: docs/how-to/trust.md"
-    )
 
 
 @contextmanager

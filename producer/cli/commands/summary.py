@@ -10,7 +10,7 @@ import click
 from producer.cli.common import emit, json_option, say, services
 from producer.cli.parameters import job_argument
 from producer.cli.tables import Table, cell, show
-from producer.formatting import count
+from producer.formatting import accuracy, count, share
 from producer.lookup import find_job
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ def summary(job: str, as_json: bool) -> None:
 def _print(found: JobSummary) -> None:
     failed = f", {found.failed:,} failed" if found.failed else ""
     click.echo(f"{count(found.images, 'image')}, {found.with_truth:,} with ground truth{failed}")
-    click.echo(_line(found))
+    click.echo(accuracy(found))
     rows = Table(
         "least often found", "images", "recall", "precision", numbers=["images", "recall", "precision"],
         crop=["least often found"],
     )  # fmt: skip
     for one in sorted((each for each in found.classes if each.support), key=_worst_first)[:_ROWS]:
-        rows.add_row(cell(one.label), f"{one.support:,}", _share(one.recall), _share(one.precision))
+        rows.add_row(cell(one.label), f"{one.support:,}", share(one.recall), share(one.precision))
     show(rows)
     if found.confusions:
         rows = Table("truth", "taken for", "images", numbers=["images"], crop=["truth", "taken for"])
@@ -97,16 +97,5 @@ def _print(found: JobSummary) -> None:
         show(rows)
 
 
-def _line(found: JobSummary) -> str:
-    if found.top_k is None:
-        return f"exactly the true labels: {_share(found.top1)}"
-    said = f"accuracy: {_share(found.top1)}, among the best {found.k}: {_share(found.top_k)}"
-    return f"{said}; calibration error: {_share(found.calibration.ece)}" if found.calibration else said
-
-
 def _worst_first(one: ClassAccuracy) -> tuple[float, int]:
     return one.recall or 0.0, -one.support
-
-
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.1%}"

@@ -20,7 +20,7 @@ MOST_RESAMPLED = 1000
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """The mean over the images, and its 95 % confidence interval."""
+    """The mean over the images, and its 95% confidence interval."""
 
     mean: float
     low: float

@@ -21,28 +21,46 @@ ENOUGH_OVERLAP = 0.5
 
 
 class Metric(NamedTuple):
-    """What a number says, for people."""
+    """What a number is called and says, for people."""
 
+    name: str
     better: Literal["lower", "higher", ""]
     meaning: str
 
+    @property
+    def head(self) -> str:
+        """The name with an arrow to the better side, as papers write it."""
+        return f"{self.name} {_ARROWS[self.better]}".rstrip()
 
-#: By their names in JSON, in the table and on the page.
+
+_ARROWS = {"lower": "↓", "higher": "↑", "": ""}
+#: By their names in JSON.
 METRICS = {
-    "average_drop": Metric("lower", "probability lost where the picture is kept only where the map is hot"),
-    "average_increase": Metric("higher", "pictures in which the probability rose instead"),
-    "deletion": Metric("lower", "area under the probability while the hottest pixels are taken away"),
-    "insertion": Metric("higher", "area under the probability while they are put into a blurred picture"),
-    "road": Metric("higher", "half of what filling in the most relevant pixels costs beyond the least relevant ones"),
-    "pointing": Metric("higher", "pictures whose hottest pixel is in one of your boxes"),
-    "max_box_acc": Metric("higher", "pictures in which the map's box meets yours by half"),
-    "sparsity": Metric("", "how few pixels hold the heat, from 0 to 1; says nothing of right or wrong"),
-    "complexity": Metric("", "over how many pixels the heat is spread; says nothing of right or wrong"),
+    "average_drop": Metric(
+        "average drop", "lower", "share of the probability lost where only what the map calls hot is kept"
+    ),
+    "average_increase": Metric("average increase", "higher", "share of pictures in which the probability rose instead"),
+    "deletion": Metric(
+        "deletion AUC", "lower", "mean probability while pixels are taken away step by step, the hottest first"
+    ),
+    "insertion": Metric(
+        "insertion AUC", "higher", "mean probability while they are put into a blurred picture, the hottest first"
+    ),
+    "road": Metric(
+        "ROAD",
+        "higher",
+        "probability with the coldest pixels filled in from their neighbours, less that with the"
+        " hottest filled in, halved",
+    ),
+    "pointing": Metric("pointing game", "higher", "share of pictures whose hottest pixel is in one of your boxes"),
+    "max_box_acc": Metric("MaxBoxAcc", "higher", "share of pictures in which the map's box overlaps yours by half"),
+    "sparsity": Metric("sparsity", "", "how few pixels hold the heat, from 0 to 1; says nothing of right or wrong"),
+    "complexity": Metric("complexity", "", "over how many pixels the heat is spread; says nothing of right or wrong"),
 }
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """The mean probability at equal steps from no pixel to all, and its 95 % confidence interval at each step."""
+    """The mean probability at equal steps from no pixel to all, and its 95% confidence interval at each step."""
 
     mean: tuple[float, ...]
     low: tuple[float, ...]

@@ -257,7 +257,8 @@ def test_the_demo_calls_the_cat_a_cat(tmp_path: Path) -> None:
         assert sheet.width > 1000
     assert "contact-sheet.jpg" in done.stderr
     right = [line["truth"]["rank"] for line in lines]
-    said = f"right: {right.count(1)} of {len(lines)} photographs, among the best 3: {sum(rank <= 3 for rank in right)};"
+    accuracy, near = (sum(rank <= best for rank in right) / len(lines) for best in (1, 3))
+    said = f"{len(lines)} images with ground truth; accuracy: {accuracy:.1%}, among the best 3: {near:.1%}; calibration"
     assert said in " ".join(done.stderr.split())
     assert right[0] == 1
     assert "Was it right?" in (folder / "report.html").read_text()

@@ -1,7 +1,8 @@
-"""The commands of docs/tutorial.md and the cells of docs/first-look.ipynb, run as they stand there."""
+"""The commands of docs/tutorial.md and docs/how-to/trust.md, and the cells of docs/first-look.ipynb, as they stand."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tests.support.waiting import wait_until
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
 
 FIRST, *SECOND = blocks(ROOT / "docs" / "tutorial.md", "sh", "python")
+TRUST = ROOT / "docs" / "how-to" / "trust.md"
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +53,10 @@ def script(block: Block) -> str:
     return f"python - <<'END'\n{block.text}END\n" if block.language == "python" else block.text
 
 
-def test_the_tutorial_does_what_it_says(folder: Path, first_terminal: Path) -> None:
-    """The other blocks run in order, in one shell that stops at the first failure."""
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "".join(map(script, SECOND))],
+def second_terminal(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """One shell that stops at the first failure."""
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", text],
         cwd=folder,
         env=without_settings(),
         capture_output=True,
@@ -62,6 +64,11 @@ def test_the_tutorial_does_what_it_says(folder: Path, first_terminal: Path) -> N
         timeout=240,
         check=False,
     )
+
+
+def test_the_tutorial_does_what_it_says(folder: Path, first_terminal: Path) -> None:
+    """The other blocks run in order."""
+    done = second_terminal("".join(map(script, SECOND)), folder)
 
     assert done.returncode == 0, done.stderr
     assert "exit status 1" in done.stdout
@@ -74,6 +81,23 @@ def test_the_tutorial_does_what_it_says(folder: Path, first_terminal: Path) -> N
     shown = first_terminal.read_text()
     assert "ready: 1 worker on cpu, serving efficientnet_lite0@" in shown
     assert f"in another terminal:  set -a; . {folder}/camq-data/camq.env; set +a" in shown
+
+
+@pytest.mark.usefixtures("first_terminal")
+def test_the_page_on_ground_truth_does_what_it_says(folder: Path) -> None:
+    """Every block runs, in order, with the model that the tutorial serves; the output shown is the real one."""
+    photographs, served, *others = blocks(TRUST, "sh", "python")
+    (shown,) = blocks(TRUST, "text")
+    assert served.text == "camq up --model efficientnet_lite0\n"
+    load = "PATH=$PWD/.venv/bin:$PATH; set -a; . camq-data/camq.env; set +a\n"
+
+    done = second_terminal(load + "".join(map(script, (photographs, *others))), folder)
+
+    assert done.returncode == 0, done.stderr
+    digits = re.compile(r"(?<=calibration error: )2\d\.\d%")  # the last one depends on the processor
+    assert digits.sub("", shown.text) in digits.sub("", done.stdout)
+    assert "labelled/missile/rocket.png\tmissile\tdrilling platform\n" in done.stdout
+    assert "<html" in (folder / "right.html").read_text("utf-8")
 
 
 def test_the_notebook_runs_from_its_first_cell_to_its_last(folder: Path, first_terminal: Path) -> None:

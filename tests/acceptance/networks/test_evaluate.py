@@ -69,14 +69,18 @@ def test_pictures_are_evaluated_and_the_numbers_can_be_had_again(up: Up) -> None
         assert (stages[0]["layer"], stages[-1]["layer"], len(stages)) == ("fc", "conv1", 10)
         assert all(-1 <= stage["correlation"]["mean"] <= 1 for stage in stages)
     assert "camq evaluate 2" in done.stderr
+    assert "for each picture: 50 forwards for each of 2 methods and 11 with random layers" in done.stderr
 
     again = up.camq("evaluate", "faithful", "--report", "pages/trust.html")
     assert again.returncode == 0, again.stderr
     table = again.stdout.splitlines()
-    heads = [*METRICS[:5], "sparsity", "complexity"]  # there are no boxes
-    assert table[0].split() == ["method", "images", *heads, "ms/image"]
-    assert [line.split()[0] for line in table[1:3]] == ["layercam", "cam"]
-    assert [line.split()[0] for line in table if line.startswith("  ")] == heads
+    heads = "average drop ↓  average increase ↑  deletion AUC ↓  insertion AUC ↑  ROAD ↑  sparsity  complexity"
+    assert " ".join(table[0].split()) == " ".join(f"method images {heads} ms/image".split())  # there are no boxes
+    assert [line.split()[0] for line in table[1:5:2]] == ["layercam", "cam"]
+    layercam = found[0]["average_drop"]
+    assert isinstance(layercam, dict)
+    assert table[1].split()[2] == f"{layercam['mean']:.3f}"
+    assert " ".join(table[2].split()).startswith(f"{layercam['low']:.3f} to {layercam['high']:.3f}")
     assert [line for line in table if line.startswith("on these 2 pictures ")]
     assert [line.split()[0] for line in table if line.startswith(("fc ", "conv1 "))] == ["fc", "conv1"]
     assert table[-1] == "pages/trust.html"

@@ -117,4 +117,8 @@ def test_a_table_says_what_is_right_and_what_to_explain(folder: Path) -> None:
     assert [each["class_index"] for each in first["predictions"]] == [1, 2]
     assert first["fields"] == {"label": "cat", "classes": "dog,2", "box": "10 20 110.4 220", "site": "north"}
     assert ("truth" in second, second["fields"]) == (False, {"label": "hound"})
-    assert "labels or boxes that do not fit resnet18@" in " ".join(done.stderr.split())
+    said = " ".join(done.stderr.split())
+    assert "labels or boxes that do not fit resnet18@" in said
+    share = f"{first['truth']['correct']:.1%}"
+    assert f"1 image with ground truth; accuracy: {share}, among the best 3: " in said
+    assert "`camq summary` says more of jobs that stay" in said

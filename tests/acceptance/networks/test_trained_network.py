@@ -69,7 +69,7 @@ def explained(folder: Path, out: str, **environment: str) -> list[dict[str, Any]
 
 
 def test_the_map_of_a_trained_networks_answer_lies_on_what_it_learned(checkpoint: Path, held_out: Path) -> None:
-    """Of held-out pictures at least 95 % are right, and in 95 % of those the map is highest on the shape.
+    """Of held-out pictures at least 95% are right, and in 95% of those the map is highest on the shape.
 
     A contact sheet of the first ones lies beside the checkpoint afterwards; `docs/images/shapes.jpg` is one.
     """
@@ -100,7 +100,7 @@ def test_the_map_of_a_trained_networks_answer_lies_on_what_it_learned(checkpoint
 
 
 def test_in_eight_bits_the_answers_are_nearly_the_same(held_out: Path) -> None:
-    """Calibrated on other pictures of the kind: the same class for 99 % of them, maps ranked alike (Spearman 0.98)."""
+    """Calibrated on other pictures of the kind: the same class for 99% of them, maps ranked alike (Spearman 0.98)."""
     saved(list(shapes.examples(64, seed=5)), held_out / "calibration")
     exact = explained(held_out, "exact")
     rounded = explained(held_out, "rounded", CAMQ_PRECISION="int8", CAMQ_CALIBRATION=str(held_out / "calibration"))

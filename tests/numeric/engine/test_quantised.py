@@ -33,7 +33,7 @@ def int8(net: Network, examples: Sequence[UInt8Array]) -> ProvenEngine:
 
 
 def test_answers_are_near_to_those_in_float32_and_not_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    """On pictures that it has not seen: logits within 5 % of the largest, each signed with what made it."""
+    """On pictures that it has not seen: logits within 5% of the largest, each signed with what made it."""
     net, seen, unseen = network("resnet18", 10), pictures(16, SIDE, seed=1), pictures(4, SIDE, seed=2)
     engine, wishes = int8(net, seen), [Options(classes=tuple(range(10)))] * 4
     assert engine.name == f"{NAME} int8"

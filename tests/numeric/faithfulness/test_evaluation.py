@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from shared.contract import EvaluationRecord, ImageRef, Options
+from shared.contract import EvaluationRecord, ImageRef, Options, forwards
 from shared.errors import ImageError
 from tests.numeric.evaluating import GEOMETRY, fatal, go_on, untimed
 from tests.numeric.networks import explained, network, pictures, tiny
@@ -122,6 +122,17 @@ def test_many_evaluations_leave_room_for_other_jobs() -> None:
     assert all(len(each) == 2 for each in found)
     assert asked == {False}
     assert max(waited) <= max(AT_ONCE, cores()) * (STEPS + 1)
+
+
+@pytest.mark.parametrize("methods", [("cam",), ("cam", "layercam")])
+def test_an_evaluation_costs_what_is_said_of_it_before(methods: tuple[Any, ...]) -> None:
+    """So many pictures go through the network for each picture and method."""
+    net, options, sizes = tiny(), Options(evaluate=methods), list[int]()
+    picture = cast(Any, SimpleNamespace(pixels=PICTURE, geometry=GEOMETRY))
+    with closing(Batcher(Engine(net, 8), 0.0, untimed, fatal, sizes.append)) as batcher:
+        Evaluator(net, batcher)(ImageRef(index=0), options, picture, go_on)
+
+    assert sum(sizes) == forwards(options)
 
 
 def test_a_cancelled_job_is_evaluated_no_further() -> None:

@@ -41,7 +41,7 @@ def peak(found: ClassMap) -> tuple[float, float]:
 
 @pytest.mark.timeout(300)
 def test_the_map_of_the_cat_is_highest_on_the_cat(engine: Engine) -> None:
-    """In at least 95 % of 60 places, with the pointing game's tolerance; its box overlaps the cat as often."""
+    """In at least 95% of 60 places, with the pointing game's tolerance; its box overlaps the cat as often."""
     rng = np.random.default_rng(0)
     places = [(int(x), int(y)) for x, y in rng.integers(0, SIDE - FACE + 1, (PLACES, 2))]
     pictures = [with_cat(background(n % 3, rng), x, y) for n, (x, y) in enumerate(places)]

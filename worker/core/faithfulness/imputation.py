@@ -36,7 +36,7 @@ def imputed(picture: FloatArray, removed: NDArray[np.bool_], noise: FloatArray |
     known = -(equations @ np.where(gone[:, None], 0, filled[order]))[gone]
     rows = equations[gone][:, gone]
     system = sparse.csc_array((rows.data, rows.indices, rows.indptr), rows.shape)  # symmetric, so rows are columns
-    # It is dominated by its diagonal: no pivoting. The order of its rows is that of elimination, which takes 40 % less
+    # It is dominated by its diagonal: no pivoting. The order of its rows is that of elimination, which takes 40% less
     # time so than in the one that SuperLU would look for. A band matrix takes as long, but SciPy holds Python's lock
     # meanwhile: nothing else of the worker would run for a tenth of a second.
     solved = splu(system, permc_spec="NATURAL", diag_pivot_thresh=0, options={"SymmetricMode": True}).solve(known)

@@ -67,7 +67,7 @@ def blurred(picture: FloatArray) -> FloatArray:
 def without(
     picture: FloatArray, order: Positions, percentiles: Sequence[float], noise: FloatArray
 ) -> Iterator[FloatArray]:
-    """The picture without the positions at the front of `order`: at percentile 20 only the last 20 % of them stay.
+    """The picture without the positions at the front of `order`: at percentile 20 only the last 20% of them stay.
 
     What is removed is imputed (`imputed`), with normal noise of the standard deviation `noise` (C,).
     """

@@ -51,7 +51,7 @@ export class Card {
 
   #error() {
     const { code, message } = this.image.error;
-    return el("p", { class: "reason" }, el("code", {}, code), " ", message);
+    return el("p", { class: "reason", title: message }, el("code", {}, code), " ", message);
   }
 
   #judged() {

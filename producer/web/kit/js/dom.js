@@ -23,10 +23,10 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** `61.3 %`; tiny values are not called nothing. */
+/** `61.3%`; tiny values are not called nothing. */
 export function percent(share) {
-  if (share > 0 && share < 0.001) return "< 0.1 %";
-  return `${(100 * share).toFixed(1)} %`;
+  if (share > 0 && share < 0.001) return "< 0.1%";
+  return `${(100 * share).toFixed(1)}%`;
 }
 
 /** `1 image`, `12,000 images`. */

@@ -11,6 +11,13 @@ import { Viewer } from "./viewer.js";
 /** Overlays that have a segment and a number key of their own. */
 const SEGMENTS = 5;
 
+/** Whether the prediction at this place is the true class, which `--explain truth` adds behind the best. */
+function isTruth(cards, at) {
+  const there = cards.filter(({ predictions }) => predictions.length > at);
+  return there.some(({ predictions }) => predictions[at].rank > at + 1)
+    && there.every(({ predictions, truth }) => truth.some(({ label }) => label === predictions[at].label));
+}
+
 /** The gallery: what is shown follows from the images and the view, and from nothing else. */
 class Gallery {
   constructor({ images, fit, full }) {
@@ -131,7 +138,7 @@ class Gallery {
 
   #heat(value) {
     for (const slider of document.querySelectorAll("[data-heat]")) slider.value = value;
-    for (const told of document.querySelectorAll("[data-heat-value]")) told.textContent = `${value} %`;
+    for (const told of document.querySelectorAll("[data-heat-value]")) told.textContent = `${value}%`;
     document.documentElement.style.setProperty("--heat", value / 100);
     this.#showSome();
   }
@@ -156,10 +163,14 @@ class Gallery {
   }
 
   #ranks() {
-    const most = Math.min(SEGMENTS, Math.max(0, ...this.images.slice(0, 1000).map((image) => image.card().predictions.length)));
-    if (byId("ranks").childElementCount !== most + 1) {
+    const cards = this.images.slice(0, 1000).map((image) => image.card());
+    const most = Math.min(SEGMENTS, Math.max(0, ...cards.map((card) => card.predictions.length)));
+    const names = Array.from({ length: most }, (_, at) => (isTruth(cards, at) ? "truth" : String(at + 1)));
+    const said = names.join();
+    if (byId("ranks").dataset.names !== said) {
+      byId("ranks").dataset.names = said;
       const choice = (value, text, name) => el("label", { title: name }, el("input", { type: "radio", name: "rank", value, "aria-label": name }), el("span", {}, text));
-      const numbers = Array.from({ length: most }, (_, at) => choice(String(at), String(at + 1), `Overlay of prediction ${at + 1}`));
+      const numbers = names.map((name, at) => choice(String(at), name, name === "truth" ? "Overlay of the true class, where it is not among the best" : `Overlay of prediction ${name}`));
       byId("ranks").replaceChildren(choice("", "none", "No overlay: the originals"), ...numbers);
     }
     for (const part of [byId("ranks").parentElement, byId("hint")]) part.hidden = !most;

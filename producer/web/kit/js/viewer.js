@@ -77,7 +77,7 @@ export class Viewer {
     const { index, id, width, height, state, predictions, warnings, border } = this.image;
     const box = predictions[this.picture.shown]?.box;
     const facts = [`#${index}`, id && `id ${id}`, width ? `${width} × ${height} px` : state, box && `box ${box[0]}, ${box[1]} to ${box[2]}, ${box[3]}`,
-      judged(this.image), border !== null && `${border} % of the heat on the border`, ...(warnings ?? [])];
+      judged(this.image), border !== null && `${border}% of the heat on the border`, ...(warnings ?? [])];
     byId("viewer-facts").textContent = facts.filter(Boolean).join(" · ");
     const overlay = this.full && predictions[this.picture.shown]?.overlay;
     byId("viewer-full").hidden = !overlay;
