@@ -167,9 +167,9 @@ class Evaluation:
         alike = 1
         while alike < len(ranked) and is_noise(drops[best], drops[ranked[alike]]):
             alike += 1
-        said = f"{on} {best} keeps most of the score and {worst} least"
         if alike == len(ranked):
-            return f"{said}; the differences are within noise"
+            return f"{on} the {alike} methods keep about the same share of the score: the differences are within noise"
+        said = f"{on} {best} keeps most of the score and {worst} least"
         if alike == 1:
             return f"{said}; {best} differs from all others by more than noise"
         which = "difference between the first two is" if alike == 2 else f"differences between the first {alike} are"

@@ -92,13 +92,13 @@ def test_results_say_whether_the_answer_is_right(trained: nn.Module, folder: Pat
 
 def test_a_folder_that_is_no_class_is_refused(folder: Path) -> None:
     """With the picture and what was meant; nothing was uploaded, so nothing has results."""
-    (folder / "photos" / "dog").rename(folder / "photos" / "dgo")
+    (folder / "photos" / "dog").rename(folder / "photos" / "doog")
 
     done = camq("run", "photos", *MODEL, "--truth", "folders", cwd=folder)
 
     assert done.returncode == 2
-    assert "photos/dgo/1.png: " in done.stderr
-    assert "has no class 'dgo' (did you mean dog?)" in done.stderr.replace("\n", " ")
+    assert "photos/doog/1.png: " in done.stderr
+    assert "has no class 'doog' (did you mean dog?)" in done.stderr.replace("\n", " ")
     assert not (folder / "camq-output" / "results.jsonl").exists()
 
 
