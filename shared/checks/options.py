@@ -210,8 +210,9 @@ def _check_masks(card: ModelCard, values: Mapping[str, Any]) -> None:
     if not values.get("masks"):
         return
     least = values.get("min_probability")
-    if least is not None:  # of softmax's probabilities so many can be as high; a sigmoid's say nothing of each other
-        classes = int(1 / least) if card.outputs == "softmax" else 0
+    if least is not None:  # of softmax's probabilities so many can be as high; of a sigmoid's all
+        known = len(card.labels)
+        classes = min(int(1 / least), known) if card.outputs == "softmax" else known
     else:
         classes = len(values["classes"]) if "classes" in values else values["top_k"]
     if classes > MOST_MASKS:

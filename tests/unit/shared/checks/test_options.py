@@ -238,3 +238,10 @@ def test_masks_of_twenty_classes_are_stored(given: dict[str, Any]) -> None:
     """And of few classes whatever is asked for."""
     assert check_options(MANY, {**given, "masks": True}).masks is True
     assert check_options(CARD, {"top_k": 1000, "masks": True}).top_k == len(CARD.labels)
+
+
+def test_masks_of_every_label_that_is_probable_enough_need_a_network_of_few_labels() -> None:
+    """Outputs of a sigmoid say nothing of each other: all of them may be high."""
+    with pytest.raises(UsageError, match="and min_probability asks for up to 1,000:"):
+        check_options(replace(MANY, outputs="sigmoid"), {"min_probability": 0.5, "masks": True})
+    assert check_options(replace(CARD, outputs="sigmoid"), {"min_probability": 0.001, "masks": True}).masks is True
