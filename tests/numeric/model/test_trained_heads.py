@@ -61,6 +61,7 @@ def test_a_head_that_is_one_linear_function_has_every_method(kind: str, tmp_path
     assert "cam" in net.methods
     assert net.target_layer == "layer4"
     assert net.identity_error is not None
+    assert ("a cosine head" in " ".join(net.notes)) == (kind == "without bias")
 
 
 OPEN: dict[str, Callable[[], nn.Module]] = {

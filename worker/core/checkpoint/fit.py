@@ -161,3 +161,15 @@ def grouped(names: Iterable[str], most: int = 6) -> list[str]:
     for key, own in by_key.items():
         shown += own if len(own) <= most else [f"{key}.* ({len(own)} tensors)"]
     return shown
+
+
+def other_copies(ignored: list[str], fit: Fit, root: str) -> list[str]:
+    """What else of the kind was there to choose."""
+    averaged = [key.split(".") for key in ignored if AVERAGED.search(key)]
+    if not averaged or len(averaged) < len(fit.names) // 2:
+        return []
+    parts = averaged[0]
+    last = next(place for place, part in enumerate(parts) if AVERAGED.search(part))
+    other = ".".join(parts[: last + 1])
+    chosen = f"those under {root.rstrip('.')}" if root else "those without a key"
+    return [f"of several sets of weights {chosen} were taken; averaged ones are there too: FILE#{other} takes them"]

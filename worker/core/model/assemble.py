@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from shared.errors import ModelError
 from worker.core.checkpoint import trained_head
 from worker.core.checkpoint.checkpoint import Checkpoint
-from worker.core.checkpoint.fit import AVERAGED, Fit, Matcher, Shape, grouped
+from worker.core.checkpoint.fit import AVERAGED, Fit, Matcher, Shape, grouped, other_copies
 from worker.core.checkpoint.misfit import misfit, nothing, some
 from worker.core.checkpoint.normalisation import normalisation
 from worker.core.checkpoint.trained_head import BESIDE, Layer
@@ -64,7 +64,7 @@ def assemble(
     load_strictly(module, state, name)
     used = {*fit.names.values(), *(tensor for layer in found.layers for tensor in layer.tensors.values())}
     ignored = [key for key in shapes if key not in used and not key.endswith("num_batches_tracked")]
-    notes += _other_copies(ignored, fit, fit.root)
+    notes += other_copies(ignored, fit, fit.root)
     channels = shapes[fit.names[f"{stem}.weight"]][1]
     mean, normalised = normalisation(ignored, shapes, lambda key: checkpoint.read(sources[key]), channels)
     if normalised:
@@ -193,6 +193,11 @@ def _attach(
                 f"the head has {linear} linear layers; between them {'no activation' if head.on_top else between} is "
                 "assumed, since a checkpoint does not say it: `activation` in a model file does"
             )
+    if len(head.layers) == 1 and "bias" not in head.layers[0].tensors:
+        notes.append(
+            "its last layer has no bias and is taken as a plain linear one: a cosine head (ArcFace, CosFace), which "
+            "normalises features and weights first, answers differently"
+        )
     if head.concatenated:
         module.avgpool = _MaxAndMean()
         notes.append("the head takes the maximum and the mean of each channel, in this order, as fastai's does")
@@ -285,15 +290,3 @@ def _renamed(fit: Fit, head: _Head) -> tuple[str, ...]:
         if a or b:
             pairs[f"{'.'.join(b)}{'' if a else '.*'} → {'.'.join(a) or '*'}"] = None
     return tuple(pairs)
-
-
-def _other_copies(ignored: list[str], fit: Fit, root: str) -> list[str]:
-    """What else of the kind was there to choose."""
-    averaged = [key.split(".") for key in ignored if AVERAGED.search(key)]
-    if not averaged or len(averaged) < len(fit.names) // 2:
-        return []
-    parts = averaged[0]
-    last = next(place for place, part in enumerate(parts) if AVERAGED.search(part))
-    other = ".".join(parts[: last + 1])
-    chosen = f"those under {root.rstrip('.')}" if root else "those without a key"
-    return [f"of several sets of weights {chosen} were taken; averaged ones are there too: FILE#{other} takes them"]
