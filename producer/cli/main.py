@@ -72,7 +72,8 @@ def unknown_variables(environ: Mapping[str, str] = os.environ) -> Iterator[str]:
 @click.group(
     cls=Sections,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Run `camq demo` first. JOB is a job's id, the beginning of one, its name, or `latest` (evaluations aside)."
+    epilog="Run `camq demo` first. JOB is a job's id, the beginning of one, its name,"
+    " or `latest`, the newest that is no evaluation."
     " Exit status: 0 done, 1 images failed, 2 usage, 3 no such job,"
     " 4 a service cannot be reached, 5 anything else, 130 interrupted.",
 )

@@ -111,7 +111,8 @@ _SUBMITTING: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--job-id",
         metavar="ID",
-        help="Id of the job. With the same pictures, a known id resumes an interrupted submission or does nothing.",
+        help="Id of the job. Submitting the same pictures under an id again resumes an interrupted submission;"
+        " a complete one is left as it is.",
     ),
     click.option("--name", metavar="TEXT", help="Name of the job, shown by `camq status` and `camq jobs`."),
     click.option(

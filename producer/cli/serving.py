@@ -30,7 +30,7 @@ _SERVING: tuple[Callable[[Any], Any], ...] = (
         "--weights",
         metavar="FILE",
         type=_Weights(exists=True),
-        help="Checkpoint of the model, here or at s3://bucket/key; FILE#KEY for what lies under a key of it.",
+        help="Checkpoint of the model, here or at s3://bucket/key; FILE#KEY takes its entry KEY, as in run.ckpt#ema.",
     ),
     click.option(
         "--labels",

@@ -77,7 +77,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = None
     scale: Annotated[
         Literal["each", "shared"],
-        Meta(description="Scale each map by its own maximum, or by the picture's."),
+        Meta(description="Scale each map by its own maximum, or all maps of a picture by the largest of them."),
     ] = "each"
     colormap: Annotated[str, Meta(description="Colormap of the heatmap.", extra={"metavar": "NAME"})] = "jet"
     alpha: Annotated[float, Meta(ge=0, le=1, description="Opacity of the heatmap over the picture.")] = 0.5
@@ -93,7 +93,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     min_probability: Annotated[
         Annotated[float, Meta(gt=0, lt=1)] | UnsetType,
         Meta(
-            description="Explain every class of at least this probability, none if there is none, instead of the best.",
+            description="Instead of the best classes, explain every class of at least this probability;"
+            " there may be none.",
             extra={"metavar": "P"},
         ),
     ] = UNSET
@@ -101,7 +102,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     explain: Annotated[
         Literal["best", "truth"] | UnsetType,
         Meta(
-            description="With truth, also explain the true class of each picture, beside the best ones.",
+            description="With truth, also explain the true class of each picture; needs --truth.",
             extra={"default": "best"},
         ),
     ] = UNSET
@@ -109,7 +110,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     range: Annotated[
         str | UnsetType,
         Meta(
-            description="Numbers that become black and white in a picture of more than 8 bits: the whole range of its"
+            description="Values shown as black and as white in a picture of more than 8 bits: the whole range of its"
             " type, the range of its data, or two numbers, as in -160:240.",
             extra={"metavar": "full|data|LOW:HIGH", "default": "the range that the file states, else the data's"},
         ),
@@ -143,14 +144,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     randomise: Annotated[
         bool | UnsetType,
         Meta(
-            description="With evaluate, also measure what is left of maps while the network's layers become random.",
+            description="With evaluate, also measure how much of a map is left when the network's layers are made"
+            " random.",
         ),
     ] = UNSET
     #: Left out while unset, as `output`.
     smooth: Annotated[
         Literal["flips"] | UnsetType,
         Meta(
-            description="With flips, each map is the mean of the picture's own and of its mirror image's, which is"
+            description="With flips, each map is the mean of the picture's own and of the mirrored picture's, which is"
             " turned back. A picture then takes two forwards.",
             extra={"default": "the picture's own map"},
         ),
@@ -179,7 +181,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     #: Left out while unset, as `output`.
     masks: Annotated[
         bool | UnsetType,
-        Meta(description="Also store where the map exceeds the threshold: a PNG, and COCO RLE in the result."),
+        Meta(
+            description="Also store a mask of where the map exceeds the threshold: a PNG, and COCO RLE in the result."
+        ),
     ] = UNSET
     #: Left out while unset, as `output`.
     mask_threshold: Annotated[

@@ -61,7 +61,9 @@ def _print(check: Check) -> None:
 
 @click.command()
 @click.argument("file", metavar="FILE")
-@click.option("--model", metavar="M", help="Architecture of the checkpoint.  [default: the one of its tensors' shapes]")
+@click.option(
+    "--model", metavar="M", help="Architecture of the checkpoint.  [default: recognised by the shapes of its tensors]"
+)
 @click.option(
     "--labels", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Class names, as for `camq run`."
 )

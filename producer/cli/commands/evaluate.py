@@ -89,11 +89,11 @@ def evaluate(
 ) -> int:
     """Measure how faithful the maps of several methods are, as a job on the workers.
 
-    The pictures are PATHS, as for `camq submit`, or those of a JOB. Each picture is changed where a map of its best
-    class points, and the network is asked again: fifty times for each method. A manifest with boxes also says
-    whether maps find them. Prints each metric's mean with its 95% confidence interval. Of a job that evaluated its
-    pictures, `camq evaluate JOB` prints the numbers again. The job has the tag `evaluation` and is not the `latest`
-    of other commands.
+    The pictures are PATHS, as for `camq submit`, or those of a JOB. For each method, each picture is changed where
+    the map of its best class points, and the network runs again, fifty times in all. If the manifest has boxes, camq
+    also measures whether maps find them. Prints each metric's mean with its 95% confidence interval. For a job that
+    was evaluated already, `camq evaluate JOB` only prints its numbers again. The job has the tag `evaluation` and is
+    not the `latest` of other commands.
 
     \b
     Examples:

@@ -18,7 +18,7 @@ _LOOKED_AT = 500
 @click.command()
 @click.option("--limit", type=whole(1), default=20, show_default=True, help="Maximum number of jobs to list.")
 @click.option("--tag", "tags", metavar="TEXT", multiple=True, help="List only jobs with this tag. Can be repeated.")
-@click.option("--all", "calls", is_flag=True, help="Also list calls of one picture.")
+@click.option("--all", "calls", is_flag=True, help="Also list calls of one picture, whose ids begin with explain-.")
 @json_option
 def jobs(limit: int, tags: tuple[str, ...], calls: bool, as_json: bool) -> None:
     """List the newest jobs.

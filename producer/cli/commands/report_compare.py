@@ -91,7 +91,7 @@ def report(job: str, out: Path, embed: bool, limit: int, as_json: bool) -> None:
 def compare(jobs: tuple[str, str], out: Path, embed: bool, limit: int, as_json: bool) -> None:
     """Compare two jobs of the same pictures: two models, or two methods.
 
-    Pictures with another best class come first. If both jobs were submitted with --keep-maps, their maps are
+    Pictures whose best class differs come first. If both jobs were submitted with --keep-maps, their maps are
     compared too, by rank correlation.
 
     \b

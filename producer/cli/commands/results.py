@@ -59,7 +59,11 @@ _WRITERS = frozenset({"csv", "parquet"})
     show_default=True,
     help="How long these URLs are valid, such as 30m, 12h or 7d.",
 )
-@click.option("--raw-csv", is_flag=True, help="In CSV, do not put ' before text that a spreadsheet runs as a formula.")
+@click.option(
+    "--raw-csv",
+    is_flag=True,
+    help="In CSV, leave text such as =1+1 as it is. By default a ' before it keeps spreadsheets from running it.",
+)
 @json_option
 def results(
     *,

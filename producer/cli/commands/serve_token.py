@@ -174,7 +174,7 @@ def list_tokens(as_json: bool) -> None:
 @click.argument("token_id", metavar="ID")
 @json_option
 def revoke(token_id: str, as_json: bool) -> None:
-    """Revoke a token by its id: no request with it is answered any more.
+    """Revoke a token by its id: requests with it are refused from then on.
 
     \b
     Example:

@@ -28,7 +28,7 @@ from shared.errors import CODES, PERMANENT, UnknownJobError, UsageError
 def retry(job: str, codes: tuple[str, ...], as_json: bool) -> None:
     """Retry the failed images of a job; its other images keep their results.
 
-    Says which of them fail again unless their files or the settings changed, such as those that are no pictures.
+    Warns of images that fail again unless the file or a setting changed, such as files that are not pictures.
 
     \b
     Examples:
@@ -122,8 +122,8 @@ def rm(job: str, yes: bool, as_json: bool) -> None:
 def gc(dry_run: bool, force: bool, now: bool, as_json: bool) -> None:
     """Delete what no job needs and is older than eight days: outputs of expired jobs, unused input pictures.
 
-    Objects of jobs that Redis does not know are kept, and everything is kept if it knows no job at all, because it
-    may be the wrong Redis. --force deletes them too. --now is refused while a submission is open; new submissions
+    If Redis does not know a job, its objects are kept. If Redis knows no job at all, everything is kept, because it may
+    be the wrong Redis. --force deletes these objects too. --now is refused while a submission is open; new submissions
     wait until --now ends.
 
     \b

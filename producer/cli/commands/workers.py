@@ -36,7 +36,7 @@ _BAR = 24
 )
 @json_option
 def worker(models: tuple[str, ...], all_devices: bool, as_json: bool, **given: Any) -> None:
-    """Run one worker in the foreground: one process, one device.
+    """Run one worker in the foreground: one process and device, unless --model is repeated or --all-devices given.
 
     On SIGTERM it finishes its work or returns it to the queue, then exits. With --json, its log lines on stderr are
     JSON.
