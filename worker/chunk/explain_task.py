@@ -46,7 +46,6 @@ CHUNK = "000000"
 DELETION_S = 1.0
 #: A job's id has at most 64 characters; Celery's own ids (a UUID) have 36.
 _TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,56}")
-_INPUT = re.compile(r"inputs/[0-9a-f]{2}/[0-9a-f]{64}")
 #: What S3 allows for a key, and a bucket's name before it.
 _MOST_KEY_BYTES = 1024 + 70
 
@@ -192,7 +191,7 @@ def _checked_key(key: object, in_place: tuple[str, ...]) -> str:
     if len(key.encode(errors="replace")) > _MOST_KEY_BYTES or key != key.encode(errors="replace").decode():
         raise UsageError(f"{what}; this one is too long, or no text")
     if not key.startswith(SCHEME):
-        if not _INPUT.fullmatch(key):
+        if not keys.is_input(key):
             raise UsageError(f"{what}, not {key!r}")
         return key
     locate_object(key, "")

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin
 
 from shared.errors import ImageError
+from worker.core.picture.by_tifffile import Look, absent_page, further_bands, raw_file
 from worker.core.picture.levels import Numbers, integer_range, levels, number_in, stated_range
-from worker.core.picture.tiff import Look, absent_page, further_bands, raw_file
 from worker.core.types import Data, Reading
 
 #: Pillow keeps 8 bits of each channel, the upper ones of these raw modes. Read as if in the other order of bytes, they

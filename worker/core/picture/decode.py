@@ -10,10 +10,10 @@ from PIL import Image, UnidentifiedImageError
 from shared.errors import ImageError
 from shared.pictures import UNSIGNED_FORMATS, readable_formats, refusal, unsupported
 from worker.core.picture.by_pillow import ForTifffileError, orientation_of, read_by_pillow, short
+from worker.core.picture.by_tifffile import Look, decode_tiff
 from worker.core.picture.dicom import decode_dicom
 from worker.core.picture.libraries import NeededError, need
 from worker.core.picture.srgb import to_srgb
-from worker.core.picture.tiff import Look, decode_tiff
 from worker.core.types import BYTES_PER_PIXEL, Data, Limits, Reading
 
 FORMATS = readable_formats()

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from shared.errors import ImageError
+from worker.core.picture.by_tifffile import Look, absent_page
 from worker.core.picture.levels import Numbers, integer_range, levels, of_array
 from worker.core.picture.libraries import need
-from worker.core.picture.tiff import Look, absent_page
 from worker.core.types import Data, Reading
 
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
