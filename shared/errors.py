@@ -116,7 +116,7 @@ CODES = {
     "not_an_image": "the bytes are not a picture in a format camq reads",
     "unsupported": "a known kind of file that camq does not read; the message says which, and how to convert it",
     "truncated": "the picture ends before its data is complete",
-    "damaged": "the picture does not end early, but its data is broken",
+    "damaged": "the picture is complete in length, but its data is corrupt",
     "empty": "the file has no bytes",
     "not_found": "the input is not there",
     "denied": "no permission to read the input: file or object rights, CAMQ_INPUT_PREFIXES, or where a URL leads",
@@ -124,9 +124,9 @@ CODES = {
     "too_large": "the file or the picture exceeds a limit",
     "timeout": "decoding or drawing took longer than allowed",
     "poison": "the picture killed the process that decoded, classified or drew it",
-    "inference": "the network or the map failed on this picture, or its quarantine never ended",
+    "inference": "the network or the map failed on this picture, or it came to no end in quarantine",
     "internal": "camq failed on this picture unexpectedly; the message says why",
-    "output": "its overlays cannot be written where the job asked for",
+    "output": "the overlays cannot be written to the output that the job asked for",
 }
 
 #: Codes that a second look at the same bytes does not mend.
@@ -136,5 +136,5 @@ PERMANENT = frozenset({"not_an_image", "unsupported", "truncated", "damaged", "e
 WARNINGS = {
     "truncated": "the picture ends early or is damaged; what is there was used (--truncated keep)",
     "bands": "the picture has more bands than red, green and blue; the first three were used",
-    "dark": "the picture is nearly black in the range that was used for its numbers; --range data stretches them",
+    "dark": "the picture is nearly black in the range of values that was used; --range data stretches it",
 }

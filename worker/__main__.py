@@ -118,7 +118,9 @@ def _fetch(name: str) -> int:
     source = architecture(name, None)
     path = fetch(name) if isinstance(source, Torchvision) else source.published()
     if path is None:
-        raise UsageError(f"{name} is code of your own, which nobody publishes weights for")
+        raise UsageError(
+            f"{name} is your own code, which has no published weights to fetch: start its worker with --weights FILE"
+        )
     print(path)  # noqa: T201
     return 0
 

@@ -73,7 +73,8 @@ class Manifest:
                         raise UsageError(f"there is no {source!r} here; the columns are {', '.join(cells) or 'none'}")
                     picture = cells[source]
                     if not isinstance(picture, str) or not picture:
-                        raise UsageError(f"the {source} is {'empty' if picture in ('', None) else 'no text'}")
+                        odd = "empty" if picture in ("", None) else f"{picture!r:.80}"
+                        raise UsageError(f"the {source} is {odd}: expected a path or an address as text")
                     yield where, row_of(cells, source)
             except (UsageError, msgspec.MsgspecError, UnicodeError, csv.Error) as error:
                 raise UsageError(f"{self.name}, {reader.where}: {error}") from error
@@ -192,7 +193,8 @@ class _Csv(_Reader):
         reader = csv.reader(_and_then(first, lines), strict=True, delimiter=delimiter)
         header = [name.strip() for name in next(reader, [])]
         if len(set(header)) < len(header):
-            raise UsageError(f"two columns have one name: {', '.join(header)}")
+            twice = ", ".join(sorted({name for name in header if header.count(name) > 1}))
+            raise UsageError(f"two columns have one name ({twice}): rename one")
         if not header or header == [""]:
             raise UsageError("expected the names of the columns, found none")
         self.where = f"line {max(1, reader.line_num)}"

@@ -64,7 +64,7 @@ def _parsed(path: Path) -> Element:
     with path.open("rb") as file:
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise UsageError(f"more than {MOST_BYTES:,} bytes are no annotations of one picture")
+        raise UsageError(f"it is larger than {MOST_BYTES:,} bytes, too large for the annotations of one picture")
     builder, parser = TreeBuilder(), expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
     parser.CharacterDataHandler = builder.data
@@ -74,7 +74,7 @@ def _parsed(path: Path) -> Element:
 
 
 def _refused(*_: object) -> NoReturn:
-    raise UsageError("it has a document type, which annotations have no use for")
+    raise UsageError("it has a <!DOCTYPE>, which camq does not accept in annotations: remove it")
 
 
 def _box(found: Element) -> tuple[float, float, float, float] | None:

@@ -99,8 +99,8 @@ class Expected:
                 label = tuple(part.strip() for part in _BETWEEN.split(label) if part.strip())
         if len(label) != 1 and self._card.outputs != "sigmoid":
             raise UsageError(
-                f"{len(label)} labels of one picture, but the probabilities of {self._card.model} are shares of one"
-                " whole: give one label"
+                f"{len(label)} labels of one picture, but {self._card.model} chooses exactly one class (softmax):"
+                " give one label"
             )
         return tuple(dict.fromkeys(map(self._classes.index, label)))
 

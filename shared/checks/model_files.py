@@ -107,7 +107,7 @@ def check_served(path: Path, card: ModelCard) -> None:
     if file.outputs is not None and file.outputs != card.outputs:
         wrong.append(f"outputs are {card.outputs}, not {file.outputs}")
     if isinstance(file.labels, tuple) and file.labels != card.labels:
-        wrong.append("its labels are others")
+        wrong.append("its labels differ")
     for name in ("mean", "std", "resize", "interpolation", "fill", "channels", "exif", "antialias"):
         wanted = getattr(file.input, name)
         if told is not None and wanted is not None and getattr(told, name) != wanted:
@@ -118,7 +118,10 @@ def check_served(path: Path, card: ModelCard) -> None:
     if told is not None and file.input.before_crop not in (None, told.before_crop()):
         wrong.append(f"input.resize_size is {told.resize_size}, not {file.input.resize_size}")
     if wrong:
-        raise UsageError(f"{card.model}, which is served now, is not what {path} says: {'; '.join(wrong)}")
+        raise UsageError(
+            f"{card.model} is served with other settings than {path} says: {'; '.join(wrong)}; "
+            f"restart its worker with --model {path}, or correct the file"
+        )
 
 
 def _check_keys(values: dict[str, Any], kind: type[msgspec.Struct], text: str, path: str, prefix: str) -> None:

@@ -179,7 +179,7 @@ def check_options(card: ModelCard, given: Mapping[str, Any]) -> Options:
     if "evaluate" in values:
         values.setdefault("method", values["evaluate"][0])
     elif values.get("randomise"):
-        raise UsageError("invalid randomise: it tests the maps of evaluate, which names no method; give both")
+        raise UsageError("randomise needs evaluate: name the methods whose maps to test, as in cam,layercam")
     if values.get("randomise") and "smooth" in values:
         raise UsageError("randomise tests the network's own maps and not smoothed ones: leave out randomise or smooth")
     _check_method(card, values)

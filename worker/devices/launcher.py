@@ -45,7 +45,10 @@ def members(settings: Settings, slots: Sequence[Slot]) -> list[Member]:
     if settings.weights or settings.labels:
         raise UsageError("CAMQ_WEIGHTS and CAMQ_LABELS belong to one model: of several, write each as NAME=WEIGHTS")
     if twice := sorted({name for name in models if models.count(name) > 1}):
-        raise UsageError(f"CAMQ_MODELS names {', '.join(twice)} twice: more processes of one are CAMQ_SLOTS_PER_GPU")
+        raise UsageError(
+            f"CAMQ_MODELS names {', '.join(twice)} more than once: name each model once, and set CAMQ_SLOTS_PER_GPU for"
+            " several processes of each"
+        )
     share = {
         "CAMQ_MODELS": "",
         "CAMQ_SLOTS_PER_GPU": str(len(models) * settings.slots_per_gpu),

@@ -52,11 +52,11 @@ def test_names_are_read_in_every_form(form: str, tmp_path: Path) -> None:
         (b"caf\xe9\ndog\nbird\n", "labels is not UTF-8: invalid continuation byte at byte 3; save it as UTF-8"),
         (b"cat\ndog\n", "2 names, but the weights are for 3 classes"),
         (b"index,name\n0,cat\n1,dog\n", "2 names, but the weights are for 3 classes"),
-        (b'["cat", "dog"', "begins as JSON does, but is none"),
+        (b'["cat", "dog"', "looks like JSON, but cannot be read as JSON"),
         (b'{"cat": 0, "dog": 2, "bird": 3}', "neither a list of names"),
         (b"{1: 'cat', 2: 'dog', 3: 'bird'}", "neither a list of names"),
-        (b"0,cat\n1,dog\n1,bird\n", "not each of 0 to 2 once"),
-        (b"1 001.Cat\n2 002.Dog\n3 003.Bird\n", "not each of 0 to 2 once"),
+        (b"0,cat\n1,dog\n1,bird\n", "expected every number from 0 to 2 exactly once"),
+        (b"1 001.Cat\n2 002.Dog\n3 003.Bird\n", "expected every number from 0 to 2 exactly once"),
     ],
 )
 def test_what_is_no_list_of_names_is_refused(content: bytes, reason: str, tmp_path: Path) -> None:

@@ -84,7 +84,9 @@ class Checkpoint:
             try:
                 return make(*(self.read(part) for part in parts))
             except RuntimeError as error:
-                raise ModelError(f"{self.path}: {' and '.join(parts)} make no tensor: {error}") from None
+                raise ModelError(
+                    f"{self.path}: {' and '.join(parts)} cannot be combined into one weight: {error}"
+                ) from None
         place = self.index.tensors[name]
         width = WIDTHS[place.dtype]
         wanted = (place.last + 1 - place.offset) * width

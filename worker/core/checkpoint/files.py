@@ -250,7 +250,9 @@ def _shards(path: Path) -> Index:
         raise ModelError("it is JSON, but not the index of a checkpoint in several files") from None
     files = tuple(dict.fromkeys(listed.values()))
     if len(files) > _MOST_SHARDS or any(Path(name).name != name for name in files):
-        raise ModelError(f"it may name at most {_MOST_SHARDS} files, which lie beside it")
+        raise ModelError(
+            f"its index names {len(files)} files: at most {_MOST_SHARDS} are allowed, all in its own folder"
+        )
     tensors: dict[str, Place] = {}
     for number, name in enumerate(files):
         shard = path.with_name(name)

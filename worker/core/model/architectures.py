@@ -106,7 +106,9 @@ def as_map(name: str, layer: str, output: Tensor, picture: tuple[int, int] = (1,
         side = round((output.shape[1] - 1) ** 0.5)  # the first token is the class's
         return output[:, 1:].reshape(len(output), side, side, -1).permute(0, 3, 1, 2)
     if any(re.match(family, name) and re.search(path, layer) for family, path in _NO_MAPS):
-        raise UsageError(f"layer {layer} puts out no map of the picture; choose one outside of the attention")
+        raise UsageError(
+            f"the output of layer {layer} is no map of the picture: choose a layer outside the attention blocks"
+        )
     if output.dim() == 4 and any(re.match(family, name) and re.search(path, layer) for family, path in _CHANNELS_LAST):
         output = output.permute(0, 3, 1, 2)
     # A map has the picture's proportions in these architectures.

@@ -226,7 +226,10 @@ def two_sided(module: nn.Module, noise: Tensor) -> None:
     with torch.inference_mode():
         after = module(noise)
     if after.shape[1:] != (2,) or not torch.allclose(after, torch.cat([-before, before], 1), rtol=1e-4, atol=1e-5):
-        raise ModelError("it has one output that its last linear layer does not put out: leave its two labels out")
+        raise ModelError(
+            "its single output does not come straight from its last linear layer, so that it cannot become two classes:"
+            " leave out the two labels"
+        )
 
 
 class _MaxAndMean(nn.Module):

@@ -151,7 +151,7 @@ def _parsed(text: str, what: str) -> Any:
         try:
             return ast.literal_eval(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
-            raise UsageError(f"{what} begins as JSON does, but is none: {error}") from None
+            raise UsageError(f"{what} looks like JSON, but cannot be read as JSON: {error}") from None
 
 
 def _of_lines(lines: list[str], classes: int, what: str) -> list[str]:
@@ -171,7 +171,7 @@ def _of_lines(lines: list[str], classes: int, what: str) -> list[str]:
         if names is not None and len(names) == len(lines):
             return names
         if pattern is _NUMBERED or {int(match["index"]) for match in numbered} == set(range(1, len(lines) + 1)):
-            raise UsageError(f"{what} numbers its names, but not each of 0 to {len(lines) - 1} once, as classes are")
+            raise UsageError(f"{what} numbers its names: expected every number from 0 to {len(lines) - 1} exactly once")
     if all(_WORDNET.fullmatch(line.strip()) for line in lines):
         return [match[1] for line in lines if (match := _WORDNET.fullmatch(line.strip()))]
     for before, after in (("- ", ""), ('"', '"'), ("'", "'")):

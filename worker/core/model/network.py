@@ -150,11 +150,14 @@ class Network:
             _check_layer(self.module, layer)
         if layers and layers != (self.target_layer,) and options.method not in LAYER_METHODS:
             raise UsageError(
-                f"{options.method} looks at {self.target_layer}, the input of the pool; "
-                f"another layer ({options.target_layer}) takes the method {' or '.join(LAYER_METHODS)}"
+                f"the method {options.method} maps the layer {self.target_layer} only; for {options.target_layer} use "
+                f"the method {' or '.join(LAYER_METHODS)}"
             )
         if len(layers) > 1 and options.method != "layercam":
-            raise UsageError(f"{options.method} maps one layer; several ({options.target_layer}) take layercam")
+            raise UsageError(
+                f"the method {options.method} maps one layer; for several ({options.target_layer}) use the "
+                "method layercam"
+            )
         smallest, largest = self.input_sizes
         size = options.input_size or self.spec.size
         if not smallest <= size <= largest:

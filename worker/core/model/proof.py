@@ -57,7 +57,7 @@ def _observed(name: str, module: nn.Module, noise: Tensor, untraced: str, lay: A
         try:
             found = observe(module, noise, lay)
         except UnqualifiedError as error:
-            raise ModelError(f"there is nothing to map: {error}") from error
+            raise ModelError(f"no layer was found to make maps from: {error}") from error
         return found.layer, found.head, found.reason
     lay(known, Tape(module, [known], noise).activations[0])
     return known, None, untraced

@@ -56,7 +56,7 @@ def test_a_name_that_is_no_utf8_is_the_name_of_its_file() -> None:
         (b"", "list, line 1: expected the names of the columns, found none"),
         (b"source,id\n", "list has no pictures"),
         (b'{"source": "a.jpg", "id": "1"}\n{"sorce": "b.jpg", "id": "2"}\n', "list, line 2: there is no 'source' here"),
-        (b'{"source": 3}\n', "list, line 1: the source is no text"),
+        (b'{"source": 3}\n', "list, line 1: the source is 3: expected a path or an address"),
         (b'{"source": "a.jpg", "id": 1.5}\n', r"list, line 1: invalid image id '1\.5'"),
         (b'{"source": "a.jpg", "id": "1"\n', "list, line 1: "),
         (b'{"source": "a.jpg", "id": "1"}\n{"source": "", "id": "2"}\n', "list, line 2: the source is empty"),

@@ -69,7 +69,7 @@ def test_who_did_not_think_of_a_folder_as_a_label_is_told_where_it_came_from() -
     [
         ({"label": "lion"}, r"^a\.jpg: tiny@0123456789ab has no class 'lion'"),
         ({"label": "crane"}, r"^a\.jpg: class 'crane' is ambiguous: use one of the indices 4, 5"),
-        ({"label": "tench|tabby"}, "2 labels of one picture, but the probabilities .* are shares of one whole"),
+        ({"label": "tench|tabby"}, "2 labels of one picture, but .* chooses exactly one class"),
         ({"label": "tench", "box": "1 2 3"}, "invalid box '1 2 3': expected x0 y0 x1 y1 in pixels"),
         ({"label": "tench", "box": "5 2 3 9"}, "x0 below x1"),
         ({"label": "tench", "box": "0 0 1e30 1e30"}, "invalid box '0 0 1e30 1e30'"),

@@ -203,7 +203,7 @@ def test_a_randomisation_test_needs_methods_to_test() -> None:
     """It is left out of a message while nobody asks for it."""
     assert check_options(CARD, {"evaluate": "cam", "randomise": True}).randomise is True
     assert b"randomise" not in encode(check_options(CARD, {"evaluate": "cam"}))
-    with pytest.raises(UsageError, match="invalid randomise: it tests the maps of evaluate, which names no method"):
+    with pytest.raises(UsageError, match="randomise needs evaluate: name the methods"):
         check_options(CARD, {"randomise": True})
 
 

@@ -63,7 +63,7 @@ def test_several_models_without_a_gpu_run_once_each() -> None:
     ("settings", "reason"),
     [
         (Settings(models="a b", weights="mine.pth"), "write each as NAME=WEIGHTS"),
-        (Settings(models="a b a"), "names a twice"),
+        (Settings(models="a b a"), "names a more than once"),
     ],
 )
 def test_several_models_that_cannot_be_meant_are_refused(settings: Settings, reason: str) -> None:
