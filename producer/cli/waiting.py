@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from producer.cli.common import emit, say
 from producer.formatting import accuracy, count, duration, elapsed_s, outcome, rate
 from shared.contract import JobState
+from shared.errors import MessageError, NewerSchemaError, UnreachableError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,8 +35,10 @@ def wait_for(reach: Services, job: str) -> JobStatus:
     from producer.progress import Display
     from producer.watch import follow
 
-    options = reach.ledger.options(job)
-    forwards = Forwards(reach.ledger, options) if options.evaluate else None
+    forwards = None
+    with suppress(UnreachableError, MessageError, NewerSchemaError):  # it only says how far an evaluation is
+        options = reach.ledger.options(job)
+        forwards = Forwards(reach.ledger, options) if options.evaluate else None
     with Display() as display, closing(follow(reach.ledger, job, display.notice)) as statuses:
         for found in statuses:
             display.status(found, forwards.of(found) if forwards else "")

@@ -1,7 +1,12 @@
 """A lone picture's result that a worker sent with its commit, so that storage need not be asked for it."""
 
+from contextlib import suppress
+
 from shared.contract import Answer, decode
-from shared.errors import MessageError
+from shared.errors import MessageError, NewerSchemaError
+
+#: Characters of a message that is looked at: a worker sends at most half as many.
+MOST_RAW = 1 << 20
 
 
 class Answered:
@@ -13,17 +18,15 @@ class Answered:
 
     def heard(self, raw: str) -> None:
         """Keep it. What camq did not send is no answer."""
-        try:
-            self._answer, self._counts = decode(raw, Answer), False
-        except MessageError:
+        if len(raw) > MOST_RAW:
             return
+        with suppress(MessageError, NewerSchemaError):
+            self._answer, self._counts = decode(raw, Answer), False
 
     def lines(self, token: str) -> bytes | None:
         """The results object of the chunk that was committed with this token."""
-        if self._answer is None or not token or self._answer.token != token:
-            return None
-        self._counts = True
-        return self._answer.lines
+        self._counts = self._answer is not None and token != "" and self._answer.token == token
+        return self._answer.lines if self._answer and self._counts else None
 
     def overlay(self, key: str | None) -> bytes | None:
         """What was drawn, if it came along."""

@@ -29,7 +29,7 @@ SMALL_ONES = 256
 #: Not as large as they could be: an urgent job waits until a worker has finished a chunk, reckoned 3 seconds for
 #: ResNet18 on two cores (45 images/s); 13 seconds at 10 images/s, where `CAMQ_CHUNK_SIZE=32` when submitting helps.
 LARGE = 128
-#: Of pictures whose maps are evaluated, each of which takes some sixty forwards for every method.
+#: Of pictures whose maps are evaluated, each of which takes some fifty forwards for every method.
 EVALUATED = 8
 
 

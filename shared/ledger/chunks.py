@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from shared.ledger.producer_side import RedisJobs
 
 
+#: Images of one record, as the scripts check it (`_common.lua`).
+MOST_IN_RECORD = 4096
+
+
 class ChunkRecord(
     msgspec.Struct,
     frozen=True,
@@ -29,7 +33,7 @@ class ChunkRecord(
     """What readers need of a record; the scripts own the rest."""
 
     first: Annotated[int, Meta(ge=0, lt=MAX_IMAGES_PER_JOB)]
-    count: Annotated[int, Meta(ge=1, le=MAX_IMAGES_PER_JOB)]
+    count: Annotated[int, Meta(ge=1, le=MOST_IN_RECORD)]
     state: str
     attempt: int
     parent: str | None = None
@@ -135,10 +139,13 @@ def image_at(ledger: "RedisJobs", job: str, index: int) -> ImageAt | None:
         return None
     state, failure, chunk, *flat = answer
     found = in_order(dict(zip(flat[::2], flat[1::2], strict=True)))
+    record = dict(found).get(chunk)
+    if record is None:  # a script reads it and this program does not: somebody else wrote it
+        return None
     return ImageAt(
         (states_of(state) or [ImageState.QUEUED])[0],
         failures_of({str(index): failure}).get(index),
         chunk,
-        dict(found)[chunk].digest,
+        record.digest,
         tuple(oldest_first(done_of(found))),
     )

@@ -64,7 +64,7 @@ class RedisJobs(LedgerSide):
         if answer == "collecting":
             raise DeletionError(f"job {job} cannot begin while `camq gc --now` deletes inputs")
         if answer == "differs":
-            there = self._differing(job, model, options, webhook)
+            there = self._differing(job, model, options, webhook) or "as another release writes them"
             raise TakenError(f"job {job} exists with other options: {there}; repeat those, or take another --job-id")
         return bool(answer == "created")
 

@@ -6,7 +6,8 @@ from concurrent.futures import Executor, Future
 from shared.contract import Answer
 from shared.ledger import Claim
 
-#: Bytes of overlays that travel: those of five classes, 512 pixels wide. More are left to storage.
+#: Bytes of a result, and of it with its overlays, that travel: those of five classes, 512 pixels wide. More are left to
+#: storage.
 MOST_SENT = 1 << 18
 #: Writes an object: key, bytes, content type.
 Put = Callable[[str, bytes, str], None]
@@ -39,7 +40,9 @@ class Lone:
         for write in self._writes:
             write.result()
 
-    def answer(self, claim: Claim, lines: bytes) -> Answer:
-        """With the results object, and the overlays if they may travel."""
-        size = sum(map(len, self._overlays.values()))
+    def answer(self, claim: Claim, lines: bytes) -> Answer | None:
+        """With the results object, if it may travel, and the overlays if they may."""
+        if len(lines) > MOST_SENT:
+            return None
+        size = len(lines) + sum(map(len, self._overlays.values()))
         return Answer(claim.token, lines, self._overlays if size <= MOST_SENT else {})

@@ -11,6 +11,7 @@ from torch.nn.utils import parametrizations
 
 from shared.contract import ModelFile
 from shared.contract.model_file import Activation
+from shared.errors import ModelError
 from tests.numeric.checkpoints import check, resnet, saved, state_of
 from tests.numeric.networks import inputs, random_module
 
@@ -66,6 +67,12 @@ def test_a_head_that_is_one_linear_function_has_every_method(kind: str, tmp_path
 
 OPEN: dict[str, Callable[[], nn.Module]] = {
     "two matrices": lambda: nn.Sequential(nn.Linear(512, 32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 5)),
+    "two matrices, the first in a sequence of its own": lambda: nn.Sequential(
+        nn.Sequential(nn.Linear(512, 32), nn.ReLU()), nn.Linear(32, 5)
+    ),
+    "two blocks": lambda: nn.Sequential(
+        nn.Sequential(nn.Linear(512, 32), nn.ReLU()), nn.Sequential(nn.Linear(32, 5), nn.Dropout())
+    ),
     "normalised between": lambda: nn.Sequential(
         nn.Linear(512, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 5)
     ),
@@ -172,3 +179,12 @@ def test_the_stem_for_small_pictures(tmp_path: Path) -> None:
     module.conv1, module.maxpool = nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.Identity()
     net = check(saved(state_of(module), tmp_path), module, x=inputs(2, 32))
     assert "without the first pool" in " ".join(net.notes)
+
+
+@pytest.mark.parametrize("dim", [None, 1])
+def test_a_weight_whose_lengths_are_not_one_for_each_row_is_refused(dim: int | None, tmp_path: Path) -> None:
+    """torch multiplies them row by row without a look at how many there are: past the end of the shorter one."""
+    module = headed(nn.utils.weight_norm(nn.Linear(512, 5), dim=dim))
+
+    with pytest.raises(ModelError, match="no linear layer that takes its 512 channels"):
+        check(saved(state_of(module), tmp_path), module)

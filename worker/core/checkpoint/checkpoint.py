@@ -1,5 +1,7 @@
 """A checkpoint whose structure is known; its numbers are read from the file when they are wanted."""
 
+import math
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,16 +24,25 @@ def _spectral(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
     return weight / (u @ weight.flatten(1) @ v)
 
 
+def _is_length(weight: Shape, g: Shape) -> bool:
+    """One for each row; torch reads as many whatever there is."""
+    return len(weight) > 1 and g == (weight[0], *[1] * (len(weight) - 1))
+
+
+def _are_directions(weight: Shape, u: Shape, v: Shape) -> bool:
+    return len(weight) > 1 and u == weight[:1] and v == (math.prod(weight[1:]),)
+
+
 _PARAMETRIZED = "parametrizations.weight."
-#: How the tensors end that torch.nn.utils' weight_norm, spectral_norm and prune keep instead of one, old and new; what
-#: makes that one of them. The first has its shape.
-_FOLDS: tuple[tuple[tuple[str, ...], Callable[..., Tensor]], ...] = (
-    (("weight_v", "weight_g"), _length),
-    ((f"{_PARAMETRIZED}original1", f"{_PARAMETRIZED}original0"), _length),
-    (("weight_orig", "weight_u", "weight_v"), _spectral),
-    ((f"{_PARAMETRIZED}original", f"{_PARAMETRIZED}0._u", f"{_PARAMETRIZED}0._v"), _spectral),
-    (("weight_orig", "weight_mask"), torch.mul),
-    (("bias_orig", "bias_mask"), torch.mul),
+#: How the tensors end that torch.nn.utils' weight_norm, spectral_norm and prune keep instead of one, old and new; which
+#: shapes they have; what makes one of them. The first has its shape.
+_FOLDS: tuple[tuple[tuple[str, ...], Callable[..., bool], Callable[..., Tensor]], ...] = (
+    (("weight_v", "weight_g"), _is_length, _length),
+    ((f"{_PARAMETRIZED}original1", f"{_PARAMETRIZED}original0"), _is_length, _length),
+    (("weight_orig", "weight_u", "weight_v"), _are_directions, _spectral),
+    ((f"{_PARAMETRIZED}original", f"{_PARAMETRIZED}0._u", f"{_PARAMETRIZED}0._v"), _are_directions, _spectral),
+    (("weight_orig", "weight_mask"), operator.eq, torch.mul),
+    (("bias_orig", "bias_mask"), operator.eq, torch.mul),
 )
 
 
@@ -57,11 +68,13 @@ class Checkpoint:
     def folded(self) -> "Checkpoint":
         """The same with tensors that are kept in parts under their plain names."""
         found = {}
-        for ends, make in _FOLDS:
+        for ends, fits, make in _FOLDS:
             for name in self.shapes:
                 stem = name.removesuffix(ends[0])
                 parts = tuple(stem + end for end in ends)
-                if name.endswith(ends[0]) and all(part in self.shapes for part in parts):
+                if not name.endswith(ends[0]) or not all(part in self.shapes for part in parts):
+                    continue
+                if fits(*(self.shapes[part] for part in parts)):
                     found[f"{stem}{'bias' if ends[0] == 'bias_orig' else 'weight'}"] = parts, make
         return replace(self, folds=found) if found else self
 

@@ -41,6 +41,8 @@ class Layer:
     tensors: dict[str, str]
     inputs: int
     outputs: int
+    #: Whether it lies around the whole network, whose classes it takes.
+    around: bool = False
 
     @property
     def place(self) -> tuple[str, int | None]:
@@ -187,10 +189,15 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
 
 
 def gap(before: Layer | None, layer: Layer) -> int | None:
-    """How many places of one `Sequential` lie between two layers, or between what they lie in."""
-    paths = zip(before.path.split("."), layer.path.split("."), strict=False) if before else ()
-    first, second = next((pair for pair in paths if pair[0] != pair[1]), ("", ""))
-    return int(second) - int(first) if first.isdecimal() and second.isdecimal() else None
+    """How many places lie between two layers of one `Sequential`, or between a network and a layer around it."""
+    if before is None:
+        return None
+    if layer.around and not before.around:
+        pairs = zip(before.path.split("."), layer.path.split("."), strict=False)
+        first, second = next((pair for pair in pairs if pair[0] != pair[1]), ("", ""))
+        return int(second) - int(first) if first.isdecimal() and second.isdecimal() else None
+    (parent, place), (own, following) = before.place, layer.place
+    return following - place if parent == own and place is not None and following is not None else None
 
 
 def _numbered(found: Sequence[Layer]) -> bool:

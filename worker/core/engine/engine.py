@@ -213,9 +213,14 @@ class Normalise:
         return ((stacked.permute(0, 3, 1, 2) - self._mean) / self._std).to(self._dtype)
 
 
+#: In the words of torch's allocator and of ONNX Runtime's.
+_NO_MEMORY = ("can't allocate memory", "Failed to allocate memory")
+
+
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a smaller micro-batch may mend it. On a CPU torch raises a plain RuntimeError of its allocator."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    """Whether a smaller micro-batch may mend it. On a CPU both raise plain errors of their allocators."""
+    said = str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in said for text in _NO_MEMORY)
 
 
 def is_fatal(error: BaseException) -> bool:

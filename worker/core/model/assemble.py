@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -134,7 +134,8 @@ def _above(last: Layer, root: str, shapes: Mapping[str, Shape]) -> list[Layer]:
     """Layers beside the whole architecture that take its classes: `nn.Sequential(resnet18(), nn.Linear(1000, 5))`."""
     averaged = bool(AVERAGED.search(root))
     outside = [key for key in shapes if not key.startswith(root) and bool(AVERAGED.search(key)) == averaged]
-    return trained_head.chain(trained_head.layers(outside, shapes), last.outputs)
+    found = trained_head.chain(trained_head.layers(outside, shapes), last.outputs)
+    return [replace(layer, around=True) for layer in found]
 
 
 def _strays(head: _Head, root: str, shapes: Mapping[str, Shape]) -> list[str]:
