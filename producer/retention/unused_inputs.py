@@ -25,9 +25,12 @@ class DeletionStats:
 
     objects: int = 0
     bytes: int = 0
+    #: Reference objects that cannot be read, for which all inputs were kept.
+    unreadable: tuple[str, ...] = ()
 
     def __add__(self, other: "DeletionStats") -> "DeletionStats":
-        return DeletionStats(self.objects + other.objects, self.bytes + other.bytes)
+        unreadable = self.unreadable + other.unreadable
+        return DeletionStats(self.objects + other.objects, self.bytes + other.bytes, unreadable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +41,28 @@ class ListedObject:
     size: int
 
 
-def used_inputs(ledger: RedisLedger, store: ObjectStore) -> set[str]:
-    """The inputs that registered chunks refer to."""
+def used_inputs(ledger: RedisLedger, store: ObjectStore, unreadable: list[str] | None = None) -> set[str]:
+    """The inputs that registered chunks refer to, as far as `inputs` can read it."""
     jobs = ledger.known_jobs()
     references = chain.from_iterable((keys.chunk_object(job, chunk) for chunk in ledger.chunks(job)) for job in jobs)
-    return set(inputs(store, references))
+    return set(inputs(store, references, unreadable))
 
 
-def inputs(store: ObjectStore, references: Iterable[str]) -> Iterator[str]:
-    """The inputs that these reference objects name; what a job reads elsewhere is not camq's to delete."""
+def inputs(store: ObjectStore, references: Iterable[str], unreadable: list[str] | None = None) -> Iterator[str]:
+    """The inputs that these reference objects name; what a job reads elsewhere is not camq's to delete.
+
+    Objects that are there and cannot be read are added to `unreadable`.
+    """
     own = f"{SCHEME}{store.bucket}/"
 
     def load(key: str) -> list[ImageRef]:
         try:
             return named_references(store, key)
-        except (NotFoundError, ObjectTooLargeError, MessageError):  # what no worker can read keeps no input
+        except NotFoundError:
+            return []
+        except (ObjectTooLargeError, MessageError):
+            if unreadable is not None:
+                unreadable.append(key)
             return []
 
     for refs in ordered(load, references, threads=THREADS):
@@ -67,8 +77,14 @@ def delete_unused(
     wanted: Callable[[Stat], bool],
     dry_run: bool,
 ) -> DeletionStats:
-    """Delete those of the listed inputs to which no chunk refers, each only if it is `wanted` right before."""
-    used = used_inputs(ledger, store)
+    """Delete those of the listed inputs to which no chunk refers, each only if it is `wanted` right before.
+
+    While a chunk's references cannot be read, they may name any input: then none is deleted.
+    """
+    unreadable: list[str] = []
+    used = used_inputs(ledger, store, unreadable)
+    if unreadable:
+        return DeletionStats(unreadable=tuple(sorted(unreadable)))
 
     def delete_one(entry: ListedObject) -> DeletionStats:
         stat = store.stat(entry.key)

@@ -12,6 +12,7 @@ from producer.lookup import find_job
 from producer.services import Services
 from shared.contract import JobState
 from shared.errors import CODES, PERMANENT, UnknownJobError, UsageError
+from shared.text import visible
 
 
 @click.command()
@@ -135,6 +136,11 @@ def gc(dry_run: bool, force: bool, now: bool, as_json: bool) -> None:
 
     with services() as reach:
         deleted = (collect_now if now else collect)(reach.ledger, reach.store, force=force, dry_run=dry_run)
+    if deleted.unreadable:
+        say(
+            f"no input picture is deleted: {visible(deleted.unreadable[0])} cannot be read and may name any of them; "
+            "`camq rm JOB` deletes its job"
+        )
     if as_json:
         emit({"dry_run": dry_run, "objects": deleted.objects, "bytes": deleted.bytes})
     else:

@@ -159,6 +159,17 @@ def test_retry_gc_and_rm_go_on(finished: Finished, how: str) -> None:
     assert finished.ledger.known_jobs() == []
 
 
+def test_no_input_is_deleted_while_references_cannot_be_read(finished: Finished) -> None:
+    """They may name any of them; once their job is removed, the others' are told apart again."""
+    unreadable = keys.chunk_object(finished.job, "000001")
+    finished.replace(unreadable, b"{broken")
+
+    kept = collect_now(finished.ledger, finished.store)
+    assert (kept.objects, kept.unreadable, len(finished.store.inputs())) == (0, (unreadable,), IMAGES)
+    remove(finished.ledger, finished.store, finished.job)
+    assert collect_now(finished.ledger, finished.store, force=True).objects == IMAGES
+
+
 def test_a_failure_that_cannot_be_read_hides_no_other(
     services: Services, ledger: RedisLedger, worker: ScriptedWorker, store: CountingStore, tmp_path: Path
 ) -> None:

@@ -66,10 +66,10 @@ def test_a_removed_job_takes_its_objects_along_and_leaves_the_inputs(ledger: Red
 
 
 @pytest.mark.parametrize("data", [b"{broken", bytes(2000), b'{"index":0}\n' * 5000], ids=["garbage", "large", "lines"])
-def test_references_that_nobody_can_read_keep_neither_gc_nor_rm_from_their_work(
+def test_while_references_cannot_be_read_all_inputs_stay_until_their_job_is_removed(
     ledger: RedisLedger, store: Aged, monkeypatch: pytest.MonkeyPatch, data: bytes
 ) -> None:
-    """Another job's inputs stay."""
+    """They may name any input; `rm` does its work."""
     monkeypatch.setattr(job_objects, "MOST_REFERENCE_BYTES", 1000 if len(data) == 2000 else 100_000)
     submit(ledger, store, "mine", CAT)
     submit(ledger, store, "other", DOG)
@@ -77,9 +77,10 @@ def test_references_that_nobody_can_read_keep_neither_gc_nor_rm_from_their_work(
     store.put(keys.chunk_object("mine", "000000"), data)
     store.age(CAT, DOG, OLD)
 
+    assert collect(ledger, store) == DeletionStats(unreadable=(keys.chunk_object("mine", "000000"),))
+    assert remove(ledger, store, "mine").deleted.objects == 2
     assert collect(ledger, store).objects == 2
     assert store.stat(DOG) is not None
-    assert remove(ledger, store, "mine").deleted.objects == 2
 
 
 def test_gc_leaves_an_input_that_a_job_reads_by_its_address(ledger: RedisLedger, store: Aged) -> None:

@@ -86,8 +86,8 @@ def test_a_submission_during_gc_keeps_its_picture(
     """It is registered after the look at what is used; but it has written the old picture again, which is young now."""
     look = unused.used_inputs
 
-    def overtaken(ledger: RedisLedger, store: RacingStore) -> set[str]:
-        used = look(ledger, store)
+    def overtaken(*arguments: Any) -> set[str]:
+        used = look(*arguments)
         submit(services, [PICTURE], Request(job_id="new"))
         return used
 
