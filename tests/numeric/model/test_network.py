@@ -242,7 +242,7 @@ def test_a_layer_asked_for_takes_gradcam_and_must_exist():
     """Unknown names are answered with close ones; the pool's own input needs no autograd."""
     net = network("resnet18", 10)
     assert "did you mean layer4" in refusal(net, method="gradcam", target_layer="layer44")
-    assert "takes the method gradcam or layercam" in refusal(net, method="cam", target_layer="layer3")
+    assert "use the method gradcam or layercam" in refusal(net, method="cam", target_layer="layer3")
     net.check(Options(method="cam", target_layer="layer4"))
     assert net.autograd_layers(Options(target_layer="layer4")) == ()
     assert net.autograd_layers(Options(target_layer="layer3")) == ("layer3",)
