@@ -29,7 +29,7 @@ from shared.text import visible
 def retry(job: str, codes: tuple[str, ...], as_json: bool) -> None:
     """Retry the failed images of a job; its other images keep their results.
 
-    Warns of images that fail again unless the file or a setting changed, such as files that are not pictures.
+    Warns of images that will fail again unless their file or a setting has changed, such as files that are no pictures.
 
     \b
     Examples:

@@ -29,6 +29,14 @@ def test_a_first_layer_that_normalises_says_how(scale: int, names: tuple[str, st
     assert load_network("resnet18", weights=path, device=CPU, given=given).spec.mean == (0.1, 0.1, 0.1)
 
 
+def test_numbers_of_a_loss_are_not_those_of_the_input(tmp_path: Path) -> None:
+    """A perceptual loss carries ImageNet's mean and std, whatever the network was given."""
+    module = resnet()
+    extra = {"criterion.vgg.mean": torch.full((3,), 0.1), "criterion.vgg.std": torch.full((3,), 0.9)}
+    net = load_network("resnet18", weights=saved(state_of(module) | extra, tmp_path), device=CPU)
+    assert net.spec.mean == pytest.approx((0.485, 0.456, 0.406))
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

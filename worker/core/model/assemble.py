@@ -66,7 +66,9 @@ def assemble(
     ignored = [key for key in shapes if key not in used and not key.endswith("num_batches_tracked")]
     notes += other_copies(ignored, fit, fit.root)
     channels = shapes[fit.names[f"{stem}.weight"]][1]
-    mean, normalised = normalisation(ignored, shapes, lambda key: checkpoint.read(sources[key]), channels)
+    mean, normalised = normalisation(
+        [key for key in ignored if not BESIDE.search(key)], shapes, lambda key: checkpoint.read(sources[key]), channels
+    )
     if normalised:
         notes.append(NORMALISED.format(mean))
     return Assembled(
