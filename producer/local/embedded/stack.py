@@ -25,6 +25,8 @@ from shared.processes.supervisor import Supervisor
 _START_S = 60.0
 #: Another program may take a port between our look and the server's bind.
 _PORT_ATTEMPTS = 3
+#: How long a port of an earlier run is waited for: another program's look for a free one holds it for an instant.
+_KEEP_PORT_S = 1.0
 #: Below the range systems hand out for outgoing connections (Linux 32768, macOS 49152 and up). A port from
 #: that range could be taken while its server restarts, by a client that is just trying to reach it.
 _RANGE = range(20_000, 32_000)
@@ -128,7 +130,8 @@ class Stack:
                 if self._became_ready(supervisor, server, port):
                     return port
                 supervisor.stop(server.name)
-                port = next(ports)
+                if not _is_free(port):  # it may have failed for another reason: then the port is kept
+                    port = next(ports)
                 supervisor.start(server.spec(port, self.logs))
             raise EmbeddedError(f"the {server.name} server does not start; {self._last_log_line(server.name)}")
 
@@ -190,8 +193,12 @@ def _text(value: object) -> str:
 
 def free_ports(preferred: int | None = None) -> Iterator[int]:
     """Ports that nobody listens on right now, the preferred one first. Another may still be quicker."""
-    if preferred is not None and _is_free(preferred):
-        yield preferred
+    if preferred is not None:
+        deadline = time.monotonic() + _KEEP_PORT_S
+        while not (free := _is_free(preferred)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if free:
+            yield preferred
     for port in random.sample(_RANGE, k=len(_RANGE)):
         if _is_free(port):
             yield port

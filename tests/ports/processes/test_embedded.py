@@ -1,5 +1,6 @@
 """The embedded stack: two real servers over one folder."""
 
+import dataclasses
 import os
 import signal
 import socket
@@ -26,6 +27,7 @@ from producer.local.embedded import stack as stack_module
 from producer.local.embedded.env_file import load_command
 from shared.config import Settings, secrets
 from shared.errors import CamqError, EmbeddedError
+from shared.processes.child import Spec
 from shared.storage import S3Store
 from tests.support.waiting import wait_until
 
@@ -98,6 +100,34 @@ def test_a_second_run_finds_data_keys_and_ports_again(folder: Path) -> None:
         assert stack.settings == before
         assert stack.env_file.read_text() == env
         _assert_written(stack.settings)
+
+
+def test_a_port_that_is_held_for_an_instant_is_waited_for(folder: Path) -> None:
+    """So does another camq that looks for a free port, and a printed address holds all the same."""
+    with Stack(folder) as stack:
+        before = stack.settings
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", int(before.s3_endpoint.rpartition(":")[2])))
+        other.listen()
+        threading.Timer(0.3, other.close).start()
+        with Stack(folder) as stack:
+            assert stack.settings == before
+
+
+def test_a_server_that_fails_once_starts_again_on_its_port(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a port that somebody else holds is given up."""
+    with Stack(folder) as stack:
+        before = stack.settings
+    spec, tries = embedded_s3.S3Server.spec, iter([True, False])
+
+    def fails_at_first(server: embedded_s3.S3Server, port: int, logs: Path) -> Spec:
+        wanted = spec(server, port, logs)
+        return dataclasses.replace(wanted, argv=("false",)) if next(tries) else wanted
+
+    monkeypatch.setattr(embedded_s3.S3Server, "spec", fails_at_first)
+    with Stack(folder) as stack:
+        assert stack.settings == before
 
 
 def test_a_folder_can_be_moved(folder: Path) -> None:
