@@ -112,7 +112,7 @@ _SUBMITTING: tuple[Callable[[Any], Any], ...] = (
         "--job-id",
         metavar="ID",
         help="Id of the job. Submitting the same pictures under an id again resumes an interrupted submission;"
-        " a complete one is left as it is.",
+        " a complete one is left as it is. `camq jobs` lists one that begins with explain- with --all only.",
     ),
     click.option("--name", metavar="TEXT", help="Name of the job, shown by `camq status` and `camq jobs`."),
     click.option(

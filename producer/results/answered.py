@@ -1,5 +1,6 @@
 """A lone picture's result that a worker sent with its commit, so that storage need not be asked for it."""
 
+from collections import deque
 from contextlib import suppress
 
 from shared.contract import Answer, decode
@@ -7,6 +8,9 @@ from shared.errors import MessageError, NewerSchemaError
 
 #: Characters of a message that is looked at: a worker sends at most half as many.
 MOST_RAW = 1 << 20
+#: Answers at hand in one process, the newest: a program may keep the handles of as many jobs as it likes.
+MOST_KEPT = 16
+_kept: deque["Answered"] = deque()
 
 
 class Answered:
@@ -22,6 +26,13 @@ class Answered:
             return
         with suppress(MessageError, NewerSchemaError):
             self._answer, self._counts = decode(raw, Answer), False
+            _kept.append(self)
+            if len(_kept) > MOST_KEPT:
+                _kept.popleft().forget()
+
+    def forget(self) -> None:
+        """Storage is asked for it from now on."""
+        self._answer = None
 
     def lines(self, token: str) -> bytes | None:
         """The results object of the chunk that was committed with this token."""

@@ -9,6 +9,8 @@ from shared.errors import MessageError, NewerSchemaError
 
 #: Raised when a field changes meaning. Readers leave newer versions alone (`NewerSchemaError`).
 SCHEMA_VERSION = 1
+#: A chunk has at most 256 images. Short lines take many times their length in memory.
+MOST_LINES = 4096
 
 T = TypeVar("T")
 
@@ -40,7 +42,9 @@ def encode_lines(values: Iterable[object]) -> bytes:
 
 
 def decode_lines(raw: bytes, kind: type[T]) -> list[T]:
-    """The values of a JSON-lines document. Raises MessageError when a line is not a `kind`."""
+    """The values of a JSON-lines document. Raises MessageError when a line is not a `kind`, or there are too many."""
+    if raw.count(b"\n") > MOST_LINES:
+        raise MessageError(f"it has more than {MOST_LINES:,} lines, and a chunk has 256 images at most")
     try:
         return msgspec.json.Decoder(kind).decode_lines(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

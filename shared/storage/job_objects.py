@@ -5,7 +5,6 @@ from job, image and rank.
 """
 
 import hashlib
-from typing import TypeVar
 
 import msgspec
 
@@ -14,14 +13,10 @@ from shared.contract import EXTENSIONS, ImageRecord, ImageRef, Options, decode_l
 from shared.errors import MessageError
 from shared.storage.port import ObjectStore
 
-T = TypeVar("T")
-
 #: Far above what 256 images with every class of a large network take, and what memory can hold.
 MAX_BYTES = 1 << 29
 #: Of a chunk's references: 256 images with as many and as long columns as a table may have. A worker reads several.
 MOST_REFERENCE_BYTES = 1 << 27
-#: A chunk has at most 256 images. Short lines take many times their length in memory.
-MOST_LINES = 4096
 
 
 def read_references(store: ObjectStore, job: str, chunk: str, digest: str) -> list[ImageRef]:
@@ -32,18 +27,12 @@ def read_references(store: ObjectStore, job: str, chunk: str, digest: str) -> li
             f"chunk {chunk} of job {job} does not list the images submitted: something else wrote "
             f"to {keys.chunk_object(job, chunk)}; submit the images as another job"
         )
-    return _lines(data, ImageRef)
+    return decode_lines(data, ImageRef)
 
 
 def named_references(store: ObjectStore, key: str) -> list[ImageRef]:
     """What stands in a reference object. MessageError when that is not references."""
-    return _lines(store.get(key, MOST_REFERENCE_BYTES), ImageRef)
-
-
-def _lines(data: bytes, kind: type[T]) -> list[T]:
-    if data.count(b"\n") > MOST_LINES:
-        raise MessageError(f"it has more than {MOST_LINES:,} lines, and a chunk has 256 images at most")
-    return decode_lines(data, kind)
+    return decode_lines(store.get(key, MOST_REFERENCE_BYTES), ImageRef)
 
 
 def read_results(
@@ -56,7 +45,7 @@ def read_results(
 
 def results_in(data: bytes, job: str, *, options: Options, total: int) -> list[ImageRecord]:
     """`read_results` of what was read already."""
-    lines = _lines(data, ImageRecord)
+    lines = decode_lines(data, ImageRecord)
     return [_with_own_overlays(line, job, options) for line in lines if 0 <= line.index < total]
 
 

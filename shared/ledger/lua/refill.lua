@@ -18,6 +18,8 @@ local places = number(redis.call('GET', key(PLACES, model)))
 if not (places >= 0 and places < 1e15) then places = 0 end -- camq did not write it
 local out = { high = redis.call('ZCARD', key(HINTS, model, 'high')), bulk = redis.call('ZCARD', key(HINTS, model, 'bulk')) }
 local answer, broken = {}, {}
+-- Steps since something was found to send.
+local barren = 0
 
 local function waits(priority)
   return redis.call('LLEN', key(TURNS, model, priority)) > 0
@@ -62,9 +64,10 @@ local function give(priority)
   if not fine or not known then return end
   local owed = math.min(number(field(job, 'turns_owed')), MOST_OWED)
   if owed > 0 then
-    local alone = redis.call('LLEN', turns) == 0 -- then there is nobody to give the turn to
-    redis.call('HSET', key(JOB, job), 'turns_owed', alone and 0 or owed - 1)
-    if not alone then
+    -- A lone job has nobody to give its turn to, nor has one among many that owe theirs: its debt is forgiven.
+    local forgiven = barren >= math.min(redis.call('LLEN', turns), MOST_OWED)
+    redis.call('HSET', key(JOB, job), 'turns_owed', forgiven and 0 or owed - 1)
+    if not forgiven then
       redis.call('RPUSH', turns, job)
       return
     end
@@ -134,7 +137,7 @@ while idle < MOST_IDLE do
   else
     break
   end
-  if #answer == sent then idle = idle + 1 end
+  if #answer == sent then idle, barren = idle + 1, barren + 1 else barren = 0 end
   sent = #answer
 end
 redis.call('SET', key(PLACES, model), places, 'EX', UNFINISHED_TTL_S)

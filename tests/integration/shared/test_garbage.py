@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from producer.cli.main import main
 from producer.cli.parameters import recent_jobs
 from producer.results.records import records
+from producer.retention.delete import remove
 from producer.services import Services
 from shared import keys
 from shared.config import Settings
@@ -107,6 +108,8 @@ def test_another_kind_of_value_hides_no_other_job(services: Services, ledger: Re
     assert [status.job for status in ledger.jobs(10)] == [good]
     with pytest.raises(UnknownJobError, match="its record is damaged"):
         ledger.status(bad)
+    assert remove(ledger, services.store, bad).deleted.objects > 0
+    assert not client.exists(keys.JOB % bad)
 
 
 def test_a_heartbeat_or_a_card_that_camq_did_not_write_hides_no_worker(

@@ -82,6 +82,26 @@ def test_calls_of_one_picture_are_left_out_of_a_listing(ledger: RedisLedger, mon
     assert [status.job for status in ledger.jobs(2)] == ["new", "explain-29"]
 
 
+def test_no_job_is_listed_twice_when_others_begin_meanwhile(
+    ledger: RedisLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They move all others one place on, between two pages."""
+    client, jobs = ledger.scripts.client, ("old", "mine", "expired")
+    for job in jobs:
+        submit(ledger, job, chunks=1)
+    client.delete(keys.JOB % "expired")
+    page = client.zrevrange
+
+    def meanwhile(*given: object) -> object:
+        names = page(*given)
+        submit(ledger, "new", chunks=1)
+        return names
+
+    monkeypatch.setattr(client, "zrevrange", meanwhile)
+
+    assert [status.job for status in ledger.jobs(2)] == ["mine", "old"]
+
+
 def test_a_removed_job_is_not_listed_and_comes_back_when_it_is_submitted_again(ledger: RedisLedger) -> None:
     """Its id is in one index at a time."""
     submit(ledger, "job")

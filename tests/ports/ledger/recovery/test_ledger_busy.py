@@ -63,6 +63,16 @@ def test_a_job_that_is_alone_pays_at_once_what_it_owes(ledger: RedisLedger) -> N
     assert ledger.scripts.client.hget(keys.JOB % "job", "turns_owed") == "0"
 
 
+def test_jobs_that_all_owe_turns_are_served_all_the_same(ledger: RedisLedger) -> None:
+    """More turns than a call passes over: the call must not end with nothing sent and a worker at rest."""
+    serve(ledger, slots=3)
+    for job in ("a", "b", "c"):
+        submit(ledger, job, chunks=3)
+        ledger.scripts.client.hset(keys.JOB % job, "turns_owed", 100)
+
+    assert len(ledger.refill(MODEL)) == 6
+
+
 def test_jobs_are_audited_without_reading_every_list_for_each(ledger: RedisLedger) -> None:
     """Two hundred jobs of one picture each, all of them in the list of what failed before."""
     client = ledger.scripts.client

@@ -1,6 +1,6 @@
 """Answers that came with a commit: which of them count, and for how long."""
 
-from producer.results.answered import MOST_RAW, Answered
+from producer.results.answered import MOST_KEPT, MOST_RAW, Answered
 from shared.contract import Answer, encode
 
 
@@ -30,3 +30,10 @@ def test_what_no_worker_sends_is_passed_over() -> None:
     for odd in ("{", '{"schema_version": 99}', f"{ANSWER[:-1]}{' ' * MOST_RAW}}}"):
         assert heard(ANSWER, odd).lines("mine") == b"lines"
     assert heard("[]").lines("") is None
+
+
+def test_the_newest_answers_are_kept_however_many_jobs_a_program_holds() -> None:
+    """Those before are read from storage again."""
+    jobs = [heard(ANSWER) for _ in range(MOST_KEPT + 1)]
+
+    assert [job.lines("mine") for job in jobs] == [None] + [b"lines"] * MOST_KEPT
