@@ -16,7 +16,7 @@ from tests.acceptance.local import camq
 from tests.numeric.pictures import encoded, photo
 from tests.support.pictures.dicoms import dicom
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

@@ -1,10 +1,18 @@
-"""The contrast of every text on a page, as WCAG 2 computes it."""
+"""What a page must look like: its widths and themes, and the contrast of every text, as WCAG 2 computes it."""
 
+from itertools import product
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page
 
 LEAST = 4.5
+
+_FIRST = [(1440, "light"), (360, "dark")]
+_OTHERS = [look for look in product((1440, 800, 360), ("light", "dark")) if look not in _FIRST]
+LOOKS = pytest.mark.parametrize(
+    ("width", "theme"), [*_FIRST, *(pytest.param(*look, marks=pytest.mark.slow) for look in _OTHERS)]
+)
 
 _MEASURE = """() => {
   const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);

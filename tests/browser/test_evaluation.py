@@ -8,7 +8,7 @@ from producer.results.analysis.estimates import Estimate
 from producer.results.analysis.evaluation import METRICS, Curve, MethodEvaluation, RandomisedStage
 from producer.web.evaluation_page import write_evaluation
 from tests.browser.conftest import Open
-from tests.browser.contrast import too_pale
+from tests.browser.contrast import LOOKS, too_pale
 from tests.browser.galleries import status_of
 
 METHODS = ("cam", "gradcam", "hirescam", "xgradcam", "layercam", "gradcam++", "eigencam", "ablationcam")
@@ -39,8 +39,7 @@ def page_of_eight(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.as_uri()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 800, 390])
+@LOOKS
 def test_the_page_fits_and_is_readable(open_page: Open, page_of_eight: str, width: int, theme: str) -> None:
     """The table scrolls by itself; charts are as wide as there is room, and no bar or curve leaves its chart."""
     page = open_page(page_of_eight, width=width, color_scheme=theme)

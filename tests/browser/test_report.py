@@ -16,7 +16,7 @@ MANY = pytest.mark.parametrize("number", [5_000])
 Report = Callable[..., Page]
 
 
-@pytest.fixture(params=[10, 5_000])
+@pytest.fixture(params=[10, pytest.param(5_000, marks=pytest.mark.slow)])
 def number(request: pytest.FixtureRequest) -> int:
     """How many pictures the gallery has."""
     return int(request.param)

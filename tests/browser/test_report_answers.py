@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Open
-from tests.browser.contrast import too_pale
+from tests.browser.contrast import LOOKS, too_pale
 from tests.browser.galleries import gallery, judged, looked, status_of, write
 
 NUMBER = 90
@@ -44,8 +44,7 @@ def test_the_summary_is_text_without_a_script(open_page: Open, report: str) -> N
     assert image.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [3, 3]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 800, 360])
+@LOOKS
 def test_the_summary_fits_and_is_readable(open_page: Open, report: str, width: int, theme: str) -> None:
     """With every part open, at three widths and in both themes."""
     page = open_page(report, width=width, color_scheme=theme)

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Open
-from tests.browser.contrast import too_pale
+from tests.browser.contrast import LOOKS, too_pale
 from tests.browser.galleries import gallery, status_of, write
 from tests.support.waiting import wait_until
 
@@ -27,8 +27,7 @@ def test_failures_are_text_without_a_click_or_a_script(open_page: Open, ten: str
     expect(page.locator("noscript")).to_be_attached()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 800, 390])
+@LOOKS
 def test_the_page_fits_and_is_readable(open_page: Open, ten: str, width: int, theme: str) -> None:
     """At three widths and in both themes nothing sticks out, and every text has a contrast of 4.5 or more."""
     page = open_page(ten, width=width, color_scheme=theme)

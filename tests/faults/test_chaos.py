@@ -7,7 +7,7 @@ import pytest
 from tests.chaos.__main__ import main
 from tests.chaos.plan import FaultCounts, schedule
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
 
 @pytest.mark.timeout(400)

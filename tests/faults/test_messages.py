@@ -135,6 +135,7 @@ def test_malformed_messages_are_refused_and_recorded_and_the_worker_continues(
     app.close()
 
 
+@pytest.mark.slow
 def test_a_newer_message_is_left_for_a_newer_worker(
     fast: Settings, ledger: RedisLedger, client: Client, start: Start
 ) -> None:

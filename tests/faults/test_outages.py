@@ -52,6 +52,7 @@ def test_storage_that_goes_away_is_waited_out(
     assert (status.succeeded, status.failed) == (IMAGES, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "reason"), [(Mode.DENIED, "AccessDenied"), (Mode.WRONG_REGION, "CAMQ_S3_REGION"), (Mode.FULL, "Full")]
 )

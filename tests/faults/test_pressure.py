@@ -12,7 +12,7 @@ from tests.chaos.fleet import picture
 from tests.faults.conftest import READY_S, Start
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(240)]
 
 MANY = 10_000
 #: Images of the bulk job that may be finished while the small job is in the worker: the chunks in hand when it

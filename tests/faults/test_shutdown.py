@@ -31,6 +31,7 @@ def in_hand(ledger: RedisLedger, worker: WorkerProcess) -> bool:
     return info is not None and info.state == "busy" and info.images_done > 0
 
 
+@pytest.mark.slow
 def test_an_idle_worker_stops_at_once(fast: Settings, ledger: RedisLedger, start: Start) -> None:
     """Its heartbeat leaves Redis with it, and the log has no warning or traceback."""
     worker = start(fast)
@@ -60,7 +61,8 @@ def test_a_busy_worker_hands_back_within_the_grace_period(
     assert second.process.poll() is None
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_at_once_and_loses_nothing(
     number: signal.Signals, fast: Settings, ledger: RedisLedger, client: Client, start: Start
 ) -> None:
@@ -77,7 +79,8 @@ def test_a_second_signal_ends_at_once_and_loses_nothing(
     assert job.wait(timeout=2 * READY_S).succeeded == 32
 
 
-@pytest.mark.parametrize("silent", [pytest.param("storage", marks=pytest.mark.slow), "redis"])
+@pytest.mark.slow
+@pytest.mark.parametrize("silent", ["storage", "redis"])
 def test_a_silent_service_does_not_keep_a_worker_from_ending(
     silent: str,
     s3_proxy: tuple[Proxy, Settings],

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections import Counter
+from functools import cache
 from graphlib import TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
@@ -87,6 +88,11 @@ MAX_MODULES = 13
 SAME = {"doctor", "failures", "report", "submit", "summary"}
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
 def modules() -> dict[str, Path]:
     """Every module by its dotted name, packages as `package.__init__`."""
     paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
@@ -100,7 +106,7 @@ def imports_of(module: str, *, types: bool = True) -> set[str]:
     """Our modules that `module` imports anywhere in its text, also inside functions; without `types` only those that it
     imports when it runs."""
     named: set[str] = set()
-    left: list[ast.AST] = [ast.parse(MODULES[module].read_text("utf-8"))]
+    left: list[ast.AST] = [parsed(MODULES[module])]
     while left:
         node = left.pop()
         if isinstance(node, ast.Import):
@@ -117,14 +123,15 @@ def found(name: str) -> str | None:
     return name if name in MODULES else f"{name}.__init__" if f"{name}.__init__" in MODULES else None
 
 
-IMPORTS = {module: imports_of(module) for module in MODULES}
+@cache
+def imports() -> dict[str, set[str]]:
+    """Of every module."""
+    return {module: imports_of(module) for module in MODULES}
 
 
 def started_by(module: str) -> set[str]:
     """Our modules that `module` starts as `python -m`, wherever the words stand next to each other in its text."""
-    lists = (
-        node.elts for node in ast.walk(ast.parse(MODULES[module].read_text("utf-8"))) if isinstance(node, ast.List)
-    )
+    lists = (node.elts for node in ast.walk(parsed(MODULES[module])) if isinstance(node, ast.List))
     words = [[word.value if isinstance(word, ast.Constant) else None for word in line] for line in lists]
     return {name for line in words for flag, name in pairwise(line) if flag == "-m" and found(str(name))}
 
@@ -142,7 +149,7 @@ def test_a_room_imports_only_the_rooms_of_its_row() -> None:
     """Also inside functions and for types."""
     strays = {
         f"{module} imports {other}"
-        for module, others in IMPORTS.items()
+        for module, others in imports().items()
         for other in others
         if room_of(other) not in {room_of(module), *ROOMS[room_of(module)].split()}
         and (module.startswith("shared") or not other.startswith("shared."))
@@ -170,7 +177,7 @@ def test_the_core_knows_the_contract_alone() -> None:
     """Of what both sides share it imports words and errors: no settings, keys or services."""
     shared = {
         other
-        for module, others in IMPORTS.items()
+        for module, others in imports().items()
         for other in others
         if module.startswith("worker.core.") and other.startswith("shared.")
     }
@@ -212,6 +219,6 @@ def test_a_name_is_given_once(package: str) -> None:
 @pytest.mark.parametrize("module", [name for name in MODULES if name.endswith(".__init__")])
 def test_a_package_says_what_it_is_for(module: str) -> None:
     """In a docstring whose first line is a sentence of its own."""
-    text = ast.get_docstring(ast.parse(MODULES[module].read_text("utf-8"))) or ""
+    text = ast.get_docstring(parsed(MODULES[module])) or ""
 
     assert text.partition("\n")[0].endswith(".")

@@ -1,7 +1,10 @@
 """How faithful the maps of one image are: the changed pictures go through the batcher like any other pictures."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -11,13 +14,15 @@ from shared.contract import EvaluationRecord, ImageRef, Method, Options
 from worker.core.faithfulness.perturbation import NOISE
 from worker.core.faithfulness.places import overlaps, points_at
 from worker.core.faithfulness.scores import faithfulness, rank_correlation
-from worker.core.model.network import Network
 from worker.core.types import ClassMap, Explanation, FloatArray, ImageOptions, RandomStage, UInt8Array
 from worker.devices.container import cores
 from worker.image.batcher import Batcher
 from worker.image.smoothing import smoothed
 from worker.pictures.budget import Budget
 from worker.pictures.pool import Picture
+
+if TYPE_CHECKING:  # it loads torch, which nothing here runs
+    from worker.core.model.network import Network
 
 #: Images that are evaluated at once, or as many as there are cores: while one waits for the device, the others make
 #: their next pictures, up to 21 each.

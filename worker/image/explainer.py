@@ -1,10 +1,13 @@
 """One image from its reference to its record: download, decode, explain, draw, upload."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -36,7 +39,6 @@ from shared.ledger import Claim
 from shared.outage import Patience
 from shared.storage import SCHEME, ObjectStore
 from worker.core.map_range import MapRange, map_range
-from worker.core.model.network import Network
 from worker.core.types import Caption, ClassMap, Drawing, Explanation, Geometry, Limits
 from worker.errors import CancelledJobError
 from worker.image.batcher import Batcher
@@ -48,6 +50,9 @@ from worker.image.smoothing import smoothed
 from worker.pictures.budget import Budget
 from worker.pictures.pool import Pictures
 from worker.timing.measurements import Stage
+
+if TYPE_CHECKING:  # it loads torch, which nothing here runs
+    from worker.core.model.network import Network
 
 #: Called between the stages of an image; raises when its work is no longer wanted here.
 Check = Callable[[], None]

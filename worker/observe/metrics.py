@@ -3,14 +3,16 @@
 What belongs to the whole fleet (backlog, queues, workers) comes from the exporter (`worker/observe/exporter.py`).
 """
 
+from __future__ import annotations
+
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import psutil
-import torch
 from prometheus_client import CollectorRegistry, Gauge, Info, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -19,6 +21,9 @@ from prometheus_client.utils import floatToGoString
 from shared.errors import CODES
 from worker.devices.gpus import Utilisation
 from worker.timing.measurements import SECONDS, STAGES, Measurements
+
+if TYPE_CHECKING:
+    import torch
 
 # When a counter was made is known from the process; a second series for each counter would only cost.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -148,6 +153,8 @@ class _Device(Collector):
 def usage(device: torch.device, busy: Utilisation | None) -> Usage:
     """Now. On a CPU it is the host's memory and all its cores, since the last time it was asked."""
     if device.type == "cuda":
+        import torch
+
         free, total = torch.cuda.mem_get_info(device)
         return Usage(total, total - free, torch.cuda.memory_reserved(device), busy() if busy else None)
     memory = psutil.virtual_memory()

@@ -200,6 +200,7 @@ def test_a_killed_worker_leaves_the_list_and_another_takes_its_place(up: Up) -> 
     wait_until(lambda: [w["state"] for w in up.workers()] == ["ready"], "another is ready", timeout_s=READY_S)
 
 
+@pytest.mark.slow
 def test_the_worker_command_becomes_the_worker(up: Up) -> None:
     """The same process, so that a signal to `camq worker` reaches what does the work, which then leaves."""
     with subprocess.Popen(

@@ -174,7 +174,15 @@ def test_a_wrong_request_is_a_usage_error_before_anything_is_uploaded(
 
 @pytest.mark.usefixtures("photos")
 @pytest.mark.parametrize(
-    "arguments", [["submit", "photos"], ["doctor"], ["jobs"], ["status", "latest"], ["results", "latest"], ["gc"]]
+    "arguments",
+    [
+        ["submit", "photos"],
+        pytest.param(["doctor"], marks=pytest.mark.slow),  # which loads torch
+        ["jobs"],
+        ["status", "latest"],
+        ["results", "latest"],
+        ["gc"],
+    ],
 )
 @pytest.mark.usefixtures("photos")
 def test_looking_creates_no_bucket(

@@ -27,7 +27,7 @@ from tests.support.deployment.dashboards import PANELS, RULES
 from tests.support.servers.collector import Collector, collecting
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(180)]
 
 PROMETHEUS = shutil.which("prometheus")
 

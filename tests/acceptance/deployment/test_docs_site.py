@@ -10,6 +10,7 @@ from tests.acceptance.cli.leaves import LEAVES
 from tests.support.deployment.pages import ROOT
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_the_site_builds_without_a_warning_and_has_what_the_code_has(tmp_path: Path) -> None:
     """Links between pages hold, and the reference lists every command."""

@@ -20,7 +20,7 @@ from shared.ledger import RedisLedger
 from tests.acceptance.command import CAMQ
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(240)]
 
 #: Where the processes find it.
 FAKE_NVML = Path(__file__).parents[2] / "fake_nvml"

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.support.deployment.pages import ROOT, Block, blocks
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(400)]
 
 FIRST, *SECOND = blocks(ROOT / "docs" / "tutorial.md", "sh", "python")
 TRUST = ROOT / "docs" / "how-to" / "trust.md"

@@ -44,6 +44,7 @@ def lines(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_pictures_are_evaluated_and_the_numbers_can_be_had_again(up: Up) -> None:
     """One object for each method, each metric with its interval; then a table and a sentence."""
     asked = ("--methods", "layercam,cam", "--sample", 2, "--name", "faithful", "--randomise")

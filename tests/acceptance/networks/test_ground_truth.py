@@ -90,6 +90,7 @@ def test_results_say_whether_the_answer_is_right(trained: nn.Module, folder: Pat
         assert mean.sum() == pytest.approx(1, abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_no_class_is_refused(folder: Path) -> None:
     """With the picture and what was meant; nothing was uploaded, so nothing has results."""
     (folder / "photos" / "dog").rename(folder / "photos" / "doog")
@@ -102,6 +103,7 @@ def test_a_folder_that_is_no_class_is_refused(folder: Path) -> None:
     assert not (folder / "camq-output" / "results.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_a_table_says_what_is_right_and_what_to_explain(folder: Path) -> None:
     """A label that is no class is kept among the fields, with a notice; `classes` are each picture's own."""
     table = (

@@ -53,14 +53,8 @@ def weights(name: str, folder: Path) -> Path:
     return path
 
 
-#: What differs between families is tested on the engine itself (tests/numeric/model/test_families.py).
-OTHERS = [
-    pytest.param(name, marks=pytest.mark.slow)
-    for name in ("resnet50", "densenet121", "mobilenet_v2", "efficientnet_b0", "vgg16")
-]
-
-
-@pytest.mark.parametrize("network", ["resnet18", *OTHERS])
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["resnet18", "resnet50", "densenet121", "mobilenet_v2", "efficientnet_b0", "vgg16"])
 def test_run_explains_with_a_users_own_weights(network: str, picture: Path, tmp_path: Path) -> None:
     """Twelve classes taken from the state dict; the kept maps add up to the logits where they must."""
     method = "gradcam" if network == "vgg16" else "cam"
@@ -87,6 +81,7 @@ def bias_of(network: str, folder: Path) -> np.ndarray:
     return [tensor.numpy() for tensor in state.values() if tensor.shape == (12,)][-1]
 
 
+@pytest.mark.slow
 def test_every_method_is_at_hand_in_one_worker(picture: Path, tmp_path: Path) -> None:
     """One job per method on one resnet18; each names itself in its result, and its overlay is a picture."""
     with serving("--model", "resnet18", "--weights", weights("resnet18", tmp_path), folder=tmp_path) as up:
@@ -149,6 +144,7 @@ def test_masks_boxes_and_heat_come_out_as_asked_for(picture: Path, tmp_path: Pat
         assert pixels[y0:y1, x0:x1].any()
 
 
+@pytest.mark.slow
 def test_what_a_network_cannot_do_is_refused_with_the_reason_before_any_upload(picture: Path, tmp_path: Path) -> None:
     """AlexNet ends in three linear layers, so only gradcam has a meaning there, and 62 pixels are too few for it."""
     given = ("--weights", weights("alexnet", tmp_path))

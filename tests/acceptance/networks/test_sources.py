@@ -22,7 +22,7 @@ from tests.acceptance.command import CAMQ
 from tests.acceptance.local import camq
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(400)]
 
 START_S = 150
 

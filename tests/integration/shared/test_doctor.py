@@ -62,6 +62,7 @@ def test_storage_that_refuses_says_what_to_change(code: str, settings: Settings)
     assert settings.s3_secret_key not in check.detail
 
 
+@pytest.mark.slow
 @pytest.mark.servers
 def test_a_model_that_nobody_asked_for_is_no_fault(settings: Settings) -> None:
     """A machine that only submits need not have the default model's weights."""

@@ -38,6 +38,7 @@ def test_a_worker_calibrates_its_network_and_says_so(examples: Path, tmp_path: P
     assert (report.engine or "").endswith(" int8")
 
 
+@pytest.mark.slow
 def test_int8_without_pictures_to_calibrate_it_is_refused(examples: Path, tmp_path: Path) -> None:
     """And pictures without int8, which would be ignored; as every worker starts, and as `camq doctor` looks."""
 

@@ -41,6 +41,7 @@ def test_only_an_error_that_every_batch_would_meet_is_fatal(error: Exception, fa
     assert is_fatal(error) is fatal
 
 
+@pytest.mark.slow
 def test_a_process_whose_device_is_lost_ends_instead_of_failing_every_image() -> None:
     """Its chunks run elsewhere: no image gets an answer from it."""
     ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=100, check=False)

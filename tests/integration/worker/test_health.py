@@ -99,6 +99,7 @@ def test_probes_and_metrics_answer_over_http() -> None:
             pass
 
 
+@pytest.mark.slow
 def test_a_blocked_main_loop_is_seen(settings: Settings) -> None:
     """Celery's loop fetches the messages: a worker whose loop hangs does nothing, whatever its threads do."""
     pulse, blocked, release = Pulse(), threading.Event(), threading.Event()

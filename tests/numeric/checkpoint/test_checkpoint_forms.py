@@ -249,6 +249,7 @@ def test_what_people_take_for_a_checkpoint_is_called_by_its_name(begin: bytes, w
         load_network("resnet18", weights=tmp_path / "best.pth", device=CPU)
 
 
+@pytest.mark.slow
 def test_programs_and_modules_get_the_line_that_converts_them(tmp_path: Path) -> None:
     """TorchScript, torch.export, a pickled module, also inside a dictionary and in the old format."""
     module = resnet()

@@ -99,6 +99,7 @@ def test_a_box_is_looked_for_by_the_map_of_its_own_class() -> None:
     assert best.overlaps == pytest.approx(overlaps(explained(ranked)[0].values, GEOMETRY, boxes), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_many_evaluations_leave_room_for_other_jobs() -> None:
     """However many images are evaluated, few pictures of theirs wait, and none of them is urgent."""
     net = tiny()
@@ -145,7 +146,7 @@ def test_a_cancelled_job_is_evaluated_no_further() -> None:
         evaluated(network(), ImageRef(index=0), "cam", check=cancelled)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vgg11"])
+@pytest.mark.parametrize("name", ["resnet18", pytest.param("vgg11", marks=pytest.mark.slow)])
 def test_who_asks_for_no_class_gets_no_map_but_learns_where_the_true_one_stands(name: str) -> None:
     """With a closed form and without; beside pictures that want maps, it is the same."""
     net = network(name, 10) if name == "resnet18" else network(name)

@@ -115,6 +115,7 @@ def test_it_is_the_same_every_time() -> None:
         assert np.array_equal(cast(Any, one.maps[0]), cast(Any, other.maps[0]))
 
 
+@pytest.mark.slow
 def test_a_network_without_a_closed_form_is_tested_by_autograd() -> None:
     """Its first stage is the last layer, and not a head."""
     net = network("vgg11")

@@ -90,7 +90,10 @@ def without_head(net: Network) -> Network:
     return replace(net, head=None, graph=None, hookable=net.module)
 
 
-@pytest.mark.parametrize(("name", "seed", "size"), [("resnet18", 0, 224), ("resnet18", 1, 97), ("vgg11", 0, 224)])
+@pytest.mark.parametrize(
+    ("name", "seed", "size"),
+    [("resnet18", 0, 224), ("resnet18", 1, 97), pytest.param("vgg11", 0, 224, marks=pytest.mark.slow)],
+)
 def test_layercam_of_several_layers_is_torchcams(name: str, seed: int, size: int):
     """Its maps of each layer, and its fusion of them; it subtracts each map's least value, we only divide by the
     greatest, as the paper does. The map is as fine as the first layer's."""

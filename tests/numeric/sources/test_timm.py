@@ -188,6 +188,7 @@ def test_published_weights_are_the_hubs(tmp_path: Path, monkeypatch: pytest.Monk
     assert net.labels[0] == "tench"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("endpoint", "reason"), [("silent", "no answer within 5 s"), ("nowhere", r"finds no host hub\.invalid")]
 )

@@ -141,6 +141,7 @@ def sentinel(tmp_path: Path) -> Iterator[tuple[Settings, Callable[[], None]]]:
         yield settings, lambda: supervisor.stop("one")
 
 
+@pytest.mark.slow
 def test_redis_behind_sentinel_survives_its_master(sentinel: tuple[Settings, Callable[[], None]]) -> None:
     """After the fail-over the same clients find the new master, and the job is there."""
     settings, kill_master = sentinel

@@ -201,6 +201,7 @@ def test_a_body_that_ends_early_is_an_outage() -> None:
                 _store_at(port).get("key", max_bytes=limit)
 
 
+@pytest.mark.slow
 def test_a_slow_reader_gets_a_body_that_takes_longer_than_the_connect_timeout() -> None:
     """A timeout bounds one slice of a body; urllib3 alone would cut the upload off at three seconds."""
     with server_that_answers(200, "", read_delay_s=0.4) as port:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import redis
 from click.testing import CliRunner
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from producer import Client
 from producer.cli.main import cli, unknown_variables
@@ -72,7 +74,7 @@ def test_the_help_has_a_complete_line_for_every_command_under_some_head() -> Non
 
 def test_who_loaded_no_settings_is_told_how(monkeypatch: pytest.MonkeyPatch) -> None:
     """In Python as well, and without sixty lines of the client's own trace."""
-    nobody = redis.Redis(host="127.0.0.1", port=9)
+    nobody = redis.Redis(host="127.0.0.1", port=9, retry=Retry(NoBackoff(), 0))
     monkeypatch.setattr("shared.ledger.connect", lambda *_, **__: nobody)
 
     with Client() as client, pytest.raises(UnreachableError, match=r"set -a; \. camq-data/camq\.env") as caught:

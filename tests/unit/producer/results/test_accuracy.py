@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 from msgspec.structs import replace
-from sklearn.metrics import precision_recall_fscore_support
 
 from producer.results.analysis import accuracy
 from producer.results.analysis.accuracy import BINS, Tally, analyse, summarise_job
@@ -136,8 +135,11 @@ def test_several_labels_at_once_counted_by_hand() -> None:
     ]
 
 
+@pytest.mark.slow  # the import alone takes seconds
 def test_precision_and_recall_are_those_of_scikit_learn() -> None:
     """Of random answers, single and several; the calibration error is that of the formula over sorted bins."""
+    from sklearn.metrics import precision_recall_fscore_support
+
     generator = np.random.default_rng(0)
     true, predicted = generator.integers(0, 12, 3000), generator.integers(0, 12, 3000)
     predicted[::2] = true[::2]
@@ -247,10 +249,11 @@ class MadeJob:
         return encode_lines(lines)
 
 
-@pytest.mark.parametrize("images", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
-def test_memory_does_not_grow_with_the_job(images: int) -> None:
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_job() -> None:
     """Of a hundred thousand results of a thousand classes a few chunks are in memory, the state of each image, the
     counts of classes and pairs, sums of maps of each class, and a sample of maps that has an end."""
+    images = 100_000
     made: Any = MadeJob(images)
     written = len(made.get("000000-1", 0)) * (made.images // MadeJob.CHUNK)
     gc.collect()

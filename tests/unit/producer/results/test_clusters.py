@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.cluster import AgglomerativeClustering
 
 from producer.results.analysis import clusters
 from producer.results.analysis.clusters import Samples
@@ -191,8 +190,11 @@ def test_elsewhere_is_the_share_of_other_classes_images(count: int) -> None:
     assert first.elsewhere == pytest.approx(2 / 40)
 
 
+@pytest.mark.slow  # the import alone takes seconds
 def test_clusters_are_those_of_scikit_learn() -> None:
     """Of three places, without being told how many there are."""
+    from sklearn.cluster import AgglomerativeClustering
+
     places = np.repeat([(1, 1), (5, 1), (3, 5)], 20, axis=0) + np.random.default_rng(0).normal(0, 0.3, (60, 2))
     looked = chunk(np.zeros(60, int), places)
 
