@@ -2,9 +2,11 @@
 
 import io
 import os
+import pty
 import subprocess
 import sys
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest.mock import patch
 
@@ -29,3 +31,28 @@ def run_here(*arguments: object, cwd: Path, env: dict[str, str]) -> Command:
             status = int(end.code or 0)
     written = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
     return Command(["camq", *given], status, *written)
+
+
+def run_apart(*arguments: object, cwd: Path, env: dict[str, str], stdin: str | None = None) -> Command:
+    """The command as a process of its own."""
+    return subprocess.run(
+        [CAMQ, *map(str, arguments)],
+        cwd=cwd,
+        env=env,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+@contextmanager
+def terminal() -> Iterator[tuple[int, Callable[[], str]]]:
+    """A terminal for a process to write to, and what reads all that was drawn on it."""
+    ours, theirs = pty.openpty()
+    try:
+        yield theirs, lambda: os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)

@@ -9,19 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.acceptance.command import CAMQ, Command, run_here
+from tests.acceptance.command import CAMQ, Command, run_apart, run_here
 
 
 def camq(*arguments: object, cwd: Path, env: dict[str, str] | None = None) -> Command:
-    return subprocess.run(
-        [CAMQ, *map(str, arguments)],
-        env=os.environ | (env or {}),
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    return run_apart(*arguments, cwd=cwd, env=os.environ | (env or {}))
 
 
 @dataclass

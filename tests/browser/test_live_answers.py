@@ -21,13 +21,12 @@ from producer.submission.submit import submit
 from producer.web import report
 from producer.web.live import uploads
 from shared.config import Settings
+from tests.acceptance.command import CAMQ, Command, run_apart
 from tests.support.jobs.scripted_worker import ScriptedWorker, picture
 from tests.support.servers.live_page import Ask, live_page
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.servers
-
-CAMQ = str(Path(sys.executable).with_name("camq"))
 
 
 def test_strangers_get_nothing(ask: Ask, services: Services, worker: ScriptedWorker) -> None:
@@ -202,11 +201,8 @@ def test_failed_images_of_one_code_are_run_again(ask: Ask, finished: str) -> Non
     assert json.loads(ask(f"{retry}not_an_image", "POST").data) == {"done": 1}
 
 
-def camq(settings: Settings, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | settings.environment()
-    return subprocess.run(
-        [CAMQ, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60
-    )
+def camq(settings: Settings, folder: Path, *arguments: str) -> Command:
+    return run_apart(*arguments, cwd=folder, env=os.environ | settings.environment())
 
 
 def test_the_report_has_its_thumbnails_beside_it(settings: Settings, tmp_path: Path, finished: str) -> None:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any
 
 import msgspec
@@ -19,6 +18,7 @@ from shared.ledger import RedisLedger
 from shared.storage import S3Store
 from tests.chaos.fleet import picture
 from tests.faults.conftest import READY_S, Start
+from tests.support.servers.answering import answering
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(180)]
@@ -42,12 +42,8 @@ def received() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
-        thread = Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
+    with answering(HTTPServer(("127.0.0.1", 0), Receiver)) as server:
         yield f"127.0.0.1:{server.server_port}", events
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 import redis
 
+from producer import Client
 from producer.services import Services
 from shared.config import Settings
 from shared.ledger import RedisLedger
@@ -21,6 +22,12 @@ def store() -> CountingStore:
 @pytest.fixture
 def services(settings: Settings, empty_redis: redis.Redis, store: CountingStore) -> Iterator[Services]:
     with Services(msgspec.structs.replace(settings, chunk_size=4), store=store) as found:
+        yield found
+
+
+@pytest.fixture
+def client(services: Services) -> Iterator[Client]:
+    with Client(services.settings, store=services.store) as found:
         yield found
 
 

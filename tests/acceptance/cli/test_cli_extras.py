@@ -3,8 +3,6 @@
 import csv
 import io
 import json
-import os
-import pty
 import subprocess
 import urllib.request
 import zipfile
@@ -15,7 +13,7 @@ from pyarrow import parquet
 
 from shared.ledger import RedisLedger
 from shared.storage import S3Store
-from tests.acceptance.command import CAMQ
+from tests.acceptance.command import CAMQ, run_apart, terminal
 from tests.acceptance.conftest import Camq, finished, lines, submitted
 from tests.support.jobs.scripted_worker import MODEL, ScriptedWorker
 
@@ -77,16 +75,7 @@ def test_names_come_from_stdin(
 ) -> None:
     """Beside other paths, in their place."""
     names = "".join(f"photos/{name}{end}" for name in ("c 🐈.png", "a.png"))
-    done = subprocess.run(
-        [CAMQ, "submit", "nothere.png", "-", "--json"],
-        input=names,
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    done = run_apart("submit", "nothere.png", "-", "--json", cwd=tmp_path, env=environment, stdin=names)
     job = json.loads(done.stdout)["job"]
     worker.work_off(job)
 
@@ -253,22 +242,13 @@ def test_show_says_why_it_cannot(
 @pytest.mark.usefixtures("photos", "worker")
 def test_no_color_is_respected_on_a_terminal(environment: dict[str, str], tmp_path: Path) -> None:
     """Tables and bars have no colour; bold is none."""
-    ours, terminal = pty.openpty()
-    try:
+    colourful = environment | {"TERM": "xterm-256color", "NO_COLOR": "1"}
+    with terminal() as (screen, seen):
         for arguments in (["submit", "photos"], ["jobs"]):
             subprocess.run(
-                [CAMQ, *arguments],
-                env=environment | {"TERM": "xterm-256color", "NO_COLOR": "1"},
-                cwd=tmp_path,
-                stdout=terminal,
-                stderr=terminal,
-                timeout=60,
-                check=True,
+                [CAMQ, *arguments], env=colourful, cwd=tmp_path, stdout=screen, stderr=screen, timeout=60, check=True
             )
-        drawn = os.read(ours, 65536).decode()
-    finally:
-        os.close(ours)
-        os.close(terminal)
+        drawn = seen()
 
     assert "3/3" in drawn
     assert not any(f"\x1b[{code}" in drawn for code in ("3", "4", "9", "1;3"))

@@ -1,7 +1,6 @@
 """How the command behaves: interrupted, piped, cut off, mistaken."""
 
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -16,7 +15,7 @@ from shared.contract import Options
 from shared.errors import UnreachableError, UsageError
 from shared.ledger import NewChunk, RedisLedger
 from shared.storage import S3Store
-from tests.acceptance.command import CAMQ
+from tests.acceptance.command import CAMQ, terminal
 from tests.acceptance.conftest import Camq, Start, finished, lines, submitted
 from tests.support.jobs.ledgers import enter
 from tests.support.jobs.scripted_worker import MODEL, ScriptedWorker, picture
@@ -107,22 +106,18 @@ def test_the_id_goes_to_stdout_also_while_a_bar_is_drawn_on_the_terminal(
     environment: dict[str, str], tmp_path: Path, ledger: RedisLedger
 ) -> None:
     """As in `JOB=$(camq submit photos)`, where stderr is the terminal and stdout is not."""
-    ours, terminal = pty.openpty()
-    try:
+    with terminal() as (screen, seen):
         done = subprocess.run(
             [CAMQ, "submit", "photos"],
             env=environment | {"TERM": "xterm"},
             cwd=tmp_path,
             stdout=subprocess.PIPE,
-            stderr=terminal,
+            stderr=screen,
             text=True,
             timeout=60,
             check=True,
         )
-        drawn = os.read(ours, 65536).decode()
-    finally:
-        os.close(ours)
-        os.close(terminal)
+        drawn = seen()
 
     assert [status.job for status in ledger.jobs(10)] == [done.stdout.strip()]
     assert "uploading" in drawn

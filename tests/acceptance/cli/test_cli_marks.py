@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import subprocess
 import urllib.request
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from shared.config import Settings
 from shared.ledger import RedisLedger
 from shared.storage import S3Store
-from tests.acceptance.command import CAMQ
+from tests.acceptance.command import run_apart
 from tests.acceptance.conftest import Camq, finished, lines, submitted
 from tests.support.jobs.scripted_worker import ScriptedWorker
 
@@ -47,16 +46,7 @@ def test_a_manifest_comes_from_stdin(environment: dict[str, str], worker: Script
     """JSON lines or CSV, which its first sign tells; the same submission again does nothing."""
     text = json.dumps({"source": "photos/a.png", "id": "k-1"})
     for _ in range(2):
-        done = subprocess.run(
-            [CAMQ, "submit", "--manifest", "-", "--job-id", "mine"],
-            input=text,
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = run_apart("submit", "--manifest", "-", "--job-id", "mine", cwd=tmp_path, env=environment, stdin=text)
         assert (done.returncode, done.stdout) == (0, "mine\n"), done.stderr
 
     assert worker.ledger.status("mine").total == 1

@@ -4,10 +4,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from threading import Event, Thread
 
 import msgspec
 import pytest
@@ -35,27 +33,6 @@ def pictures_in_storage(settings: Settings, s3_store: S3Store) -> None:
     s3_store.put("s3://pictures/holiday/1.png", picture())
 
 
-@contextmanager
-def at_work(worker: ScriptedWorker) -> Iterator[None]:
-    """The worker takes every job that comes, in a thread."""
-    over = Event()
-
-    def work() -> None:
-        while not over.wait(0.05):
-            worker.beat()
-            for status in worker.ledger.jobs(20):
-                if not status.state.finished:
-                    worker.work_off(status.job)
-
-    thread = Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 def test_every_example_does_what_it_says(
     start: Start,
     worker: ScriptedWorker,
@@ -73,7 +50,7 @@ def test_every_example_does_what_it_says(
     assert said["api"] == f"http://127.0.0.1:{port}/v1"
 
     text = "".join(block.text for block in EXAMPLES).replace(":8000", f":{port}").replace("curl ", "curl --fail ")
-    with at_work(worker):
+    with worker.at_work():
         done = subprocess.run(
             ["bash", "-euxo", "pipefail", "-c", text],
             cwd=tmp_path,

@@ -1,6 +1,5 @@
 """The Python API beyond submitting: one picture waited for, results as they arrive, notebooks, data frames."""
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,31 +11,14 @@ from producer.services import Services
 from shared.contract import JobState
 from shared.errors import ImageError, UnreachableError, UsageError
 from tests.support.jobs.scripted_worker import ScriptedWorker, picture
-from tests.support.jobs.submitting import CountingStore, pictures
-
-
-@pytest.fixture
-def client(services: Services, store: CountingStore) -> Iterator[Client]:
-    with Client(services.settings, store=store) as found:
-        yield found
+from tests.support.jobs.submitting import pictures
 
 
 @pytest.fixture
 def busy(worker: ScriptedWorker) -> Iterator[ScriptedWorker]:
     """The worker works by itself, until the test ends."""
-    stop = threading.Event()
-
-    def work() -> None:
-        while not stop.wait(0.02):
-            for status in worker.ledger.jobs(5):
-                if status.sealed and not status.state.finished:
-                    worker.work_off(status.job)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    yield worker
-    stop.set()
-    thread.join()
+    with worker.at_work():
+        yield worker
 
 
 @pytest.mark.usefixtures("busy")

@@ -27,17 +27,6 @@ from tests.support.jobs.scripted_worker import CARD, ScriptedWorker, picture
 pytestmark = pytest.mark.servers
 
 
-@pytest.fixture
-def client(services: Services, store: MemoryStore) -> Iterator[Client]:
-    with Client(services.settings, store=store) as found:
-        yield found
-
-
-@pytest.fixture
-def worker(services: Services, store: MemoryStore) -> ScriptedWorker:
-    return ScriptedWorker(services.ledger, store)
-
-
 def job_of(services: Services, job: str) -> Job:
     return Job(services.ledger, services.store, job)
 

@@ -1,12 +1,9 @@
 """Results on a real Redis: merged from what workers stored and what the ledger knows, as records and as files."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
-import redis
 from PIL import Image
 
 from producer import Client, Job
@@ -17,35 +14,10 @@ from producer.retention.delete import remove
 from producer.services import Services
 from producer.web.report import write_report
 from shared import keys
-from shared.config import Settings
 from shared.contract import ErrorInfo, ImageState, JobState, MaskRecord
 from shared.errors import NotFoundError, UnknownJobError, UsageError
 from shared.storage import MemoryStore
 from tests.support.jobs.scripted_worker import BROKEN, MODEL, ScriptedWorker, picture
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    store = MemoryStore()
-    store.ensure_bucket()
-    return store
-
-
-@pytest.fixture
-def services(settings: Settings, empty_redis: redis.Redis, store: MemoryStore) -> Iterator[Services]:
-    with Services(msgspec.structs.replace(settings, chunk_size=4), store=store) as found:
-        yield found
-
-
-@pytest.fixture
-def client(services: Services, store: MemoryStore) -> Iterator[Client]:
-    with Client(services.settings, store=store) as found:
-        yield found
-
-
-@pytest.fixture
-def worker(services: Services, store: MemoryStore) -> ScriptedWorker:
-    return ScriptedWorker(services.ledger, store)
 
 
 @pytest.fixture

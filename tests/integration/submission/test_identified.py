@@ -1,7 +1,6 @@
 """The user's own id and fields per image: from the submission into every result, whatever became of the image."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,6 @@ from tests.support.jobs.scripted_worker import ScriptedWorker, picture
 from tests.support.jobs.submitting import CountingStore, pictures
 
 IDS = ("k-1", "k-2", "k-3", "k-4", "k-5")
-
-
-@pytest.fixture
-def client(services: Services, store: CountingStore) -> Iterator[Client]:
-    with Client(services.settings, store=store) as found:
-        yield found
 
 
 def names(given: object) -> list[tuple[str | None, str]]:

@@ -2,12 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
-import redis
 from PIL import EpsImagePlugin, Image
 
 from producer import Client
@@ -18,37 +15,20 @@ from producer.services import Services
 from producer.web.kit.thumbnails import thumbnail
 from producer.web.report import write_report
 from shared import keys
-from shared.config import Settings
 from shared.contract import Options
 from shared.errors import ObjectTooLargeError, UsageError
 from shared.storage import MemoryStore, job_objects
 from shared.storage.job_objects import read_references, read_results
 from tests.support.jobs.scripted_worker import MODEL, ScriptedWorker, picture
+from tests.support.jobs.submitting import CountingStore
+
+pytestmark = pytest.mark.usefixtures("worker")
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    store = MemoryStore()
-    store.ensure_bucket()
+def store(store: CountingStore) -> CountingStore:
     store.buckets |= {"private": {}, "ours": {}}
     return store
-
-
-@pytest.fixture
-def client(settings: Settings, empty_redis: redis.Redis, store: MemoryStore) -> Iterator[Client]:
-    with Client(msgspec.structs.replace(settings, chunk_size=4), store=store) as client:
-        yield client
-
-
-@pytest.fixture
-def services(settings: Settings, empty_redis: redis.Redis, store: MemoryStore) -> Iterator[Services]:
-    with Services(settings, store=store) as found:
-        yield found
-
-
-@pytest.fixture(autouse=True)
-def worker(services: Services, store: MemoryStore) -> ScriptedWorker:
-    return ScriptedWorker(services.ledger, store)
 
 
 def rewritten(store: MemoryStore, at: str, **fields: object) -> None:

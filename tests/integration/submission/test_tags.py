@@ -1,6 +1,5 @@
 """Tags and the name of a job: what they may be, where they are kept, and how a job is found by its tags."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,12 +15,6 @@ from shared.errors import UsageError
 from shared.ledger import RedisLedger
 from tests.support.jobs.scripted_worker import ScriptedWorker, picture
 from tests.support.jobs.submitting import CountingStore, pictures, send
-
-
-@pytest.fixture
-def client(services: Services, store: CountingStore) -> Iterator[Client]:
-    with Client(services.settings, store=store) as found:
-        yield found
 
 
 def test_tags_keep_their_order_and_stand_once() -> None:

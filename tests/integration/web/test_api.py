@@ -1,6 +1,5 @@
 """The HTTP API on a real Redis, with a worker played by hand."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,12 +12,6 @@ from tests.support.jobs.submitting import CountingStore, pictures
 from tests.support.servers.api import TestClient, api
 
 CAT = picture(colour=(200, 10, 10))
-
-
-@pytest.fixture
-def client(services: Services, worker: ScriptedWorker) -> Iterator[TestClient]:
-    with api(services) as found:
-        yield found
 
 
 def upload(client: TestClient, *names: str, key: str | None = None, **fields: str) -> str:

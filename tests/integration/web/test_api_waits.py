@@ -1,8 +1,6 @@
 """Clients that wait: for one picture, or for what happens to a job; and those that leave."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Event, Thread
 from typing import Any
 
@@ -20,35 +18,9 @@ from tests.support.waiting import wait_until
 CAT = {"picture": ("cat.png", picture())}
 
 
-@pytest.fixture
-def client(services: Services, worker: ScriptedWorker) -> Iterator[TestClient]:
-    with api(services) as found:
-        yield found
-
-
-@contextmanager
-def at_work(worker: ScriptedWorker) -> Iterator[None]:
-    """The worker takes every job that comes, in a thread."""
-    over = Event()
-
-    def work() -> None:
-        while not over.wait(0.01):
-            for status in worker.ledger.jobs(10):
-                if not status.state.finished:
-                    worker.work_off(status.job)
-
-    thread = Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 def test_one_picture_is_answered_with_its_result(client: TestClient, worker: ScriptedWorker) -> None:
     """And with the job's address, where it stays."""
-    with at_work(worker):
+    with worker.at_work():
         answer = client.post("/v1/explain", files=CAT, data={"classes": "tabby"})
 
     assert (answer.status_code, answer.json()["state"], answer.json()["source"]) == (200, "succeeded", "cat.png")
@@ -59,7 +31,7 @@ def test_one_picture_is_answered_with_its_result(client: TestClient, worker: Scr
 
 def test_a_picture_that_cannot_be_explained_has_its_own_code(client: TestClient, worker: ScriptedWorker) -> None:
     """One of those that results have."""
-    with at_work(worker):
+    with worker.at_work():
         answer = client.post("/v1/explain", files={"picture": ("broken.png", picture())})
         text = client.post("/v1/explain", files={"picture": ("a.png", b"no picture")})
 
@@ -104,7 +76,7 @@ def test_explain_takes_one_picture(files: Any, client: TestClient, services: Ser
 def test_events_tell_every_change_until_the_end(client: TestClient, worker: ScriptedWorker) -> None:
     """The last one has the final status."""
     job = client.post("/v1/explain", files=CAT, headers={"Prefer": "respond-async"}).json()["job"]
-    with at_work(worker):
+    with worker.at_work():
         answer = client.get(f"/v1/jobs/{job}/events")
 
     assert answer.headers["content-type"].startswith("text/event-stream")

@@ -2,7 +2,6 @@
 
 import http.server
 import re
-import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from hashlib import sha256
@@ -17,6 +16,7 @@ from torch import nn
 from shared.checks import architectures
 from shared.errors import ModelError, UsageError
 from tests.numeric.networks import CPU, inputs, load, network, random_module
+from tests.support.servers.answering import answering
 from worker.core.checkpoint.checkpoint import open_checkpoint
 from worker.core.model import published
 from worker.core.model.architectures import NAMES
@@ -248,14 +248,10 @@ def host(tmp_path: Path) -> Iterator[SimpleNamespace]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with answering(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         yield SimpleNamespace(
             url=f"http://127.0.0.1:{server.server_port}/", good=f"net-{sha256(body).hexdigest()[:8]}.pth"
         )
-        server.shutdown()
-        thread.join()
 
 
 def test_a_download_is_checked_against_the_hash_in_its_name(

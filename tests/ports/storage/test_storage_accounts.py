@@ -1,6 +1,5 @@
 """Whose credentials sign, for which server: temporary keys, AWS' own ways, a second account for inputs, links."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +12,7 @@ import pytest
 from shared.config import Settings, secrets
 from shared.errors import CredentialsError, DeniedError, UsageError
 from shared.storage import S3Store
+from tests.support.servers.answering import answering
 
 XML = "<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
 
@@ -28,19 +28,6 @@ class Seen:
     @property
     def last(self) -> dict[str, str]:
         return self.requests[-1][2]
-
-
-@contextmanager
-def answering(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
-    """A server on this machine; its port."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @contextmanager
@@ -70,7 +57,8 @@ def serving() -> Iterator[Seen]:
         def log_message(self, *args: object) -> None:
             pass
 
-    with answering(Handler) as seen.port:
+    with answering(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
+        seen.port = server.server_port
         yield seen
 
 
@@ -158,8 +146,8 @@ def test_a_containers_role_signs(seen: Seen, monkeypatch: pytest.MonkeyPatch) ->
         def log_message(self, *args: object) -> None:
             pass
 
-    with answering(Role) as port:
-        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://127.0.0.1:{port}/role")
+    with answering(ThreadingHTTPServer(("127.0.0.1", 0), Role)) as server:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://127.0.0.1:{server.server_port}/role")
         store_at(seen).get("a")
     assert "Credential=ROLE/" in seen.last["authorization"]
     assert seen.last["x-amz-security-token"] == "t"
@@ -198,8 +186,8 @@ def test_a_web_identity_signs_and_is_renewed(seen: Seen, monkeypatch: pytest.Mon
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/camq")
     monkeypatch.setenv("AWS_ROLE_SESSION_NAME", "camq-worker")
-    with answering(Tokens) as port:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{port}")
+    with answering(ThreadingHTTPServer(("127.0.0.1", 0), Tokens)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{server.server_port}")
         store = store_at(seen)
         for pod in ("POD1", "POD2", "POD2"):
             store.get("a")

@@ -5,6 +5,9 @@ name alone: one with `broken` in it fails, every other succeeds with the classes
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -98,6 +101,26 @@ class ScriptedWorker:
             self.finish(claim)
             chunks += 1
         return chunks
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Every job that comes is worked off, in a thread."""
+        over = Event()
+
+        def work() -> None:
+            while not over.wait(0.01):
+                self.beat()
+                for status in self.ledger.jobs(20):
+                    if status.sealed and not status.state.finished:
+                        self.work_off(status.job)
+
+        thread = Thread(target=work)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def _record(self, ref: ImageRef, job: str, options: Options) -> ImageRecord:
         error = ref.error or (BROKEN if self.broken and self.broken in ref.source else None)

@@ -21,7 +21,7 @@ FIELDS = st.fixed_dictionaries(
     optional={"schema_version": JSON},
 )
 KINDS = (ChunkMessage, Options, ImageRef)
-SEEDED = settings(max_examples=300, derandomize=True, deadline=None, database=None)
+SEEDED = settings(max_examples=100, derandomize=True, deadline=None, database=None)
 
 
 def outcome(raw: bytes | str, kind: type) -> object:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from shared.contract import JobState, JobStatus, WebhookStatus
 from shared.errors import UnknownJobError, UsageError
 from shared.ledger import WebhookCall
 from tests.support.deployment.pages import ROOT, blocks
+from tests.support.servers.answering import answering
 from worker.upkeep.webhooks import LONGEST_WAIT_S, WebhookSender, wait_s, webhook_id
 
 SECRET = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0"
@@ -58,14 +59,8 @@ class Ledger:
 
 @contextmanager
 def listening(handler: type[BaseHTTPRequestHandler], kind: type[HTTPServer] = HTTPServer) -> Iterator[str]:
-    with kind(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/hook?token=t0ken"
-        finally:
-            server.shutdown()
-            thread.join()
+    with answering(kind(("127.0.0.1", 0), handler)) as server:
+        yield f"http://127.0.0.1:{server.server_port}/hook?token=t0ken"
 
 
 @dataclass
@@ -87,7 +82,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
         yield Receiver(url, names["seen"])
 
 
-def answering(status: int, **headers: str) -> type[BaseHTTPRequestHandler]:
+def handler_of(status: int, **headers: str) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.send_response(status)
@@ -135,7 +130,7 @@ def test_the_body_is_the_final_status_and_its_type() -> None:
     """Every field of `camq status --json`."""
     bodies: list[bytes] = []
 
-    class Keeps(answering(200)):  # type: ignore[misc]
+    class Keeps(handler_of(200)):  # type: ignore[misc]
         def do_POST(self) -> None:  # noqa: N802
             bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
             super().do_POST()
@@ -148,7 +143,7 @@ def test_the_body_is_the_final_status_and_its_type() -> None:
 
 def test_a_redirect_is_not_followed() -> None:
     """It could lead anywhere."""
-    with listening(answering(302, Location="http://127.0.0.1:1/")) as url:
+    with listening(handler_of(302, Location="http://127.0.0.1:1/")) as url:
         ledger = Ledger(url)
         send(ledger, url)
 
@@ -175,7 +170,7 @@ def test_the_sender_allows_for_itself(changes: dict[str, str], says: str, receiv
 
 def test_a_receiver_that_is_away_is_a_reason_without_the_url_s_secrets() -> None:
     """Neither in what is recorded nor in the log."""
-    with listening(answering(200)) as url:
+    with listening(handler_of(200)) as url:
         pass
     ledger = Ledger(url)
     ledger.answer = "failed"

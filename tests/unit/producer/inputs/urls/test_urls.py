@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -25,6 +24,7 @@ from shared.errors import ImageError
 from shared.storage import MemoryStore
 from shared.storage.timed import Attempt
 from tests.support.jobs.scripted_worker import picture
+from tests.support.servers.answering import answering
 from tests.support.servers.url_server import Server, answer, drip
 from tests.support.waiting import wait_until
 
@@ -33,14 +33,10 @@ LIMIT = 1_000_000
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as running:
+    with answering(Server()) as running:
         running.answers["/a.png"] = answer(body=picture())
-        thread = Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
         yield running
         running.over.set()
-        running.shutdown()
-        thread.join()
 
 
 def test_a_proxy_of_the_environment_is_named_where_it_is_not_used(
@@ -82,10 +78,7 @@ def test_a_url_is_its_picture(server: Server) -> None:
 
 def test_redirects_are_followed_a_few_times(server: Server) -> None:
     """Relative ones too. A password goes to its own server alone."""
-    other = Server()
-    thread = Thread(target=other.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    with answering(Server()) as other:
         other.answers["/b.png"] = answer(body=picture())
         server.answers["/1"] = answer(302, Location="2?x=1")
         server.answers["/2"] = answer(307, Location=f"{other.url}/b.png")
@@ -99,10 +92,6 @@ def test_redirects_are_followed_a_few_times(server: Server) -> None:
             "unavailable", f"cannot fetch {server.url}/loop0: it redirects more than 5 times",
         )  # fmt: skip
         assert len(server.heard) == 2 + 6
-    finally:
-        other.shutdown()
-        thread.join()
-        other.server_close()
 
 
 @pytest.mark.parametrize(
