@@ -11,7 +11,7 @@ from tests.chaos.fleet import picture
 from tests.faults.conftest import READY_S, Start
 from tests.faults.poisoned.sitecustomize import HANG, MARK
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(240)]
 
 SITE = str(Path(__file__).with_name("poisoned"))
 

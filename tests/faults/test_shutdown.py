@@ -13,7 +13,7 @@ from tests.chaos.proxy import Mode, Proxy
 from tests.faults.conftest import READY_S, Start
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(180)]
 
 #: What Python and torch need to end on a busy machine, beyond what the worker promises.
 SLACK_S = 10.0
@@ -31,7 +31,6 @@ def in_hand(ledger: RedisLedger, worker: WorkerProcess) -> bool:
     return info is not None and info.state == "busy" and info.images_done > 0
 
 
-@pytest.mark.slow
 def test_an_idle_worker_stops_at_once(fast: Settings, ledger: RedisLedger, start: Start) -> None:
     """Its heartbeat leaves Redis with it, and the log has no warning or traceback."""
     worker = start(fast)
@@ -61,7 +60,6 @@ def test_a_busy_worker_hands_back_within_the_grace_period(
     assert second.process.poll() is None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_at_once_and_loses_nothing(
     number: signal.Signals, fast: Settings, ledger: RedisLedger, client: Client, start: Start
@@ -79,7 +77,6 @@ def test_a_second_signal_ends_at_once_and_loses_nothing(
     assert job.wait(timeout=2 * READY_S).succeeded == 32
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("silent", ["storage", "redis"])
 def test_a_silent_service_does_not_keep_a_worker_from_ending(
     silent: str,

@@ -241,6 +241,7 @@ def test_run_explains_everything_and_leaves_nothing_running(photos: Path, tmp_pa
     assert left == []
 
 
+@pytest.mark.slow
 def test_the_demo_calls_the_cat_a_cat(tmp_path: Path) -> None:
     """With its picture, table, lines and contact sheet, and nothing but the folder left behind."""
     done = camq("demo", cwd=tmp_path)

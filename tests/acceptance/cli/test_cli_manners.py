@@ -262,6 +262,7 @@ def test_an_unknown_job_is_exit_status_3_and_the_nearest_is_named(command: str, 
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_doctor_names_each_part_and_the_remedy_for_what_is_away(camq: Camq, worker: ScriptedWorker) -> None:
     """Exit status 4 when a service is; named by address, without its password."""
     away = {"CAMQ_REDIS_URL": "redis://:hush@127.0.0.1:9/0", "CAMQ_MODEL": "efficientnet_lite0"}

@@ -16,6 +16,7 @@ from tests.support.waiting import wait_until
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 
 
+@pytest.mark.slow
 def test_up_ends_with_the_reason_when_the_model_cannot_be_loaded(tmp_path: Path) -> None:
     """It is not started over and over; exit status 5, and no folder of servers that never served."""
     (tmp_path / "weights.pth").write_text("no weights")

@@ -12,7 +12,7 @@ from torch import nn
 
 from tests.acceptance.local import Up, serving
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(300)]
 
 NAMES = ("cat", "dog", "rabbit")
 METRICS = (
@@ -44,7 +44,6 @@ def lines(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-@pytest.mark.slow
 def test_pictures_are_evaluated_and_the_numbers_can_be_had_again(up: Up) -> None:
     """One object for each method, each metric with its interval; then a table and a sentence."""
     asked = ("--methods", "layercam,cam", "--sample", 2, "--name", "faithful", "--randomise")

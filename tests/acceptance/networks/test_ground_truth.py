@@ -49,6 +49,7 @@ def by_hand(trained: nn.Module, path: Path) -> torch.Tensor:
         return trained(((torch.from_numpy(pixels).permute(2, 0, 1).float() / 255 - mean) / std)[None])[0].softmax(0)
 
 
+@pytest.mark.slow
 def test_results_say_whether_the_answer_is_right(trained: nn.Module, folder: Path) -> None:
     """The true class's rank and probability are among all classes, though one alone was asked for; its map stands
     beside the best. The summary has the same answers, and has looked at the maps."""

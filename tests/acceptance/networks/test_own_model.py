@@ -13,7 +13,7 @@ from torch import nn
 
 from tests.acceptance.local import camq
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(300)]
 
 NAMES = ("cat", "dog", "rabbit")
 
@@ -78,7 +78,6 @@ def test_a_checkpoint_is_inspected_written_as_a_model_file_and_run(trained: nn.M
         assert found[name]["probability"] == pytest.approx(float(logit.sigmoid()), abs=1e-5)
 
 
-@pytest.mark.slow
 def test_what_was_assumed_is_marked(folder: Path) -> None:
     """On a terminal as in JSON and in the model file that is written."""
     done = camq("inspect", "p.ckpt", cwd=folder)
@@ -95,7 +94,6 @@ def test_what_was_assumed_is_marked(folder: Path) -> None:
     assert (done.returncode, "there is no file gone.pth" in done.stderr) == (2, True)
 
 
-@pytest.mark.slow
 def test_what_fits_nothing_ends_at_once_with_what_was_found(folder: Path) -> None:
     """Exit 5, nothing started; a mistake in a model file is exit 2, with its line."""
     torch.save({"layer.weight": torch.ones(3, 4)}, folder / "odd.pth")

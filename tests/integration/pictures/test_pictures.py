@@ -136,6 +136,7 @@ def test_one_death_may_be_chance(tmp_path: Path) -> None:
         assert pictures.lanes.deaths == [1]
 
 
+@pytest.mark.slow
 def test_pictures_whose_canvas_is_lost_are_decoded_again_uncharged() -> None:
     """As often as neighbours die: three times is more than a picture of its own may."""
     data = encoded(photo(90, 60), "PNG")
@@ -257,6 +258,7 @@ def test_a_library_is_loaded_when_its_first_picture_comes() -> None:
             assert pictures.lanes.pids() == after
 
 
+@pytest.mark.slow
 def test_a_process_that_asks_for_what_it_has_is_not_believed() -> None:
     """Else it could have itself started again for ever."""
     asks = that("raise p.NeededError('pydicom')")

@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
     ("wrong", "status", "says"),
     [
         ({"CAMQ_WEIGHTS": "none.pth"}, 5, "none.pth"),
-        ({"CAMQ_MODEL": "resnt18"}, 2, "did you mean resnet18"),
-        ({"CAMQ_WEBHOOK_SECRET": "short"}, 2, "CAMQ_WEBHOOK_SECRET"),
+        pytest.param({"CAMQ_MODEL": "resnt18"}, 2, "did you mean resnet18", marks=pytest.mark.slow),
+        pytest.param({"CAMQ_WEBHOOK_SECRET": "short"}, 2, "CAMQ_WEBHOOK_SECRET", marks=pytest.mark.slow),
     ],
     ids=["weights", "model", "secret"],
 )

@@ -136,6 +136,7 @@ def test_the_model_is_the_same_however_it_was_saved(tmp_path: Path) -> None:
     assert check(saved(lightning(state_of(resnet())), tmp_path), resnet()).model == bare.model
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_taken_when_they_are_asked_for(tmp_path: Path) -> None:
     """By their key or as `#ema`; what was chosen, and what else there was, is said."""
     averaged = resnet(seed=1)
@@ -171,6 +172,7 @@ def test_what_was_ignored_and_renamed_is_named_once(tmp_path: Path) -> None:
     assert net.renamed == ("state_dict.model.* → *",)
 
 
+@pytest.mark.slow
 def test_the_example_scripts_vgg_has_its_wrapper_in_the_middle(tmp_path: Path) -> None:
     """PyTorch's ImageNet example wraps `features` alone."""
     module = random_module("alexnet", 5).eval()
@@ -179,6 +181,7 @@ def test_the_example_scripts_vgg_has_its_wrapper_in_the_middle(tmp_path: Path) -
     assert net.renamed == ("state_dict.features.module → features", "state_dict.* → *")
 
 
+@pytest.mark.slow
 def test_precisions_and_containers(tmp_path: Path) -> None:
     """Half precision, bfloat16, the old format, safetensors under any suffix, in one file or several."""
     module = copy.deepcopy(resnet())

@@ -48,6 +48,7 @@ def test_what_a_model_file_says_is_not_assumed(folder: Path) -> None:
     assert inspect(str(file), None, Settings()).input["resize_size"] == [256, 256]
 
 
+@pytest.mark.slow
 def test_the_architecture_is_the_one_that_its_trainer_noted_or_timms_of_these_shapes(tmp_path: Path) -> None:
     """Where torchvision's of that name does not fit."""
     noted = {"state_dict": created("test_resnet").state_dict(), "args": Namespace(model="test_resnet")}

@@ -67,6 +67,7 @@ def trained(model: nn.Module, folder: Path, *callbacks: lightning.Callback) -> t
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
+@pytest.mark.slow
 def test_a_trainers_checkpoint_is_the_trained_network(tmp_path: Path) -> None:
     """Prefix, optimiser, metrics and callbacks around it; the names of the classes among its hyper-parameters."""
     model = random_module("resnet18", 3)

@@ -56,6 +56,7 @@ def test_compressed_entries_are_refused(tmp_path: Path) -> None:
     assert "compressed entries" in refusal(tmp_path / "packed.pth")
 
 
+@pytest.mark.slow
 def test_far_more_tensors_than_a_network_has_are_refused(tmp_path: Path) -> None:
     """Each costs time and memory, even without a number in it; a safetensors file is refused by its header's size."""
     view = View(None, 0, (), (), None)

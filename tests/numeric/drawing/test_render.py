@@ -232,6 +232,7 @@ def test_jet_is_matplotlibs_jet() -> None:
     assert np.abs(colormaps.palette("jet") - theirs * 255).max() <= 0.5 + 1e-9
 
 
+@pytest.mark.slow
 def test_every_name_resolves_and_no_two_differ_only_in_case(caplog: pytest.LogCaptureFixture) -> None:
     """256 colours each, without a warning of cmap's about names that stand in two collections."""
     for name in NAMES:

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from shared.contract import Options
 from shared.errors import UsageError
-from tests.numeric.families import QUALIFIED, SHALLOW
+from tests.numeric.families import QUALIFIED
 from tests.numeric.networks import (
     CPU,
     NAME,
-    architecture,
     every_method,
     load,
     network,
@@ -40,12 +39,15 @@ def warm(net: Network, side: int, largest: int = 4) -> ProvenEngine:
     return engine
 
 
-def agrees(net: Network, side: int) -> None:
-    """With the torch network, in micro-batches that were proven and that were not, all methods mixed.
+@pytest.mark.parametrize(("name", "_layer", "side", "_cells"), QUALIFIED)
+def test_the_library_agrees_with_torch(name: str, _layer: str, side: int, _cells: int) -> None:
+    """On every network with closed forms that docs/models.md lists, in micro-batches that were proven and that were
+    not, all methods mixed.
 
     Of the logits: a softmax that is almost 0 or 1, as that of a random network, magnifies rounding, and is computed
     from these by the code that is common to all engines.
     """
+    net = network(name, 10)
     engine = warm(net, side)
     plain = Engine(engine.network, 4)
     wishes = [*every_method(net, top_k=3), Options(classes=(7, 2, 5))]
@@ -54,19 +56,6 @@ def agrees(net: Network, side: int) -> None:
         found = engine.run(batch, asked)
         same(found, plain.run(batch, asked), 1e-4)
         assert {each.engine for each in found} == {NAME}  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize(("name", "_layer", "side", "_cells"), QUALIFIED)
-def test_the_library_agrees_with_torch(name: str, _layer: str, side: int, _cells: int) -> None:
-    """On every network with closed forms that docs/models.md lists."""
-    agrees(network(name, 10), side)
-
-
-@pytest.mark.parametrize("name", SHALLOW)
-def test_the_library_agrees_with_torch_on_a_shallow_member(name: str) -> None:
-    """See `tests/numeric/model/test_families.py`."""
-    with architecture(SHALLOW[name][1]):
-        agrees(load(random_module(name, 10), name), 64)
 
 
 def test_answers_do_not_depend_on_the_company() -> None:

@@ -236,6 +236,7 @@ def test_a_network_that_cannot_run_at_all_is_refused():
         made.warm_up()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [tiny, alexnet])
 def test_torch_alone_is_the_plain_engine(kind: Callable[[], Network]):
     """Where it is asked for, and where maps need a backward pass: nothing overlaps, and beginning is running."""

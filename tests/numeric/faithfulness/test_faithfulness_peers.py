@@ -95,6 +95,7 @@ def test_average_drop_and_increase_are_torchcams(pictures: FloatArray, heats: Fl
     assert np.mean(kept > whole) == pytest.approx(peer["conf_increase"], abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("peer", "front"),
     [
@@ -126,6 +127,7 @@ def test_road_is_pytorch_grad_cams(
         assert probability(ours[:, place]) - whole == pytest.approx(falls, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_road_combined_is_pytorch_grad_cams(
     pictures: FloatArray, heats: FloatArray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,23 +3,21 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from shared.contract import METHODS, Options
-from tests.numeric.families import QUALIFIED, SHALLOW, slow
-from tests.numeric.networks import architecture, every_method, explained, inputs, load, network, pictures, random_module
+from tests.numeric.families import QUALIFIED
+from tests.numeric.networks import every_method, explained, inputs, network, pictures, random_module
 from worker.core.engine.engine import Engine
 from worker.core.model import architectures, published
-from worker.core.model.network import Network
 
 OTHERS = [
     ("mobilenet_v3_small", "features", 64, 2),
     ("alexnet", "features.11", 96, 5),
-    pytest.param("vgg11", "features.19", 64, 4, marks=slow),
-    pytest.param("vgg16_bn", "features.42", 64, 4, marks=slow),
-    pytest.param("convnext_tiny", "features", 64, 2, marks=slow),
-    pytest.param("vit_b_16", "encoder.layers.encoder_layer_11.ln_1", 224, 14, marks=slow),
-    pytest.param("maxvit_t", "blocks.3", 224, 7, marks=slow),
+    pytest.param("vgg11", "features.19", 64, 4, marks=pytest.mark.slow),
+    pytest.param("vgg16_bn", "features.42", 64, 4, marks=pytest.mark.slow),
+    pytest.param("convnext_tiny", "features", 64, 2, marks=pytest.mark.slow),
+    pytest.param("vit_b_16", "encoder.layers.encoder_layer_11.ln_1", 224, 14, marks=pytest.mark.slow),
+    pytest.param("maxvit_t", "blocks.3", 224, 7, marks=pytest.mark.slow),
 ]
 
 
@@ -29,20 +27,7 @@ def test_a_qualified_network_serves_every_method(name: str, layer: str, size: in
 
     What the graph puts out second is exactly what a hook on the target layer catches.
     """
-    serves_every_method(network(name, 10), random_module(name, 10), layer, size, side)
-
-
-@pytest.mark.parametrize("name", SHALLOW)
-def test_a_shallow_member_of_a_family_serves_every_method(name: str):
-    """torchvision's own blocks, few of them: the full networks take seconds, and `make test-all` has them."""
-    layer, build = SHALLOW[name]
-    with architecture(build):
-        net = load(random_module(name, 10), name)
-        serves_every_method(net, random_module(name, 10), layer, 64, 2)
-
-
-def serves_every_method(net: Network, module: nn.Module, layer: str, size: int, side: int) -> None:
-    """`module` is what `net` was loaded from."""
+    net, module = network(name, 10), random_module(name, 10)
     assert (net.methods, net.target_layer) == (METHODS, layer)
     x = inputs(2, size)
     assert net.graph is not None
@@ -85,7 +70,7 @@ def test_any_other_network_serves_gradcam(name: str, layer: str, size: int, side
     assert all(p.grad is None for p in net.module.parameters())
 
 
-@slow
+@pytest.mark.slow
 def test_every_name_has_weights_preprocessing_and_an_architecture():
     """Nothing in the list is there by name alone."""
     for name in architectures.NAMES:

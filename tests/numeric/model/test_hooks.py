@@ -34,6 +34,7 @@ def test_a_hook_on_layer4_saves_the_activations_and_can_be_removed():
     assert hooks(net.hookable) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_second_output_of_the_graph_is_what_the_hook_catches(dtype: torch.dtype):
     """In every precision, for other sizes and batches than the one at load: bit by bit."""

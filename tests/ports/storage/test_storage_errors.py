@@ -54,6 +54,7 @@ def test_a_refused_connection_is_unreachable_at_once() -> None:
             _store_at(unused.getsockname()[1]).check()
 
 
+@pytest.mark.slow
 def test_a_port_that_swallows_everything_is_unreachable_within_five_seconds() -> None:
     """The connection is accepted by the kernel and never answered: a frozen server, a firewall."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
