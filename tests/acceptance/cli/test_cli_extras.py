@@ -5,7 +5,6 @@ import io
 import json
 import subprocess
 import urllib.request
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -84,21 +83,6 @@ def test_names_come_from_stdin(
         "photos/c 🐈.png",
         "photos/a.png",
     ]
-
-
-def test_the_pictures_of_an_archive_are_submitted(
-    camq: Camq, worker: ScriptedWorker, photos: Path, tmp_path: Path
-) -> None:
-    """Their source says where they were."""
-    with zipfile.ZipFile(tmp_path / "all.zip", "w") as packed:
-        for path in sorted(photos.iterdir()):
-            packed.write(path, f"inner/{path.name}")
-    job = finished(camq, worker, "all.zip")
-
-    found = lines(camq("results", job, "--json"))
-
-    assert [line["source"] for line in found] == [f"all.zip/inner/{p.name}" for p in sorted(photos.iterdir())]
-    assert [line["state"] for line in found] == ["succeeded", "failed", "succeeded"]
 
 
 def test_a_dry_run_says_what_would_happen_and_does_nothing(

@@ -25,7 +25,7 @@ from shared.contract import (
     decode_lines,
     encode,
 )
-from shared.errors import MessageError, NewerSchemaError
+from shared.errors import MessageError
 from shared.ledger import Claim, RedisLedger
 from tests.support.jobs import wire
 from tests.support.jobs.ledgers import claim, serve, submit
@@ -66,13 +66,6 @@ def test_a_field_that_a_newer_release_adds_does_no_harm(name: str, kind: Any) ->
     """Within a schema version fields may be added; who does not know them goes on without."""
     value = json.loads((V1 / name).read_bytes())
     assert decode(json.dumps(value | {"colour": "red"}), kind) == decode(json.dumps(value), kind)
-
-
-def test_a_message_of_a_newer_version_is_left_alone() -> None:
-    """It is not malformed: a worker that knows the version takes it."""
-    value = json.loads((V1 / "message.json").read_bytes()) | {"schema_version": SCHEMA_VERSION + 1}
-    with pytest.raises(NewerSchemaError, match=f"version {SCHEMA_VERSION + 1} is newer"):
-        decode(json.dumps(value), ChunkMessage)
 
 
 def test_an_option_that_is_not_known_is_never_ignored() -> None:

@@ -1,4 +1,4 @@
-"""Random and mutated messages against the contract: a value of the right kind, or a refusal, and nothing else."""
+"""Messages, options and references, right, wrong, random and mutated: a value of the right kind, or a refusal."""
 
 import json
 import random
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.contract import ChunkMessage, ImageRef, Options, decode, decode_lines, encode
+from shared.contract import ChunkMessage, ImageRef, Options, decode, decode_lines, encode, encode_lines
 from shared.errors import MessageError, NewerSchemaError
 
 JSON = st.recursive(
@@ -29,6 +29,14 @@ def outcome(raw: bytes | str, kind: type) -> object:
         return decode(raw, kind)
     except (MessageError, NewerSchemaError):
         return None
+
+
+def test_a_message_survives_the_way_through_json() -> None:
+    """What was sent is what arrives, and its task id names job, chunk and attempt."""
+    message = ChunkMessage(job="20261123-1", chunk="000004", attempt=2)
+
+    assert decode(encode(message), ChunkMessage) == message
+    assert message.task_id == "20261123-1.000004.2"
 
 
 @SEEDED
@@ -79,11 +87,27 @@ def test_a_job_id_that_could_lead_elsewhere_is_refused(text: str) -> None:
         decode(json.dumps({"job": text, "chunk": "000000", "attempt": 1}), ChunkMessage)
 
 
+@pytest.mark.parametrize("fields", [{"top_k": 0}, {"alpha": 1.5}, {"method": "magic"}, {"overlay_size": 1}, {"nme": 1}])
+def test_an_option_outside_its_values_is_refused(fields: dict[str, object]) -> None:
+    """Also an option that does not exist: a typo must not pass as a default."""
+    with pytest.raises(MessageError):
+        decode(encode(fields), Options)
+
+
 @pytest.mark.parametrize("version", [2, 99])
 def test_a_newer_version_is_told_from_nonsense(version: int) -> None:
-    """Whatever its other fields look like."""
-    with pytest.raises(NewerSchemaError):
+    """Whatever its other fields look like: a worker that knows the version takes it."""
+    with pytest.raises(NewerSchemaError, match=f"version {version} is newer"):
         decode(json.dumps({"schema_version": version, "anything": 1}), ChunkMessage)
+
+
+def test_references_are_lines() -> None:
+    """Names with newlines, quotes and emoji stay one line each."""
+    refs = [ImageRef(index=i, key="inputs/a", source=name) for i, name in enumerate(["a\nb", 'q"u', "🐈", "../x"])]
+    raw = encode_lines(refs)
+
+    assert raw.count(b"\n") == 4
+    assert decode_lines(raw, ImageRef) == refs
 
 
 def test_references_are_read_whole_or_refused() -> None:
