@@ -24,11 +24,11 @@ demo: setup ## embedded servers, a worker, sample photographs: overlays in demo-
 	@$(BIN)/camq demo
 
 .PHONY: test
-test: setup ## the whole suite on real servers
+test: setup ## the main way of each promise on real servers (six minutes on two idle cores)
 	@$(PYTEST) -m "not slow" $(SUITE)
 
 .PHONY: test-all
-test-all: setup ## the suite with its slow tests (under ten minutes on two idle cores)
+test-all: setup ## the whole suite (about 25 minutes on two idle cores)
 	@$(PYTEST) $(SUITE)
 
 .PHONY: check

@@ -102,7 +102,7 @@ def test_a_failure_is_the_pictures_own_and_the_process_goes_on(pictures: Picture
     ("data", "code", "says", "deaths"),
     [
         (b"KILL", "poison", "2 times", 2),
-        (b"SPIN", "timeout", "CAMQ_DECODE_S", 1),
+        pytest.param(b"SPIN", "timeout", "CAMQ_DECODE_S", 1, marks=pytest.mark.slow),
         (b"HANG", "timeout", "CAMQ_DECODE_S", 1),
         (b"EATS", "too_large", "CAMQ_MAX_IMAGE_PIXELS", 0),
     ],
@@ -150,6 +150,7 @@ def test_pictures_whose_canvas_is_lost_are_decoded_again_uncharged() -> None:
         assert picture.draw(MAPS) == expected
 
 
+@pytest.mark.slow
 def test_a_process_killed_at_rest_is_nobodys_fault() -> None:
     """However often: the picture that it held, or that comes next, is not charged with it."""
     data = encoded(photo(), "PNG")
@@ -163,6 +164,7 @@ def test_a_process_killed_at_rest_is_nobodys_fault() -> None:
         assert picture.draw(MAPS)
 
 
+@pytest.mark.slow
 def test_drawing_does_not_wait_behind_a_long_decode(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is done in another process; the first one is still busy then."""
     monkeypatch.setattr(module, "DRAW_WAIT_S", 0.2)
@@ -192,6 +194,7 @@ def test_drawing_does_not_wait_behind_a_long_decode(monkeypatch: pytest.MonkeyPa
                 hung.result()
 
 
+@pytest.mark.slow
 def test_what_nobody_waits_for_leaves_no_canvas(pictures: Pictures) -> None:
     """Given up while it was decoded, or before it was drawn."""
 

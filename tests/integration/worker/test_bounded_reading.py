@@ -55,6 +55,7 @@ def test_a_refusal_comes_back_as_one(tmp_path: Path) -> None:
 DOUBLED = b"\x80\x02}" + b"".join(b"q\x00}(X\x01\0\0\0ah\x00X\x01\0\0\0bh\x00u" for _ in range(10_000)) + b"."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [

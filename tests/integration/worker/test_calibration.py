@@ -31,6 +31,7 @@ def checked(folder: Path, **settings: str) -> Report:
     return check(Settings(model="squeezenet1_1", weights=str(weights), device="cpu", max_batch_size=1, **settings))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_worker_calibrates_its_network_and_says_so(examples: Path, tmp_path: Path) -> None:
     """In the device, as other precisions do, and in the engine that results are signed with."""
     report = checked(tmp_path, precision="int8", calibration=str(examples))

@@ -62,7 +62,9 @@ def test_one_death_may_be_chance(quarantine: Quarantine, lease: Lease, tmp_path:
     assert judge(quarantine, lease, "dies once in forward", str(tmp_path / "died")).state is ImageState.SUCCEEDED
 
 
-@pytest.mark.parametrize("place", ["", " in download", " in decode", " in upload"])
+@pytest.mark.parametrize(
+    "place", ["", *(pytest.param(f" in {stage}", marks=pytest.mark.slow) for stage in ("download", "decode", "upload"))]
+)
 def test_deaths_elsewhere_never_condemn(place: str, quarantine: Quarantine, lease: Lease) -> None:
     """A process that cannot load its model says nothing about a picture; the chunk goes back."""
     with pytest.raises(QuarantineError, match="does not start"):

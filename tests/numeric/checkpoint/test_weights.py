@@ -220,6 +220,7 @@ def test_torchvisions_own_file_is_taken_from_the_cache(tmp_path: Path, monkeypat
     assert net.spec.resize_size == 232  # of the second recipe, which the file's name tells from the first
 
 
+@pytest.mark.slow
 def test_old_names_and_training_heads_in_published_files_are_understood(tmp_path: Path):
     """DenseNet's `norm.1` of 2017, and the auxiliary heads of GoogLeNet, as torchvision's own files have them."""
     state = {}

@@ -1,6 +1,7 @@
 """Score-CAM in micro-batches: its masked forwards, memory, beats, and independence of its neighbours."""
 
 import numpy as np
+import pytest
 import torch
 
 from shared.contract import Options
@@ -38,6 +39,7 @@ def test_scorecam_runs_at_most_a_micro_batch_of_masked_pictures():
     assert module.batches == [1, *[64] * 8]
 
 
+@pytest.mark.slow
 def test_a_scorecam_that_lacks_memory_masks_fewer_pictures_at_once():
     """One picture cannot be halved, but its masked pictures run as many at once as a micro-batch holds."""
     net, module = picky(torch.OutOfMemoryError, limit=200)

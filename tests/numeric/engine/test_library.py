@@ -137,6 +137,7 @@ def test_its_threads_are_torchs_and_do_not_spin(monkeypatch: pytest.MonkeyPatch)
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
+@pytest.mark.slow
 def test_a_micro_batch_takes_the_memory_of_the_one_before() -> None:
     """The system hands out memory page by page, 18,000 times for this one, some milliseconds a picture."""
     runner = library.Library(network("resnet18", 10))

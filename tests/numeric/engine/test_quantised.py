@@ -32,6 +32,7 @@ def int8(net: Network, examples: Sequence[UInt8Array]) -> ProvenEngine:
     return engine
 
 
+@pytest.mark.slow
 def test_answers_are_near_to_those_in_float32_and_not_the_same(caplog: pytest.LogCaptureFixture) -> None:
     """On pictures that it has not seen: logits within 5% of the largest, each signed with what made it."""
     net, seen, unseen = network("resnet18", 10), pictures(16, SIDE, seed=1), pictures(4, SIDE, seed=2)
@@ -58,6 +59,7 @@ def test_a_map_and_its_bias_still_add_up_to_the_logit() -> None:
             assert summed == pytest.approx(found.logit, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_what_needs_a_backward_pass_runs_in_float32() -> None:
     """In torch, with the answers of a worker that was not asked for int8."""
     net, wish = small(network("resnet18", 10)), Options(method="gradcam", target_layer="layer3")
@@ -67,6 +69,7 @@ def test_what_needs_a_backward_pass_runs_in_float32() -> None:
     assert difference([found], [expected]) < 1e-5
 
 
+@pytest.mark.slow
 def test_a_graph_of_other_answers_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Proven on the examples: a network with other weights is not the same one in eight bits.
 

@@ -42,6 +42,7 @@ def test_every_network_that_has_no_fixed_size_takes_its_smallest(name: str):
     assert module(torch.empty(1, 3, low, low, device="meta")) is not None
 
 
+@pytest.mark.slow
 def test_a_picture_below_the_smallest_input_fails_by_name():
     """A job of a producer that does not know the sizes: an error of the picture's, not of a layer's."""
     outcome = Engine(network("alexnet", 10), 1).run(pictures(1, 62), [Options(method="gradcam", input_size=62)])[0]

@@ -152,6 +152,7 @@ def run(settings: Settings, client: redis.Redis, steps: Sequence[tuple[str, froz
         hasty.close()
 
 
+@pytest.mark.slow
 @given(steps=STEPS)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_results_show_the_answer_that_the_ledger_counts(

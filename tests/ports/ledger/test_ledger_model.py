@@ -34,6 +34,7 @@ def test_no_interleaving_loses_or_repeats_an_image(ledger: RedisLedger) -> None:
     run(WebhookMachine, ledger, examples=30, steps=40)
 
 
+@pytest.mark.slow
 def test_no_interleaving_mixes_two_jobs_of_one_id_or_deletes_what_is_used(ledger: RedisLedger) -> None:
     """Submissions, removals and collections stop at any step; workers of the removed job come back late."""
     run(AgainMachine, ledger, examples=30, steps=40)

@@ -113,6 +113,7 @@ def test_a_missing_object_is_not_found(store: ObjectStore) -> None:
     store.delete(["no/such"])
 
 
+@pytest.mark.slow
 def test_a_listing_goes_beyond_a_thousand_keys_in_order(store: ObjectStore) -> None:
     """S3 answers in pages of a thousand; the listing hides that, and so does the deletion."""
     keys = [f"many/{index:05}" for index in range(2_100)]
