@@ -28,6 +28,7 @@ MAX_LINES = 300
             "worker.core.engine.engine", ("celery", "redis", "minio", "opentelemetry"), marks=pytest.mark.slow
         ),
         ("worker.chunk.traces", ("torch", "shared.tracing.otel")),
+        ("worker.chunk.pipeline, worker.observe.metrics", ("torch",)),  # many quick tests import them
         ("shared.contract", ("torch", "numpy", "celery", "redis", "minio")),
     ],
 )
