@@ -55,3 +55,13 @@ def test_names_of_classes_are_found_under_any_of_their_keys(key: str, value: obj
     path = saved({"state_dict": state_of(resnet()), "encoder": argparse.Namespace(**{key: value})}, tmp_path)
     net = load_network("resnet18", weights=path, device=CPU)
     assert (list(net.labels), net.labels_from) == (NAMES, f"checkpoint, encoder.{key}")
+
+
+@pytest.mark.parametrize("kind", [set, frozenset])
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_set_of_names_is_in_no_order_and_not_used(kind: type, protocol: int, tmp_path: Path) -> None:
+    """Python pickles it in another order each time; any would be wrong without a word."""
+    path = tmp_path / "weights.pth"
+    torch.save({"state_dict": state_of(resnet()), "classes": kind(NAMES)}, path, pickle_protocol=protocol)
+    net = load_network("resnet18", weights=path, device=CPU)
+    assert (net.labels[0], net.labels_from) == ("class 0", "numbers")

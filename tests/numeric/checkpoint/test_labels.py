@@ -55,8 +55,12 @@ def test_names_are_read_in_every_form(form: str, tmp_path: Path) -> None:
         (b'["cat", "dog"', "looks like JSON, but cannot be read as JSON"),
         (b'{"cat": 0, "dog": 2, "bird": 3}', "neither a list of names"),
         (b"{1: 'cat', 2: 'dog', 3: 'bird'}", "neither a list of names"),
+        (
+            b'[{"id": [], "name": "cat"}, {"id": 1, "name": "dog"}, {"id": 2, "name": "bird"}]',
+            "neither a list of names",
+        ),
         (b"0,cat\n1,dog\n1,bird\n", "expected every number from 0 to 2 exactly once"),
-        (b"1 001.Cat\n2 002.Dog\n3 003.Bird\n", "expected every number from 0 to 2 exactly once"),
+        (b"2 Cat\n1 Dog\n3 Bird\n", "expected every number from 0 to 2 exactly once"),
     ],
 )
 def test_what_is_no_list_of_names_is_refused(content: bytes, reason: str, tmp_path: Path) -> None:
@@ -67,9 +71,10 @@ def test_what_is_no_list_of_names_is_refused(content: bytes, reason: str, tmp_pa
 
 
 def test_names_that_only_look_numbered_stay_as_they_are(tmp_path: Path) -> None:
-    """Not every index is there."""
-    (tmp_path / "labels").write_text("2 door car\n4 door car\n5 door car\n")
-    assert read_labels(tmp_path / "labels", 3) == ("2 door car", "4 door car", "5 door car")
+    """Not every index is there, or all are in their order."""
+    for names in (("2 door car", "4 door car", "5 door car"), ("1 star", "2 stars", "3 stars")):
+        (tmp_path / "labels").write_text("\n".join(names))
+        assert read_labels(tmp_path / "labels", 3) == names
 
 
 def test_names_come_from_the_checkpoint(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _SILENT = {"PROTO", "FRAME", "READONLY_BUFFER"}
 #: Their calls make containers, which hold tensors and numbers like others.
 _MAPPINGS = {"collections.OrderedDict", "collections.defaultdict", "builtins.dict", "collections.Counter"}
-_SEQUENCES = {"torch.Size", "builtins.list", "builtins.tuple", "builtins.set", "builtins.frozenset"}
+_SEQUENCES = {"torch.Size", "builtins.list", "builtins.tuple"}
 _PYTHON_2 = {"__builtin__": "builtins"}
 
 
@@ -92,14 +92,18 @@ class _Machine:
                 self.marked()
             case "DUP":
                 stack.append(stack[-1])
-            case "EMPTY_LIST" | "EMPTY_SET":
+            case "EMPTY_LIST":
                 stack.append([])
+            case "EMPTY_SET":  # without order, so of no use here: names of classes are in some order or none
+                stack.append(self.build("builtins.set", ()))
             case "EMPTY_TUPLE":
                 stack.append(())
             case "EMPTY_DICT":
                 stack.append({})
-            case "LIST" | "FROZENSET":
+            case "LIST":
                 stack.append(self.marked())
+            case "FROZENSET":
+                stack.append(self.build("builtins.frozenset", tuple(self.marked())))
             case "TUPLE":
                 stack.append(tuple(self.marked()))
             case "TUPLE1" | "TUPLE2" | "TUPLE3":

@@ -118,7 +118,7 @@ def in_order(value: Any) -> list[str] | None:
     """The names in a list, `{name: index}` or `{index: name}` with every index once from 0 on; None for all else."""
     if isinstance(value, list):
         if value and all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in value):
-            return in_order({each.get("id", place): each["name"] for place, each in enumerate(value)})
+            return in_order({str(each.get("id", place)): each["name"] for place, each in enumerate(value)})
         return list(value) if all(isinstance(name, str) for name in value) else None
     if not isinstance(value, dict) or not value:
         return None
@@ -170,7 +170,9 @@ def _of_lines(lines: list[str], classes: int, what: str) -> list[str]:
         names = in_order({match["index"]: match["name"].strip("\"'") for match in numbered})
         if names is not None and len(names) == len(lines):
             return names
-        if pattern is _NUMBERED or {int(match["index"]) for match in numbered} == set(range(1, len(lines) + 1)):
+        # From 1 on in their order, numbers and spaces are part of the names ("1 star"), or harmless as such.
+        counted, from_1 = [int(match["index"]) for match in numbered], list(range(1, len(lines) + 1))
+        if pattern is _NUMBERED or (counted != from_1 and sorted(counted) == from_1):
             raise UsageError(f"{what} numbers its names: expected every number from 0 to {len(lines) - 1} exactly once")
     if all(_WORDNET.fullmatch(line.strip()) for line in lines):
         return [match[1] for line in lines if (match := _WORDNET.fullmatch(line.strip()))]
