@@ -65,8 +65,8 @@ def count(number: int, noun: str) -> str:
 
 
 def share(value: float | None) -> str:
-    """Such as `66.7%`; empty for what is not known."""
-    return "" if value is None else f"{value:.1%}"
+    """Such as `66.7%`; tiny values are not called nothing; empty for what is not known."""
+    return "" if value is None else "< 0.1%" if 0 < value < 0.001 else f"{value:.1%}"
 
 
 def accuracy(found: JobSummary) -> str:

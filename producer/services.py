@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FIRST_ANSWER_S = 4.5
 _RUNNING = """
 Is `camq up` running?"""
-_REMEDY = f"""{_RUNNING} Load its settings here:
+_REMEDY = f"""{_RUNNING} Load its settings, in the folder where you started it:
   set -a; . camq-data/camq.env; set +a"""
 #: Addresses of servers that `camq up` starts.
 _HERE = ("127.0.0.1:", "localhost:")

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -205,7 +205,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.convert(values, cls, strict=False)
         except msgspec.ValidationError as error:
             reason, _, where = str(error).partition(" - at `$.")
-            raise UsageError(f"{PREFIX}{where.rstrip('`').upper()}: {reason}") from None
+            name = where.rstrip("`")
+            raise UsageError(f"invalid {PREFIX}{name.upper()} {values[name]!r}: {_expected(name, reason)}") from None
 
     # What follows from the lease. A death is charged only if the worker's heartbeat is gone when its lease ends, and a
     # look for lost work that came late counts as an outage: free numbers could contradict each other.
@@ -255,6 +256,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             if value != field.default:
                 result[PREFIX + field.name.upper()] = str(value).lower() if isinstance(value, bool) else str(value)
         return result
+
+
+def _expected(name: str, reason: str) -> str:
+    """What a setting may be, in a user's words, from what msgspec says of its value."""
+    hint = get_type_hints(Settings)[name]
+    if get_origin(hint) is Literal:
+        return f"expected one of {', '.join(get_args(hint))}"
+    expected = reason.partition(", got")[0].replace("Expected", "expected").replace(" | null", "")
+    for kind, words in (("`int`", "a whole number"), ("`float`", "a number"), ("`bool`", "true or false")):
+        expected = expected.replace(kind, words)
+    return expected
 
 
 def _prefixes(text: str) -> tuple[str, ...]:

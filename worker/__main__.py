@@ -129,6 +129,9 @@ if __name__ == "__main__":
     try:
         status = main(sys.argv[1:])
     except KeyboardInterrupt:  # while torch is imported or the model is loaded; later signals end the work in order
-        print("camq worker: stopped before it was ready; it had no work in hand", file=sys.stderr, flush=True)  # noqa: T201
+        name = (sys.argv[1:] or ["serve"])[0]
+        serves = name in ("serve", "fleet", "quarantine")
+        said = "stopped before it was ready; it had no work in hand" if serves else f"{name} was interrupted"
+        print(f"camq worker: {said}", file=sys.stderr, flush=True)  # noqa: T201
         os._exit(130)  # torch has things to say at an ordinary exit
     sys.exit(status)

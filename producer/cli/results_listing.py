@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from producer.cli.common import emit, say
 from producer.cli.tables import Table, cell, show
-from producer.formatting import count
+from producer.formatting import count, share
 
 if TYPE_CHECKING:
     from shared.contract import ImageRecord
@@ -83,5 +83,5 @@ def _prediction(record: ImageRecord) -> str:
     """The labels with probabilities, or why the image failed."""
     if record.error:
         return f"{record.error.code}: {record.error.message}"
-    said = ", ".join(f"{p.label} {p.probability:.1%}" for p in record.predictions)
+    said = ", ".join(f"{p.label} {share(p.probability)}" for p in record.predictions)
     return f"{said} (warning: {', '.join(one.code for one in record.warnings)})" if record.warnings else said

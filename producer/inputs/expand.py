@@ -28,6 +28,9 @@ _WAYS = {
 }
 _WAY = "give a path, an s3:// address, bytes, an open file, a PIL image, an array, or a pair (picture, label)"
 
+#: Missing files that a message names.
+MOST_MENTIONED = 5
+
 
 class Expansion:
     """Iterates over the images that `given` means.
@@ -47,6 +50,7 @@ class Expansion:
         #: Named files that are missing: they count only once something else was found.
         self._missing: list[FailedSource] = []
         self._found = False
+        self._mentioned = 0
         #: What was passed over so far.
         self.left_out = LeftOut()
 
@@ -59,15 +63,22 @@ class Expansion:
                     self._missing.append(source)
                     continue
                 self._found = True
-                yield from self._missing
+                for one in (*self._missing, source):
+                    self._mention(one)
+                    yield one
                 self._missing.clear()
-                yield source
             if not found_here:
                 self._notice(f"no picture matches {os.fsdecode(item)!r}")
         if not self._found:
-            reasons = [*map(_why, self._missing[:5]), str(self.left_out)]
+            reasons = [*map(_why, self._missing[:MOST_MENTIONED]), str(self.left_out)]
             said = ", ".join(reason for reason in reasons if reason)
             raise UsageError(f"no picture to submit{f': {said}' if said else ''}")
+
+    def _mention(self, source: Source) -> None:
+        """A mistyped folder would pass for a picture that fails: the first files that are missing are named."""
+        if isinstance(source, FailedSource) and source.code == "not_found" and self._mentioned < MOST_MENTIONED:
+            self._mentioned += 1
+            self._notice(f"{_why(source)}; it counts as a failed image")
 
     def _expand(self, item: Any, position: int) -> Iterator[Source]:
         if isinstance(item, Source):

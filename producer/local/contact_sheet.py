@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
+from producer.formatting import share
 from shared.text import visible
 
 if TYPE_CHECKING:
@@ -89,10 +90,10 @@ def _rounded(size: tuple[int, int]) -> Image.Image:
 
 def _caption(draw: ImageDraw.ImageDraw, guess: Guess, x: int, y: int) -> None:
     """Label and probability on one line, the probability as a bar below."""
-    share = f"{guess.probability:.1%}"
-    room = CELL[0] - int(_font(TEXT).getlength(share)) - 14
+    percent = share(guess.probability)
+    room = CELL[0] - int(_font(TEXT).getlength(percent)) - 14
     draw.text((x, y + BASELINE), _fitted(visible(guess.label), room), INK, _font(TEXT), anchor="ls")
-    draw.text((x + CELL[0], y + BASELINE), share, QUIET, _font(TEXT), anchor="rs")
+    draw.text((x + CELL[0], y + BASELINE), percent, QUIET, _font(TEXT), anchor="rs")
     top, bottom = y + BASELINE + 14, y + BASELINE + 20
     draw.rounded_rectangle((x, top, x + CELL[0] - 1, bottom), 3, RAIL)
     length = round((CELL[0] - 1) * guess.probability)

@@ -16,7 +16,7 @@ from shared.errors import CamqError, UnreachableError
 #: Loading torch and a model takes seconds on a slow disk, never minutes.
 _LOOK_AT_WORKER_S = 120
 _LIBRARIES = ("camq", "celery", "kombu", "redis", "minio", "msgspec")
-_LOAD = "load the settings of `camq up`: set -a; . camq-data/camq.env; set +a; or "
+_LOAD = "load the settings of `camq up`, in its folder: set -a; . camq-data/camq.env; set +a; or "
 _REMEDIES = {
     "redis": f"{_LOAD}start one (`camq up`, or `docker compose up redis`) and set CAMQ_REDIS_URL",
     "storage": f"{_LOAD}start one, and set CAMQ_S3_ENDPOINT, CAMQ_S3_ACCESS_KEY, CAMQ_S3_SECRET_KEY, CAMQ_BUCKET",

@@ -7,7 +7,7 @@ from base64 import b64encode
 from html import escape
 from typing import TYPE_CHECKING
 
-from producer.formatting import duration, outcome, rate
+from producer.formatting import duration, outcome, rate, share
 from shared.text import visible
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def image_html(result: ImageResult) -> str:
     if result.error:
         return f"<div>{head}<div>{_text(result.error.code)}: {_text(result.error.message)}</div></div>"
     if any(prediction.overlay_key is None for prediction in result.predictions):
-        labels = ", ".join(f"{each.label} {each.probability:.1%}" for each in result.predictions[:MOST_OVERLAYS])
+        labels = ", ".join(f"{each.label} {share(each.probability)}" for each in result.predictions[:MOST_OVERLAYS])
         return f"<div>{head}<div>{_text(labels)} (not drawn)</div></div>"
     shown = "".join(_figure(prediction) for prediction in result.predictions[:MOST_OVERLAYS])
     more = len(result.predictions) - MOST_OVERLAYS
@@ -57,7 +57,7 @@ def job_html(status: JobStatus) -> str:
 
 
 def _figure(prediction: Prediction) -> str:
-    label = _text(f"{prediction.rank}. {prediction.label} {prediction.probability:.1%}")
+    label = _text(f"{prediction.rank}. {prediction.label} {share(prediction.probability)}")
     return (
         f"<figure style='margin:0'><img src='{_data_uri(prediction)}' alt='overlay of {label}'"
         f" style='max-width:{LONGEST_SIDE}px'><figcaption>{label}</figcaption></figure>"

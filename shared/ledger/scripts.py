@@ -137,8 +137,9 @@ class Scripts:
             raise UsageError(f"Redis at {self._address} refused the password; set CAMQ_REDIS_URL") from None
         except redis.sentinel.MasterNotFoundError as error:
             refused = any(word in str(error) for word in ("Authentication", "WRONGPASS", "NOAUTH", "username-password"))
-            way = "they refuse the login: set sentinel_password= in CAMQ_REDIS_URL" if refused else "check master="
-            raise UnreachableError(f"the Sentinels at {self._address} name no master; {way}") from None
+            way = "they refuse the login: set sentinel_password=" if refused else "check master="
+            text = f"the Sentinels at {self._address} name no master; {way} in CAMQ_REDIS_URL"
+            raise UnreachableError(text) from None
         except (redis.ConnectionError, redis.TimeoutError) as error:
             # The client's own trace is sixty lines of retries that say no more.
             raise UnreachableError(f"Redis at {self._address} does not answer ({type(error).__name__})") from None

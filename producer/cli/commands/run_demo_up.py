@@ -24,7 +24,7 @@ from producer.cli.results_listing import print_results
 from producer.cli.serving import serving, serving_options
 from producer.cli.tables import Table, cell, show
 from producer.cli.waiting import Right, exit_status, fetch, wait_for
-from producer.formatting import count, duration, webhook_line
+from producer.formatting import count, duration, share, webhook_line
 from shared.errors import CamqError, ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ def _best_three(records: list[ImageRecord]) -> Any:
     columns = ("picture", "first", "second", "third")
     rows = Table(*columns, fold=columns, drop=columns[:1:-1])
     for record in records:
-        best = [f"{p.label} {p.probability:.1%}" for p in record.predictions]
+        best = [f"{p.label} {share(p.probability)}" for p in record.predictions]
         if record.error:
             best = [f"{record.error.code}: {record.error.message}"]
         rows.add_row(*map(cell, (record.source, *best, *[""] * (3 - len(best)))))

@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 from producer.cli.common import emit, json_option, say, services
 from producer.cli.parameters import recent_jobs, whole
 from producer.cli.paths import complete_files
+from producer.formatting import share
 from producer.lookup import find_job
 from shared.errors import UsageError
 from shared.text import visible
@@ -88,7 +89,7 @@ def _show_image(job: str, index: int, rank: int | None, *, as_json: bool) -> Non
             return
         result = ImageResult.of(record, reach.store)
         shown = _chosen(result, rank)
-        _draw(shown.overlay(), f"{result.source}: {shown.rank}. {shown.label} {shown.probability:.1%}")
+        _draw(shown.overlay(), f"{result.source}: {shown.rank}. {shown.label} {share(shown.probability)}")
 
 
 def _chosen(result: ImageResult, rank: int | None) -> Prediction:

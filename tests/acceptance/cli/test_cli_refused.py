@@ -68,9 +68,18 @@ def test_run_that_is_interrupted_says_that_nothing_is_kept(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what the process has loaded")
-def test_a_worker_that_is_interrupted_while_it_starts_shows_no_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "last"),
+    [
+        ([CAMQ, "worker"], "stopped before it was ready; it had no work in hand"),
+        ([sys.executable, "-m", "worker", "check"], "check was interrupted"),
+    ],
+)
+def test_a_worker_that_is_interrupted_while_it_starts_shows_no_traceback(
+    command: list[str], last: str, tmp_path: Path
+) -> None:
     """While it imports torch, which takes seconds; one sentence is the last thing it says."""
-    with subprocess.Popen([CAMQ, "worker"], cwd=tmp_path, env=os.environ, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=tmp_path, env=os.environ, stderr=subprocess.PIPE, text=True) as process:
         loaded = Path(f"/proc/{process.pid}/maps")
         wait_until(lambda: "libtorch" in loaded.read_text(), "it imports torch", 60)
         process.send_signal(signal.SIGINT)
@@ -78,5 +87,5 @@ def test_a_worker_that_is_interrupted_while_it_starts_shows_no_traceback(tmp_pat
         said = process.stderr.read()
 
     assert process.returncode == 130, said
-    assert said.splitlines()[-1] == "camq worker: stopped before it was ready; it had no work in hand"
+    assert said.splitlines()[-1] == f"camq worker: {last}"
     assert "Traceback" not in said

@@ -86,3 +86,13 @@ def test_a_transparent_overlay_stays_transparent_above_the_strip() -> None:
     assert not found[:150].any()
     assert (found[-1, :, 3] > 100).all()
     assert not np.asarray(picture).any()
+
+
+def test_a_small_probability_is_not_called_nothing() -> None:
+    """As on the pages."""
+    drawn = [
+        np.asarray(write(Image.new("RGB", (224, 224)), Caption("cat", 281, probability), SPAN, COLOURS))
+        for probability in (0.0, 0.0004, 0.0009)
+    ]
+    assert not np.array_equal(drawn[0], drawn[1])
+    assert np.array_equal(drawn[1], drawn[2])

@@ -160,7 +160,7 @@ def test_sentinels_that_refuse_or_know_no_master_say_so(sentinel: tuple[Settings
     for wrong, says in (
         (url.partition("&")[0], "set sentinel_password="),
         (url.replace("watch%2Fme", "wrong"), "set sentinel_password="),
-        (url.replace("master=camq", "master=other"), "name no master; check master="),
+        (url.replace("master=camq", "master=other"), "name no master; check master= in CAMQ_REDIS_URL"),
     ):
         with closing(RedisLedger(Settings(redis_url=wrong))) as ledger, pytest.raises(UnreachableError) as caught:
             ledger.check()

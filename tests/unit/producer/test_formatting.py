@@ -17,6 +17,7 @@ from producer.formatting import (
     duration,
     milliseconds,
     rate,
+    share,
     shown,
     time_left,
     visible,
@@ -110,6 +111,11 @@ def test_the_time_left_is_said_or_why_it_is_not_known(changes: dict[str, Any], s
     """Nobody has to guess what an empty place means."""
     nothing = {"succeeded": 0, "failed": 0, "cancelled": 0}
     assert time_left(replace(status(0), **{**nothing, **changes})) == says
+
+
+def test_a_small_share_is_not_called_nothing() -> None:
+    """As on the pages, and in what is written onto overlays."""
+    assert [share(value) for value in (None, 0.0, 0.0004, 0.001, 0.6667)] == ["", "0.0%", "< 0.1%", "0.1%", "66.7%"]
 
 
 def test_a_file_name_cannot_move_the_cursor() -> None:

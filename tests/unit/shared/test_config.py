@@ -16,12 +16,18 @@ def test_variables_become_typed_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("CAMQ_CHUNK_SIZE", "0"), ("CAMQ_DEVICE", "tpu"), ("CAMQ_LEASE_S", "soon")]
+    ("name", "value", "expected"),
+    [
+        ("CHUNK_SIZE", "0", "a whole number >= 1"),
+        ("DEVICE", "tpu", "one of auto, cpu, cuda"),
+        ("LEASE_S", "soon", "a number"),
+        ("INPUT_S3_SECURE", "maybe", "true or false"),
+    ],
 )
-def test_a_wrong_value_names_its_variable(name: str, value: str) -> None:
-    """The message must lead to the line to change."""
-    with pytest.raises(UsageError, match=name):
-        Settings.load({name: value})
+def test_a_wrong_value_is_named_with_what_is_expected(name: str, value: str, expected: str) -> None:
+    """The message must lead to the line to change, and to what to write there."""
+    with pytest.raises(UsageError, match=f"^invalid CAMQ_{name} '{value}': expected {expected}$"):
+        Settings.load({f"CAMQ_{name}": value})
 
 
 def test_settings_survive_the_way_through_an_environment() -> None:

@@ -118,9 +118,9 @@ def _zip(path: Path, file: BinaryIO) -> Index:
                 held = ", ".join(list(entries)[:3]) or "nothing"
                 raise ModelError(f"it is a zip archive, but not one that torch.save writes: it holds {held}")
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
-                raise ModelError("it has compressed entries, which torch.save does not write: save it again")
+                raise ModelError("it has compressed entries: save it again with torch.save, which writes none")
             if entries[names[0]].file_size > MOST_INDEX_BYTES:
-                raise ModelError("it lists more tensors than a network has, or has arrays of NumPy in place of tensors")
+                raise ModelError("it lists more tensors than a network has or arrays of NumPy: save model.state_dict()")
             folder = names[0].removesuffix("data.pkl")
             order = f"{folder}byteorder"
             if order in entries and archive.read(order) != b"little":

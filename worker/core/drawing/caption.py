@@ -36,7 +36,7 @@ def write(canvas: Image.Image, caption: Caption, span: MapRange, colours: UInt8A
     pad, line = max(2, size // 3), size + size // 4
     lines = 1 if span.flat else 2
     deep = lines * line + (lines + 1) * pad
-    share = f"{100 * caption.probability:.1f}%"
+    share = "< 0.1%" if 0 < caption.probability < 0.001 else f"{100 * caption.probability:.1f}%"
     room = width - 4 * pad - font.getlength(share)
     if deep > MOST * height or room < 3 * size:
         return canvas

@@ -29,7 +29,9 @@ def of_timm(config: Mapping[str, Any], where: str) -> InputSpec:
     percent = _checked(config, "crop_pct", float, where, 0.875) or 0.875
     mode = config.get("crop_mode") or "center"
     if mode not in _CROPS or not 0.1 <= percent <= 1:
-        raise ModelError(f"{where}: camq does not know the crop_mode {mode!r} with crop_pct {percent:g}")
+        raise ModelError(
+            f"{where}: crop_mode is {mode!r} and crop_pct {percent:g}; expected {', '.join(_CROPS)}, and 0.1 to 1"
+        )
     before = math.floor(height / percent), math.floor(width / percent)
     mean = _checked(config, "mean", tuple[float, ...], where, InputSpec().mean)
     interpolation = config.get("interpolation") or "bilinear"

@@ -15,7 +15,7 @@ def reach(url: str, timeout_s: float, *, refusals: bool = True) -> None:
     Raises ModelError where its host cannot be found or does not answer within `timeout_s` seconds and, with `refusals`,
     where it refuses the file.
     """
-    failures: list[Exception] = [TimeoutError(f"no answer within {timeout_s:g} s")]
+    failures: list[Exception] = [TimeoutError()]
 
     def ask() -> None:
         try:
@@ -32,4 +32,6 @@ def reach(url: str, timeout_s: float, *, refusals: bool = True) -> None:
     host, reason = urlsplit(url).hostname, getattr(failures[-1], "reason", failures[-1])
     if isinstance(reason, socket.gaierror):
         raise ModelError(f"this machine finds no host {host}: the network is away, or names are not resolved")
+    if isinstance(reason, TimeoutError):  # whichever clock was the first
+        reason = f"no answer within {timeout_s:g} s"
     raise ModelError(f"the host {host} gives no file: {reason}")

@@ -86,7 +86,7 @@ class Timm:
             return Path(hf_hub_download(repository, name, etag_timeout=_HUB_S))
         except (ModelError, OSError, HfHubHTTPError, LocalEntryNotFoundError) as error:
             reason = str(error).splitlines()[0]
-            raise ModelError(f"the weights of {self.name}, {repository}, cannot be had ({reason}): {remedy}") from error
+            raise ModelError(f"cannot download weights of {self.name}, {repository} ({reason}): {remedy}") from error
 
     def knows_input(self, weights: Path | None) -> bool:
         """Of published weights, and where the folder has the configuration."""

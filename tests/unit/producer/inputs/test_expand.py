@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from producer.inputs.expand import Expansion
+from producer.inputs.expand import MOST_MENTIONED, Expansion
 from producer.inputs.in_memory import USUAL_PICTURE
 from producer.inputs.source import FailedSource, ObjectSource, Source, encode_picture, printable
 from shared.errors import ImageError, UsageError
@@ -154,6 +154,17 @@ def test_a_pattern_that_matches_nothing_beside_others_is_a_notice() -> None:
 
     assert found == ["photos/a.png"]
     assert heard == ["no picture matches '*.gif'"]
+
+
+@pytest.mark.usefixtures("photos")
+def test_missing_files_among_others_are_named() -> None:
+    """A mistyped folder would pass for one broken picture. Of many the first ones are enough."""
+    heard: list[str] = []
+    given = ["fotos", "photos/a.png", *(f"{number}.png" for number in range(20))]
+
+    assert len(list(Expansion(given, store=no_store, notice=heard.append))) == 22
+    assert heard[0] == "'fotos' not found (did you mean photos?); it counts as a failed image"
+    assert len(heard) == MOST_MENTIONED
 
 
 def test_a_named_file_is_submitted_whatever_it_is(photos: Path) -> None:
