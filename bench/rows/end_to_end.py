@@ -25,7 +25,7 @@ def run(bench: Bench) -> Row:
     """Images per second, and the processor time that each process spends on an image."""
     jobs = {}
     for name, options, target in _KINDS:
-        images = bench.pick(600, 160) if target else bench.pick(64, 48)
+        images = bench.pick(400, 160) if target else bench.pick(64, 48)
         if bench.device == "cuda":
             images *= 6 if target else 2  # a job takes seconds there as well
         jobs[name] = EndToEnd(bench, images, options)

@@ -19,7 +19,7 @@ def run(bench: Bench) -> Row:
     sides = {}
     for k, images in ((1, bench.pick(40, 12)), (5, bench.pick(16, 6))):
         files = sorted(folder(bench.new_folder(), images).iterdir())
-        sides[f"camq k={k}"] = EndToEnd(bench, bench.pick(150, 96), {"top_k": k, "overlay": "input"})
+        sides[f"camq k={k}"] = EndToEnd(bench, bench.pick(100, 96), {"top_k": k, "overlay": "input"})
         sides[f"loop k={k}"] = peers.loop(bench.published, files, out, k)
     bench.worker  # noqa: B018 - started and warm before the first sample
     samples = timing.interleave(sides, bench.pick(2, 1))

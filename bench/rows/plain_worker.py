@@ -11,8 +11,8 @@ NUMBER, NAME, TITLE = 4, "plain", "a plain worker: one Celery task per picture, 
 
 def run(bench: Bench) -> Row:
     """Images per second of both, k = 1, overlays of 224 pixels."""
-    camq = EndToEnd(bench, bench.pick(300, 96), {"top_k": 1, "overlay": "input"})
-    with Plain(bench, bench.pick(150, 48)) as plain:
+    camq = EndToEnd(bench, bench.pick(200, 96), {"top_k": 1, "overlay": "input"})
+    with Plain(bench, bench.pick(100, 48)) as plain:
         samples = timing.interleave({"camq": camq, "plain": plain, "forward": bench.forward}, bench.pick(2, 1))
     series = {name: Series("images/s", tuple(values)) for name, values in samples.items()}
     series["camq / plain"] = ratio(samples["camq"], samples["plain"])

@@ -20,7 +20,7 @@ _COUNTS = (1, 2, 4)
 
 def run(bench: Bench) -> Row:
     """Images per second of each number of workers; every worker has the same share of images."""
-    share = bench.pick(800, 400)
+    share = bench.pick(500, 400)
     log = bench.folder / "sleepers.log"
 
     def measure(count: int) -> float:
