@@ -27,7 +27,7 @@ from worker.core.model.layout import Layout, layout_of
 from worker.core.model.observed import AsMap, read_logits
 from worker.core.model.proof import find, is_fixed
 from worker.core.sources.architecture import Architecture
-from worker.core.sources.timm_names import Timm
+from worker.core.sources.timm import Timm
 from worker.core.types import InputSpec, truth_in
 
 #: Those that need no more than a gradient, which autograd has of every network.

@@ -20,7 +20,7 @@ from worker.core.sources import folder
 from worker.core.sources.architecture import Architecture
 from worker.core.sources.own_code import PREFIX, OwnCode
 from worker.core.sources.reach import reach
-from worker.core.sources.timm_names import Timm
+from worker.core.sources.timm import Timm
 from worker.core.sources.transformers_class import TransformersClass
 from worker.core.types import InputSpec
 
