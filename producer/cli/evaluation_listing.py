@@ -57,8 +57,8 @@ def _stages(methods: Sequence[MethodEvaluation]) -> Table:
 
 
 def _mean(found: Estimate | None) -> str:
-    return f"{found.mean:.3f}" if found else ""
+    return f"{found.mean:z.3f}" if found else ""
 
 
 def _interval(found: Estimate | None) -> str:
-    return f"{found.low:.3f} to {found.high:.3f}" if found else ""
+    return f"{found.low:z.3f} to {found.high:z.3f}" if found else ""

@@ -71,6 +71,16 @@ def test_a_bar_begins_at_zero_wherever_that_is(tmp_path: Path) -> None:
     assert "…denselayer16.conv2" in text
 
 
+def test_no_number_is_called_less_than_nothing(tmp_path: Path) -> None:
+    """What is rounded to zero has no sign."""
+    stages = (RandomisedStage("fc", Estimate(-0.001, -0.3, 0.25)),)
+    text = written(tmp_path, of("cam", (-0.0001, -0.0002, 0.3), randomisation=stages))
+
+    assert "-0.00<" not in text
+    assert "-0.000" not in text
+    assert "-0.30" in text
+
+
 def test_nothing_of_a_strangers_results_is_markup(tmp_path: Path) -> None:
     """Methods and layers come from the bucket. The page loads nothing from anywhere."""
     stage = RandomisedStage("<img src=x>", Estimate(0.5, 0.4, 0.6))
