@@ -84,6 +84,22 @@ def test_a_page_of_some_pictures_names_every_failure(open_page: Open, tmp_path: 
     expect(page.get_by_text(names[4])).to_be_visible()
 
 
+def test_a_phone_shows_a_reason_of_two_lines_whole(open_page: Open, tmp_path: Path) -> None:
+    """Nothing can be pointed at there to see the rest of a line that is cut."""
+    images = gallery(60)
+    for place, image in enumerate(image for image in images if image["error"]):
+        code = ("not_an_image", "too_large", "unsupported")[place % 3]
+        image["error"] = {"code": code, "message": "a sentence that is longer than a phone is wide, but no page"}
+    page = open_page(write(tmp_path / "report.html", images, status_of(images)).as_uri(), width=390)
+    page.locator(".card").first.wait_for()
+
+    cut = (
+        "(all) => all.filter((one) => one.scrollWidth > one.clientWidth || one.scrollHeight > one.clientHeight).length"
+    )
+    assert page.locator("#failures .why").count() == 3
+    assert page.locator("#failures .why").evaluate_all(cut) == 0
+
+
 @pytest.mark.parametrize(("width", "most"), [(1440, 420), (390, 760)])
 def test_many_failures_leave_the_pictures_in_sight(open_page: Open, tmp_path: Path, width: int, most: int) -> None:
     """Three codes, long reasons and long paths take a few lines; each file's own name is not what is cut."""
