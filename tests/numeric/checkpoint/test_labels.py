@@ -25,6 +25,14 @@ FORMS = {
     "numbers and spaces": b"0 cat\n1 dog\n2 bird\n",
     "YAML": b"names:\n  0: cat\n  1: dog\n  2: bird\n",
     "YAML list": b"names:\n- cat\n- dog\n- bird\n",
+    "YAML of a data set": b"path: pets\nnc: 3\nnames: ['cat', 'dog', 'bird']\nauthor:\n  year: 2024\n",
+    "Python's assignment": b"classes = ('cat', 'dog',\n           'bird')\n",
+    "Python's tuple": b"('cat', 'dog', 'bird')\n",
+    "three columns": b"index,name,extra\n1,dog,canis\n0,cat,felis\n2,bird,avis\n",
+    "three columns, counted": b"label;class_id;images\ndog;1;17\ncat;0;12\nbird;2;5\n",
+    "names and their numbers": b"dog 1\ncat 0\nbird 2\n",
+    "name=index": b"dog=1\ncat=0\nbird=2\n",
+    "numbers with a dot": b"1. dog\n0. cat\n2. bird\n",
     "one line": b"cat, dog, bird\n",
     "quoted": b'"cat"\n"dog"\n"bird"\n',
     "Python's dictionary": b"{0: 'cat',\n 1: 'dog',\n 2: 'bird'}",
@@ -59,6 +67,8 @@ def test_names_are_read_in_every_form(form: str, tmp_path: Path) -> None:
             b'[{"id": [], "name": "cat"}, {"id": 1, "name": "dog"}, {"id": 2, "name": "bird"}]',
             "neither a list of names",
         ),
+        (b"id,name,label\n0,cat,a\n1,dog,b\n2,bird,c\n", "4 names, but the weights are for 3 classes"),
+        (b"a,b," + b"c" * 200_000 + b"\n1,2,3\n4,5,6\n", "a name has at most 1,000 characters"),
         (b"0,cat\n1,dog\n1,bird\n", "expected every number from 0 to 2 exactly once"),
         (b"2 Cat\n1 Dog\n3 Bird\n", "expected every number from 0 to 2 exactly once"),
     ],
@@ -71,8 +81,14 @@ def test_what_is_no_list_of_names_is_refused(content: bytes, reason: str, tmp_pa
 
 
 def test_names_that_only_look_numbered_stay_as_they_are(tmp_path: Path) -> None:
-    """Not every index is there, or all are in their order."""
-    for names in (("2 door car", "4 door car", "5 door car"), ("1 star", "2 stars", "3 stars")):
+    """Not every index is there, or all are in their order, or only the number tells two names apart."""
+    for names in (
+        ("2 door car", "4 door car", "5 door car"),
+        ("1 star", "2 stars", "3 stars"),
+        ("0 stars", "1 star", "2 stars"),
+        ("5 stars", "3 stars", "1 star"),
+        ("model 2", "model 1", "model 0"),
+    ):
         (tmp_path / "labels").write_text("\n".join(names))
         assert read_labels(tmp_path / "labels", 3) == names
 

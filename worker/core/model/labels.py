@@ -1,6 +1,7 @@
 """Class names: from a file in any of its usual forms, from the checkpoint, ImageNet's, or numbers."""
 
 import ast
+import csv
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -17,9 +18,12 @@ USUAL = ("ImageNet", "numbers")
 #: A file of names is read whole, and each name goes into the model's card and every result.
 MOST_BYTES, MOST_LETTERS = 64 << 20, 1_000
 #: Index and name of a line, in either order; without a sign between them only where every index is there once.
-_NUMBERED = re.compile(r"\s*(?P<index>\d+)\s*[,;:\t]\s*(?P<name>.*?)\s*")
-_COUNTED = re.compile(r"\s*(?P<name>.*?)\s*[,;:\t]\s*(?P<index>\d+)\s*")
-_SPACED = re.compile(r"\s*(?P<index>\d+)\s+(?P<name>.*?)\s*")
+_NUMBERED = re.compile(r"\s*(?P<index>\d+)\s*[,;:=\t]\s*(?P<name>.*?)\s*")
+_COUNTED = re.compile(r"\s*(?P<name>.*?)\s*[,;:=\t]\s*(?P<index>\d+)\s*")
+_SPACED = re.compile(r"\s*(?P<index>\d+)[.)]?\s+(?P<name>.*?)\s*"), re.compile(r"\s*(?P<name>\S.*?) (?P<index>\d+)\s*")
+#: A list or dictionary as Python and YAML have it: `classes = (…)`, `names: […]`.
+_ASSIGNED = re.compile(r"^(?:names|labels|class(?:es|_names))\s*[:=]\s*(?=[\[({])", re.IGNORECASE | re.MULTILINE)
+_CLOSED = re.compile(r"[\])}]\s*$", re.MULTILINE)
 #: The first line of a table, of a column, or of YAML.
 _HEADER = re.compile(
     r"\s*(\"?(?!\d)\w*\"?\s*[,;\t]\s*\"?(?!\d)\w+\"?|class(es)?|labels?|names?|\w+:)\s*", re.IGNORECASE
@@ -61,7 +65,10 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     except OSError as error:
         raise UsageError(f"the labels file {path} cannot be read: {error}") from error
     what = f"the labels file {path}"
-    if text.lstrip()[:1] in ("[", "{"):
+    if assigned := _ASSIGNED.search(text):
+        closed = _CLOSED.search(text, assigned.end())
+        text = text[assigned.end() : closed.end() if closed else None]
+    if assigned or re.match(r"\s*([\[{]|\(['\"])", text):
         value = _parsed(text, what)
         names = in_order(value)
         if names is None and isinstance(value, dict) and (found := given_labels(value, classes)):
@@ -116,7 +123,7 @@ def checked(names: Sequence[str], classes: int, what: str) -> tuple[str, ...]:
 
 def in_order(value: Any) -> list[str] | None:
     """The names in a list, `{name: index}` or `{index: name}` with every index once from 0 on; None for all else."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         if value and all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in value):
             return in_order({str(each.get("id", place)): each["name"] for place, each in enumerate(value)})
         return list(value) if all(isinstance(name, str) for name in value) else None
@@ -163,10 +170,14 @@ def _of_lines(lines: list[str], classes: int, what: str) -> list[str]:
     table = any(all(pattern.fullmatch(line) for line in rest) for pattern in (_NUMBERED, _COUNTED))
     if rest and _HEADER.fullmatch(lines[0]) and (table or fits(len(rest), classes)):
         lines = rest
-    for pattern in (_NUMBERED, _COUNTED, _SPACED):
+    elif names := _in_columns(lines):
+        return names
+    for pattern in (_NUMBERED, _COUNTED, *_SPACED):
         numbered = [match for line in lines if (match := pattern.fullmatch(line))]
         if not lines or len(numbered) != len(lines):
             continue
+        if pattern in _SPACED and len({match["name"] for match in numbered}) < len(lines):
+            continue  # "0 stars", "1 star", "2 stars": only the number tells them apart
         names = in_order({match["index"]: match["name"].strip("\"'") for match in numbered})
         if names is not None and len(names) == len(lines):
             return names
@@ -180,3 +191,26 @@ def _of_lines(lines: list[str], classes: int, what: str) -> list[str]:
         if all(len(line) > 2 and line.strip().startswith(before) and line.strip().endswith(after) for line in lines):
             return [line.strip().removeprefix(before).removesuffix(after) for line in lines]
     return lines
+
+
+def _in_columns(lines: list[str]) -> list[str] | None:
+    """The names in a table of three columns or more with a header, where one column alone can be that of the indices
+    and one alone that of the names."""
+    separator = next((each for each in "\t;" if each in lines[0]), ",")
+    if lines[0].count(separator) < 2:
+        return None
+    try:
+        header, *rows = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    except csv.Error:  # of endless cells
+        return None
+    if any(len(row) != len(header) for row in rows):
+        return None
+    numbers = {str(index) for index in range(len(rows))}
+    columns = dict(zip(header, zip(*rows, strict=True), strict=False))
+    indices = [column for column in columns.values() if set(column) == numbers]
+    names = [
+        column
+        for word, column in columns.items()
+        if column not in indices and re.search("name|label|class", word, re.IGNORECASE)
+    ]
+    return in_order(dict(zip(indices[0], names[0], strict=True))) if len(indices) == len(names) == 1 else None
