@@ -196,6 +196,21 @@ def hugging_face(folder: Path) -> Form:
     return Form('weights = "vit"\n', module, layer, see, method="gradcam", special=1)
 
 
+def timms_transformer(folder: Path) -> Form:
+    """A vision transformer of timm, as `save_checkpoint` writes it beside its average; names in a table."""
+    torch.manual_seed(11)
+    module: Any = timm.create_model("test_vit", num_classes=5).eval()
+    nn.init.normal_(module.head.weight, std=0.5)
+    other = {key: tensor + 1 for key, tensor in module.state_dict().items()}
+    torch.save({"arch": "test_vit", "state_dict": module.state_dict(), "state_dict_ema": other}, folder / "vit.pth.tar")
+    rows = [f"{index},{name},{10 * index}" for index, name in reversed([*enumerate(FIVE)])]
+    (folder / "names.csv").write_text("\n".join(["index,name,images", *rows, ""]))
+    text = 'architecture = "timm:test_vit"\nweights = "vit.pth.tar"\nlabels = "names.csv"\n'
+    transform = timm.data.create_transform(**timm.data.resolve_data_config({}, model=module))
+    layer = module.blocks[-1].norm1
+    return Form(text, module, layer, lambda picture: transform(picture)[None], method="gradcam", special=1)
+
+
 def timms_folder(folder: Path) -> Form:
     """A folder of `save_for_hf`, with its names, whose pictures stand between borders."""
     torch.manual_seed(9)
@@ -249,5 +264,6 @@ def averaged(folder: Path) -> Form:
 
 FORMS: tuple[Callable[[Path], Form], ...] = (
     *(lightning, torchvisions_script, averaged, timms_script, own_loop, fastai, small_pictures),
-    *(one_grey_output, one_output_without_names, fourteen_findings, hugging_face, timms_folder, own_code),
+    *(one_grey_output, one_output_without_names, fourteen_findings, hugging_face, timms_transformer, timms_folder),
+    own_code,
 )

@@ -104,6 +104,14 @@ def test_what_fits_nothing_ends_at_once_with_what_was_found(folder: Path) -> Non
     assert done.returncode == 5
     assert "do not fit resnet18: missing: conv1.weight" in done.stderr
     assert "It holds 1 tensors: layer.weight (3, 4)" in done.stderr
+    torch.save(torchvision.models.resnet34(num_classes=5).state_dict(), folder / "deep.pth")
+    done = camq("inspect", "deep.pth", "--model", "resnet18", cwd=folder)
+    assert done.returncode == 5
+    assert "do not fit resnet18: these are the weights of a resnet34 with 5 classes" in done.stderr
+    torch.jit.script(nn.Linear(3, 4)).save(folder / "script.pt")
+    done = camq("run", "photo.png", "--weights", "script.pt", cwd=folder)
+    assert done.returncode == 5
+    assert 'torch.save(torch.jit.load("script.pt").state_dict(), "state.pth")' in done.stderr
     (folder / "bad.toml").write_text('weights = "p.ckpt"\noutput = "sigmoid"\n')
     done = camq("run", "photo.png", "--model", "bad.toml", cwd=folder)
     assert done.returncode == 2

@@ -46,6 +46,41 @@ def forms(tmp_path: Path) -> dict[str, Form]:
     return found
 
 
+def check_probable_labels(form: Form, camq: Camq, folder: Path) -> None:
+    """By its model file; of each picture all labels above the probability that was asked for, and none if none is."""
+    expected = {}
+    for path in (folder / "photos").iterdir():
+        with Image.open(path) as picture:
+            expected[path.name] = torch.tensor(form.by_hand(picture)[0]).softmax(0)
+    highest = torch.stack([*expected.values()]).amax(1)
+    least = round(float(highest.median()), 3)  # above it, some pictures have a label, and some have none
+    sent = camq(
+        *("submit", "photos", "--model", "after.toml", "--job-id", "probable", "--method", "cam"),
+        *("--min-probability", least, "--wait"),
+    )
+    assert sent.returncode == 0, sent.stderr
+    answers = camq("results", "probable", "--json").stdout.splitlines()
+    found = {}
+    for record in map(json.loads, answers):
+        found[Path(record["source"]).name] = {each["label"]: each["probability"] for each in record["predictions"]}
+    assert {len(each) == 0 for each in found.values()} == {True, False}
+    for name, probabilities in expected.items():
+        above = {label: float(p) for label, p in zip(LABELS, probabilities, strict=True) if p >= least}
+        assert found[name] == pytest.approx(above, abs=1e-5)
+
+
+def check_refusals(camq: Camq, folder: Path) -> None:
+    """Two ways to choose classes; a model file that no longer says what is served."""
+    both = camq("submit", "photos", "--model", "after", "--min-probability", 0.1, "--classes", "cat")
+    assert (both.returncode, "give one of the three" in both.stderr) == (2, True)
+    (folder / "changed").mkdir()
+    text = (folder / "after.toml").read_text().replace("after.pth", "../after.pth")
+    (folder / "changed" / "after.toml").write_text(text.replace("cat", "lynx").replace("224", "96"))
+    changed = camq("submit", "photos", "--model", "changed/after.toml")
+    assert changed.returncode == 2
+    assert "its labels differ; input.size is 224, not 96; restart its worker with" in changed.stderr
+
+
 def test_two_models_are_compared(
     forms: dict[str, Form], camq: Camq, environment: dict[str, str], ledger: RedisLedger, tmp_path: Path
 ) -> None:
@@ -69,6 +104,8 @@ def test_two_models_are_compared(
             assert sent.returncode == 0, sent.stderr
         sent = camq("submit", "photos", "--model", "after", "--job-id", "without", "--wait")
         assert sent.returncode == 0, sent.stderr
+        check_probable_labels(forms["after"], camq, tmp_path)
+        check_refusals(camq, tmp_path)
     finally:
         process.terminate()
         assert process.wait(60) == 0, (tmp_path / "worker.log").read_text()[-2000:]
