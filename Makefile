@@ -52,7 +52,7 @@ docs: setup ## the documentation as a site in build/docs
 	@$(BIN)/sphinx-build -W -q -b html docs build/docs
 
 .PHONY: bench
-bench: setup ## speed against the bare network and the peers (about ten minutes)
+bench: setup ## speed against the bare network and the peers (about eight minutes)
 	@$(BIN)/python -m bench
 
 .PHONY: bench-million

@@ -189,6 +189,7 @@ def test_the_way_in_is_private_and_no_secret_is_said(up: Up) -> None:
     assert not [secret for secret in secrets if secret in said]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_leaves_the_list_and_another_takes_its_place(up: Up) -> None:
     """The dead worker leaves within five seconds; `pid` is the process that does the work."""
     (before,) = up.workers()

@@ -92,7 +92,7 @@ def without_head(net: Network) -> Network:
 
 @pytest.mark.parametrize(
     ("name", "seed", "size"),
-    [("resnet18", 0, 224), ("resnet18", 1, 97), pytest.param("vgg11", 0, 224, marks=pytest.mark.slow)],
+    [("resnet18", 1, 97), *(pytest.param(name, 0, 224, marks=pytest.mark.slow) for name in ("resnet18", "vgg11"))],
 )
 def test_layercam_of_several_layers_is_torchcams(name: str, seed: int, size: int):
     """Its maps of each layer, and its fusion of them; it subtracts each map's least value, we only divide by the
