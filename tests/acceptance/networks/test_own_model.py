@@ -112,6 +112,15 @@ def test_what_fits_nothing_ends_at_once_with_what_was_found(folder: Path) -> Non
     done = camq("run", "photo.png", "--weights", "script.pt", cwd=folder)
     assert done.returncode == 5
     assert 'torch.save(torch.jit.load("script.pt").state_dict(), "state.pth")' in done.stderr
+    torch.save(nn.Linear(3, 4), folder / "whole.pt")
+    exported = torch.export.export(nn.Linear(3, 4), (torch.ones(1, 3),))
+    torch.export.save(exported, folder / "exported.pt2")
+    for file, way in (
+        ("whole.pt", "is a whole module (torch.nn.modules.linear.Linear)"),
+        ("exported.pt2", "torch.export.load("),
+    ):
+        done = camq("inspect", file, cwd=folder)
+        assert (done.returncode, way in done.stderr) == (5, True), done.stderr
     (folder / "bad.toml").write_text('weights = "p.ckpt"\noutput = "sigmoid"\n')
     done = camq("run", "photo.png", "--model", "bad.toml", cwd=folder)
     assert done.returncode == 2
