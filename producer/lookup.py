@@ -1,7 +1,7 @@
 """Which job a user means: by its id, the beginning of its id, its name, or `latest`.
 
 `latest` is the newest job that the user submitted: "show me what I just sent". An evaluation measures such a job, so
-no command takes one for `latest`. Calls of one picture, which a program makes by the thousand, are meant by their
+only `camq evaluate` itself counts it. Calls of one picture, which a program makes by the thousand, are meant by their
 ids alone.
 """
 
@@ -27,8 +27,10 @@ _NAMED = 5
 _PAGE = 20
 
 
-def find_job(ledger: RedisLedger, meant: str) -> str:
+def find_job(ledger: RedisLedger, meant: str, *, evaluations: bool = False) -> str:
     """The id of the job that `meant` means; an id comes before everything else.
+
+    `evaluations`: whether `latest` may be a job of `camq evaluate`.
 
     UsageError when several jobs are meant, UnknownJobError with the nearest id or name when there is none.
     """
@@ -36,7 +38,7 @@ def find_job(ledger: RedisLedger, meant: str) -> str:
         return ledger.status(meant).job
     except UnknownJobError as error:
         if meant == LATEST:
-            return _latest(ledger)
+            return _latest(ledger, evaluations=evaluations)
         newest = ledger.jobs(LOOKED_AT, calls=meant.startswith(CALL_PREFIX))
         for kind, found in (
             ("begins with", [status.job for status in newest if meant and status.job.startswith(meant)]),
@@ -54,11 +56,11 @@ def find_job(ledger: RedisLedger, meant: str) -> str:
         raise UnknownJobError(f"{str(error).partition('; see ')[0]}{hint}; `camq jobs` lists all") from None
 
 
-def _latest(ledger: RedisLedger) -> str:
+def _latest(ledger: RedisLedger, *, evaluations: bool) -> str:
     before: str | None = None
     while page := ledger.jobs(_PAGE, before=before, calls=False):
         for status in page:
-            if EVALUATION not in status.tags:
+            if evaluations or EVALUATION not in status.tags:
                 return status.job
         before = page[-1].job
     if before is None:

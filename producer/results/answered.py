@@ -36,9 +36,11 @@ class Answered:
 
     def lines(self, token: str) -> bytes | None:
         """The results object of the chunk that was committed with this token."""
-        self._counts = self._answer is not None and token != "" and self._answer.token == token
-        return self._answer.lines if self._answer and self._counts else None
+        answer = self._answer  # which another thread may forget
+        self._counts = answer is not None and token != "" and answer.token == token
+        return answer.lines if answer and self._counts else None
 
     def overlay(self, key: str | None) -> bytes | None:
         """What was drawn, if it came along."""
-        return self._answer.overlays.get(key) if self._answer and self._counts and key else None
+        answer = self._answer
+        return answer.overlays.get(key) if answer and self._counts and key else None

@@ -107,14 +107,14 @@ class RedisJobs(LedgerSide):
     def _newest(self, before: str | None, page: int) -> Iterator[str]:
         """The ids, in pages that grow: behind the first may lie a million calls."""
         start = 0 if before is None else self._place(before) + 1
-        seen: set[str] = set()  # a job that begins meanwhile moves all others one place on
+        seen: set[str] = set()  # of the last page: jobs that begin meanwhile move all others on
         while True:
             with self.scripts.translated():
                 names = self.scripts.client.zrevrange(keys.JOBS, start, start + page - 1)
             if not names:
                 return
             yield from (name for name in names if name not in seen)
-            seen.update(names)
+            seen = set(names)
             start, page = start + page, max(page, min(4 * page, MOST_IDS))
 
     def _place(self, job: str) -> int:

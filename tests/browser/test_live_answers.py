@@ -267,8 +267,8 @@ def test_the_ui_command_prints_one_link_and_ends_by_ctrl_c(settings: Settings, s
     finally:
         process.kill()
 
-    assert (rest, errors.strip()) == ("", "Ctrl-C stops it")
-    assert process.returncode == 0
+    assert (rest, errors.strip()) == ("", "")
+    assert process.returncode in (0, 130)
 
 
 def test_without_its_packages_the_ui_says_how_to_install_them(settings: Settings, services: Services) -> None:

@@ -112,7 +112,9 @@ def serving(host: str, port: int, health: Health, registry: CollectorRegistry) -
     try:
         server = _Server((host, port), _handler(health, registry))
     except OSError as error:
-        raise UsageError(f"CAMQ_HTTP_PORT={port}: cannot listen on {host}: {error.strerror}; set another") from None
+        raise UsageError(
+            f"CAMQ_HTTP_PORT={port}: cannot listen on {host}: {error.strerror}; set another port"
+        ) from None
     thread = Thread(target=server.serve_forever, name="http", daemon=True)
     thread.start()
     try:

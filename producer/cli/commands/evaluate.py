@@ -92,8 +92,8 @@ def evaluate(
     The pictures are PATHS, as for `camq submit`, or those of a JOB. For each method, each picture is changed where
     the map of its best class points, and the network runs again, fifty times in all. If the manifest has boxes, camq
     also measures whether maps find them. Prints each metric's mean with its 95% confidence interval. For a job that
-    was evaluated already, `camq evaluate JOB` only prints its numbers again. The job has the tag `evaluation` and is
-    never `latest`, which is the newest other job for this command as for all.
+    was evaluated already, `camq evaluate JOB` only prints its numbers again. The job has the tag `evaluation`,
+    and only this command takes it for `latest`.
 
     \b
     Examples:
@@ -162,7 +162,7 @@ def _known_job(reach: Services, given: tuple[str, ...]) -> str | None:
     (one,) = given
     with suppress(UnknownJobError):
         if not os.path.lexists(one):
-            return find_job(reach.ledger, one)
+            return find_job(reach.ledger, one, evaluations=True)
         if os.path.basename(one) == one:  # noqa: PTH119 -- ./looked is a path to the letter
             reach.ledger.status(one)
             raise UsageError(

@@ -99,7 +99,6 @@ def _warn(server: Server, settings: Settings) -> None:
     if settings.log_format != "json":
         for text in found:
             say(f"warning: {text}")
-        say("Ctrl-C stops it")
         return
     from structlog import get_logger
 

@@ -130,7 +130,9 @@ class Stack:
                 if self._became_ready(supervisor, server, port):
                     return port
                 supervisor.stop(server.name)
-                if not _is_free(port):  # it may have failed for another reason: then the port is kept
+                # The S3 server may fail once to open a database that was stopped soon after its start ("while opening
+                # memtables"), and opens it the next time: so a port is kept as long as nobody else holds it.
+                if not _is_free(port):
                     port = next(ports)
                 supervisor.start(server.spec(port, self.logs))
             raise EmbeddedError(f"the {server.name} server does not start; {self._last_log_line(server.name)}")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 #: A status is also read this often without news: news are a convenience, not a promise.
 LOOK_EVERY_S = 2.0
-#: Between two readings for one client: a large job moves a hundred times in a second, so the rest doubles from the first
-#: to the second; a lone picture is done after two or three moves, and its client waits for it.
+#: Between two readings for one client; it doubles from the first to the second. A lone picture is done after two or
+#: three moves, and its client waits for it; a large job moves a hundred times in a second.
 _FIRST_REST_S, _REST_S = 0.002, 0.05
 #: Between two tries to reach a Redis that is away.
 _PAUSE_S = 1.0

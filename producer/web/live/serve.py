@@ -7,7 +7,6 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import h11
@@ -137,8 +136,7 @@ class Server:
         if threading.current_thread() is threading.main_thread():
             # uvicorn ends, and then raises the signal once more: what stops a server on purpose is no failure.
             signal.signal(signal.SIGTERM, lambda *_: self.stop())
-        with suppress(KeyboardInterrupt):
-            self._server.run(sockets=[self._socket])
+        self._server.run(sockets=[self._socket])
 
     def stop(self) -> None:
         """End `run`, from any thread."""

@@ -65,7 +65,8 @@ local function give(priority)
   local owed = math.min(number(field(job, 'turns_owed')), MOST_OWED)
   if owed > 0 then
     -- A lone job has nobody to give its turn to, nor has one among many that owe theirs: its debt is forgiven.
-    local forgiven = barren >= math.min(redis.call('LLEN', turns), MOST_OWED)
+    local others = redis.call('LLEN', turns)
+    local forgiven = others == 0 or barren > math.min(others, MOST_OWED)
     redis.call('HSET', key(JOB, job), 'turns_owed', forgiven and 0 or owed - 1)
     if not forgiven then
       redis.call('RPUSH', turns, job)

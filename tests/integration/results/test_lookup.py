@@ -71,7 +71,7 @@ def test_where_there_is_no_job_none_is_the_latest(services: Services) -> None:
 
 
 def test_an_evaluation_is_not_the_latest_job(services: Services) -> None:
-    """However many there are, the job before them is found."""
+    """Except for `camq evaluate`, which shows it. However many there are, the job before them is found."""
     ScriptedWorker(services.ledger, services.store).beat()
     evaluations = [f"20261103-{number:02}" for number in range(23)]
     for job in evaluations[:1]:
@@ -83,6 +83,7 @@ def test_an_evaluation_is_not_the_latest_job(services: Services) -> None:
         send(services, [picture()], job_id=job, tags=("nightly", EVALUATION))
 
     assert find_job(services.ledger, "latest") == "20261102-mine"
+    assert find_job(services.ledger, "latest", evaluations=True) == evaluations[-1]
 
 
 def test_a_handle_says_what_it_is_in_a_line(services: Services, ledger: RedisLedger, worker: ScriptedWorker) -> None:

@@ -70,6 +70,10 @@ def test_names_are_read_in_every_form(form: str, tmp_path: Path) -> None:
         (b"id,name,label\n0,cat,a\n1,dog,b\n2,bird,c\n", "4 names, but the weights are for 3 classes"),
         (b"a,b," + b"c" * 200_000 + b"\n1,2,3\n4,5,6\n", "a name has at most 1,000 characters"),
         (b"0,cat\n1,dog\n1,bird\n", "expected every number from 0 to 2 exactly once"),
+        (b"1 001.Cat\n2 002.Dog\n3 003.Bird\n", "expected every number from 0 to 2 exactly once"),
+        (b"cat,1\ndog,2\nbird,3\n", "expected every number from 0 to 2 exactly once"),
+        (b"names = ['a', 'b', 'c']\nclasses = ['cat', 'dog', 'bird']\n", "holds several lists of names"),
+        (b"code,name,priority\n7,cat,2\n8,dog,0\n9,bird,1\n", "4 names, but the weights are for 3 classes"),
         (b"2 Cat\n1 Dog\n3 Bird\n", "expected every number from 0 to 2 exactly once"),
     ],
 )
@@ -88,9 +92,16 @@ def test_names_that_only_look_numbered_stay_as_they_are(tmp_path: Path) -> None:
         ("0 stars", "1 star", "2 stars"),
         ("5 stars", "3 stars", "1 star"),
         ("model 2", "model 1", "model 0"),
+        ("KL=2", "KL=0", "KL=1"),
     ):
         (tmp_path / "labels").write_text("\n".join(names))
         assert read_labels(tmp_path / "labels", 3) == names
+
+
+def test_a_name_may_be_there_twice(tmp_path: Path) -> None:
+    """As "crane" is among ImageNet's."""
+    (tmp_path / "labels").write_text("3 kite\n1 crane\n0 tench\n2 crane\n")
+    assert read_labels(tmp_path / "labels", 4) == ("tench", "crane", "crane", "kite")
 
 
 def test_names_come_from_the_checkpoint(tmp_path: Path) -> None:

@@ -147,7 +147,6 @@ def test_a_cancelled_job_is_evaluated_no_further() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet18", pytest.param("vgg11", marks=pytest.mark.slow)])
-@pytest.mark.slow
 def test_who_asks_for_no_class_gets_no_map_but_learns_where_the_true_one_stands(name: str) -> None:
     """With a closed form and without; beside pictures that want maps, it is the same."""
     net = network(name, 10) if name == "resnet18" else network(name)

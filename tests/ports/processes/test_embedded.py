@@ -123,7 +123,7 @@ def test_a_server_that_fails_once_starts_again_on_its_port(folder: Path, monkeyp
 
     def fails_at_first(server: embedded_s3.S3Server, port: int, logs: Path) -> Spec:
         wanted = spec(server, port, logs)
-        return dataclasses.replace(wanted, argv=("false",)) if next(tries) else wanted
+        return dataclasses.replace(wanted, argv=("false",)) if next(tries, False) else wanted
 
     monkeypatch.setattr(embedded_s3.S3Server, "spec", fails_at_first)
     with Stack(folder) as stack:

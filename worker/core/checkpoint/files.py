@@ -120,7 +120,9 @@ def _zip(path: Path, file: BinaryIO) -> Index:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
                 raise ModelError("it has compressed entries: save it again with torch.save, which writes none")
             if entries[names[0]].file_size > MOST_INDEX_BYTES:
-                raise ModelError("it lists more tensors than a network has or arrays of NumPy: save model.state_dict()")
+                raise ModelError(
+                    "it lists too many tensors, or has arrays of NumPy in their place: save model.state_dict()"
+                )
             folder = names[0].removesuffix("data.pkl")
             order = f"{folder}byteorder"
             if order in entries and archive.read(order) != b"little":

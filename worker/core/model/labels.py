@@ -28,6 +28,8 @@ _CLOSED = re.compile(r"[\])}]\s*$", re.MULTILINE)
 _HEADER = re.compile(
     r"\s*(\"?(?!\d)\w*\"?\s*[,;\t]\s*\"?(?!\d)\w+\"?|class(es)?|labels?|names?|\w+:)\s*", re.IGNORECASE
 )
+#: The header of the column that numbers the classes.
+_INDEX = re.compile(r"(class|label|target)?[ _-]?(id|idx|index|number|no)?", re.IGNORECASE)
 #: ImageNet's lists have WordNet's number before each name.
 _WORDNET = re.compile(r"n\d{8}\s+(\S.*)")
 #: Under these keys most trainers keep the names; others have a word of theirs in it (`Index.facts`).
@@ -65,6 +67,8 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     except OSError as error:
         raise UsageError(f"the labels file {path} cannot be read: {error}") from error
     what = f"the labels file {path}"
+    if len(_ASSIGNED.findall(text)) > 1:
+        raise UsageError(f"{what} holds several lists of names: keep the one of the classes")
     if assigned := _ASSIGNED.search(text):
         closed = _CLOSED.search(text, assigned.end())
         text = text[assigned.end() : closed.end() if closed else None]
@@ -158,7 +162,9 @@ def _parsed(text: str, what: str) -> Any:
         try:
             return ast.literal_eval(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
-            raise UsageError(f"{what} looks like JSON, but cannot be read as JSON: {error}") from None
+            raise UsageError(
+                f"{what} looks like JSON, but cannot be read as JSON: {error}; each name needs quotes"
+            ) from None
 
 
 def _of_lines(lines: list[str], classes: int, what: str) -> list[str]:
@@ -176,14 +182,14 @@ def _of_lines(lines: list[str], classes: int, what: str) -> list[str]:
         numbered = [match for line in lines if (match := pattern.fullmatch(line))]
         if not lines or len(numbered) != len(lines):
             continue
-        if pattern in _SPACED and len({match["name"] for match in numbered}) < len(lines):
-            continue  # "0 stars", "1 star", "2 stars": only the number tells them apart
+        if pattern is not _NUMBERED and 2 * len({match["name"] for match in numbered}) <= len(lines) + 1:
+            continue  # "0 stars", "1 star", "2 stars": the number tells them apart
         names = in_order({match["index"]: match["name"].strip("\"'") for match in numbered})
         if names is not None and len(names) == len(lines):
             return names
-        # From 1 on in their order, numbers and spaces are part of the names ("1 star"), or harmless as such.
-        counted, from_1 = [int(match["index"]) for match in numbered], list(range(1, len(lines) + 1))
-        if pattern is _NUMBERED or (counted != from_1 and sorted(counted) == from_1):
+        # "1 star", "2 stars" are names; "1 Black_footed_Albatross" is counted from 1.
+        counted = {int(match["index"]) for match in numbered} == set(range(1, len(lines) + 1))
+        if pattern is _NUMBERED or counted:
             raise UsageError(f"{what} numbers its names: expected every number from 0 to {len(lines) - 1} exactly once")
     if all(_WORDNET.fullmatch(line.strip()) for line in lines):
         return [match[1] for line in lines if (match := _WORDNET.fullmatch(line.strip()))]
@@ -206,11 +212,7 @@ def _in_columns(lines: list[str]) -> list[str] | None:
     if any(len(row) != len(header) for row in rows):
         return None
     numbers = {str(index) for index in range(len(rows))}
-    columns = dict(zip(header, zip(*rows, strict=True), strict=False))
-    indices = [column for column in columns.values() if set(column) == numbers]
-    names = [
-        column
-        for word, column in columns.items()
-        if column not in indices and re.search("name|label|class", word, re.IGNORECASE)
-    ]
+    columns = [(word.strip().lower(), column) for word, column in zip(header, zip(*rows, strict=True), strict=False)]
+    indices = [column for word, column in columns if set(column) == numbers and _INDEX.fullmatch(word)]
+    names = [column for word, column in columns if set(column) != numbers and re.search("name|label|class", word)]
     return in_order(dict(zip(indices[0], names[0], strict=True))) if len(indices) == len(names) == 1 else None

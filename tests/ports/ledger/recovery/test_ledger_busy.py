@@ -73,6 +73,16 @@ def test_jobs_that_all_owe_turns_are_served_all_the_same(ledger: RedisLedger) ->
     assert len(ledger.refill(MODEL)) == 6
 
 
+def test_the_smallest_debt_is_paid_first(ledger: RedisLedger) -> None:
+    """What is forgiven is the debt of one that waited for a whole round, not of one before whom another is free."""
+    serve(ledger, slots=1)
+    for job, owed in (("a", 1), ("b", 50)):
+        submit(ledger, job, chunks=3)
+        ledger.scripts.client.hset(keys.JOB % job, "turns_owed", owed)
+
+    assert ledger.refill(MODEL)[0].message.job == "a"
+
+
 def test_jobs_are_audited_without_reading_every_list_for_each(ledger: RedisLedger) -> None:
     """Two hundred jobs of one picture each, all of them in the list of what failed before."""
     client = ledger.scripts.client
