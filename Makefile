@@ -10,8 +10,9 @@ BIN := .venv/bin
 # The tests start hundreds of processes; without its bytecode each would compile our code again.
 unexport PYTHONDONTWRITEBYTECODE
 # A file's tests stay together, since they share servers and workers.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
-# Files are handed out in this order: the longest come first, so that neither process is left with one at the end.
+PROCESSES := 2
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
+# Files are handed out in this order: the longest come first, so that no process is left with one at the end.
 SUITE := $(addprefix tests/,faults acceptance browser integration ports numeric gpu unit repository)
 STAMP := .venv/.camq-setup
 
@@ -23,7 +24,9 @@ help: ## what a developer needs
 demo: setup ## embedded servers, a worker, sample photographs: overlays in demo-output/
 	@$(BIN)/camq demo
 
+# Tests wait for leases and servers, and a third process has something to do meanwhile.
 .PHONY: test
+test: PROCESSES := 3
 test: setup ## the main way of each promise on real servers (six minutes on two idle cores)
 	@$(PYTEST) -m "not slow" $(SUITE)
 
